@@ -1,0 +1,7 @@
+//! Vorhölle stages job matches as GitLab issues and follows the reviewer's decision.
+//!
+//! `ARCHITECTURE.md` is the map; each module says what it is for.
+
+pub mod clock;
+pub mod domain;
+pub mod sandbox;
