@@ -1,1 +1,11 @@
 //! What a match is and what may happen to it: no I/O, no async, no clock.
+
+pub mod identity;
+pub mod job_match;
+pub mod language;
+pub mod posted;
+pub mod state;
+
+pub use job_match::JobMatch;
+pub use language::Language;
+pub use state::State;

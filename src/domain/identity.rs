@@ -1,0 +1,259 @@
+//! When two posts are the same match, and when they are probably the same job.
+
+use sha2::{Digest, Sha256};
+use unicode_normalization::UnicodeNormalization;
+use url::Url;
+use uuid::Uuid;
+
+use super::JobMatch;
+
+/// Query parameters that tell where a visitor came from, not what they see.
+const TRACKING: [&str; 18] = [
+    "_ga",
+    "_gl",
+    "_hsenc",
+    "_hsmi",
+    "dclid",
+    "fbclid",
+    "gbraid",
+    "gclid",
+    "igshid",
+    "mc_cid",
+    "mc_eid",
+    "mkt_tok",
+    "msclkid",
+    "trackingid",
+    "trk",
+    "vero_id",
+    "wbraid",
+    "yclid",
+];
+
+/// What makes a match this one and no other: 64 hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(String);
+
+impl Fingerprint {
+    /// The fingerprint of a match.
+    ///
+    /// `source` + `external_id` decide; without both, the canonical address does; without that, normalised title,
+    /// company and location together. A missing value equals nothing, so a match that has none of the three is only
+    /// ever itself: `nonce`, made when it was staged, stands for it.
+    pub fn of(job: &JobMatch, nonce: Uuid) -> Self {
+        let words = |text: &Option<String>| text.as_deref().map(normalise).filter(|words| !words.is_empty());
+        if let (Some(source), Some(id)) = (&job.source, &job.external_id) {
+            return Self::hash("external_id", &[source, id]);
+        }
+        if let Some(url) = &job.url {
+            return Self::hash("url", &[&canonical_url(url.url())]);
+        }
+        let title = normalise_role(&job.title);
+        match (words(&job.company), words(&job.location)) {
+            (Some(company), Some(location)) if !title.is_empty() => {
+                Self::hash("role", &[&title, &company, &location])
+            }
+            _ => Self::hash("nonce", &[&nonce.to_string()]),
+        }
+    }
+
+    /// The hexadecimal digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A fingerprint read back from the mirror.
+    pub fn from_mirror(digits: String) -> Self {
+        Self(digits)
+    }
+
+    fn hash(kind: &str, parts: &[&str]) -> Self {
+        let mut hash = Sha256::new();
+        for part in std::iter::once(&kind).chain(parts) {
+            // With its length before it, no part can run over into the next.
+            hash.update(part.len().to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        Self(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+/// The part of a match that finds the same job at the same end client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Role {
+    /// Role and end client, normalised: equal where the job is the same.
+    pub key: String,
+    /// Through whom it was offered, normalised.
+    pub agency: Option<String>,
+}
+
+impl Role {
+    /// The role of a match; none where role or end client is unknown, for the unknown equals nothing.
+    ///
+    /// Where only one of agency and end client is given, the company stands for the other.
+    pub fn of(job: &JobMatch) -> Option<Self> {
+        let words =
+            |text: Option<&String>| text.map(|text| normalise(text)).filter(|words| !words.is_empty());
+        let company = job.company.as_ref();
+        let client = job.end_client.as_ref().or(company.filter(|_| job.agency.is_some()));
+        let agency = job.agency.as_ref().or(company.filter(|_| job.end_client.is_some()));
+        let (title, client) = (normalise_role(&job.title), words(client)?);
+        (!title.is_empty()).then(|| Self { key: format!("{title}\n{client}"), agency: words(agency) })
+    }
+
+    /// Whether this is the same job as `other`, offered through another agency.
+    pub fn is_possible_duplicate_of(&self, other: &Self) -> bool {
+        self.key == other.key && self.agency != other.agency
+    }
+}
+
+/// An address without what does not tell two advertisements apart: scheme, `www.`, a trailing slash, the fragment,
+/// tracking parameters and the order of the others.
+pub fn canonical_url(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+    let host = host.strip_prefix("www.").unwrap_or(host);
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let mut query: Vec<(String, String)> = url
+        .query_pairs()
+        .filter(|(name, _)| {
+            let name = name.to_ascii_lowercase();
+            !name.starts_with("utm_") && !TRACKING.contains(&name.as_str())
+        })
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect();
+    query.sort();
+    let query = query.iter().fold(String::new(), |query, (name, value)| format!("{query}\n{name}={value}"));
+    format!("{host}{port}{}{query}", url.path().trim_end_matches('/'))
+}
+
+/// Words in lower case, compatibility forms folded, without punctuation: `Müller & Söhne GmbH` and
+/// `MÜLLER  &  SÖHNE, GmbH` agree.
+fn normalise(text: &str) -> String {
+    let folded: String = text.nfkc().flat_map(char::to_lowercase).collect();
+    let words = folded.split(|c: char| !(c.is_alphanumeric() || matches!(c, '+' | '#')));
+    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// [`normalise`] without the markers `(m/w/d)`, `(all genders)` and their like.
+fn normalise_role(title: &str) -> String {
+    let mut role = String::with_capacity(title.len());
+    let mut rest = title;
+    while let Some((before, after)) = rest.split_once('(') {
+        role.push_str(before);
+        role.push(' ');
+        rest = match after.split_once(')') {
+            Some((inside, behind)) if is_gender_marker(inside) => behind,
+            _ => after,
+        };
+    }
+    role.push_str(rest);
+    normalise(&role)
+}
+
+fn is_gender_marker(inside: &str) -> bool {
+    let words = normalise(inside);
+    matches!(words.as_str(), "all genders" | "alle geschlechter" | "gn" | "all gender")
+        || (!words.is_empty()
+            && words.split(' ').all(|word| matches!(word, "m" | "w" | "d" | "f" | "x" | "div" | "i")))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn job(edit: impl FnOnce(&mut JobMatch)) -> JobMatch {
+        let mut job = JobMatch::titled("Cloud Architect");
+        edit(&mut job);
+        job
+    }
+
+    fn fingerprint(edit: impl FnOnce(&mut JobMatch)) -> Fingerprint {
+        Fingerprint::of(&job(edit), Uuid::new_v4())
+    }
+
+    fn url(text: &str) -> Fingerprint {
+        fingerprint(|job| job.url = Some(text.to_owned().try_into().unwrap()))
+    }
+
+    #[test]
+    fn source_and_external_id_decide_before_the_address() {
+        let with = |id: &str, address: &str| {
+            fingerprint(|job| {
+                job.source = Some("portal".into());
+                job.external_id = Some(id.into());
+                job.url = Some(address.to_owned().try_into().unwrap());
+            })
+        };
+        assert_eq!(with("1", "https://a.example/1"), with("1", "https://b.example/2"));
+        assert_ne!(with("1", "https://a.example/1"), with("2", "https://a.example/1"));
+    }
+
+    #[test]
+    fn addresses_agree_apart_from_what_does_not_tell_them_apart() {
+        let plain = url("https://jobs.example/a/1?id=7&page=2");
+        for same in [
+            "http://www.jobs.example/a/1/?id=7&page=2",
+            "https://JOBS.example:443/a/1?page=2&id=7#apply",
+            "https://jobs.example/a/1?utm_source=x&id=7&gclid=3&page=2&trk=mail",
+        ] {
+            assert_eq!(url(same), plain, "{same}");
+        }
+        for other in ["https://jobs.example/a/2?id=7&page=2", "https://jobs.example/a/1?id=8&page=2"] {
+            assert_ne!(url(other), plain, "{other}");
+        }
+    }
+
+    #[test]
+    fn title_company_and_location_agree_in_any_spelling_and_missing_never_does() {
+        let role = |title: &str, company: Option<&str>, location: Option<&str>| {
+            let mut job = JobMatch::titled(title);
+            (job.company, job.location) = (company.map(Into::into), location.map(Into::into));
+            Fingerprint::of(&job, Uuid::new_v4())
+        };
+        assert_eq!(
+            role("Cloud Architect (m/w/d)", Some("Müller & Söhne"), Some("Wien")),
+            role("cloud  ARCHITECT", Some("MU\u{308}LLER & SO\u{308}HNE"), Some("wien."))
+        );
+        assert_ne!(
+            role("Cloud Architect (AWS)", Some("A"), Some("Wien")),
+            role("Cloud Architect (Azure)", Some("A"), Some("Wien"))
+        );
+        assert_ne!(role("Dev", None, Some("Wien")), role("Dev", None, Some("Wien")));
+        assert_ne!(role("Dev", Some("A"), None), role("Dev", Some("A"), None));
+        assert_ne!(role("Dev", Some("–"), Some("Wien")), role("Dev", Some("–"), Some("Wien")));
+        assert_ne!(role("C++", Some("A"), Some("Wien")), role("C#", Some("A"), Some("Wien")));
+    }
+
+    #[test]
+    fn the_same_role_at_the_same_client_through_another_agency_is_a_possible_duplicate() {
+        let role = |agency: Option<&str>, company: Option<&str>, client: Option<&str>| {
+            Role::of(&job(|job| {
+                job.agency = agency.map(Into::into);
+                job.company = company.map(Into::into);
+                job.end_client = client.map(Into::into);
+            }))
+        };
+        let first = role(Some("Hays"), None, Some("Wiener Netze")).unwrap();
+        assert!(
+            role(None, Some("Amoria Bond"), Some("WIENER NETZE")).unwrap().is_possible_duplicate_of(&first)
+        );
+        assert!(
+            role(Some("Amoria Bond"), Some("Wiener Netze"), None).unwrap().is_possible_duplicate_of(&first)
+        );
+        assert!(!role(Some("HAYS"), None, Some("Wiener Netze")).unwrap().is_possible_duplicate_of(&first));
+        assert!(!role(Some("Amoria Bond"), None, Some("ÖBB")).unwrap().is_possible_duplicate_of(&first));
+        assert_eq!(role(None, Some("Amoria Bond"), None), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_it_and_the_same_text_gives_the_same(title in ".*", company in ".+", location in ".+") {
+            let mut job = JobMatch::titled(title);
+            (job.company, job.location) = (Some(company), Some(location));
+            let nonce = Uuid::new_v4();
+            prop_assert_eq!(Fingerprint::of(&job, nonce), Fingerprint::of(&job, nonce));
+            prop_assert_eq!(Role::of(&job), Role::of(&job));
+        }
+    }
+}
