@@ -1,0 +1,490 @@
+//! Our transport under the gitlab crate's endpoint values: deadlines, safe retries, rate limits, paging, metrics.
+//!
+//! The crate's own client drops response headers, stops paging at a short page and follows a moved project's
+//! redirect by turning a POST into a GET; its endpoint values are what we use.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use bytes::Bytes;
+use gitlab::api::{ApiError, BodyError, Endpoint, QueryParams, RestClient};
+use http::{HeaderMap, Method, StatusCode, header};
+use jiff::Timestamp;
+use reqwest::Url;
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+
+use super::error::GitlabError;
+use crate::clock::Clock;
+
+/// Longest address that we send; servers refuse much longer ones, and the gitlab crate panics above 64 KiB.
+const LONGEST_ADDRESS: usize = 8_000;
+
+/// How to reach a GitLab.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// The instance, with a path prefix where it has one.
+    pub url: Url,
+    /// An access token with scope `api`.
+    pub token: SecretString,
+    /// PEM trust anchors beside the system's.
+    pub extra_ca: Option<Vec<u8>>,
+    /// How patient calls are.
+    pub patience: Patience,
+}
+
+/// How long calls wait and how often they are tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Deadline of one try, answer's body included.
+    pub call: Duration,
+    /// Tries of a call that may be repeated.
+    pub tries: usize,
+    /// First pause between tries; it doubles.
+    pub pause: Duration,
+    /// Longest `Retry-After` that a call waits out itself.
+    pub wait: Duration,
+    /// Issues created in any 60 seconds; GitLab.com allows 200 a project and user.
+    pub creations_a_minute: usize,
+    /// Comments written in any 60 seconds; GitLab.com allows 60 a user.
+    pub comments_a_minute: usize,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            call: Duration::from_secs(20),
+            tries: 4,
+            pause: Duration::from_millis(250),
+            wait: Duration::from_secs(10),
+            creations_a_minute: 180,
+            comments_a_minute: 50,
+        }
+    }
+}
+
+/// What one call was, for metrics and logs.
+#[derive(Clone, Debug)]
+pub struct CallReport {
+    /// The method.
+    pub method: Method,
+    /// The answer's status; none where no answer came.
+    pub status: Option<StatusCode>,
+    /// `RateLimit-Remaining`, where GitLab said so.
+    pub remaining: Option<u64>,
+    /// GitLab's clock minus ours, in seconds, from the `Date` header.
+    pub clock_skew: Option<i64>,
+    /// From sending to the last byte.
+    pub took: Duration,
+}
+
+/// Hears of every call that was made.
+pub type Observer = Arc<dyn Fn(&CallReport) + Send + Sync>;
+
+/// A GitLab that is spoken to with one token.
+#[derive(Clone)]
+pub struct Gitlab {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    http: reqwest::Client,
+    api: Url,
+    token: SecretString,
+    patience: Patience,
+    clock: Clock,
+    observer: Observer,
+    creations: Window,
+    comments: Window,
+}
+
+/// An answer that GitLab gave.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The status, never an error's.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Reply {
+    /// The body as `T`.
+    ///
+    /// # Errors
+    ///
+    /// [`GitlabError::Shape`] where it is something else.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, GitlabError> {
+        serde_json::from_slice(&self.body).map_err(GitlabError::Shape)
+    }
+
+    /// The number of the next page; GitLab may leave `x-next-page` empty on the last one.
+    fn next_page(&self) -> Option<u64> {
+        if let Some(page) = self.headers.get("x-next-page") {
+            return page.to_str().ok()?.trim().parse().ok();
+        }
+        let link = self.headers.get(header::LINK)?.to_str().ok()?;
+        let next = link.split(',').find(|part| part.contains("rel=\"next\""))?;
+        let address = next.split_once('<')?.1.split_once('>')?.0;
+        let query = Url::parse(address).ok()?;
+        query.query_pairs().find(|(name, _)| name == "page")?.1.parse().ok()
+    }
+}
+
+/// An endpoint of GitLab that the crate has no builder for, or not with all parameters that we need.
+pub(super) struct Plain {
+    method: Method,
+    path: String,
+    query: Vec<(&'static str, String)>,
+    body: Option<serde_json::Value>,
+}
+
+impl Plain {
+    pub(super) fn new(method: Method, path: impl Into<String>) -> Self {
+        Self { method, path: path.into(), query: Vec::new(), body: None }
+    }
+
+    pub(super) fn query(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.query.push((name, value.to_string()));
+        self
+    }
+
+    pub(super) fn json(mut self, body: serde_json::Value) -> Self {
+        self.body = Some(body);
+        self
+    }
+}
+
+impl Endpoint for Plain {
+    fn method(&self) -> Method {
+        self.method.clone()
+    }
+
+    fn endpoint(&self) -> std::borrow::Cow<'static, str> {
+        self.path.clone().into()
+    }
+
+    fn parameters(&self) -> QueryParams<'_> {
+        let mut parameters = QueryParams::default();
+        for (name, value) in &self.query {
+            parameters.push(*name, value.as_str());
+        }
+        parameters
+    }
+
+    fn body(&self) -> Result<Option<(&'static str, Vec<u8>)>, BodyError> {
+        self.body.as_ref().map_or(Ok(None), gitlab::api::JsonParams::into_body)
+    }
+}
+
+impl RestClient for Gitlab {
+    type Error = Infallible;
+
+    fn rest_endpoint(&self, endpoint: &str) -> Result<Url, ApiError<Infallible>> {
+        Ok(self.shared.api.join(endpoint)?)
+    }
+}
+
+impl Gitlab {
+    /// A client; nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// Where the address is no base of an API, or the trust anchors cannot be read.
+    pub fn new(connection: Connection, clock: Clock, observer: Observer) -> anyhow::Result<Self> {
+        use anyhow::Context as _;
+        let mut base = connection.url;
+        if !base.path().ends_with('/') {
+            base.set_path(&format!("{}/", base.path()));
+        }
+        let api = base.join("api/v4/").context("the address of GitLab is not usable")?;
+        let mut builder = reqwest::Client::builder()
+            .connect_timeout(connection.patience.call.min(Duration::from_secs(5)))
+            .timeout(connection.patience.call)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("vorhoelle/", env!("CARGO_PKG_VERSION")));
+        if let Some(pem) = &connection.extra_ca {
+            let anchors = reqwest::Certificate::from_pem_bundle(pem)
+                .context("the CA file holds no PEM certificates")?;
+            builder = builder.tls_certs_merge(anchors);
+        }
+        let http =
+            builder.build().context("cannot set up TLS; is the package `ca-certificates` installed?")?;
+        let patience = connection.patience;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                http,
+                api,
+                token: connection.token,
+                patience,
+                clock,
+                observer,
+                creations: Window::new(patience.creations_a_minute),
+                comments: Window::new(patience.comments_a_minute),
+            }),
+        })
+    }
+
+    /// Makes a call and reads the answer.
+    ///
+    /// What may safely be repeated is, after connection errors, timeouts and 502–504; a POST only where GitLab did not
+    /// run it (no connection, 429).
+    ///
+    /// # Errors
+    ///
+    /// [`GitlabError`] says which kind; [`GitlabError::is_unclear`] whether GitLab may have done it all the same.
+    pub async fn call(&self, endpoint: &(impl Endpoint + Sync)) -> Result<Reply, GitlabError> {
+        self.call_page(endpoint, None).await
+    }
+
+    /// [`Gitlab::call`], and the body as `T`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gitlab::call`], or where the body has another shape.
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        endpoint: &(impl Endpoint + Sync),
+    ) -> Result<T, GitlabError> {
+        self.call(endpoint).await?.json()
+    }
+
+    /// Every row of a list, page after page as GitLab's headers say: it filters some lists after paging, so a short
+    /// page is not the last.
+    ///
+    /// # Errors
+    ///
+    /// The first error ends it.
+    pub async fn all<T: DeserializeOwned>(
+        &self,
+        endpoint: &(impl Endpoint + Sync),
+    ) -> Result<Vec<T>, GitlabError> {
+        let mut rows = Vec::new();
+        let mut page = Some(1);
+        while let Some(number) = page {
+            let reply = self.call_page(endpoint, Some(number)).await?;
+            rows.append(&mut reply.json()?);
+            page = reply.next_page().filter(|next| *next > number);
+        }
+        Ok(rows)
+    }
+
+    /// One page of a list, and whether there is another.
+    pub(super) async fn page<T: DeserializeOwned>(
+        &self,
+        endpoint: &(impl Endpoint + Sync),
+        number: u64,
+    ) -> Result<(Vec<T>, bool), GitlabError> {
+        let reply = self.call_page(endpoint, Some(number)).await?;
+        Ok((reply.json()?, reply.next_page().is_some_and(|next| next > number)))
+    }
+
+    /// Waits for room under GitLab's limit on new issues.
+    ///
+    /// # Errors
+    ///
+    /// [`GitlabError::Wait`] where that would take longer than a call may wait.
+    pub(super) async fn room_for_an_issue(&self) -> Result<(), GitlabError> {
+        self.room(&self.shared.creations).await
+    }
+
+    /// Waits for room under GitLab's limit on comments.
+    ///
+    /// # Errors
+    ///
+    /// [`GitlabError::Wait`] where that would take longer than a call may wait.
+    pub(super) async fn room_for_a_comment(&self) -> Result<(), GitlabError> {
+        self.room(&self.shared.comments).await
+    }
+
+    async fn room(&self, window: &Window) -> Result<(), GitlabError> {
+        while let Err(wait) = window.take(self.shared.clock.now()) {
+            if wait > self.shared.patience.wait {
+                return Err(GitlabError::Wait(wait));
+            }
+            self.shared.clock.sleep(wait).await;
+        }
+        Ok(())
+    }
+
+    async fn call_page(
+        &self,
+        endpoint: &(impl Endpoint + Sync),
+        page: Option<u64>,
+    ) -> Result<Reply, GitlabError> {
+        let url = self.address(endpoint, page)?;
+        let repeatable = endpoint.method() != Method::POST;
+        let body = endpoint
+            .body()
+            .map_err(|_| GitlabError::NotSent("the request has no body that can be written"))?;
+        let mut pauses = ExponentialBuilder::default()
+            .with_min_delay(self.shared.patience.pause)
+            .with_max_times(self.shared.patience.tries.saturating_sub(1))
+            .with_jitter()
+            .build();
+        loop {
+            let error = match self.once(endpoint.method(), url.clone(), body.clone()).await {
+                Ok(reply) => return Ok(reply),
+                Err(error) => error,
+            };
+            let again = error.was_not_run() || (repeatable && error.is_passing());
+            let Some(pause) = pauses.next().filter(|_| again) else {
+                return Err(error);
+            };
+            let pause = match &error {
+                GitlabError::Wait(wait) if *wait > self.shared.patience.wait => return Err(error),
+                GitlabError::Wait(wait) => *wait,
+                // No `Retry-After`: an application limit, which counts by the minute. Short tries first.
+                GitlabError::WaitForTheMinute(_) => pause * 4,
+                _ => pause,
+            };
+            tracing::debug!(%error, ?pause, method = %endpoint.method(), "GitLab is asked again");
+            self.shared.clock.sleep(pause).await;
+        }
+    }
+
+    fn address(&self, endpoint: &impl Endpoint, page: Option<u64>) -> Result<Url, GitlabError> {
+        let path = endpoint.endpoint();
+        // The crate escapes `/` in names and leaves `..` alone, which would address something else.
+        if path.split('/').any(|segment| {
+            matches!(segment.to_ascii_lowercase().as_str(), "" | "." | ".." | "%2e" | "%2e%2e")
+        }) {
+            return Err(GitlabError::NotSent("a name in the address would lead elsewhere"));
+        }
+        let mut url = endpoint
+            .url_base()
+            .endpoint_for(self, &path)
+            .map_err(|_| GitlabError::NotSent("the address cannot be built"))?;
+        endpoint.parameters().add_to_url(&mut url);
+        if let Some(page) = page {
+            let mut query = url.query_pairs_mut();
+            if !endpoint.parameters_name("per_page") {
+                query.append_pair("per_page", "100");
+            }
+            query.append_pair("page", &page.to_string());
+        }
+        if url.query() == Some("") {
+            url.set_query(None);
+        }
+        if url.as_str().len() > LONGEST_ADDRESS {
+            return Err(GitlabError::NotSent("the address would be too long"));
+        }
+        Ok(url)
+    }
+
+    async fn once(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<(&'static str, Vec<u8>)>,
+    ) -> Result<Reply, GitlabError> {
+        let mut token = header::HeaderValue::from_str(self.shared.token.expose_secret())
+            .map_err(|_| GitlabError::NotSent("the token holds characters that no token has"))?;
+        token.set_sensitive(true);
+        let mut request = self.shared.http.request(method.clone(), url).header("PRIVATE-TOKEN", token);
+        if let Some((kind, bytes)) = body {
+            request = request.header(header::CONTENT_TYPE, kind).body(bytes);
+        }
+        let asked = self.shared.clock.now();
+        let answer = async {
+            let response = request.send().await?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            Ok::<_, reqwest::Error>(Reply { status, headers, body: response.bytes().await? })
+        }
+        .await;
+        let answered = self.shared.clock.now();
+        self.report(&method, answer.as_ref().ok(), asked, answered);
+        let reply = answer.map_err(|error| GitlabError::Net(error.without_url()))?;
+        if reply.status.is_success() || reply.status == StatusCode::NOT_MODIFIED {
+            Ok(reply)
+        } else {
+            Err(GitlabError::of_reply(&reply, answered))
+        }
+    }
+
+    fn report(&self, method: &Method, reply: Option<&Reply>, asked: Timestamp, answered: Timestamp) {
+        let text = |name: &str| reply?.headers.get(name)?.to_str().ok();
+        (self.shared.observer)(&CallReport {
+            method: method.clone(),
+            status: reply.map(|reply| reply.status),
+            remaining: text("ratelimit-remaining").and_then(|value| value.parse().ok()),
+            clock_skew: text("date")
+                .and_then(|date| jiff::fmt::rfc2822::parse(date).ok())
+                .map(|date| date.timestamp().as_second() - answered.as_second()),
+            took: Duration::try_from(answered.duration_since(asked)).unwrap_or_default(),
+        });
+    }
+}
+
+/// Whether an endpoint brings a parameter of its own; said apart so that paging does not override it.
+trait ParametersName {
+    fn parameters_name(&self, name: &str) -> bool;
+}
+
+impl<E: Endpoint> ParametersName for E {
+    fn parameters_name(&self, name: &str) -> bool {
+        let mut probe = match Url::parse("http://probe/") {
+            Ok(url) => url,
+            Err(_) => return false,
+        };
+        self.parameters().add_to_url(&mut probe);
+        probe.query_pairs().any(|(given, _)| given == name)
+    }
+}
+
+/// At most so many in any 60 seconds. A token bucket cannot promise that: it lets a full bucket out on top.
+struct Window {
+    limit: usize,
+    taken: Mutex<VecDeque<Timestamp>>,
+}
+
+impl Window {
+    const LENGTH: Duration = Duration::from_secs(60);
+
+    const fn new(limit: usize) -> Self {
+        Self { limit, taken: Mutex::new(VecDeque::new()) }
+    }
+
+    /// Takes one, or says how long until there is room.
+    fn take(&self, now: Timestamp) -> Result<(), Duration> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let age = |at: &Timestamp| Duration::try_from(now.duration_since(*at)).unwrap_or_default();
+        while taken.front().is_some_and(|at| age(at) >= Self::LENGTH) {
+            taken.pop_front();
+        }
+        match taken.front().filter(|_| taken.len() >= self.limit) {
+            Some(oldest) => Err(Self::LENGTH - age(oldest)),
+            None => {
+                taken.push_back(now);
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn never_more_than_the_limit_in_any_minute() {
+        let window = Window::new(3);
+        let start: Timestamp = "2026-11-23T08:00:00Z".parse().unwrap();
+        let mut now = start;
+        let mut taken = Vec::new();
+        while taken.len() < 20 {
+            match window.take(now) {
+                Ok(()) => taken.push(now),
+                Err(wait) => now = now.checked_add(wait).unwrap(),
+            }
+        }
+        for triple in taken.windows(4) {
+            assert!(triple[3].duration_since(triple[0]).as_secs() >= 60);
+        }
+        assert!(now.duration_since(start).as_secs() <= 7 * 60, "room is used when it comes free");
+    }
+}

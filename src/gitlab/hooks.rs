@@ -1,0 +1,111 @@
+//! The project's webhooks; needs the role Maintainer.
+
+use http::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{GitlabError, Project};
+
+/// A webhook of the project. GitLab never tells its secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Hook {
+    /// Its number.
+    pub id: u64,
+    /// Where it delivers to.
+    pub url: String,
+    /// Tells of issues.
+    #[serde(default)]
+    pub issues_events: bool,
+    /// Tells of confidential issues: a subscription of its own.
+    #[serde(default)]
+    pub confidential_issues_events: Option<bool>,
+    /// Tells of comments.
+    #[serde(default)]
+    pub note_events: bool,
+    /// Tells of comments on confidential issues.
+    #[serde(default)]
+    pub confidential_note_events: Option<bool>,
+    /// Tells of pushes; on unless switched off.
+    #[serde(default)]
+    pub push_events: bool,
+    /// `executable`, `temporarily_disabled` or `disabled`.
+    #[serde(default)]
+    pub alert_status: Option<String>,
+    /// Whether a secret token is set; older GitLabs do not say.
+    #[serde(default)]
+    pub token_present: Option<bool>,
+    /// Whether a signing token is set; GitLab before 19.0 does not say.
+    #[serde(default)]
+    pub signing_token_present: Option<bool>,
+}
+
+/// What our webhook shall be.
+#[derive(Clone)]
+pub struct WantedHook<'a> {
+    /// Where it delivers to.
+    pub url: &'a str,
+    /// The secret token.
+    pub token: Option<&'a str>,
+    /// The signing token.
+    pub signing_token: Option<&'a str>,
+}
+
+impl WantedHook<'_> {
+    fn body(&self) -> Value {
+        let mut body = json!({
+            "url": self.url,
+            "issues_events": true,
+            "confidential_issues_events": true,
+            "note_events": true,
+            "confidential_note_events": true,
+            // GitLab's default is true.
+            "push_events": false,
+            "enable_ssl_verification": true,
+        });
+        if let Some(token) = self.token {
+            body["token"] = token.into();
+        }
+        if let Some(token) = self.signing_token {
+            body["signing_token"] = token.into();
+        }
+        body
+    }
+}
+
+impl Project {
+    /// Every webhook of the project.
+    ///
+    /// # Errors
+    ///
+    /// As any call; 403 or 404 where the token's role is too low.
+    pub async fn hooks(&self) -> Result<Vec<Hook>, GitlabError> {
+        self.gitlab.all(&self.plain(Method::GET, "hooks")).await
+    }
+
+    /// Makes our webhook.
+    ///
+    /// # Errors
+    ///
+    /// As any call; 422 where GitLab will not deliver to that address.
+    pub async fn create_hook(&self, wanted: &WantedHook<'_>) -> Result<Hook, GitlabError> {
+        self.gitlab.get(&self.plain(Method::POST, "hooks").json(wanted.body())).await
+    }
+
+    /// Sets our webhook right, secrets included: GitLab does not tell whether they are the same.
+    ///
+    /// # Errors
+    ///
+    /// As any call.
+    pub async fn change_hook(&self, id: u64, wanted: &WantedHook<'_>) -> Result<Hook, GitlabError> {
+        self.gitlab.get(&self.plain(Method::PUT, &format!("hooks/{id}")).json(wanted.body())).await
+    }
+
+    /// Has GitLab send a test delivery: one that succeeds revives a disabled webhook.
+    ///
+    /// # Errors
+    ///
+    /// As any call; 422 where the receiver did not answer 2xx or the project has no issue yet.
+    pub async fn test_hook(&self, id: u64) -> Result<(), GitlabError> {
+        self.gitlab.call(&self.plain(Method::POST, &format!("hooks/{id}/test/issues_events"))).await.map(drop)
+    }
+}

@@ -1,0 +1,34 @@
+//! GitLab: the only place that names the gitlab crate.
+//!
+//! `client` is the transport; the files beside it hold endpoints and answers, one topic each.
+
+pub mod boards;
+pub mod client;
+pub mod error;
+pub mod events;
+pub mod hooks;
+pub mod issue_text;
+pub mod issues;
+pub mod labels;
+pub mod notes;
+pub mod people;
+pub mod webhook;
+
+pub use client::{Connection, Gitlab, Patience};
+pub use error::GitlabError;
+pub use issues::Issue;
+
+/// One project of a GitLab.
+#[derive(Clone)]
+pub struct Project {
+    gitlab: Gitlab,
+    /// Its number.
+    pub id: u64,
+}
+
+impl Project {
+    /// The GitLab that it is in.
+    pub fn gitlab(&self) -> &Gitlab {
+        &self.gitlab
+    }
+}

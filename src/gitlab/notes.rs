@@ -1,0 +1,66 @@
+//! Comments on issues.
+
+use gitlab::api::projects::issues::notes::{CreateIssueNote, EditIssueNote};
+use http::Method;
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::issues::built;
+use super::people::User;
+use super::{GitlabError, Project};
+
+/// A comment, or a line that GitLab wrote about an act.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Note {
+    /// Its number.
+    pub id: u64,
+    /// Its text.
+    pub body: String,
+    /// Who wrote it.
+    pub author: User,
+    /// When it was written.
+    pub created_at: Timestamp,
+    /// Whether GitLab wrote it about an act.
+    pub system: bool,
+}
+
+impl Project {
+    /// Every comment on an issue, oldest first, without GitLab's own lines.
+    ///
+    /// # Errors
+    ///
+    /// As any call.
+    pub async fn notes(&self, iid: u64) -> Result<Vec<Note>, GitlabError> {
+        let endpoint = self
+            .plain(Method::GET, &format!("issues/{iid}/notes"))
+            .query("activity_filter", "only_comments")
+            .query("order_by", "created_at")
+            .query("sort", "asc");
+        let mut notes: Vec<Note> = self.gitlab.all(&endpoint).await?;
+        notes.retain(|note| !note.system);
+        notes.sort_by_key(|note| (note.created_at, note.id));
+        Ok(notes)
+    }
+
+    /// Writes a comment, below GitLab's limit on comments.
+    ///
+    /// # Errors
+    ///
+    /// Where [`GitlabError::is_unclear`], the comment may be there all the same.
+    pub async fn comment(&self, iid: u64, body: &str) -> Result<Note, GitlabError> {
+        self.gitlab.room_for_a_comment().await?;
+        self.gitlab
+            .get(&built(CreateIssueNote::builder().project(self.id).issue(iid).body(body).build())?)
+            .await
+    }
+
+    /// Replaces the text of one of our comments.
+    ///
+    /// # Errors
+    ///
+    /// As any call.
+    pub async fn edit_comment(&self, iid: u64, note: u64, body: &str) -> Result<Note, GitlabError> {
+        let endpoint = EditIssueNote::builder().project(self.id).issue(iid).note(note).body(body).build();
+        self.gitlab.get(&built(endpoint)?).await
+    }
+}
