@@ -1,5 +1,7 @@
 //! What a match is and what may happen to it: no I/O, no async, no clock.
 
+pub mod decide;
+pub mod history;
 pub mod identity;
 pub mod job_match;
 pub mod language;

@@ -1,0 +1,538 @@
+//! What an observed issue means: a pure function of what we knew, what we see and who did it.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::State;
+
+/// Acts of one person that lie no further apart are one act: GitLab writes an event a label.
+const ONE_ACT: SignedDuration = SignedDuration::from_millis(10);
+
+/// What the mirror says about a match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Where it stands.
+    pub state: State,
+    /// Whether its `job-match` label was taken off.
+    pub withdrawn: bool,
+    /// Whether the step back from sent is open.
+    pub undo_sent: bool,
+}
+
+/// What a fresh read of the issue says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// Whether it carries `job-match`.
+    pub is_match: bool,
+    /// The state labels that it carries.
+    pub states: BTreeSet<State>,
+    /// Whether it is closed.
+    pub closed: bool,
+}
+
+/// Something that a person did to the issue since we last looked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Act {
+    /// When.
+    pub at: Timestamp,
+    /// Their username; none where GitLab does not say.
+    pub by: Option<String>,
+    /// What.
+    pub what: What,
+}
+
+/// What a person did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Put a state label on.
+    Add(State),
+    /// Took the label `job-match` off.
+    Withdraw,
+    /// Closed the issue.
+    Close,
+    /// Reopened it.
+    Reopen,
+}
+
+/// Who may decide.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reviewers {
+    /// Whether anybody else's decision is taken back.
+    pub enforced: bool,
+    /// Their usernames.
+    pub usernames: Vec<String>,
+}
+
+impl Reviewers {
+    fn may(&self, who: Option<&str>) -> bool {
+        !self.enforced
+            || who.is_some_and(|who| self.usernames.iter().any(|name| name.eq_ignore_ascii_case(who)))
+    }
+}
+
+/// What is to be done about an issue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Where the match stands now.
+    pub state: State,
+    /// Whether it is withdrawn now.
+    pub withdrawn: bool,
+    /// The step that led there, if one did.
+    pub step: Option<Decided>,
+    /// What was undone and why.
+    pub refusal: Option<Refusal>,
+    /// What to write into GitLab.
+    pub repair: Repair,
+}
+
+/// A step that somebody took in GitLab.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// Where the match was.
+    pub from: State,
+    /// Where it went.
+    pub to: State,
+    /// Who; none where GitLab does not say.
+    pub by: Option<String>,
+    /// When; none where GitLab does not say.
+    pub at: Option<Timestamp>,
+}
+
+/// Why something was undone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Refusal {
+    /// Several state labels were put on at once.
+    Ambiguous,
+    /// The table has no such step.
+    NotAllowed {
+        /// Where the match is.
+        from: State,
+        /// Where it was to go.
+        to: State,
+    },
+    /// An open issue was left without a state label.
+    NoState,
+    /// Somebody decided who is no reviewer.
+    NoReviewer {
+        /// Who; none where GitLab does not say.
+        who: Option<String>,
+    },
+}
+
+/// The difference between what is and what should be, in one write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repair {
+    /// Put `job-match` on again.
+    pub add_match: bool,
+    /// The state label to put on.
+    pub add: Option<State>,
+    /// The state labels to take off.
+    pub remove: Vec<State>,
+    /// To close or to reopen.
+    pub close: Option<bool>,
+}
+
+impl Repair {
+    /// Whether everything is as it should be.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What makes an issue that looks like `observed` show `state`.
+    pub fn towards(state: State, observed: &Observed) -> Self {
+        Self {
+            add_match: !observed.is_match,
+            add: (!observed.states.contains(&state)).then_some(state),
+            remove: observed.states.iter().copied().filter(|label| *label != state).collect(),
+            close: (observed.closed != state.is_closed()).then_some(state.is_closed()),
+        }
+    }
+}
+
+impl Observed {
+    /// Whether the issue looks as a match in this state should: then nobody need be asked what happened.
+    pub fn agrees_with(&self, known: Known) -> bool {
+        self.is_match != known.withdrawn
+            && (known.withdrawn
+                || (self.states.len() == 1
+                    && self.states.contains(&known.state)
+                    && self.closed == known.state.is_closed()))
+    }
+}
+
+/// What an observed issue means. `acts` are people's, in the order of their times; the service's own are left out.
+pub fn decide(known: Known, observed: &Observed, acts: &[Act], reviewers: &Reviewers) -> Verdict {
+    if !observed.is_match {
+        return withdraw(known, observed, acts, reviewers);
+    }
+    if known.withdrawn {
+        return put_back(known, observed);
+    }
+    if observed.agrees_with(known) {
+        return Verdict {
+            state: known.state,
+            withdrawn: false,
+            step: None,
+            refusal: None,
+            repair: Repair::default(),
+        };
+    }
+    let walk = match Walk::along(known, acts, reviewers) {
+        walk if walk.refusal.is_some() || walk.explains(known, observed) => walk,
+        _ => Walk::by_the_looks(known, observed, acts, reviewers),
+    };
+    let step = walk.last.filter(|_| walk.state != known.state).map(|(by, at)| Decided {
+        from: known.state,
+        to: walk.state,
+        by,
+        at,
+    });
+    Verdict {
+        state: walk.state,
+        withdrawn: false,
+        step,
+        refusal: walk.refusal,
+        repair: Repair::towards(walk.state, observed),
+    }
+}
+
+fn withdraw(known: Known, observed: &Observed, acts: &[Act], reviewers: &Reviewers) -> Verdict {
+    let who = acts.iter().rev().find(|act| act.what == What::Withdraw).and_then(|act| act.by.clone());
+    if known.withdrawn || reviewers.may(who.as_deref()) {
+        return Verdict {
+            state: known.state,
+            withdrawn: true,
+            step: None,
+            refusal: None,
+            repair: Repair::default(),
+        };
+    }
+    Verdict {
+        state: known.state,
+        withdrawn: false,
+        step: None,
+        refusal: Some(Refusal::NoReviewer { who }),
+        repair: Repair::towards(known.state, observed),
+    }
+}
+
+/// `job-match` is on again: the match is staged anew, in the state that its label says.
+fn put_back(known: Known, observed: &Observed) -> Verdict {
+    let mut labels = observed.states.iter();
+    let state = match (labels.next(), labels.next()) {
+        (Some(only), None) => *only,
+        _ => known.state,
+    };
+    let step = (state != known.state).then_some(Decided { from: known.state, to: state, by: None, at: None });
+    Verdict { state, withdrawn: false, step, refusal: None, repair: Repair::towards(state, observed) }
+}
+
+/// Where people's acts led, as far as they were allowed.
+struct Walk {
+    state: State,
+    visited: BTreeSet<State>,
+    last: Option<(Option<String>, Option<Timestamp>)>,
+    refusal: Option<Refusal>,
+}
+
+impl Walk {
+    fn start(state: State) -> Self {
+        Self { state, visited: BTreeSet::from([state]), last: None, refusal: None }
+    }
+
+    /// Follows acts one by one, as the service would have had it been awake for each.
+    fn along(known: Known, acts: &[Act], reviewers: &Reviewers) -> Self {
+        let mut walk = Self::start(known.state);
+        for act in one_by_one(acts) {
+            let Some(to) = walk.meaning(act) else {
+                walk.refusal = Some(Refusal::Ambiguous);
+                break;
+            };
+            let (by, at) = (act[0].by.clone(), Some(act[0].at));
+            walk.step(to, by, at, known.undo_sent, reviewers);
+            if walk.refusal.is_some() {
+                break;
+            }
+        }
+        walk
+    }
+
+    /// Where one act wants to go; none where it wants several things at once.
+    fn meaning(&self, act: &[Act]) -> Option<State> {
+        let added: BTreeSet<State> = act
+            .iter()
+            .filter_map(|act| if let What::Add(state) = act.what { Some(state) } else { None })
+            .filter(|state| *state != self.state)
+            .collect();
+        let mut added = added.into_iter();
+        match (added.next(), added.next()) {
+            (Some(_), Some(_)) => None,
+            (Some(only), None) => Some(only),
+            (None, _) => Some(act.iter().fold(self.state, |state, act| match act.what {
+                What::Close => closed_by_hand(state),
+                What::Reopen => reopened_by_hand(state),
+                What::Add(_) | What::Withdraw => state,
+            })),
+        }
+    }
+
+    fn step(
+        &mut self,
+        to: State,
+        by: Option<String>,
+        at: Option<Timestamp>,
+        undo_sent: bool,
+        reviewers: &Reviewers,
+    ) {
+        if to == self.state {
+            return;
+        }
+        if !reviewers.may(by.as_deref()) {
+            self.refusal = Some(Refusal::NoReviewer { who: by });
+        } else if !self.state.may_become(to, undo_sent) {
+            self.refusal = Some(Refusal::NotAllowed { from: self.state, to });
+        } else {
+            self.state = to;
+            self.visited.insert(to);
+            self.last = Some((by, at));
+        }
+    }
+
+    /// Whether the walk ends where the issue is: otherwise we have not heard of everything.
+    fn explains(&self, known: Known, observed: &Observed) -> bool {
+        self.last.is_some()
+            && observed.states.is_subset(&self.visited)
+            && (observed.states.contains(&self.state)
+                || observed.states.is_empty()
+                || observed.states.contains(&known.state))
+    }
+
+    /// Nobody can tell what happened: the labels and the closing speak for themselves.
+    fn by_the_looks(known: Known, observed: &Observed, acts: &[Act], reviewers: &Reviewers) -> Self {
+        let mut walk = Self::start(known.state);
+        let mut new = observed.states.iter().copied().filter(|label| *label != known.state);
+        let to = match (new.next(), new.next()) {
+            (Some(_), Some(_)) => {
+                walk.refusal = Some(Refusal::Ambiguous);
+                return walk;
+            }
+            (Some(only), None) => only,
+            (None, _) if observed.closed => closed_by_hand(known.state),
+            (None, _) if known.state.is_closed() => reopened_by_hand(known.state),
+            (None, _) if observed.states.is_empty() => {
+                walk.refusal = Some(Refusal::NoState);
+                return walk;
+            }
+            (None, _) => known.state,
+        };
+        let last = acts.last();
+        walk.step(
+            to,
+            last.and_then(|act| act.by.clone()),
+            last.map(|act| act.at),
+            known.undo_sent,
+            reviewers,
+        );
+        walk
+    }
+}
+
+const fn closed_by_hand(state: State) -> State {
+    match state {
+        State::Pending | State::Approved => State::Rejected,
+        closed => closed,
+    }
+}
+
+const fn reopened_by_hand(state: State) -> State {
+    match state {
+        State::Rejected => State::Pending,
+        State::Sent => State::Approved,
+        open => open,
+    }
+}
+
+/// Acts by the same person at the same moment belong together.
+fn one_by_one(acts: &[Act]) -> impl Iterator<Item = &[Act]> {
+    acts.chunk_by(|a, b| a.by == b.by && b.at.duration_since(a.at).abs() <= ONE_ACT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use State::{Approved, Pending, Rejected, Sent};
+
+    fn known(state: State) -> Known {
+        Known { state, withdrawn: false, undo_sent: true }
+    }
+
+    fn seen(states: &[State], closed: bool) -> Observed {
+        Observed { is_match: true, states: states.iter().copied().collect(), closed }
+    }
+
+    /// Acts a second apart; those in one slice at the same moment.
+    fn acts(moments: &[(&str, &[What])]) -> Vec<Act> {
+        let start: Timestamp = "2026-11-23T08:00:00Z".parse().unwrap();
+        let mut acts = Vec::new();
+        for (second, (by, whats)) in moments.iter().enumerate() {
+            let at = start.checked_add(SignedDuration::from_secs(second as i64)).unwrap();
+            acts.extend(whats.iter().map(|what| Act { at, by: Some((*by).to_owned()), what: *what }));
+        }
+        acts
+    }
+
+    fn anyone() -> Reviewers {
+        Reviewers::default()
+    }
+
+    fn enforced() -> Reviewers {
+        Reviewers { enforced: true, usernames: vec!["anna".into()] }
+    }
+
+    #[test]
+    fn every_cell_of_the_table_by_an_added_label() {
+        for from in State::ALL {
+            for to in State::ALL.into_iter().filter(|to| *to != from) {
+                let acts = acts(&[("anna", &[What::Add(to)])]);
+                let verdict = decide(known(from), &seen(&[from, to], from.is_closed()), &acts, &anyone());
+                if from.may_become(to, true) {
+                    assert_eq!((verdict.state, &verdict.refusal), (to, &None), "{from} to {to}");
+                    assert_eq!(verdict.step.unwrap().by.as_deref(), Some("anna"));
+                    assert_eq!(verdict.repair.remove, [from]);
+                    assert_eq!(
+                        verdict.repair.close,
+                        (from.is_closed() != to.is_closed()).then_some(to.is_closed())
+                    );
+                } else {
+                    assert_eq!(verdict.state, from);
+                    assert_eq!(verdict.refusal, Some(Refusal::NotAllowed { from, to }));
+                    assert_eq!(verdict.repair.remove, [to]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_dragged_card_is_a_step_and_needs_at_most_the_closing() {
+        let verdict = decide(known(Pending), &seen(&[Approved], false), &[], &anyone());
+        assert_eq!((verdict.state, verdict.repair), (Approved, Repair::default()));
+        let verdict = decide(known(Pending), &seen(&[Rejected], false), &[], &anyone());
+        assert_eq!(verdict.repair, Repair { close: Some(true), ..Repair::default() });
+    }
+
+    #[test]
+    fn closing_rejects_and_reopening_undoes() {
+        for (from, labels) in [(Pending, &[Pending][..]), (Approved, &[Approved]), (Pending, &[])] {
+            let verdict =
+                decide(known(from), &seen(labels, true), &acts(&[("anna", &[What::Close])]), &anyone());
+            assert_eq!((verdict.state, verdict.refusal, verdict.repair.close), (Rejected, None, None));
+        }
+        let reopened = acts(&[("anna", &[What::Reopen])]);
+        let verdict = decide(known(Rejected), &seen(&[Rejected], false), &reopened, &anyone());
+        assert_eq!((verdict.state, verdict.repair.add), (Pending, Some(Pending)));
+        let verdict = decide(known(Sent), &seen(&[Sent], false), &reopened, &anyone());
+        assert_eq!(verdict.state, Approved);
+        let sent_by_us = Known { undo_sent: false, ..known(Sent) };
+        let verdict = decide(sent_by_us, &seen(&[Sent], false), &reopened, &anyone());
+        assert_eq!(verdict.refusal, Some(Refusal::NotAllowed { from: Sent, to: Approved }));
+        assert_eq!(verdict.repair.close, Some(true));
+    }
+
+    #[test]
+    fn closing_as_approved_with_sent_already_on_is_sent() {
+        let acts = acts(&[("anna", &[What::Add(Sent)]), ("anna", &[What::Close])]);
+        let verdict = decide(known(Approved), &seen(&[Approved, Sent], true), &acts, &anyone());
+        assert_eq!((verdict.state, verdict.repair.remove), (Sent, vec![Approved]));
+    }
+
+    #[test]
+    fn two_labels_at_once_are_ambiguous_and_one_after_the_other_are_steps() {
+        let at_once = acts(&[("anna", &[What::Add(Approved), What::Add(Rejected)])]);
+        let all = seen(&[Pending, Approved, Rejected], false);
+        let verdict = decide(known(Pending), &all, &at_once, &anyone());
+        assert_eq!((verdict.state, verdict.refusal), (Pending, Some(Refusal::Ambiguous)));
+        assert_eq!(verdict.repair.remove, [Approved, Rejected]);
+        let in_turn = acts(&[("anna", &[What::Add(Approved)]), ("anna", &[What::Add(Rejected)])]);
+        assert_eq!(decide(known(Pending), &all, &in_turn, &anyone()).state, Rejected);
+        assert_eq!(decide(known(Pending), &all, &[], &anyone()).refusal, Some(Refusal::Ambiguous));
+    }
+
+    #[test]
+    fn steps_made_while_we_slept_are_followed_in_their_order() {
+        let acts = acts(&[("anna", &[What::Add(Approved)]), ("anna", &[What::Add(Sent)])]);
+        assert_eq!(decide(known(Pending), &seen(&[Sent], false), &acts, &anyone()).state, Sent);
+        let direct = decide(known(Pending), &seen(&[Sent], false), &acts[1..], &anyone());
+        assert_eq!(direct.refusal, Some(Refusal::NotAllowed { from: Pending, to: Sent }));
+    }
+
+    #[test]
+    fn an_open_issue_without_a_state_label_gets_it_back() {
+        let verdict = decide(known(Approved), &seen(&[], false), &[], &anyone());
+        assert_eq!((verdict.refusal, verdict.repair.add), (Some(Refusal::NoState), Some(Approved)));
+        let verdict = decide(known(Sent), &seen(&[], true), &[], &anyone());
+        assert_eq!((verdict.state, verdict.refusal, verdict.repair.add), (Sent, None, Some(Sent)));
+    }
+
+    #[test]
+    fn only_reviewers_decide_where_that_is_enforced() {
+        let by = |who| acts(&[(who, &[What::Add(Approved)][..])]);
+        let both = seen(&[Pending, Approved], false);
+        assert_eq!(decide(known(Pending), &both, &by("Anna"), &enforced()).state, Approved);
+        let verdict = decide(known(Pending), &both, &by("eve"), &enforced());
+        assert_eq!((verdict.state, verdict.step), (Pending, None));
+        assert_eq!(verdict.refusal, Some(Refusal::NoReviewer { who: Some("eve".into()) }));
+        let unknown = decide(known(Pending), &both, &[], &enforced());
+        assert_eq!(unknown.refusal, Some(Refusal::NoReviewer { who: None }));
+        let closed = acts(&[("eve", &[What::Close])]);
+        let verdict = decide(known(Pending), &seen(&[Pending], true), &closed, &enforced());
+        assert_eq!((verdict.state, verdict.repair.close), (Pending, Some(false)));
+        let gone = Observed { is_match: false, ..both };
+        let withdrawn = acts(&[("eve", &[What::Withdraw])]);
+        assert!(decide(known(Pending), &gone, &withdrawn, &enforced()).repair.add_match);
+        assert!(decide(known(Pending), &gone, &withdrawn, &anyone()).withdrawn);
+    }
+
+    #[test]
+    fn put_back_it_stands_where_its_label_says() {
+        let withdrawn = Known { withdrawn: true, ..known(Approved) };
+        assert_eq!(decide(withdrawn, &seen(&[Rejected], false), &[], &anyone()).state, Rejected);
+        assert_eq!(decide(withdrawn, &seen(&[], false), &[], &anyone()).state, Approved);
+    }
+
+    #[test]
+    fn whatever_is_seen_the_repair_leads_to_one_label_and_a_second_look_finds_nothing() {
+        let subsets = (0..16u8).map(|bits| {
+            State::ALL
+                .into_iter()
+                .enumerate()
+                .filter(move |(i, _)| bits >> i & 1 == 1)
+                .map(|(_, s)| s)
+                .collect()
+        });
+        for labels in subsets.collect::<Vec<Vec<State>>>() {
+            for from in State::ALL {
+                for closed in [true, false] {
+                    for reviewers in [anyone(), enforced()] {
+                        let observed = seen(&labels, closed);
+                        let verdict = decide(known(from), &observed, &[], &reviewers);
+                        let after = apply(&observed, &verdict.repair);
+                        let now = Known { state: verdict.state, ..known(from) };
+                        assert!(after.agrees_with(now), "{from} {labels:?} {closed}");
+                        assert_eq!(decide(now, &after, &[], &reviewers).repair, Repair::default());
+                    }
+                }
+            }
+        }
+    }
+
+    fn apply(observed: &Observed, repair: &Repair) -> Observed {
+        let mut after = observed.clone();
+        after.is_match |= repair.add_match;
+        after.states.extend(repair.add);
+        after.states.retain(|label| !repair.remove.contains(label));
+        after.closed = repair.close.unwrap_or(after.closed);
+        after
+    }
+}
