@@ -5,4 +5,5 @@
 pub mod clock;
 pub mod domain;
 pub mod gitlab;
+pub mod mirror;
 pub mod sandbox;

@@ -1,0 +1,224 @@
+//! The mirror: what GitLab said last, for quick answers. The only place that names SQLite.
+//!
+//! It is a cache: deleting it loses nothing. Only retry helpers (idempotency keys, unclear creations) live here alone,
+//! and the fingerprint catches what they would have caught.
+
+mod matches;
+mod schema;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+pub use matches::{Counts, Cursor, Query, Record, Sort, Standing};
+
+/// How a mirror was found when it was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// As we left it.
+    Kept,
+    /// Not there: this is a first start or a lost disk.
+    New,
+    /// There, and of no use; it was moved aside.
+    Replaced {
+        /// Why.
+        why: String,
+    },
+}
+
+/// The mirror's file, or its like in memory.
+pub struct Mirror {
+    path: Option<PathBuf>,
+    writer: Mutex<Connection>,
+    readers: Mutex<Vec<Connection>>,
+}
+
+/// A request that was answered before, by its `Idempotency-Key`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// SHA-256 of the body that came with the key.
+    pub body: Vec<u8>,
+    /// The status that was answered.
+    pub status: u16,
+    /// The answer.
+    pub answer: String,
+}
+
+impl Mirror {
+    /// Opens the mirror of `project` on `instance`. A file that is corrupt, of a newer version or of another project
+    /// is moved aside, and a new one started: GitLab knows everything that was in it.
+    ///
+    /// # Errors
+    ///
+    /// Where the folder cannot be made or the file cannot be written.
+    pub fn open(path: &Path, instance: &str, project: u64) -> anyhow::Result<(Self, Found)> {
+        use anyhow::Context as _;
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("cannot make the folder {} of the mirror", folder.display()))?;
+        }
+        let there = path.exists();
+        let owner = format!("{instance} {project}");
+        let (writer, found) = match schema::open(path, &owner) {
+            Ok(connection) => (connection, if there { Found::Kept } else { Found::New }),
+            Err(schema::Unusable::Content(why)) => {
+                let aside = path.with_extension("sqlite.unusable");
+                for suffix in ["-wal", "-shm"] {
+                    let _ = std::fs::remove_file(with_suffix(path, suffix));
+                }
+                std::fs::rename(path, &aside)
+                    .with_context(|| format!("cannot move {} aside ({why})", path.display()))?;
+                let connection = schema::open(path, &owner).map_err(|error| anyhow::anyhow!("{error}"))?;
+                (connection, Found::Replaced { why })
+            }
+            Err(error @ schema::Unusable::Io(_)) => {
+                return Err(anyhow::anyhow!("{error}").context(format!(
+                    "the mirror {} cannot be used; is the folder writable and on a local disk?",
+                    path.display()
+                )));
+            }
+        };
+        Ok((
+            Self { path: Some(path.to_owned()), writer: Mutex::new(writer), readers: Mutex::default() },
+            found,
+        ))
+    }
+
+    /// A mirror that is gone when the process ends.
+    ///
+    /// # Errors
+    ///
+    /// Where SQLite cannot be started.
+    pub fn in_memory() -> anyhow::Result<Self> {
+        let writer = schema::in_memory()?;
+        Ok(Self { path: None, writer: Mutex::new(writer), readers: Mutex::default() })
+    }
+
+    fn write(&self) -> MutexGuard<'_, Connection> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a query on a connection of its own, so that readers wait for nobody.
+    fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        let Some(path) = &self.path else {
+            return query(&self.write());
+        };
+        let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = idle.map_or_else(|| schema::reader(path), Ok)?;
+        let result = query(&connection);
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        result
+    }
+
+    /// A remembered fact, by name.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn fact(&self, name: &str) -> rusqlite::Result<Option<String>> {
+        self.read(|connection| {
+            connection
+                .prepare_cached("SELECT value FROM facts WHERE name = ?1")?
+                .query_row([name], |row| row.get(0))
+                .optional()
+        })
+    }
+
+    /// Remembers a fact.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn remember(&self, name: &str, value: &str) -> rusqlite::Result<()> {
+        self.write()
+            .prepare_cached(
+                "INSERT INTO facts (name, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2",
+            )?
+            .execute([name, value])
+            .map(drop)
+    }
+
+    /// The answer that was given under an idempotency key since `since`.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn answered(&self, key: &str, since: Timestamp) -> rusqlite::Result<Option<Answered>> {
+        self.read(|connection| {
+            connection
+                .prepare_cached("SELECT body, status, answer FROM answers WHERE key = ?1 AND at >= ?2")?
+                .query_row(params![key, since.as_millisecond()], |row| {
+                    Ok(Answered { body: row.get(0)?, status: row.get(1)?, answer: row.get(2)? })
+                })
+                .optional()
+        })
+    }
+
+    /// Remembers an answer under an idempotency key, and forgets those from before `since`.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn remember_answer(
+        &self,
+        key: &str,
+        answered: &Answered,
+        now: Timestamp,
+        since: Timestamp,
+    ) -> rusqlite::Result<()> {
+        let connection = self.write();
+        connection.execute("DELETE FROM answers WHERE at < ?1", [since.as_millisecond()])?;
+        connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO answers (key, at, body, status, answer) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![key, now.as_millisecond(), answered.body, answered.status, answered.answer])
+            .map(drop)
+    }
+
+    /// Since when it is unclear whether an issue of this fingerprint was created; none where it is clear.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn unclear_since(&self, fingerprint: &str) -> rusqlite::Result<Option<Timestamp>> {
+        self.read(|connection| {
+            connection
+                .prepare_cached("SELECT since FROM unclear WHERE fingerprint = ?1")?
+                .query_row([fingerprint], |row| matches::timestamp(row, 0))
+                .optional()
+        })
+    }
+
+    /// Remembers that it is unclear whether an issue was created, or that it is clear now.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn set_unclear(&self, fingerprint: &str, since: Option<Timestamp>) -> rusqlite::Result<()> {
+        let connection = self.write();
+        match since {
+            Some(since) => connection.execute(
+                "INSERT OR IGNORE INTO unclear (fingerprint, since) VALUES (?1, ?2)",
+                params![fingerprint, since.to_string()],
+            ),
+            None => connection.execute("DELETE FROM unclear WHERE fingerprint = ?1", [fingerprint]),
+        }
+        .map(drop)
+    }
+
+    /// Writes what is still in the log into the file, so that a copy of the file alone is whole.
+    pub fn checkpoint(&self) {
+        if let Err(error) = self.write().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
+            tracing::warn!(%error, "the mirror's log could not be folded in; it will be at the next start");
+        }
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

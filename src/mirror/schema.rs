@@ -1,0 +1,125 @@
+//! The tables, and what makes a file one of ours.
+
+use std::path::Path;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+/// Each entry takes the file from the version of its index to the next.
+const MIGRATIONS: [&str; 1] = ["
+    CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE matches (
+        iid INTEGER PRIMARY KEY,
+        state TEXT NOT NULL,
+        standing TEXT NOT NULL,
+        score REAL NOT NULL,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
+        fingerprint TEXT,
+        role TEXT,
+        words TEXT NOT NULL,
+        record TEXT NOT NULL
+    );
+    CREATE INDEX matches_by_creation ON matches (standing, created_at DESC, iid DESC);
+    CREATE INDEX matches_by_state ON matches (standing, state, created_at DESC, iid DESC);
+    CREATE INDEX matches_by_fingerprint ON matches (fingerprint) WHERE fingerprint IS NOT NULL;
+    CREATE INDEX matches_by_role ON matches (role) WHERE role IS NOT NULL;
+    CREATE TABLE steps (
+        iid INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        step TEXT NOT NULL,
+        PRIMARY KEY (iid, number)
+    ) WITHOUT ROWID;
+    CREATE INDEX steps_by_time ON steps (at, iid, number);
+    CREATE TABLE answers (
+        key TEXT PRIMARY KEY, at INTEGER NOT NULL, body BLOB NOT NULL, status INTEGER NOT NULL, answer TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE unclear (fingerprint TEXT PRIMARY KEY, since TEXT NOT NULL) WITHOUT ROWID;
+"];
+
+/// Why a file cannot be the mirror.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unusable {
+    /// What is in it is of no use; a new one can take its place.
+    #[error("{0}")]
+    Content(String),
+    /// It cannot be read or written at all.
+    #[error("{0}")]
+    Io(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Unusable {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::Content("it is damaged".to_owned())
+            }
+            Some(
+                ErrorCode::CannotOpen
+                | ErrorCode::ReadOnly
+                | ErrorCode::PermissionDenied
+                | ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked,
+            ) => Self::Io(error),
+            _ => Self::Content(format!("its tables are not ours ({error})")),
+        }
+    }
+}
+
+/// Opens the file, brings it to our version and checks whose it is.
+pub(super) fn open(path: &Path, owner: &str) -> Result<Connection, Unusable> {
+    let mut connection = Connection::open(path)?;
+    tune(&connection)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // Folding the log in is done off the path of requests; rarely is twice as fast as SQLite's default.
+    connection.pragma_update(None, "wal_autocheckpoint", 8000)?;
+    let version: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version > MIGRATIONS.len() {
+        return Err(Unusable::Content(format!("a newer Vorhölle wrote it (version {version})")));
+    }
+    migrate(&mut connection, version)?;
+    // Reads the whole file: a few milliseconds for ten thousand matches, and a damaged page is found now.
+    let check: String = connection.pragma_query_value(None, "quick_check", |row| row.get(0))?;
+    if check != "ok" {
+        return Err(Unusable::Content(format!("it is damaged ({check})")));
+    }
+    connection.execute("INSERT OR IGNORE INTO facts (name, value) VALUES ('owner', ?1)", [owner])?;
+    let found: String =
+        connection.query_row("SELECT value FROM facts WHERE name = 'owner'", [], |row| row.get(0))?;
+    if found != owner {
+        return Err(Unusable::Content(format!("it mirrors another project ({found})")));
+    }
+    Ok(connection)
+}
+
+pub(super) fn in_memory() -> rusqlite::Result<Connection> {
+    let mut connection = Connection::open_in_memory()?;
+    migrate(&mut connection, 0)?;
+    Ok(connection)
+}
+
+/// One more connection to a file that is open already.
+pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    tune(&connection)?;
+    Ok(connection)
+}
+
+fn tune(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "foreign_keys", true)
+}
+
+fn migrate(connection: &mut Connection, from: usize) -> rusqlite::Result<()> {
+    for (index, sql) in MIGRATIONS.iter().enumerate().skip(from) {
+        let step = connection.transaction()?;
+        step.execute_batch(sql)?;
+        step.pragma_update(None, "user_version", index + 1)?;
+        step.commit()?;
+    }
+    Ok(())
+}
