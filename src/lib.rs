@@ -4,6 +4,8 @@
 
 pub mod clock;
 pub mod domain;
+pub mod engine;
 pub mod gitlab;
 pub mod mirror;
 pub mod sandbox;
+pub mod templates;

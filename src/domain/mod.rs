@@ -3,6 +3,7 @@
 pub mod decide;
 pub mod history;
 pub mod identity;
+pub mod inert;
 pub mod job_match;
 pub mod language;
 pub mod posted;

@@ -1,1 +1,254 @@
-//! placeholder
+//! Title and body of an issue, and reading them back.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::domain::inert::{
+    Danger, GitlabBlock, GitlabLine, GitlabTitle, Wanted, json_block, whole_text_guard,
+};
+use crate::domain::job_match::{Amount, Money, Per, Rate};
+use crate::domain::{JobMatch, Language};
+use crate::templates::{TemplateError, Templates};
+
+/// Largest body, in bytes; GitLab's own limit is a mebibyte.
+const BODY_LIMIT: usize = 900_000;
+/// The version of the machine-readable block that is written; every earlier one is read for ever.
+const BLOCK_VERSION: u32 = 1;
+
+const ADVERTISEMENT_BEGIN: &str = "<!-- vorhoelle:advertisement -->";
+const ADVERTISEMENT_END: &str = "<!-- /vorhoelle:advertisement -->";
+
+/// What an issue holds of a match.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Staged {
+    /// The match.
+    pub job: JobMatch,
+    /// Stands for the identity of a match that has no other.
+    pub nonce: Uuid,
+}
+
+/// What the body says beside the match.
+#[derive(Clone, Debug, Default)]
+pub struct BodyContext {
+    /// In which language.
+    pub language: Language,
+    /// Who is mentioned so that they get a ToDo.
+    pub mentions: Vec<String>,
+    /// Issues of the same role at the same end client through another agency.
+    pub possible_duplicates: Vec<u64>,
+}
+
+/// Why a text was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum TextError {
+    /// The template cannot be rendered.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// Foreign text would have done harm; a changed template put it in the wrong place.
+    #[error("the template {template} puts foreign text where it could do harm: {danger}")]
+    Danger {
+        /// The template.
+        template: String,
+        /// What was found.
+        danger: Danger,
+    },
+}
+
+/// The machine-readable block.
+#[derive(Serialize, Deserialize)]
+struct Block {
+    vorhoelle: u32,
+    nonce: Uuid,
+    #[serde(rename = "match")]
+    job: JobMatch,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    advertisement: Option<Advertisement>,
+}
+
+/// What the block says of the advertisement, which stands in the body once.
+#[derive(Serialize, Deserialize)]
+struct Advertisement {
+    /// SHA-256 of the advertisement as it was posted.
+    sha256: String,
+    /// Whether it was too long for the body.
+    #[serde(default)]
+    cut: bool,
+}
+
+/// `[97 %] Cloud Architect – Amoria Bond`, at most 255 characters.
+pub fn title(job: &JobMatch) -> String {
+    let score = job.score.map(|score| format!("[{} %] ", score.whole_percent())).unwrap_or_default();
+    let company = job.company.as_ref().or(job.agency.as_ref());
+    let company = company.map(|company| format!(" – {company}")).unwrap_or_default();
+    GitlabTitle::new(&format!("{score}{}{company}", job.title)).into_string()
+}
+
+/// The body of an issue.
+///
+/// # Errors
+///
+/// Where the template cannot be rendered or would let foreign text do harm.
+pub fn body(templates: &Templates, staged: &Staged, context: &BodyContext) -> Result<String, TextError> {
+    let advertisement = staged.job.description.clone();
+    let body = render_body(templates, staged, context, advertisement.as_deref(), false)?;
+    let Some(advertisement) = advertisement.filter(|_| body.len() > BODY_LIMIT) else {
+        return Ok(body);
+    };
+    let mut room = BODY_LIMIT.saturating_sub(render_body(templates, staged, context, Some("x"), true)?.len());
+    loop {
+        let cut = cut_to_fit(&advertisement, room);
+        let body = render_body(templates, staged, context, Some(cut), true)?;
+        if body.len() <= BODY_LIMIT || cut.is_empty() {
+            return Ok(body);
+        }
+        room = room.saturating_sub(body.len() - BODY_LIMIT + 64);
+    }
+}
+
+/// As much of a text as has at most `room` bytes in its inert form.
+fn cut_to_fit(text: &str, room: usize) -> &str {
+    let (mut fits, mut too_much) = (0, text.len() + 1);
+    while too_much - fits > 1 {
+        let middle = fits + (too_much - fits) / 2;
+        let end = text.floor_char_boundary(middle);
+        if GitlabBlock::new(&text[..end]).len() <= room { fits = middle } else { too_much = middle }
+    }
+    &text[..text.floor_char_boundary(fits)]
+}
+
+fn render_body(
+    templates: &Templates,
+    staged: &Staged,
+    context: &BodyContext,
+    advertisement: Option<&str>,
+    cut: bool,
+) -> Result<String, TextError> {
+    let job = &staged.job;
+    let mut in_block = job.clone();
+    let posted = in_block.description.take();
+    let block = Block {
+        vorhoelle: BLOCK_VERSION,
+        nonce: staged.nonce,
+        job: in_block,
+        advertisement: posted.map(|text| Advertisement { sha256: hash(&text), cut }),
+    };
+    let line = |text: &Option<String>| text.as_deref().map(GitlabLine::new);
+    let contact = job.contact.clone().unwrap_or_default();
+    let contact: Vec<_> = [contact.name, contact.email, contact.phone].iter().filter_map(line).collect();
+    let name = format!("issue.{}.md", context.language.pick("de", "en"));
+    let rendered = templates.render(
+        &name,
+        json!({
+            "score": job.score.map(|score| GitlabLine::new(&score.to_string().replace('.', context.language.pick(",", ".")))),
+            "company": line(&job.company),
+            "agency": line(&job.agency),
+            "end_client": line(&job.end_client),
+            "location": line(&job.location),
+            "remote": job.remote.as_ref().map(|remote| GitlabLine::new(&remote.to_string())),
+            "rate": job.rate.as_ref().map(|rate| GitlabLine::new(&rate_text(rate, context.language))),
+            "start": line(&job.start),
+            "duration": line(&job.duration),
+            "source": line(&job.source),
+            "deadline": job.deadline.map(|date| date.strftime(context.language.pick("%d.%m.%Y", "%Y-%m-%d")).to_string()),
+            "url": job.url.as_ref().map(|url| link(url.url())),
+            "host": job.url.as_ref().and_then(|url| url.url().host_str()).map(GitlabLine::new),
+            "contact": contact,
+            "matched": job.skills.matched.iter().map(|skill| GitlabLine::new(skill)).collect::<Vec<_>>(),
+            "missing": job.skills.missing.iter().map(|skill| GitlabLine::new(skill)).collect::<Vec<_>>(),
+            "summary": job.summary.as_deref().map(GitlabBlock::new),
+            "advertisement": advertisement.map(GitlabBlock::new),
+            "advertisement_begin": ADVERTISEMENT_BEGIN,
+            "advertisement_end": ADVERTISEMENT_END,
+            "cut": cut,
+            "mentions": context.mentions,
+            "possible_duplicates": context.possible_duplicates,
+            "block": json_block(&serde_json::to_value(&block).unwrap_or_default()),
+        }),
+    )?;
+    let wanted =
+        Wanted { mentions: context.mentions.clone(), references: context.possible_duplicates.clone() };
+    guarded(rendered, &name, &wanted)
+}
+
+/// A comment of the service.
+///
+/// # Errors
+///
+/// Where the template cannot be rendered or would let foreign text do harm.
+pub fn comment(
+    templates: &Templates,
+    name: &str,
+    context: &impl Serialize,
+    wanted: &Wanted,
+) -> Result<String, TextError> {
+    guarded(templates.render(name, context)?, name, wanted)
+}
+
+fn guarded(text: String, template: &str, wanted: &Wanted) -> Result<String, TextError> {
+    match whole_text_guard(&text, wanted) {
+        Ok(()) => Ok(text),
+        Err(danger) => Err(TextError::Danger { template: template.to_owned(), danger }),
+    }
+}
+
+/// Reads a body back: what stands in the block, and the advertisement from where people read it. None where there is no
+/// block of ours; what people wrote around it does not matter.
+pub fn read_back(description: &str) -> Option<Staged> {
+    let description = description.replace('\r', "");
+    // The last block is ours: everything before it may be foreign text, which cannot contain a fence.
+    let block = description.rfind("```json\n").map(|at| &description[at + "```json\n".len()..])?;
+    let json = block.split("\n```").next()?;
+    let block: Block = serde_json::from_str(json).ok()?;
+    let mut job = block.job;
+    if block.advertisement.is_some() {
+        job.description = advertisement(&description);
+    }
+    Some(Staged { job, nonce: block.nonce })
+}
+
+fn advertisement(description: &str) -> Option<String> {
+    let (_, behind) = description.split_once(ADVERTISEMENT_BEGIN)?;
+    let (between, _) = behind.rsplit_once(ADVERTISEMENT_END)?;
+    let text = between.strip_prefix("\n\n").unwrap_or(between);
+    let text = text.strip_suffix("\n\n").unwrap_or(text);
+    Some(GitlabBlock::read_back(text)).filter(|text| !text.is_empty())
+}
+
+/// An address in a link's brackets. The parser has percent-encoded what could end it; these may still mean something to
+/// Markdown or to GitLab.
+fn link(url: &url::Url) -> String {
+    url.as_str().chars().fold(String::new(), |mut link, c| {
+        match c {
+            '(' | ')' | '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '"' | '\'' | '@' | '!'
+            | '~' | '$' | '{' | '}' => {
+                link.push_str(&format!("%{:02X}", u32::from(c)));
+            }
+            c => link.push(c),
+        }
+        link
+    })
+}
+
+/// `105 €/h` in words: amount, currency and unit of time.
+fn rate_text(rate: &Rate, language: Language) -> String {
+    match rate {
+        Rate::Text(text) => text.clone(),
+        Rate::Amount(Amount { amount: Money(amount), currency, per }) => {
+            let amount = if amount.fract() == 0.0 { format!("{amount}") } else { format!("{amount:.2}") };
+            let amount = amount.replace('.', language.pick(",", "."));
+            let per = match per {
+                Per::Hour => language.pick("Stunde", "hour"),
+                Per::Day => language.pick("Tag", "day"),
+                Per::Month => language.pick("Monat", "month"),
+                Per::Year => language.pick("Jahr", "year"),
+            };
+            format!("{amount} {currency} / {per}")
+        }
+    }
+}
+
+fn hash(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}

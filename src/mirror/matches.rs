@@ -42,6 +42,8 @@ pub struct Record {
     pub label_event: u64,
     /// The last state event that was looked at.
     pub state_event: u64,
+    /// Whether the steps in the mirror are all there were.
+    pub history_known: bool,
 }
 
 impl Record {
@@ -315,17 +317,28 @@ impl Mirror {
         })
     }
 
-    /// The numbers of the issues that the mirror believes to be there.
+    /// The numbers of the open issues: labels can vanish from them without a trace when a label is deleted.
     ///
     /// # Errors
     ///
     /// Where the disk fails.
-    pub fn known_iids(&self) -> rusqlite::Result<Vec<u64>> {
+    pub fn open_iids(&self) -> rusqlite::Result<Vec<u64>> {
+        self.iids_where("standing = 'live' AND state IN ('pending', 'approved')")
+    }
+
+    /// The numbers of the issues whose steps have not been read yet.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn iids_without_history(&self) -> rusqlite::Result<Vec<u64>> {
+        self.iids_where("standing IN ('live', 'withdrawn') AND json_extract(record, '$.history_known') = 0")
+    }
+
+    fn iids_where(&self, condition: &'static str) -> rusqlite::Result<Vec<u64>> {
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT iid FROM matches WHERE standing IN ('live', 'withdrawn') ORDER BY iid",
-            )?;
-            statement.query_map([], |row| row.get(0))?.collect()
+            let sql = format!("SELECT iid FROM matches WHERE {condition} ORDER BY iid");
+            connection.prepare_cached(&sql)?.query_map([], |row| row.get(0))?.collect()
         })
     }
 

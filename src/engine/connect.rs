@@ -1,0 +1,216 @@
+//! Meeting GitLab: who we are there, which project it is, what our labels are called.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Engine, EngineError};
+use crate::domain::State;
+use crate::domain::decide::Observed;
+use crate::gitlab::labels::{LabelKind, OurLabels};
+use crate::gitlab::people::{AccessLevel, User};
+use crate::gitlab::{GitlabError, Issue, Project};
+
+/// How old our knowledge of the labels' names may be before one is put on: a stale name would make a second label.
+const NAMES_ARE_FRESH: SignedDuration = SignedDuration::from_secs(30);
+/// How long a member's role is believed.
+const ROLE_IS_FRESH: SignedDuration = SignedDuration::from_secs(60);
+
+/// What we know once GitLab has answered.
+pub struct Connected {
+    /// The project.
+    pub project: Project,
+    /// Whose token ours is.
+    pub us: User,
+    /// The project's page.
+    pub web_url: String,
+    /// The reviewers' numbers, in the order of the setting; those GitLab does not know are left out.
+    pub reviewers: Vec<User>,
+    ours: BTreeSet<u64>,
+}
+
+impl Connected {
+    /// Whether this user is the service, now or earlier.
+    pub fn is_us(&self, user: u64) -> bool {
+        self.ours.contains(&user)
+    }
+
+    /// Whether the token is a reviewer's own: then their acts cannot be told from ours.
+    pub fn is_a_reviewers_token(&self) -> bool {
+        self.reviewers.iter().any(|reviewer| reviewer.id == self.us.id)
+    }
+}
+
+impl Engine {
+    /// GitLab, met already or met now.
+    ///
+    /// # Errors
+    ///
+    /// Where GitLab cannot be reached, refuses the token, or the project is not one to stage matches in.
+    pub async fn connected(&self) -> Result<Arc<Connected>, EngineError> {
+        if let Some(connected) = self.inner.connected.read().await.as_ref() {
+            return Ok(Arc::clone(connected));
+        }
+        let mut slot = self.inner.connected.write().await;
+        if let Some(connected) = slot.as_ref() {
+            return Ok(Arc::clone(connected));
+        }
+        let connected = self.note(self.connect().await)?;
+        Ok(Arc::clone(slot.insert(Arc::new(connected))))
+    }
+
+    async fn connect(&self) -> Result<Connected, EngineError> {
+        let us = self.inner.gitlab.current_user().await?;
+        let (project, info) = self.inner.gitlab.project(&self.inner.project).await.map_err(|error| {
+            if error.is_gone() {
+                let name = &self.inner.project;
+                EngineError::Unfit(format!(
+                    "GitLab knows no project {name}, or its token may not see it; check VORHOELLE_GITLAB_PROJECT and \
+                     that {} is a member",
+                    us.username
+                ))
+            } else {
+                error.into()
+            }
+        })?;
+        let policy = self.policy();
+        let readable = info.visibility.as_deref().is_some_and(|visibility| visibility != "private");
+        if readable && !policy.allow_public_project {
+            return Err(EngineError::Unfit(format!(
+                "the project {} is not private: its issues would show personal data to strangers. Make it private, or \
+                 set allow_public_project: true",
+                info.path_with_namespace
+            )));
+        }
+        let reviewers = self.find_reviewers(&project, &policy.reviewers.usernames).await?;
+        let ours = policy.former_users.iter().copied().chain([us.id]).collect();
+        let connected = Connected { project, us, web_url: info.web_url, reviewers, ours };
+        self.read_labels(&connected.project).await?;
+        Ok(connected)
+    }
+
+    async fn find_reviewers(&self, project: &Project, names: &[String]) -> Result<Vec<User>, EngineError> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let members = project.members().await?;
+        let mut reviewers = Vec::new();
+        for name in names {
+            match members.iter().find(|member| member.username.eq_ignore_ascii_case(name)) {
+                Some(member) => {
+                    reviewers.push(User { id: member.id, username: member.username.clone(), bot: None });
+                }
+                None => tracing::warn!(reviewer = %name, "the reviewer {name} is no member of the project"),
+            }
+        }
+        Ok(reviewers)
+    }
+
+    /// Reads what our labels are called now, and makes those that are missing.
+    pub(super) async fn read_labels(&self, project: &Project) -> Result<(), EngineError> {
+        let known: BTreeMap<LabelKind, u64> = self
+            .inner
+            .mirror
+            .fact("labels")?
+            .and_then(|json| serde_json::from_str::<Vec<(LabelKind, u64)>>(&json).ok())
+            .unwrap_or_default()
+            .into_iter()
+            .collect();
+        let labels = project.labels().await?;
+        let mut ours = OurLabels::find(&labels, &known);
+        for kind in ours.missing() {
+            let label = project.create_label(kind).await?;
+            if known.contains_key(&kind) {
+                tracing::warn!(
+                    label = kind.name(),
+                    "the label {} was deleted; it was made again",
+                    kind.name()
+                );
+            }
+            ours.insert(kind, &label);
+        }
+        let ids: Vec<_> = ours.ids().into_iter().collect();
+        let json = serde_json::to_string(&ids).map_err(|error| EngineError::Text(error.to_string()))?;
+        self.inner.mirror.remember("labels", &json)?;
+        let mut slot = self.inner.labels.write().unwrap_or_else(PoisonError::into_inner);
+        slot.others = labels
+            .into_iter()
+            .map(|label| label.name)
+            .filter(|name| ours.kind_of_name(name).is_none())
+            .collect();
+        slot.ours = ours;
+        slot.read_at = Some(self.inner.clock.now());
+        Ok(())
+    }
+
+    /// Our labels' names, read again where they are older than a moment.
+    pub(super) async fn fresh_names(&self, project: &Project) -> Result<OurLabels, EngineError> {
+        let now = self.inner.clock.now();
+        let fresh = |at: Timestamp| now.duration_since(at) < NAMES_ARE_FRESH;
+        let read_at = self.inner.labels.read().unwrap_or_else(PoisonError::into_inner).read_at;
+        if !read_at.is_some_and(fresh) {
+            self.read_labels(project).await?;
+        }
+        Ok(self.inner.labels.read().unwrap_or_else(PoisonError::into_inner).ours.clone())
+    }
+
+    /// Our labels' names as we know them.
+    pub(super) fn names(&self) -> OurLabels {
+        self.inner.labels.read().unwrap_or_else(PoisonError::into_inner).ours.clone()
+    }
+
+    /// What an issue shows. A label name that we have never seen may be one of ours, renamed: then names are read.
+    pub(super) async fn observe(&self, project: &Project, issue: &Issue) -> Result<Observed, EngineError> {
+        let unknown = {
+            let labels = self.inner.labels.read().unwrap_or_else(PoisonError::into_inner);
+            let is_known =
+                |name: &String| labels.ours.kind_of_name(name).is_some() || labels.others.contains(name);
+            !issue.labels.iter().all(is_known)
+        };
+        if unknown {
+            self.read_labels(project).await?;
+        }
+        Ok(self.observed(issue))
+    }
+
+    /// What an issue shows, by the names that we know.
+    pub(super) fn observed(&self, issue: &Issue) -> Observed {
+        let labels = self.inner.labels.read().unwrap_or_else(PoisonError::into_inner);
+        let kinds: Vec<LabelKind> =
+            issue.labels.iter().filter_map(|name| labels.ours.kind_of_name(name)).collect();
+        Observed {
+            is_match: kinds.contains(&LabelKind::Match),
+            states: kinds
+                .iter()
+                .filter_map(|kind| if let LabelKind::State(state) = kind { Some(*state) } else { None })
+                .collect::<BTreeSet<State>>(),
+            closed: issue.state == crate::gitlab::issues::OpenOrClosed::Closed,
+        }
+    }
+
+    /// Whether this user may put `job-match` on an issue that they made by hand.
+    pub(super) async fn may_adopt(&self, project: &Project, user: u64) -> Result<bool, EngineError> {
+        let now = self.inner.clock.now();
+        let roles = || self.inner.roles.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((may, at)) = roles().get(&user).copied()
+            && now.duration_since(at) < ROLE_IS_FRESH
+        {
+            return Ok(may);
+        }
+        let may = project.access_level(user).await?.is_some_and(|level| level >= AccessLevel::PLANNER);
+        roles().insert(user, (may, now));
+        Ok(may)
+    }
+
+    /// Notes for `/health` how GitLab fares.
+    pub(super) fn note<T>(&self, result: Result<T, EngineError>) -> Result<T, EngineError> {
+        let error = match &result {
+            Err(EngineError::Gitlab(GitlabError::Refused { status, .. })) if status.as_u16() == 404 => None,
+            Err(error @ (EngineError::Gitlab(_) | EngineError::Unfit(_))) => Some(error.to_string()),
+            _ => None,
+        };
+        self.status_mut().gitlab_error = error;
+        result
+    }
+}

@@ -1,0 +1,168 @@
+//! Decisions made through the service: a comment that says who decided, then the label.
+
+use uuid::Uuid;
+
+use super::texts::decision_of;
+use super::{Connected, Engine, EngineError};
+use crate::domain::State;
+use crate::domain::decide::Repair;
+use crate::domain::history::{Step, Through};
+use crate::gitlab::Issue;
+use crate::mirror::{Record, Standing};
+
+/// A decision that somebody makes through the service.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// Where the match shall go.
+    pub to: State,
+    /// Who decides, as history shows it.
+    pub by: String,
+    /// Through what.
+    pub through: Through,
+    /// What they say about it.
+    pub comment: Option<String>,
+}
+
+/// Why a decision was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum DecisionError {
+    /// There is no such match.
+    #[error("there is no match {0}")]
+    Unknown(u64),
+    /// The table has no such step.
+    #[error("a match that is {from} cannot become {to}")]
+    NotAllowed {
+        /// Where it is.
+        from: State,
+        /// Where it was to go.
+        to: State,
+        /// Where it may go.
+        allowed: Vec<State>,
+    },
+    /// Something did not do its part.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl Engine {
+    /// Makes a decision: reads the issue afresh, writes who decided, then the label. Repeating the present state
+    /// changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`DecisionError`]; where GitLab failed between the two writes, the next look at the issue completes it.
+    pub fn decide(
+        &self,
+        iid: u64,
+        decision: Decision,
+    ) -> impl Future<Output = Result<Record, DecisionError>> + Send + use<> {
+        let engine = self.clone();
+        // In a task of its own: a caller who goes away must not stop it between comment and label.
+        let task = tokio::spawn(async move { engine.decide_once(iid, decision).await });
+        let failed = |error| Err(EngineError::Text(format!("the decision broke off: {error}")).into());
+        async move { task.await.unwrap_or_else(failed) }
+    }
+
+    async fn decide_once(&self, iid: u64, decision: Decision) -> Result<Record, DecisionError> {
+        let connected = self.connected().await?;
+        let _one_at_a_time = self.inner.issues.hold(iid).await;
+        let issue = match self.note(connected.project.issue(iid).await.map_err(EngineError::from)) {
+            Ok(issue) => issue,
+            Err(EngineError::Gitlab(error)) if error.is_gone() => return Err(DecisionError::Unknown(iid)),
+            Err(error) => return Err(error.into()),
+        };
+        self.settle(&connected, issue).await?;
+        let record = self.live(iid)?;
+        if record.state == decision.to {
+            return Ok(record);
+        }
+        if !record.state.may_become(decision.to, true) {
+            let allowed = record.state.allowed(true);
+            return Err(DecisionError::NotAllowed { from: record.state, to: decision.to, allowed });
+        }
+        let step = self.announce(&connected, &record, decision).await?;
+        let carried_out = self.carry_out(&connected, record, step).await;
+        if carried_out.is_err() {
+            self.hint(iid, super::Hint::default());
+        }
+        Ok(carried_out?)
+    }
+
+    fn live(&self, iid: u64) -> Result<Record, DecisionError> {
+        let record = self.inner.mirror.record(iid).map_err(EngineError::from)?;
+        record.filter(|record| record.standing == Standing::Live).ok_or(DecisionError::Unknown(iid))
+    }
+
+    /// Writes who decided. An answer that got lost is looked for before it is written again.
+    async fn announce(
+        &self,
+        connected: &Connected,
+        record: &Record,
+        decision: Decision,
+    ) -> Result<Step, EngineError> {
+        let nonce = Uuid::new_v4();
+        let text = self.decision_text(record.state, &decision, nonce)?;
+        let note = match connected.project.comment(record.iid, &text).await {
+            Err(error) if error.is_unclear() => {
+                let notes = connected.project.notes(record.iid).await?;
+                let written = |body: &str| body.contains(&nonce.to_string());
+                notes.into_iter().find(|note| written(&note.body)).ok_or(error)
+            }
+            other => other,
+        }?;
+        Ok(Step {
+            from: record.state,
+            to: decision.to,
+            by: decision.by,
+            at: note.created_at,
+            through: decision.through,
+            comment: decision.comment,
+        })
+    }
+
+    /// Puts the label on that a decision's comment announced.
+    async fn carry_out(
+        &self,
+        connected: &Connected,
+        mut record: Record,
+        step: Step,
+    ) -> Result<Record, EngineError> {
+        self.fresh_names(&connected.project).await?;
+        let before = crate::domain::decide::Observed {
+            is_match: true,
+            states: [step.from].into(),
+            closed: step.from.is_closed(),
+        };
+        let change = self.change_for(&Repair::towards(step.to, &before));
+        let result = connected.project.change_issue(record.iid, &change).await;
+        let issue: Issue = self.note(result.map_err(EngineError::from))?;
+        tracing::info!(iid = record.iid, from = %step.from, to = %step.to, through = ?step.through, "match {} is {} now", record.iid, step.to);
+        record.state = step.to;
+        record.updated_at = issue.updated_at;
+        record.comments = issue.user_notes_count;
+        (record.decided_by, record.decided_at) = (Some(step.by.clone()), Some(step.at));
+        self.inner.mirror.put(&record, Some(&step))?;
+        Ok(record)
+    }
+
+    /// New comments on a match: a decision of ours whose label was never put on is carried out where the match still is
+    /// where it was decided, and void where it is not.
+    pub(super) async fn complete_decision(
+        &self,
+        connected: &Connected,
+        issue: &Issue,
+        record: &mut Record,
+    ) -> Result<(), EngineError> {
+        let notes = connected.project.notes(issue.iid).await?;
+        let ours = notes.iter().filter(|note| connected.is_us(note.author.id));
+        let last = ours.filter_map(decision_of).next_back();
+        record.comments = issue.user_notes_count;
+        let open = last.filter(|step| {
+            step.from == record.state && record.decided_at.is_none_or(|decided| step.at > decided)
+        });
+        let Some(step) = open else { return Ok(()) };
+        tracing::info!(iid = record.iid, to = %step.to, "a decision that was written down is completed");
+        *record = self.carry_out(connected, record.clone(), step).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,135 @@
+//! The delta read: what changed in GitLab since we last looked, so that a lost webhook is only a later one.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Connected, Engine, EngineError, Hint, history};
+use crate::gitlab::Issue;
+use crate::mirror::{Record, Standing};
+
+/// Read again at each delta: a change may become visible after a later one.
+const OVERLAP: SignedDuration = SignedDuration::from_secs(60);
+/// Issues asked for by number in one call: GitLab's largest page.
+const AT_ONCE: usize = 100;
+
+impl Engine {
+    /// Reads what changed since the last delta read and looks after issues that may have vanished.
+    ///
+    /// # Errors
+    ///
+    /// Where GitLab or the mirror did not do its part; what was read until then is kept.
+    pub async fn delta(&self) -> Result<(), EngineError> {
+        let _one_at_a_time = self.inner.delta.lock().await;
+        let result = self.delta_once().await;
+        self.note(result)
+    }
+
+    async fn delta_once(&self) -> Result<(), EngineError> {
+        let connected = self.connected().await?;
+        self.read_labels(&connected.project).await?;
+        self.read_changes(&connected).await?;
+        {
+            let mut status = self.status_mut();
+            status.caught_up = true;
+            status.last_delta = Some(self.inner.clock.now());
+        }
+        self.check_open_issues(&connected).await?;
+        self.read_histories(&connected).await
+    }
+
+    async fn read_changes(&self, connected: &Connected) -> Result<(), EngineError> {
+        let saved = self.inner.mirror.fact("cursor")?.and_then(|text| text.parse::<Timestamp>().ok());
+        let mut newest = saved;
+        let mut since = saved.map(|at| at.checked_sub(OVERLAP).unwrap_or(at));
+        let mut page = 1;
+        loop {
+            let (issues, more) = connected.project.issues_updated_since(since, page).await?;
+            let last = issues.iter().map(|issue| issue.updated_at).max();
+            for issue in issues {
+                self.see(connected, issue).await?;
+            }
+            newest = newest.max(last);
+            if !more {
+                break;
+            }
+            // From the last time on rather than by page number: an issue that changes meanwhile moves to the end, and
+            // one that has not been read yet would slip onto a page that has.
+            match last.filter(|last| since.is_none_or(|since| *last > since)) {
+                Some(last) => (since, page) = (Some(last), 1),
+                None => page += 1,
+            }
+        }
+        if let Some(newest) = newest.filter(|newest| Some(*newest) != saved) {
+            self.inner.mirror.remember("cursor", &newest.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// An issue in a list: one that says nothing new is done with, any other is looked at afresh.
+    async fn see(&self, connected: &Connected, issue: Issue) -> Result<(), EngineError> {
+        let _one_at_a_time = self.inner.issues.hold(issue.iid).await;
+        match self.inner.mirror.record(issue.iid)? {
+            Some(record) if record.updated_at > issue.updated_at => Ok(()),
+            Some(record) if self.is_as_known(&issue, &record) => Ok(()),
+            Some(record) if matches!(record.standing, Standing::Live | Standing::Withdrawn) => {
+                self.hint(issue.iid, Hint::default());
+                Ok(())
+            }
+            _ => self.settle(connected, issue).await,
+        }
+    }
+
+    fn is_as_known(&self, issue: &Issue, record: &Record) -> bool {
+        let known = crate::domain::decide::Known {
+            state: record.state,
+            withdrawn: record.standing == Standing::Withdrawn,
+            undo_sent: true,
+        };
+        let counts = matches!(record.standing, Standing::Live | Standing::Withdrawn);
+        issue.updated_at == record.updated_at
+            && issue.id == record.issue_id
+            && issue.moved_to_id.is_none()
+            && (!counts || self.observed(issue).agrees_with(known))
+    }
+
+    /// A deleted issue leaves no trace, nor does the deletion of a label: open issues are asked for by number.
+    async fn check_open_issues(&self, connected: &Connected) -> Result<(), EngineError> {
+        for iids in self.inner.mirror.open_iids()?.chunks(AT_ONCE) {
+            let issues = connected.project.issues_by_iid(iids).await?;
+            for iid in iids {
+                match issues.iter().find(|issue| issue.iid == *iid) {
+                    Some(issue) => self.see(connected, issue.clone()).await?,
+                    None => self.hint(*iid, Hint::default()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the steps of matches that were taken in without them: after a lost disk, the last part of a rebuild.
+    async fn read_histories(&self, connected: &Connected) -> Result<(), EngineError> {
+        for iid in self.inner.mirror.iids_without_history()? {
+            let issue = match connected.project.issue(iid).await {
+                Ok(issue) => issue,
+                Err(error) if error.is_gone() => {
+                    self.hint(iid, Hint::default());
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let history = history::read(self, connected, &issue).await?;
+            let _one_at_a_time = self.inner.issues.hold(iid).await;
+            let Some(mut record) = self.inner.mirror.record(iid)? else { continue };
+            if record.updated_at != issue.updated_at {
+                self.hint(iid, Hint::default());
+                continue;
+            }
+            record.label_event = history.label_event;
+            record.history_known = true;
+            if let Some(last) = history.steps.last() {
+                (record.decided_by, record.decided_at) = (Some(last.by.clone()), Some(last.at));
+            }
+            self.inner.mirror.put_whole(&record, &history.steps)?;
+        }
+        Ok(())
+    }
+}

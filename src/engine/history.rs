@@ -1,0 +1,176 @@
+//! The steps of a match read back from GitLab: label events, and our own comments for decisions made through us.
+
+use jiff::SignedDuration;
+
+use super::texts::decision_of;
+use super::{Connected, Engine, EngineError};
+use crate::domain::State;
+use crate::domain::decide::Act;
+use crate::domain::history::{Step, Through};
+use crate::gitlab::Issue;
+use crate::gitlab::events::{LabelAction, LabelEvent, StateEvent};
+use crate::gitlab::labels::LabelKind;
+use crate::gitlab::notes::Note;
+
+/// A decision's comment is written just before its label.
+const COMMENT_BEFORE_LABEL: SignedDuration = SignedDuration::from_mins(10);
+
+/// What GitLab knows of a match's life.
+pub(super) struct History {
+    /// The steps.
+    pub(super) steps: Vec<Step>,
+    /// What people did since the labels last showed exactly one state.
+    pub(super) open_acts: Vec<Act>,
+    /// The last label event.
+    pub(super) label_event: u64,
+}
+
+/// Reads the history of an issue of ours.
+pub(super) async fn read(
+    engine: &Engine,
+    connected: &Connected,
+    issue: &Issue,
+) -> Result<History, EngineError> {
+    let events = connected.project.label_events(issue.iid).await?;
+    let mut notes = Vec::new();
+    if issue.user_notes_count > 0 {
+        notes = connected.project.notes(issue.iid).await?;
+        notes.retain(|note| connected.is_us(note.author.id));
+    }
+    let names = engine.names();
+    let kind = |event: &LabelEvent| event.label.as_ref().and_then(|label| names.kind_of_id(label.id));
+    let mut replay = Replay::new(connected, &notes);
+    for moment in events.chunk_by(|a, b| a.user == b.user && a.created_at == b.created_at) {
+        for event in moment {
+            if let Some(LabelKind::State(state)) = kind(event) {
+                replay.label(state, event);
+            }
+        }
+        replay.settle();
+    }
+    if replay.needs_state_events {
+        let closings = connected.project.state_events(issue.iid).await?;
+        replay.name_closers(&closings);
+    }
+    let settled = replay.settled_event;
+    let open_acts = events
+        .iter()
+        .filter(|event| event.id > settled)
+        .filter_map(|event| engine.label_act(connected, event))
+        .collect();
+    let label_event = events.iter().map(|event| event.id).max().unwrap_or(0);
+    Ok(History { steps: replay.steps, open_acts, label_event })
+}
+
+/// Follows label events: whenever exactly one state label is on, and it is another than before, that is a step.
+struct Replay<'a> {
+    connected: &'a Connected,
+    notes: &'a [Note],
+    on: Vec<(State, LabelEvent)>,
+    state: State,
+    steps: Vec<Step>,
+    settled_event: u64,
+    last_event: u64,
+    needs_state_events: bool,
+}
+
+impl<'a> Replay<'a> {
+    fn new(connected: &'a Connected, notes: &'a [Note]) -> Self {
+        Self {
+            connected,
+            notes,
+            on: Vec::new(),
+            state: State::Pending,
+            steps: Vec::new(),
+            settled_event: 0,
+            last_event: 0,
+            needs_state_events: false,
+        }
+    }
+
+    fn label(&mut self, state: State, event: &LabelEvent) {
+        self.last_event = event.id;
+        self.on.retain(|(on, _)| *on != state);
+        if event.action == LabelAction::Add {
+            self.on.push((state, event.clone()));
+        }
+    }
+
+    fn settle(&mut self) {
+        let [(state, event)] = self.on.as_slice() else {
+            return;
+        };
+        self.settled_event = self.last_event;
+        if *state == self.state {
+            return;
+        }
+        let (state, event) = (*state, event.clone());
+        let ours = event.user.as_ref().is_some_and(|user| self.connected.is_us(user.id));
+        let from = self.state;
+        let step = if !ours || self.connected.is_a_reviewers_token() {
+            Some(self.decision_before(&event, from, state).unwrap_or_else(|| {
+                let by = event.user.as_ref().map(|user| user.username.clone()).unwrap_or_default();
+                Step { from, to: state, by, at: event.created_at, through: Through::Gitlab, comment: None }
+            }))
+        } else {
+            self.decision_before(&event, from, state)
+        };
+        self.state = state;
+        match step {
+            Some(step) => self.steps.push(step),
+            // The service took somebody's step back: neither happened.
+            None if self
+                .steps
+                .last()
+                .is_some_and(|last| last.from == state && last.through == Through::Gitlab)
+                && !closed_or_opened(from, state) =>
+            {
+                self.steps.pop();
+            }
+            // The service followed a closing or reopening; who did that stands elsewhere.
+            None => {
+                self.needs_state_events = true;
+                let at = event.created_at;
+                self.steps.push(Step {
+                    from,
+                    to: state,
+                    by: String::new(),
+                    at,
+                    through: Through::Gitlab,
+                    comment: None,
+                });
+            }
+        }
+    }
+
+    /// The decision made through the service that this label event carried out.
+    fn decision_before(&self, event: &LabelEvent, from: State, to: State) -> Option<Step> {
+        self.notes.iter().rev().find_map(|note| {
+            let age = event.created_at.duration_since(note.created_at);
+            let step = decision_of(note)?;
+            let near = age <= COMMENT_BEFORE_LABEL && age >= SignedDuration::from_secs(-2);
+            (near && step.from == from && step.to == to).then_some(step)
+        })
+    }
+
+    fn name_closers(&mut self, closings: &[StateEvent]) {
+        for step in self.steps.iter_mut().filter(|step| step.by.is_empty()) {
+            let wanted = if step.to.is_closed() { "closed" } else { "reopened" };
+            let ours =
+                |event: &StateEvent| event.user.as_ref().is_some_and(|user| self.connected.is_us(user.id));
+            let before = closings.iter().filter(|event| event.created_at <= step.at && event.state == wanted);
+            if let Some(event) = before.filter(|event| !ours(event)).next_back() {
+                step.by = event.user.as_ref().map(|user| user.username.clone()).unwrap_or_default();
+                step.at = event.created_at;
+            }
+        }
+    }
+}
+
+/// Whether closing or reopening by hand leads from one state to the other.
+fn closed_or_opened(from: State, to: State) -> bool {
+    matches!(
+        (from, to),
+        (_, State::Rejected) | (State::Rejected, State::Pending) | (State::Sent, State::Approved)
+    )
+}

@@ -1,0 +1,256 @@
+//! The only sequencer: one issue at a time, several issues at once.
+//!
+//! Everything that happens to a match goes through here, whoever asks: a webhook, the delta read, the API, the
+//! terminal. `reconcile` is the one path from "look at issue N" to its consequences.
+
+mod connect;
+mod decisions;
+mod delta;
+mod history;
+mod locks;
+mod queue;
+mod reconcile;
+mod stage;
+mod texts;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+pub use connect::Connected;
+pub use decisions::{Decision, DecisionError};
+pub use queue::{Hint, Queue};
+pub use stage::{Staging, StagingError};
+
+use crate::clock::Clock;
+use crate::domain::Language;
+use crate::domain::decide::{Refusal, Reviewers};
+use crate::domain::identity::Fingerprint;
+use crate::gitlab::labels::OurLabels;
+use crate::gitlab::{Gitlab, GitlabError};
+use crate::mirror::Mirror;
+use crate::templates::Templates;
+use locks::Locks;
+
+/// What people have set about matches.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Lowest score that is staged, in percent.
+    pub min_score: f64,
+    /// Who decides, and whether nobody else may.
+    pub reviewers: Reviewers,
+    /// In which language issues and comments are written.
+    pub language: Language,
+    /// Whether issues are assigned to the first reviewer, which makes their ToDo.
+    pub assign: bool,
+    /// Whether a project is used that strangers can read.
+    pub allow_public_project: bool,
+    /// Earlier users of the service, whose issues and comments still count as its own.
+    pub former_users: BTreeSet<u64>,
+}
+
+/// Why the engine could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// GitLab did not do its part.
+    #[error(transparent)]
+    Gitlab(#[from] GitlabError),
+    /// The mirror's disk failed.
+    #[error("the mirror cannot be used: {0}")]
+    Mirror(#[from] rusqlite::Error),
+    /// A template cannot be rendered, or would have put foreign text where it could do harm.
+    #[error("{0}")]
+    Text(String),
+    /// The project is not one to stage matches in.
+    #[error("{0}")]
+    Unfit(String),
+    /// GitLab has not been read yet since the start.
+    #[error("GitLab has not been read yet since the start; try again in a few seconds")]
+    NotReady,
+    /// A read that was older than what GitLab had told us already.
+    #[error("GitLab's answer is older than its own notice")]
+    Stale,
+}
+
+impl EngineError {
+    /// When it is worth trying again; none where a person has to do something first.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Gitlab(error) => error.retry_after(),
+            Self::NotReady | Self::Stale => Some(Duration::from_secs(2)),
+            Self::Mirror(_) | Self::Unfit(_) => Some(Duration::from_secs(60)),
+            Self::Text(_) => None,
+        }
+    }
+}
+
+/// What is going on, for `/health`.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// When the last delivery came.
+    pub last_event: Option<Timestamp>,
+    /// When GitLab was last read from end to end.
+    pub last_delta: Option<Timestamp>,
+    /// Whether it was, since the start.
+    pub caught_up: bool,
+    /// What GitLab said last, where it was an error; gone with the next success.
+    pub gitlab_error: Option<String>,
+    /// Matches whose labels were put on by somebody who may not.
+    pub mirror_note: Option<String>,
+}
+
+/// The engine; a cheap handle.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    gitlab: Gitlab,
+    project: String,
+    mirror: Arc<Mirror>,
+    templates: Arc<Templates>,
+    clock: Clock,
+    policy: RwLock<Arc<Policy>>,
+    connected: tokio::sync::RwLock<Option<Arc<Connected>>>,
+    labels: RwLock<Labels>,
+    issues: Locks<u64>,
+    fingerprints: Locks<Fingerprint>,
+    delta: tokio::sync::Mutex<()>,
+    queue: Queue,
+    status: Mutex<Status>,
+    /// When the same wrong act was last explained, so that it is not explained again for ten minutes.
+    explained: Mutex<HashMap<(u64, Refusal), Timestamp>>,
+    roles: Mutex<BTreeMap<u64, (bool, Timestamp)>>,
+}
+
+/// Our labels as they are called now, and names that are known to be none of ours.
+#[derive(Default)]
+struct Labels {
+    ours: OurLabels,
+    others: BTreeSet<String>,
+    read_at: Option<Timestamp>,
+}
+
+impl Engine {
+    /// An engine that has not spoken to GitLab yet.
+    pub fn new(
+        gitlab: Gitlab,
+        project: String,
+        mirror: Arc<Mirror>,
+        templates: Arc<Templates>,
+        clock: Clock,
+        policy: Policy,
+    ) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                gitlab,
+                project,
+                mirror,
+                templates,
+                clock,
+                policy: RwLock::new(Arc::new(policy)),
+                connected: tokio::sync::RwLock::default(),
+                labels: RwLock::default(),
+                issues: Locks::default(),
+                fingerprints: Locks::default(),
+                delta: tokio::sync::Mutex::default(),
+                queue: Queue::default(),
+                status: Mutex::default(),
+                explained: Mutex::default(),
+                roles: Mutex::default(),
+            }),
+        }
+    }
+
+    /// What people have set.
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.inner.policy.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The mirror.
+    pub fn mirror(&self) -> &Mirror {
+        &self.inner.mirror
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    /// What is going on.
+    pub fn status(&self) -> Status {
+        self.status_mut().clone()
+    }
+
+    /// How many issues wait to be looked at.
+    pub fn backlog(&self) -> usize {
+        self.inner.queue.len()
+    }
+
+    /// Takes a hint at an issue; looking happens later.
+    pub fn hint(&self, iid: u64, hint: Hint) {
+        self.inner.queue.push(iid, hint);
+    }
+
+    /// Notes that GitLab delivered something.
+    pub fn heard_from_gitlab(&self) {
+        self.status_mut().last_event = Some(self.inner.clock.now());
+    }
+
+    /// Says how the mirror was found, for `/health`.
+    pub fn note_about_the_mirror(&self, note: String) {
+        self.status_mut().mirror_note = Some(note);
+    }
+
+    /// Looks at every issue that is due, and ends when none is.
+    pub async fn work_off(&self) {
+        while let Some((iid, hint)) = self.inner.queue.take(self.inner.clock.now()) {
+            self.look(iid, hint).await;
+        }
+    }
+
+    /// Looks at issues as hints come in, for ever.
+    pub async fn work(&self) {
+        loop {
+            self.work_off().await;
+            self.inner.queue.changed(Duration::from_millis(500)).await;
+        }
+    }
+
+    async fn look(&self, iid: u64, hint: Hint) {
+        // The guard frees the issue even where this is dropped in mid-step.
+        let _done = Done { queue: &self.inner.queue, iid };
+        if let Err(error) = self.reconcile(iid, hint.updated_at).await {
+            let failures = hint.failures + 1;
+            let pause = error.retry_after().unwrap_or(Duration::from_secs(300));
+            let pause = if matches!(error, EngineError::Stale) && failures <= 3 {
+                Duration::from_millis(200)
+            } else {
+                pause.max(Duration::from_secs(1u64 << failures.min(8)))
+            };
+            tracing::warn!(iid, %error, failures, ?pause, "issue {iid} could not be followed; it is looked at again");
+            // After a few tries the notice itself is doubted, not the read.
+            let updated_at = hint.updated_at.filter(|_| failures < 3);
+            let due = self.inner.clock.now().checked_add(pause).unwrap_or(Timestamp::MAX);
+            self.inner.queue.push_later(iid, Hint { updated_at, failures }, due);
+        }
+    }
+
+    fn status_mut(&self) -> MutexGuard<'_, Status> {
+        self.inner.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Done<'a> {
+    queue: &'a Queue,
+    iid: u64,
+}
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.queue.done(self.iid);
+    }
+}

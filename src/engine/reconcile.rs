@@ -1,0 +1,411 @@
+//! The one path from "look at issue N" to its consequences: read afresh, decide, write once, mirror.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::stage::new_record;
+use super::{Connected, Engine, EngineError, history};
+use crate::domain::decide::{Act, Known, Observed, Refusal, Repair, Reviewers, Verdict, What, decide};
+use crate::domain::history::{Step, Through};
+use crate::domain::identity::Fingerprint;
+use crate::domain::{JobMatch, State};
+use crate::gitlab::Issue;
+use crate::gitlab::events::{LabelAction, LabelEvent, StateEvent};
+use crate::gitlab::issue_text;
+use crate::gitlab::issues::IssueChange;
+use crate::gitlab::labels::LabelKind;
+use crate::mirror::{Record, Standing};
+
+/// How long the same wrong act is not explained again.
+const EXPLAINED_FOR: SignedDuration = SignedDuration::from_mins(10);
+
+impl Engine {
+    /// Looks at an issue: reads it afresh and follows what people did.
+    ///
+    /// # Errors
+    ///
+    /// Where GitLab or the mirror did not do its part, or the read is older than `notice`.
+    pub(super) async fn reconcile(&self, iid: u64, notice: Option<Timestamp>) -> Result<(), EngineError> {
+        let connected = self.connected().await?;
+        let _one_at_a_time = self.inner.issues.hold(iid).await;
+        let issue = match self.note(connected.project.issue(iid).await.map_err(EngineError::from)) {
+            Ok(issue) => issue,
+            Err(EngineError::Gitlab(error)) if error.is_gone() => return self.is_gone(iid),
+            Err(error) => return Err(error),
+        };
+        // GitLab prints milliseconds and keeps microseconds, so the same change may seem a millisecond older.
+        let tolerance = SignedDuration::from_millis(1);
+        if notice.is_some_and(|notice| notice.duration_since(issue.updated_at) > tolerance) {
+            return Err(EngineError::Stale);
+        }
+        self.settle(&connected, issue).await
+    }
+
+    /// Follows what an issue says. The caller holds the issue's lock.
+    pub(super) async fn settle(&self, connected: &Connected, issue: Issue) -> Result<(), EngineError> {
+        if issue.moved_to_id.is_some() {
+            return self.is_gone(issue.iid);
+        }
+        let known = self.inner.mirror.record(issue.iid)?;
+        let live = |record: &Record| matches!(record.standing, Standing::Live | Standing::Withdrawn);
+        match known.filter(|record| live(record) && record.issue_id == issue.id) {
+            Some(record) => self.follow(connected, issue, record).await,
+            None => self.meet(connected, issue).await,
+        }
+    }
+
+    fn is_gone(&self, iid: u64) -> Result<(), EngineError> {
+        if let Some(mut record) =
+            self.inner.mirror.record(iid)?.filter(|record| record.standing != Standing::Gone)
+        {
+            tracing::info!(iid, "issue {iid} was deleted, moved or hidden from us");
+            record.standing = Standing::Gone;
+            self.inner.mirror.put(&record, None)?;
+        }
+        Ok(())
+    }
+
+    /// A match that the mirror knows.
+    async fn follow(
+        &self,
+        connected: &Connected,
+        issue: Issue,
+        mut record: Record,
+    ) -> Result<(), EngineError> {
+        if issue.user_notes_count > record.comments {
+            self.complete_decision(connected, &issue, &mut record).await?;
+        }
+        let observed = self.observe(&connected.project, &issue).await?;
+        let known = known(&record);
+        if observed.agrees_with(known) {
+            return self.refresh(&issue, record);
+        }
+        let acts = self.acts(connected, &issue, &observed, &mut record).await?;
+        let policy = self.policy();
+        // Where the token is a reviewer's own, the service's acts look like theirs.
+        let enforced = policy.reviewers.enforced && !connected.is_a_reviewers_token();
+        let reviewers = Reviewers { enforced, usernames: policy.reviewers.usernames.clone() };
+        let verdict = decide(known, &observed, &acts, &reviewers);
+        self.act(connected, issue, record, verdict).await
+    }
+
+    /// Nothing happened that concerns the state: takes over what else may have changed.
+    fn refresh(&self, issue: &Issue, mut record: Record) -> Result<(), EngineError> {
+        let before = record.clone();
+        record.updated_at = issue.updated_at;
+        record.comments = issue.user_notes_count;
+        record.web_url.clone_from(&issue.web_url);
+        if record.nonce.is_none() {
+            record.job.title.clone_from(&issue.title);
+        }
+        if record != before {
+            self.inner.mirror.put(&record, None)?;
+        }
+        Ok(())
+    }
+
+    /// Carries a verdict out: one write, the mirror, and where something was undone one sentence why.
+    async fn act(
+        &self,
+        connected: &Connected,
+        issue: Issue,
+        mut record: Record,
+        verdict: Verdict,
+    ) -> Result<(), EngineError> {
+        let iid = issue.iid;
+        let change = self.change_for(&verdict.repair);
+        let issue = self.write(connected, issue, &change).await?;
+        let step = verdict.step.map(|decided| Step {
+            from: decided.from,
+            to: decided.to,
+            by: decided
+                .by
+                .or_else(|| issue.closed_by.as_ref().map(|user| user.username.clone()))
+                .unwrap_or_default(),
+            at: decided.at.or(issue.closed_at).unwrap_or(issue.updated_at),
+            through: Through::Gitlab,
+            comment: None,
+        });
+        if let Some(step) = &step {
+            tracing::info!(iid, from = %step.from, to = %step.to, "match {iid} is {} now", step.to);
+            (record.decided_by, record.decided_at) = (Some(step.by.clone()), Some(step.at));
+        }
+        if record.standing == Standing::Live && verdict.withdrawn {
+            tracing::info!(iid, "match {iid} is withdrawn");
+        }
+        record.state = verdict.state;
+        record.standing = if verdict.withdrawn { Standing::Withdrawn } else { Standing::Live };
+        record.updated_at = issue.updated_at;
+        record.comments = issue.user_notes_count;
+        self.inner.mirror.put(&record, step.as_ref())?;
+        if let Some(refusal) = verdict.refusal {
+            self.explain(connected, &mut record, refusal).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes a change and checks that GitLab did it.
+    async fn write(
+        &self,
+        connected: &Connected,
+        issue: Issue,
+        change: &IssueChange,
+    ) -> Result<Issue, EngineError> {
+        if change.is_empty() {
+            return Ok(issue);
+        }
+        if !change.add_labels.is_empty() {
+            // A label that was renamed meanwhile must not be made a second time under its old name.
+            self.fresh_names(&connected.project).await?;
+        }
+        let issue =
+            self.note(connected.project.change_issue(issue.iid, change).await.map_err(EngineError::from))?;
+        let missing = change.add_labels.iter().any(|name| !issue.labels.contains(name));
+        let left = change.remove_labels.iter().any(|name| issue.labels.contains(name));
+        if missing || left {
+            tracing::error!(iid = issue.iid, ?change, labels = ?issue.labels, "GitLab did not take the labels as written");
+            self.hint(issue.iid, super::Hint::default());
+        }
+        Ok(issue)
+    }
+
+    /// Tells people in one sentence why their act was undone; the same act again within ten minutes is not.
+    async fn explain(
+        &self,
+        connected: &Connected,
+        record: &mut Record,
+        refusal: Refusal,
+    ) -> Result<(), EngineError> {
+        let now = self.inner.clock.now();
+        tracing::info!(iid = record.iid, ?refusal, "an act on match {} was undone", record.iid);
+        {
+            let mut explained =
+                self.inner.explained.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            explained.retain(|_, at| now.duration_since(*at) < EXPLAINED_FOR);
+            if explained.insert((record.iid, refusal.clone()), now).is_some() {
+                return Ok(());
+            }
+        }
+        let text = self.refusal_text(&refusal, record)?;
+        connected.project.comment(record.iid, &text).await?;
+        record.comments += 1;
+        self.inner.mirror.put(record, None)?;
+        Ok(())
+    }
+
+    /// What people did to the issue since we last looked, in the order of its times.
+    async fn acts(
+        &self,
+        connected: &Connected,
+        issue: &Issue,
+        observed: &Observed,
+        record: &mut Record,
+    ) -> Result<Vec<Act>, EngineError> {
+        let labels_differ =
+            !observed.is_match || observed.states.len() != 1 || !observed.states.contains(&record.state);
+        let mut acts = Vec::new();
+        if labels_differ {
+            let events = connected.project.label_events(issue.iid).await?;
+            let new = events.iter().filter(|event| event.id > record.label_event);
+            acts.extend(new.filter_map(|event| self.label_act(connected, event)));
+            record.label_event =
+                events.iter().map(|event| event.id).max().unwrap_or(0).max(record.label_event);
+        }
+        if observed.closed != record.state.is_closed() {
+            let events = connected.project.state_events(issue.iid).await?;
+            let seen = record.updated_at;
+            let new = events.iter().filter(|event| event.id > record.state_event && event.created_at > seen);
+            acts.extend(new.filter_map(|event| state_act(connected, event)));
+            record.state_event =
+                events.iter().map(|event| event.id).max().unwrap_or(0).max(record.state_event);
+        }
+        acts.sort_by_key(|act| act.at);
+        Ok(acts)
+    }
+
+    pub(super) fn label_act(&self, connected: &Connected, event: &LabelEvent) -> Option<Act> {
+        let ours = event.user.as_ref().is_some_and(|user| connected.is_us(user.id));
+        if ours && !connected.is_a_reviewers_token() {
+            return None;
+        }
+        let kind = self.names().kind_of_id(event.label.as_ref()?.id)?;
+        let what = match (kind, event.action) {
+            (LabelKind::State(state), LabelAction::Add) => What::Add(state),
+            (LabelKind::Match, LabelAction::Remove) => What::Withdraw,
+            _ => return None,
+        };
+        Some(Act { at: event.created_at, by: event.user.as_ref().map(|user| user.username.clone()), what })
+    }
+
+    /// An issue that the mirror does not know, or knows as gone, ignored or a duplicate.
+    async fn meet(&self, connected: &Connected, issue: Issue) -> Result<(), EngineError> {
+        let observed = self.observe(&connected.project, &issue).await?;
+        let ours = connected.is_us(issue.author.id);
+        let staged = issue_text::read_back(&issue.description).filter(|_| ours);
+        match staged {
+            Some(staged) => {
+                let fingerprint = Fingerprint::of(&staged.job, staged.nonce);
+                let first = self.inner.mirror.record_of(&fingerprint)?.filter(|first| first.iid != issue.iid);
+                let mut record = new_record(&issue, staged.job, Some(staged.nonce), State::Pending);
+                match first {
+                    Some(first) if first.iid < issue.iid => {
+                        self.retire(connected, issue, &observed, record, &first).await
+                    }
+                    Some(later) => {
+                        // The later one was met first: it gives way to this one.
+                        self.take_in(connected, &issue, &observed, &mut record).await?;
+                        self.hint(later.iid, super::Hint::default());
+                        let mut later = later;
+                        later.standing = Standing::Duplicate;
+                        self.inner.mirror.put(&later, None)?;
+                        Ok(())
+                    }
+                    None => self.take_in(connected, &issue, &observed, &mut record).await,
+                }
+            }
+            None if observed.is_match => self.adopt(connected, issue, &observed, ours).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Takes in an issue of ours that the mirror does not know: after a lost disk, or from another instance.
+    async fn take_in(
+        &self,
+        connected: &Connected,
+        issue: &Issue,
+        observed: &Observed,
+        record: &mut Record,
+    ) -> Result<(), EngineError> {
+        let mut labels = observed.states.iter();
+        let settled = match (labels.next(), labels.next()) {
+            (Some(only), None) if only.is_closed() == observed.closed => Some(*only),
+            _ => None,
+        };
+        // An issue that nobody touched since it was made has no history to be read.
+        let untouched = settled == Some(State::Pending) && issue.updated_at == issue.created_at;
+        record.history_known = untouched;
+        if let Some(state) = settled.filter(|_| observed.is_match) {
+            record.state = state;
+            return Ok(self.inner.mirror.put(record, None)?);
+        }
+        let history = history::read(self, connected, issue).await?;
+        record.state = history.steps.last().map_or(State::Pending, |step| step.to);
+        record.label_event = history.label_event;
+        record.history_known = true;
+        if let Some(last) = history.steps.last() {
+            (record.decided_by, record.decided_at) = (Some(last.by.clone()), Some(last.at));
+        }
+        if !observed.is_match {
+            record.standing = Standing::Withdrawn;
+        }
+        self.inner.mirror.put_whole(record, &history.steps)?;
+        let reviewers = Reviewers { enforced: false, ..Reviewers::default() };
+        let verdict = decide(known(record), observed, &history.open_acts, &reviewers);
+        self.act(connected, issue.clone(), record.clone(), verdict).await
+    }
+
+    /// Two issues with one identity: the lower iid stays, the later hands over its decision, names the first and goes.
+    async fn retire(
+        &self,
+        connected: &Connected,
+        issue: Issue,
+        observed: &Observed,
+        mut record: Record,
+        first: &Record,
+    ) -> Result<(), EngineError> {
+        record.standing = Standing::Duplicate;
+        record.history_known = true;
+        let decided = observed.states.iter().copied().find(|state| *state != State::Pending);
+        if let Some(to) = decided.filter(|_| first.state == State::Pending) {
+            let through = super::Decision {
+                to,
+                by: "service".to_owned(),
+                through: Through::Service,
+                comment: Some(format!("{} #{}", self.policy().language.pick("wie in", "as in"), issue.iid)),
+            };
+            let engine = self.clone();
+            let iid = first.iid;
+            // In the first one's own turn: its lock may be held by somebody who waits for ours.
+            tokio::spawn(async move {
+                if let Err(error) = engine.decide(iid, through).await {
+                    tracing::warn!(iid, %error, "the duplicate's decision could not be carried over to {iid}");
+                }
+            });
+        }
+        if observed.is_match || !observed.states.is_empty() {
+            tracing::warn!(
+                iid = issue.iid,
+                first = first.iid,
+                "issue {} is a second one of match {}",
+                issue.iid,
+                first.iid
+            );
+            let text = self.duplicate_text(first.iid)?;
+            connected.project.comment(issue.iid, &text).await?;
+            let names = self.names();
+            let labels =
+                issue.labels.iter().filter(|name| names.kind_of_name(name).is_some()).cloned().collect();
+            let close = (!observed.closed).then_some(true);
+            let change = IssueChange { remove_labels: labels, close, ..IssueChange::default() };
+            let after = self.write(connected, issue, &change).await?;
+            record.updated_at = after.updated_at;
+            record.comments = after.user_notes_count;
+        }
+        Ok(self.inner.mirror.put(&record, None)?)
+    }
+
+    /// An issue that a person made by hand.
+    async fn adopt(
+        &self,
+        connected: &Connected,
+        issue: Issue,
+        observed: &Observed,
+        ours: bool,
+    ) -> Result<(), EngineError> {
+        let names = self.names();
+        let events = connected.project.label_events(issue.iid).await?;
+        let put_on = events.iter().rev().find(|event| {
+            let kind = event.label.as_ref().and_then(|label| names.kind_of_id(label.id));
+            event.action == LabelAction::Add && kind == Some(LabelKind::Match)
+        });
+        let who = put_on.map_or(Some(issue.author.id), |event| event.user.as_ref().map(|user| user.id));
+        let may = match who {
+            Some(user) if connected.is_us(user) => ours,
+            Some(user) => self.may_adopt(&connected.project, user).await?,
+            None => false,
+        };
+        let mut record = new_record(&issue, JobMatch::titled(issue.title.clone()), None, State::Pending);
+        record.label_event = events.iter().map(|event| event.id).max().unwrap_or(0);
+        if !may {
+            record.standing = Standing::Ignored;
+            return Ok(self.inner.mirror.put(&record, None)?);
+        }
+        let mut labels = observed.states.iter();
+        record.state = match (labels.next(), labels.next()) {
+            (Some(only), None) => *only,
+            (None, _) if observed.closed => State::Rejected,
+            _ => State::Pending,
+        };
+        let repair = Repair::towards(record.state, observed);
+        let after = self.write(connected, issue, &self.change_for(&repair)).await?;
+        record.updated_at = after.updated_at;
+        tracing::info!(iid = record.iid, state = %record.state, "issue {} is adopted", record.iid);
+        Ok(self.inner.mirror.put(&record, None)?)
+    }
+}
+
+fn known(record: &Record) -> Known {
+    Known { state: record.state, withdrawn: record.standing == Standing::Withdrawn, undo_sent: true }
+}
+
+fn state_act(connected: &Connected, event: &StateEvent) -> Option<Act> {
+    let ours = event.user.as_ref().is_some_and(|user| connected.is_us(user.id));
+    if ours && !connected.is_a_reviewers_token() {
+        return None;
+    }
+    let what = match event.state.as_str() {
+        "closed" => What::Close,
+        "reopened" => What::Reopen,
+        _ => return None,
+    };
+    Some(Act { at: event.created_at, by: event.user.as_ref().map(|user| user.username.clone()), what })
+}

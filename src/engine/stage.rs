@@ -1,0 +1,219 @@
+//! A posted match becomes an issue, once.
+
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use super::{Connected, Engine, EngineError};
+use crate::domain::JobMatch;
+use crate::domain::State;
+use crate::domain::decide::Repair;
+use crate::domain::identity::Fingerprint;
+use crate::gitlab::Issue;
+use crate::gitlab::issue_text::{self, BodyContext, Staged};
+use crate::gitlab::issues::{IssueChange, NewIssue};
+use crate::gitlab::labels::LabelKind;
+use crate::mirror::{Record, Standing};
+
+/// How often an issue is created anew after an answer that left it unclear whether it was.
+const TRIES: usize = 3;
+/// How far GitLab's clock may be behind ours.
+const CLOCK_MARGIN: SignedDuration = SignedDuration::from_mins(5);
+
+/// How staging ended.
+#[derive(Clone, Debug)]
+pub struct Staging {
+    /// The match.
+    pub record: Record,
+    /// Whether this call made its issue.
+    pub created: bool,
+}
+
+/// Why a match was not staged.
+#[derive(Debug, thiserror::Error)]
+pub enum StagingError {
+    /// Its score is below the least that is staged.
+    #[error("the score {score} is below the minimum of {minimum}")]
+    BelowMinimum {
+        /// Its score, in percent.
+        score: f64,
+        /// The least that is staged.
+        minimum: f64,
+    },
+    /// Something did not do its part.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl Engine {
+    /// Stages a match: makes its issue, or finds the one that it has.
+    ///
+    /// # Errors
+    ///
+    /// [`StagingError`] says why; nothing was accepted then that only this machine knows.
+    pub async fn stage(&self, job: JobMatch) -> Result<Staging, StagingError> {
+        let minimum = self.policy().min_score;
+        let score = job.score.map_or(0.0, crate::domain::job_match::Score::percent);
+        if score < minimum {
+            return Err(StagingError::BelowMinimum { score, minimum });
+        }
+        // In a task of its own: a caller who goes away must not stop it in mid-step.
+        let engine = self.clone();
+        let task = tokio::spawn(async move { engine.note(engine.stage_once(job).await) });
+        Ok(task
+            .await
+            .unwrap_or_else(|error| Err(EngineError::Text(format!("staging broke off: {error}"))))?)
+    }
+
+    async fn stage_once(&self, job: JobMatch) -> Result<Staging, EngineError> {
+        let connected = self.connected().await?;
+        if !self.status().caught_up {
+            return Err(EngineError::NotReady);
+        }
+        let staged = Staged { job, nonce: Uuid::new_v4() };
+        let fingerprint = Fingerprint::of(&staged.job, staged.nonce);
+        let _one_at_a_time = self.inner.fingerprints.hold(fingerprint.clone()).await;
+        if let Some(record) = self.inner.mirror.record_of(&fingerprint)? {
+            return Ok(Staging { record, created: false });
+        }
+        let mut unclear = self.inner.mirror.unclear_since(fingerprint.as_str())?;
+        let mut tries = 0;
+        loop {
+            if let Some(since) = unclear {
+                if let Some(record) = self.find_created(&connected, &fingerprint, since).await? {
+                    self.inner.mirror.set_unclear(fingerprint.as_str(), None)?;
+                    return Ok(Staging { record, created: tries > 0 });
+                }
+            }
+            let started = self.inner.clock.now();
+            tries += 1;
+            match self.create(&connected, &staged).await {
+                Ok(record) => {
+                    if unclear.is_some() {
+                        self.inner.mirror.set_unclear(fingerprint.as_str(), None)?;
+                    }
+                    return Ok(Staging { record, created: true });
+                }
+                Err(EngineError::Gitlab(error)) if error.is_unclear() => {
+                    tracing::warn!(%error, tries, "it is unclear whether an issue was created; GitLab is read before another try");
+                    unclear = unclear.or(Some(started));
+                    self.inner.mirror.set_unclear(fingerprint.as_str(), Some(started))?;
+                    if tries == TRIES {
+                        return Err(error.into());
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The issue that an unclear answer may have left behind: one read of what was created since, never a search.
+    async fn find_created(
+        &self,
+        connected: &Connected,
+        fingerprint: &Fingerprint,
+        since: Timestamp,
+    ) -> Result<Option<Record>, EngineError> {
+        let since = since.checked_sub(CLOCK_MARGIN).unwrap_or(Timestamp::MIN);
+        for issue in connected.project.issues_created_since(since).await? {
+            let ours = connected.is_us(issue.author.id);
+            let staged = issue_text::read_back(&issue.description).filter(|_| ours);
+            if staged.is_some_and(|staged| Fingerprint::of(&staged.job, staged.nonce) == *fingerprint) {
+                let _one_at_a_time = self.inner.issues.hold(issue.iid).await;
+                self.settle(connected, issue).await?;
+            }
+        }
+        Ok(self.inner.mirror.record_of(fingerprint)?)
+    }
+
+    async fn create(&self, connected: &Connected, staged: &Staged) -> Result<Record, EngineError> {
+        let policy = self.policy();
+        let names = self.fresh_names(&connected.project).await?;
+        let (first, others) = match connected.reviewers.split_first() {
+            Some((first, others)) if policy.assign => (Some(first), others),
+            _ => (None, &[][..]),
+        };
+        let context = BodyContext {
+            language: policy.language,
+            mentions: others.iter().map(|reviewer| reviewer.username.clone()).collect(),
+            possible_duplicates: self.inner.mirror.possible_duplicates(&staged.job, None)?,
+        };
+        let body = issue_text::body(&self.inner.templates, staged, &context)
+            .map_err(|error| EngineError::Text(error.to_string()))?;
+        let new = NewIssue {
+            title: issue_text::title(&staged.job),
+            description: body,
+            labels: [LabelKind::Match, LabelKind::State(State::Pending)]
+                .map(|kind| names.name(kind).to_owned())
+                .into(),
+            assignee: first.map(|reviewer| reviewer.id),
+            due_date: staged.job.deadline,
+        };
+        let issue = connected.project.create_issue(&new).await?;
+        let _one_at_a_time = self.inner.issues.hold(issue.iid).await;
+        let issue = self.repair_creation(connected, issue, &new).await;
+        let record = new_record(&issue, staged.job.clone(), Some(staged.nonce), State::Pending);
+        self.inner.mirror.put(&record, None)?;
+        tracing::info!(iid = record.iid, "match {} is staged", record.iid);
+        Ok(record)
+    }
+
+    /// Compares what GitLab returned with what was sent. A difference is an error to be logged and mended; where that
+    /// fails the next look at the issue mends it, for the issue is there.
+    async fn repair_creation(&self, connected: &Connected, issue: Issue, new: &NewIssue) -> Issue {
+        let repair = Repair::towards(State::Pending, &self.observed(&issue));
+        let mut change = self.change_for(&repair);
+        change.assignee =
+            new.assignee.filter(|id| !issue.assignees.iter().any(|assignee| assignee.id == *id));
+        change.confidential = issue.confidential.then_some(false);
+        if change.is_empty() {
+            return issue;
+        }
+        tracing::error!(
+            iid = issue.iid,
+            ?change,
+            "GitLab made another issue than was asked for; it is set right"
+        );
+        match connected.project.change_issue(issue.iid, &change).await {
+            Ok(mended) => mended,
+            Err(error) => {
+                tracing::error!(iid = issue.iid, %error, "the new issue could not be set right yet");
+                self.hint(issue.iid, super::Hint::default());
+                issue
+            }
+        }
+    }
+
+    /// A repair in the labels' present names.
+    pub(super) fn change_for(&self, repair: &Repair) -> IssueChange {
+        let names = self.names();
+        let name = |state: &State| names.name(LabelKind::State(*state)).to_owned();
+        let add = repair.add_match.then(|| names.name(LabelKind::Match).to_owned());
+        IssueChange {
+            add_labels: add.into_iter().chain(repair.add.as_ref().map(name)).collect(),
+            remove_labels: repair.remove.iter().map(name).collect(),
+            close: repair.close,
+            ..IssueChange::default()
+        }
+    }
+}
+
+/// What the mirror holds of an issue that it has not seen before.
+pub(super) fn new_record(issue: &Issue, job: JobMatch, nonce: Option<Uuid>, state: State) -> Record {
+    Record {
+        iid: issue.iid,
+        issue_id: issue.id,
+        state,
+        standing: Standing::Live,
+        job,
+        nonce,
+        web_url: issue.web_url.clone(),
+        created_at: issue.created_at,
+        updated_at: issue.updated_at,
+        decided_by: None,
+        decided_at: None,
+        comments: issue.user_notes_count,
+        label_event: 0,
+        state_event: 0,
+        history_known: true,
+    }
+}

@@ -1,0 +1,94 @@
+//! What people read: texts rendered from `templates/`, embedded, and overridden file by file from a folder.
+
+use std::path::{Path, PathBuf};
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{Environment, UndefinedBehavior};
+use rust_embed::RustEmbed;
+use serde::Serialize;
+
+/// Work that one rendering may do, in minijinja's steps: a loop without end is a mistake in somebody's template.
+const FUEL: u64 = 2_000_000;
+
+#[derive(RustEmbed)]
+#[folder = "templates/"]
+struct Embedded;
+
+/// Every template, compiled.
+#[derive(Debug)]
+pub struct Templates {
+    environment: Environment<'static>,
+}
+
+/// A template that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TemplateError {
+    /// The file cannot be read.
+    #[error("the template {} cannot be read: {error}", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// It is no template, or names something that is not there.
+    #[error("{} {}{}", .0.name().map_or_else(|| "a template".to_owned(), |name| format!("the template {name}")),
+        .0.line().map_or_else(String::new, |line| format!("line {line}: ")), .0)]
+    Wrong(#[from] minijinja::Error),
+}
+
+impl Templates {
+    /// Compiles the embedded templates, with those of `folder` in place of theirs.
+    ///
+    /// # Errors
+    ///
+    /// The first template that cannot be read or compiled, with its line.
+    pub fn load(folder: Option<&Path>) -> Result<Self, TemplateError> {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_fuel(Some(FUEL));
+        environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+        // The sandbox is no part of the service and brings its own.
+        for name in Embedded::iter().filter(|name| !name.starts_with("sandbox/")) {
+            let path = folder.map(|folder| folder.join(name.as_ref())).filter(|path| path.is_file());
+            let source = match path {
+                Some(path) => std::fs::read_to_string(&path)
+                    .map_err(|error| TemplateError::Unreadable { path, error })?,
+                None => Embedded::get(&name)
+                    .map(|file| String::from_utf8_lossy(&file.data).into_owned())
+                    .unwrap_or_default(),
+            };
+            environment.add_template_owned(name.into_owned(), source)?;
+        }
+        Ok(Self { environment })
+    }
+
+    /// Renders a template.
+    ///
+    /// # Errors
+    ///
+    /// Where it names something that is not there, or does too much.
+    pub fn render(&self, name: &str, context: impl Serialize) -> Result<String, TemplateError> {
+        Ok(self.environment.get_template(name)?.render(Serde(context))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_overrides_file_by_file_and_a_broken_one_says_where() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("issue.en.md"), "overridden {{ title }}").unwrap();
+        let templates = Templates::load(Some(folder.path())).unwrap();
+        let rendered = templates.render("issue.en.md", minijinja::context! { title => "x" }).unwrap();
+        assert_eq!(rendered, "overridden x");
+        let missing = templates.render("issue.en.md", minijinja::context! {}).unwrap_err().to_string();
+        assert!(missing.contains("issue.en.md line 1"), "{missing}");
+        std::fs::write(folder.path().join("issue.de.md"), "one\n{% if %}").unwrap();
+        let broken = Templates::load(Some(folder.path())).unwrap_err().to_string();
+        assert!(broken.contains("issue.de.md line 2"), "{broken}");
+    }
+}
