@@ -2,10 +2,13 @@
 //!
 //! `ARCHITECTURE.md` is the map; each module says what it is for.
 
+pub mod app;
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod gitlab;
 pub mod mirror;
 pub mod sandbox;
 pub mod templates;
+pub mod web;

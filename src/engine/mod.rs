@@ -195,6 +195,14 @@ impl Engine {
         self.inner.queue.push(iid, hint);
     }
 
+    /// Whether a delivery is of our project; while GitLab has not been met yet, it may be.
+    pub fn is_our_project(&self, project: u64) -> bool {
+        match self.inner.connected.try_read() {
+            Ok(slot) => slot.as_ref().is_none_or(|connected| connected.project.id == project),
+            Err(_) => true,
+        }
+    }
+
     /// Notes that GitLab delivered something.
     pub fn heard_from_gitlab(&self) {
         self.status_mut().last_event = Some(self.inner.clock.now());

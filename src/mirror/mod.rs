@@ -47,21 +47,20 @@ pub struct Answered {
 }
 
 impl Mirror {
-    /// Opens the mirror of `project` on `instance`. A file that is corrupt, of a newer version or of another project
+    /// Opens the mirror of a project; `owner` names instance and project. A file that is corrupt, of a newer version or of another project
     /// is moved aside, and a new one started: GitLab knows everything that was in it.
     ///
     /// # Errors
     ///
     /// Where the folder cannot be made or the file cannot be written.
-    pub fn open(path: &Path, instance: &str, project: u64) -> anyhow::Result<(Self, Found)> {
+    pub fn open(path: &Path, owner: &str) -> anyhow::Result<(Self, Found)> {
         use anyhow::Context as _;
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("cannot make the folder {} of the mirror", folder.display()))?;
         }
         let there = path.exists();
-        let owner = format!("{instance} {project}");
-        let (writer, found) = match schema::open(path, &owner) {
+        let (writer, found) = match schema::open(path, owner) {
             Ok(connection) => (connection, if there { Found::Kept } else { Found::New }),
             Err(schema::Unusable::Content(why)) => {
                 let aside = path.with_extension("sqlite.unusable");
@@ -70,7 +69,7 @@ impl Mirror {
                 }
                 std::fs::rename(path, &aside)
                     .with_context(|| format!("cannot move {} aside ({why})", path.display()))?;
-                let connection = schema::open(path, &owner).map_err(|error| anyhow::anyhow!("{error}"))?;
+                let connection = schema::open(path, owner).map_err(|error| anyhow::anyhow!("{error}"))?;
                 (connection, Found::Replaced { why })
             }
             Err(error @ schema::Unusable::Io(_)) => {

@@ -1,0 +1,157 @@
+//! The composition root: settings become a running service. Every background loop is started here.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::config::{Idle, Settings};
+use crate::engine::Engine;
+use crate::gitlab::{Connection, Gitlab, Patience};
+use crate::mirror::{Found, Mirror};
+use crate::templates::Templates;
+use crate::web::{self, Web};
+
+/// Issues that are looked at at the same time.
+const WORKERS: usize = 4;
+/// Longest pause between tries to reach a GitLab that is down.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long loops have to end once the last request is answered.
+const LOOPS_END: Duration = Duration::from_secs(1);
+
+/// A service put together; nothing runs yet.
+pub struct Parts {
+    /// The engine.
+    pub engine: Engine,
+    /// Its HTTP side.
+    pub router: Router,
+}
+
+/// A running service.
+pub struct App {
+    address: SocketAddr,
+    engine: Engine,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// Puts a service together: for the loops of [`App::start`], or to be turned by hand.
+///
+/// # Errors
+///
+/// Where the mirror, the templates or TLS cannot be used.
+pub fn assemble(settings: Settings, clock: Clock, patience: Patience) -> anyhow::Result<Parts> {
+    let templates = Templates::load(settings.templates.as_deref())?;
+    let gitlab = gitlab(&settings, clock.clone(), patience)?;
+    let owner = format!("{} {}", settings.gitlab.url, settings.gitlab.project);
+    let (mirror, found) = Mirror::open(&settings.database, &owner)?;
+    let engine = Engine::new(
+        gitlab,
+        settings.gitlab.project.clone(),
+        Arc::new(mirror),
+        Arc::new(templates),
+        clock,
+        settings.policy(),
+    );
+    match found {
+        Found::Kept => {}
+        Found::New => tracing::info!("the mirror is new; GitLab is read from the beginning"),
+        Found::Replaced { why } => {
+            let note =
+                format!("the mirror could not be used: {why}; it was moved aside and GitLab is read anew");
+            tracing::warn!("{note}");
+            engine.note_about_the_mirror(note);
+        }
+    }
+    let router = web::router(Web::new(engine.clone(), settings));
+    Ok(Parts { engine, router })
+}
+
+/// A client of the settings' GitLab.
+///
+/// # Errors
+///
+/// Where TLS cannot be set up.
+pub fn gitlab(settings: &Settings, clock: Clock, patience: Patience) -> anyhow::Result<Gitlab> {
+    let connection = Connection {
+        url: settings.gitlab.url.clone(),
+        token: settings.gitlab.token.clone(),
+        extra_ca: settings.gitlab.extra_ca.clone(),
+        patience,
+    };
+    Gitlab::new(connection, clock, Arc::new(|_| {}))
+}
+
+impl App {
+    /// Starts a service: listens, reads GitLab, follows it.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot listen, or the mirror, the templates or TLS cannot be used.
+    pub async fn start(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
+        let listen = settings.listen;
+        let (interval, idle) = (settings.sync_interval, settings.idle);
+        let listener = TcpListener::bind(listen).await.with_context(|| {
+            format!(
+                "cannot listen on {listen}; is another service there? VORHOELLE_LISTEN names another address"
+            )
+        })?;
+        let address = listener.local_addr()?;
+        let Parts { engine, router } = assemble(settings, clock.clone(), Patience::default())?;
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        tasks.spawn(web::server::serve(listener, router, stop.clone(), clock.clone()));
+        if idle == Idle::Loops {
+            for _ in 0..WORKERS {
+                let engine = engine.clone();
+                tasks.spawn(stop.clone().run_until_cancelled_owned(async move { engine.work().await }));
+            }
+        }
+        let follow = follow(engine.clone(), clock, interval, idle);
+        tasks.spawn(stop.clone().run_until_cancelled_owned(follow));
+        tasks.close();
+        Ok(Self { address, engine, stop, tasks })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The engine.
+    pub const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Answers what is being asked, ends the loops and folds the mirror's log in; within eight seconds.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        let _ = tokio::time::timeout(web::server::DRAIN + LOOPS_END, self.tasks.wait()).await;
+        self.engine.mirror().checkpoint();
+    }
+}
+
+/// Reads GitLab at the start and then every `interval`: a lost webhook is only a later one.
+async fn follow(engine: Engine, clock: Clock, interval: Duration, idle: Idle) {
+    let mut pause = Duration::from_secs(1);
+    loop {
+        match engine.delta().await {
+            // Where the clock stops between requests, later reads are the scheduler's.
+            Ok(()) if idle == Idle::Request => return engine.work_off().await,
+            Ok(()) => {
+                pause = Duration::from_secs(1);
+                clock.sleep(interval).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, ?pause, "GitLab could not be read; it is tried again");
+                clock.sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! The environment: what it sets, and what is wrong with it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use reqwest::Url;
+use secrecy::SecretString;
+
+use super::{ApiToken, File, GitlabSettings, Idle, Settings, duration, nearest};
+use crate::domain::decide::Reviewers;
+use crate::gitlab::webhook::{SigningKey, WebhookSecrets};
+
+/// Every variable, without its prefix.
+const KNOWN: [&str; 40] = [
+    "GITLAB_URL",
+    "GITLAB_TOKEN",
+    "FORMER_USERS",
+    "IDLE",
+    "SETUP_TOKEN",
+    "GITLAB_PROJECT",
+    "GITLAB_CA_FILE",
+    "WEBHOOK_SECRET",
+    "WEBHOOK_SIGNING_TOKEN",
+    "API_TOKENS",
+    "REVIEWERS",
+    "ENFORCE_REVIEWERS",
+    "LISTEN",
+    "PUBLIC_URL",
+    "DATABASE",
+    "MIN_SCORE",
+    "SYNC_INTERVAL",
+    "SMTP_URL",
+    "MAIL_FROM",
+    "MAIL_TO",
+    "MAIL_FILE_DIR",
+    "GMAIL_CLIENT_ID",
+    "GMAIL_CLIENT_SECRET",
+    "GMAIL_REFRESH_TOKEN",
+    "GMAIL_API_URL",
+    "GMAIL_TOKEN_URL",
+    "SLACK_WEBHOOK_URL",
+    "TWILIO_ACCOUNT_SID",
+    "TWILIO_AUTH_TOKEN",
+    "TWILIO_FROM",
+    "TWILIO_TO",
+    "TWILIO_CONTENT_SID",
+    "TWILIO_API_URL",
+    "LINK_SECRET",
+    "TEMPLATES",
+    "EVENTS_URL",
+    "EVENTS_SECRET",
+    "LOG",
+    "LOG_FORMAT",
+    "CONFIG",
+];
+/// Those that are secret: each may also be named by a variable that ends in `_FILE`.
+const SECRET: [&str; 12] = [
+    "GITLAB_TOKEN",
+    "SETUP_TOKEN",
+    "WEBHOOK_SECRET",
+    "WEBHOOK_SIGNING_TOKEN",
+    "API_TOKENS",
+    "SMTP_URL",
+    "GMAIL_CLIENT_SECRET",
+    "GMAIL_REFRESH_TOKEN",
+    "SLACK_WEBHOOK_URL",
+    "TWILIO_AUTH_TOKEN",
+    "LINK_SECRET",
+    "EVENTS_SECRET",
+];
+/// What stands in examples and is no secret.
+const PLACEHOLDERS: [&str; 6] = ["changeme", "change-me", "change_me", "xxx", "xxxx", "your-token"];
+
+/// The variables of the process, or of a test.
+#[derive(Clone, Default)]
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.variables.keys()).finish()
+    }
+}
+
+impl Environment {
+    /// The variables of the process.
+    pub fn of_the_process() -> Self {
+        Self::of(
+            std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+        )
+    }
+
+    /// These variables.
+    pub fn of(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let ours = |name: &str| name.starts_with("VORHOELLE_") || name == "PORT";
+        Self { variables: variables.into_iter().filter(|(name, _)| ours(name)).collect() }
+    }
+
+    /// Sets a variable, as the command line does.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.variables.insert(format!("VORHOELLE_{name}"), value.into());
+    }
+
+    /// The value of a variable without its prefix; empty counts as not set.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let value = self.variables.get(&format!("VORHOELLE_{name}"))?;
+        Some(value.trim()).filter(|value| !value.is_empty())
+    }
+
+    /// Names every variable that is none of ours.
+    pub(super) fn unknown(&self) -> Vec<String> {
+        let names = self.variables.keys().filter_map(|name| name.strip_prefix("VORHOELLE_"));
+        let unknown = names.filter(|name| {
+            let secret_file = name.strip_suffix("_FILE").is_some_and(|name| SECRET.contains(&name));
+            !KNOWN.contains(name) && !secret_file
+        });
+        unknown
+            .map(|name| match nearest(name, &KNOWN) {
+                Some(near) => format!("VORHOELLE_{name} is no setting; did you mean VORHOELLE_{near}?"),
+                None => format!("VORHOELLE_{name} is no setting; `vorhoelle serve --help` lists them"),
+            })
+            .collect()
+    }
+
+    /// Everything that was set, or errors and none.
+    pub(super) fn settings(&self, file: &File, errors: &mut Vec<String>) -> Option<Settings> {
+        let token = self.secret("GITLAB_TOKEN", errors);
+        if token.is_none() && errors.iter().all(|error| !error.contains("GITLAB_TOKEN")) {
+            errors.push("VORHOELLE_GITLAB_TOKEN is missing: an access token with scope api".to_owned());
+        }
+        let project = self.get("GITLAB_PROJECT").map(str::to_owned);
+        if project.is_none() {
+            errors.push(
+                "VORHOELLE_GITLAB_PROJECT is missing: the project's number or group/project".to_owned(),
+            );
+        }
+        let url = self.url("GITLAB_URL", errors).or_else(|| Url::parse("https://gitlab.com/").ok());
+        let extra_ca = self.get("GITLAB_CA_FILE").and_then(|path| {
+            std::fs::read(path)
+                .map_err(|error| {
+                    errors.push(format!("VORHOELLE_GITLAB_CA_FILE: cannot read {path}: {error}"))
+                })
+                .ok()
+        });
+        let setup_token = self.secret("SETUP_TOKEN", errors);
+        let former_users = self.former_users(errors);
+        let webhook = self.webhook(errors);
+        let sync_interval = self.get("SYNC_INTERVAL").or(file.sync_interval.as_deref()).unwrap_or("5m");
+        let sync_interval = duration(sync_interval)
+            .map_err(|error| errors.push(format!("VORHOELLE_SYNC_INTERVAL: {error}")))
+            .ok();
+        let min_score = self.min_score(file, errors);
+        let enforced = self.boolean("ENFORCE_REVIEWERS", errors).or(file.enforce_reviewers).unwrap_or(false);
+        let usernames = match self.get("REVIEWERS") {
+            Some(names) => list(names),
+            None => file.reviewers.clone().unwrap_or_default(),
+        };
+        if enforced && usernames.is_empty() {
+            errors.push("VORHOELLE_ENFORCE_REVIEWERS is true and VORHOELLE_REVIEWERS names nobody: no decision would count".to_owned());
+        }
+        let assign =
+            file.channels.as_ref().and_then(|channels| channels.todo.as_ref()?.enabled).unwrap_or(true);
+        let idle = self.idle(errors);
+        let api_tokens = self.api_tokens(errors);
+        let listen = self.listen(errors);
+        let public_url = self.url("PUBLIC_URL", errors);
+        Some(Settings {
+            gitlab: GitlabSettings {
+                url: url?,
+                token: token?,
+                setup_token,
+                project: project?,
+                extra_ca,
+                former_users,
+            },
+            webhook: webhook?,
+            api_tokens,
+            listen: listen?,
+            public_url,
+            database: PathBuf::from(self.get("DATABASE").unwrap_or("data/mirror.sqlite")),
+            sync_interval: sync_interval?,
+            idle,
+            templates: self.get("TEMPLATES").map(PathBuf::from),
+            min_score: min_score?,
+            language: file.language.unwrap_or_default(),
+            reviewers: Reviewers { enforced, usernames },
+            assign,
+            allow_public_project: file.allow_public_project.unwrap_or(false),
+        })
+    }
+
+    /// A secret, from its variable or from the file that another names.
+    fn secret(&self, name: &str, errors: &mut Vec<String>) -> Option<SecretString> {
+        let text = match (self.get(name), self.get(&format!("{name}_FILE"))) {
+            (Some(_), Some(_)) => {
+                errors.push(format!("VORHOELLE_{name} and VORHOELLE_{name}_FILE are both set; keep one"));
+                return None;
+            }
+            (Some(text), None) => text.to_owned(),
+            (None, Some(path)) => match std::fs::read_to_string(path) {
+                Ok(text) => text.trim().to_owned(),
+                Err(error) => {
+                    errors.push(format!("VORHOELLE_{name}_FILE: cannot read {path}: {error}"));
+                    return None;
+                }
+            },
+            (None, None) => return None,
+        };
+        if PLACEHOLDERS.contains(&text.to_ascii_lowercase().as_str()) || text.starts_with('<') {
+            errors.push(format!("VORHOELLE_{name} is a placeholder; put the real secret there"));
+            return None;
+        }
+        if text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            errors.push(format!("VORHOELLE_{name} is empty or holds blanks"));
+            return None;
+        }
+        Some(SecretString::from(text))
+    }
+
+    fn webhook(&self, errors: &mut Vec<String>) -> Option<WebhookSecrets> {
+        let before = errors.len();
+        let token = self.secret("WEBHOOK_SECRET", errors);
+        let signing = self.secret("WEBHOOK_SIGNING_TOKEN", errors);
+        let signing_key = signing.and_then(|text| {
+            let key = SigningKey::parse(secrecy::ExposeSecret::expose_secret(&text));
+            key.map_err(|error| errors.push(format!("VORHOELLE_WEBHOOK_SIGNING_TOKEN: {error}"))).ok()
+        });
+        let secrets = WebhookSecrets { token, signing_key };
+        if secrets.is_empty() && errors.len() == before {
+            errors.push(
+                "VORHOELLE_WEBHOOK_SECRET or VORHOELLE_WEBHOOK_SIGNING_TOKEN is needed: without one anybody could send \
+                 deliveries; make one with: openssl rand -hex 32"
+                    .to_owned(),
+            );
+        }
+        (errors.len() == before).then_some(secrets)
+    }
+
+    fn api_tokens(&self, errors: &mut Vec<String>) -> Vec<ApiToken> {
+        let Some(pairs) = self.secret("API_TOKENS", errors) else { return Vec::new() };
+        let pairs = list(secrecy::ExposeSecret::expose_secret(&pairs));
+        let mut tokens: Vec<ApiToken> = Vec::new();
+        for (index, pair) in pairs.iter().enumerate() {
+            let parts = pair.split_once(':').filter(|(name, token)| !name.is_empty() && !token.is_empty());
+            let Some((name, token)) = parts else {
+                errors.push(format!(
+                    "VORHOELLE_API_TOKENS: must be name:token pairs with commas between; pair {} is not",
+                    index + 1
+                ));
+                continue;
+            };
+            if PLACEHOLDERS.contains(&token.to_ascii_lowercase().as_str()) {
+                errors.push(format!("VORHOELLE_API_TOKENS: the token of {name} is a placeholder"));
+            } else if tokens.iter().any(|other| other.name == name) {
+                errors.push(format!("VORHOELLE_API_TOKENS: the name {name} stands there twice"));
+            }
+            tokens.push(ApiToken { name: name.to_owned(), token: SecretString::from(token) });
+        }
+        tokens
+    }
+
+    fn min_score(&self, file: &File, errors: &mut Vec<String>) -> Option<f64> {
+        let score = match self.get("MIN_SCORE") {
+            Some(text) => text.parse().unwrap_or(f64::NAN),
+            None => file.min_score.unwrap_or(70.0),
+        };
+        let fine = crate::domain::job_match::Score::new(score).is_ok();
+        if !fine {
+            errors.push("VORHOELLE_MIN_SCORE: must be a number from 0 to 100, in percent".to_owned());
+        }
+        fine.then_some(score)
+    }
+
+    fn listen(&self, errors: &mut Vec<String>) -> Option<SocketAddr> {
+        let port = self.variables.get("PORT").map(|port| format!("0.0.0.0:{port}"));
+        let listen =
+            self.get("LISTEN").map(str::to_owned).or(port).unwrap_or_else(|| "127.0.0.1:8080".to_owned());
+        let parsed = listen.parse();
+        parsed
+            .map_err(|_| {
+                errors.push(format!(
+                    "VORHOELLE_LISTEN: must be an address and a port such as 127.0.0.1:8080, not {listen}"
+                ))
+            })
+            .ok()
+    }
+
+    fn former_users(&self, errors: &mut Vec<String>) -> std::collections::BTreeSet<u64> {
+        let ids = list(self.get("FORMER_USERS").unwrap_or_default());
+        let read = |id: &String| {
+            id.parse().map_err(|_| {
+                format!("VORHOELLE_FORMER_USERS: must be user numbers with commas between, not {id}")
+            })
+        };
+        ids.iter().filter_map(|id| read(id).map_err(|error| errors.push(error)).ok()).collect()
+    }
+
+    fn idle(&self, errors: &mut Vec<String>) -> Idle {
+        match self.get("IDLE") {
+            None | Some("loops") => Idle::Loops,
+            Some("request") => Idle::Request,
+            Some(other) => {
+                errors.push(format!("VORHOELLE_IDLE: must be loops or request, not {other}"));
+                Idle::Loops
+            }
+        }
+    }
+
+    fn url(&self, name: &str, errors: &mut Vec<String>) -> Option<Url> {
+        let text = self.get(name)?;
+        let url =
+            Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        if url.is_none() {
+            errors.push(format!("VORHOELLE_{name}: must be an http:// or https:// address, not {text}"));
+        }
+        url
+    }
+
+    fn boolean(&self, name: &str, errors: &mut Vec<String>) -> Option<bool> {
+        match self.get(name)? {
+            "true" => Some(true),
+            "false" => Some(false),
+            other => {
+                errors.push(format!("VORHOELLE_{name}: must be true or false, not {other}"));
+                None
+            }
+        }
+    }
+}
+
+fn list(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+}

@@ -1,0 +1,268 @@
+//! Settings: built-in defaults, the YAML file, the environment, the command line; the last one wins.
+//!
+//! Secrets come from the environment only, or from files that it names.
+
+mod environment;
+mod file;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::Url;
+use secrecy::SecretString;
+
+pub use environment::Environment;
+pub use file::File;
+
+use crate::domain::Language;
+use crate::domain::decide::Reviewers;
+use crate::engine::Policy;
+use crate::gitlab::webhook::WebhookSecrets;
+
+/// Where the settings file is looked for unless it is said.
+pub const DEFAULT_FILE: &str = "config/notification-channels.yml";
+
+/// Everything that was set, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The GitLab and its project.
+    pub gitlab: GitlabSettings,
+    /// What deliveries have to prove.
+    pub webhook: WebhookSecrets,
+    /// Who may use the API.
+    pub api_tokens: Vec<ApiToken>,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Where GitLab and people reach the service.
+    pub public_url: Option<Url>,
+    /// The mirror's file.
+    pub database: PathBuf,
+    /// How often GitLab is read in case a webhook was lost.
+    pub sync_interval: Duration,
+    /// Whether work is done in background loops or inside requests.
+    pub idle: Idle,
+    /// A folder that overrides templates.
+    pub templates: Option<PathBuf>,
+    /// Lowest score that is staged, in percent.
+    pub min_score: f64,
+    /// The language of what people read.
+    pub language: Language,
+    /// Who decides.
+    pub reviewers: Reviewers,
+    /// Whether issues are assigned.
+    pub assign: bool,
+    /// Whether a project is used that strangers can read.
+    pub allow_public_project: bool,
+}
+
+/// How to reach GitLab.
+#[derive(Clone, Debug)]
+pub struct GitlabSettings {
+    /// The instance.
+    pub url: Url,
+    /// The token of everyday work.
+    pub token: SecretString,
+    /// A Maintainer's token, for `setup` and for reviving a webhook.
+    pub setup_token: Option<SecretString>,
+    /// The project's number or path.
+    pub project: String,
+    /// PEM trust anchors beside the system's.
+    pub extra_ca: Option<Vec<u8>>,
+    /// Earlier users of the service.
+    pub former_users: BTreeSet<u64>,
+}
+
+/// A token of the API, and the name that it decides under.
+#[derive(Clone, Debug)]
+pub struct ApiToken {
+    /// What history shows.
+    pub name: String,
+    /// The token.
+    pub token: SecretString,
+}
+
+/// When work is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Idle {
+    /// In background loops.
+    #[default]
+    Loops,
+    /// Inside requests: for platforms that stop the clock between them.
+    Request,
+}
+
+/// Settings that cannot be used: everything that is wrong with them.
+#[derive(Debug)]
+pub struct SettingsError(pub Vec<String>);
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+impl Settings {
+    /// Reads the settings of a service against a real GitLab.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, at once: key, file and line where there is one, what is allowed.
+    pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Self, SettingsError> {
+        let mut errors = environment.unknown();
+        let named = file.map(Path::to_owned).or_else(|| environment.get("CONFIG").map(PathBuf::from));
+        let file = File::read(named.as_deref()).unwrap_or_else(|error| {
+            errors.push(error);
+            File::default()
+        });
+        let settings = environment.settings(&file, &mut errors);
+        match settings.filter(|_| errors.is_empty()) {
+            Some(settings) => Ok(settings),
+            None => Err(SettingsError(errors)),
+        }
+    }
+
+    /// What the engine goes by.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            min_score: self.min_score,
+            reviewers: self.reviewers.clone(),
+            language: self.language,
+            assign: self.assign,
+            allow_public_project: self.allow_public_project,
+            former_users: self.gitlab.former_users.clone(),
+        }
+    }
+}
+
+/// A duration such as `6s`, `5m`, `2h`, `3d`.
+///
+/// # Errors
+///
+/// Where it is something else.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no duration; write a number and a unit, such as 6s, 5m, 2h or 3d");
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let number: u64 = text[..text.len() - unit.len_utf8()].trim().parse().map_err(|_| wrong())?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+/// The known word that is nearest to a mistyped one, if any is near.
+fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let distances = known.iter().map(|candidate| (distance(word, candidate), *candidate));
+    distances.min().filter(|(distance, _)| *distance <= 3).map(|(_, candidate)| candidate)
+}
+
+/// How many letters have to be changed, put in or taken out.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let change = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        let base = [
+            ("VORHOELLE_GITLAB_TOKEN", "token-of-the-bot"),
+            ("VORHOELLE_GITLAB_PROJECT", "acme/jobs"),
+            ("VORHOELLE_WEBHOOK_SECRET", "a-long-enough-secret"),
+        ];
+        let all = base.iter().chain(variables).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Settings::load(None, &Environment::of(all))
+    }
+
+    fn errors(variables: &[(&str, &str)]) -> String {
+        load(variables).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_defaults_are_the_contracts() {
+        let settings = load(&[]).unwrap();
+        assert_eq!(settings.gitlab.url.as_str(), "https://gitlab.com/");
+        assert_eq!(settings.listen, "127.0.0.1:8080".parse().unwrap());
+        assert_eq!(settings.database, Path::new("data/mirror.sqlite"));
+        assert_eq!((settings.min_score, settings.sync_interval), (70.0, Duration::from_secs(300)));
+        assert_eq!(load(&[("PORT", "9000")]).unwrap().listen, "0.0.0.0:9000".parse().unwrap());
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_named_at_once() {
+        let found = errors(&[
+            ("VORHOELLE_GITLAB_TOKEN", "changeme"),
+            ("VORHOELLE_WEBHOOK_SECRET", ""),
+            ("VORHOELLE_LISTN", "127.0.0.1:1"),
+            ("VORHOELLE_MIN_SCORE", "0.7"),
+            ("VORHOELLE_SYNC_INTERVAL", "5 minutes"),
+            ("VORHOELLE_ENFORCE_REVIEWERS", "yes"),
+            ("VORHOELLE_API_TOKENS", "pipeline"),
+        ]);
+        for part in [
+            "VORHOELLE_LISTN is no setting; did you mean VORHOELLE_LISTEN?",
+            "VORHOELLE_GITLAB_TOKEN is a placeholder",
+            "VORHOELLE_WEBHOOK_SECRET or VORHOELLE_WEBHOOK_SIGNING_TOKEN",
+            "VORHOELLE_MIN_SCORE",
+            "VORHOELLE_SYNC_INTERVAL: `5 minutes` is no duration",
+            "VORHOELLE_ENFORCE_REVIEWERS: must be true or false",
+            "VORHOELLE_API_TOKENS: must be name:token pairs",
+        ] {
+            assert!(found.contains(part), "{part} in:\n{found}");
+        }
+    }
+
+    #[test]
+    fn a_secret_may_stand_in_a_file_and_is_never_printed() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "secret-from-a-file\n").unwrap();
+        let path = file.path().to_str().unwrap();
+        let settings =
+            load(&[("VORHOELLE_GITLAB_TOKEN", ""), ("VORHOELLE_GITLAB_TOKEN_FILE", path)]).unwrap();
+        assert_eq!(secrecy::ExposeSecret::expose_secret(&settings.gitlab.token), "secret-from-a-file");
+        let printed = format!("{settings:?}");
+        assert!(!printed.contains("secret-from-a-file") && !printed.contains("long-enough"), "{printed}");
+        let missing =
+            errors(&[("VORHOELLE_GITLAB_TOKEN", ""), ("VORHOELLE_GITLAB_TOKEN_FILE", "/nowhere/x")]);
+        assert!(missing.contains("VORHOELLE_GITLAB_TOKEN_FILE: cannot read /nowhere/x"), "{missing}");
+    }
+
+    #[test]
+    fn the_shipped_file_is_right_and_a_wrong_one_says_where() {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join(DEFAULT_FILE);
+        assert!(File::read(Some(&shipped)).is_ok());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "min_score: 80\nlanguge: en\n").unwrap();
+        let error = File::read(Some(file.path())).unwrap_err();
+        assert!(error.contains(":2:") && error.contains("languge"), "{error}");
+        assert!(File::read(Some(Path::new("/nowhere/x.yml"))).is_err());
+    }
+
+    #[test]
+    fn durations_have_a_number_and_a_unit() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("3d"), Ok(Duration::from_secs(3 * 86_400)));
+        for wrong in ["", "5", "m", "5 w", "-1s", "1ü", "99999999999999999999d"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! A match as the API answers it.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Web;
+use super::problem::Problem;
+use crate::domain::history::Step;
+use crate::domain::{JobMatch, State};
+use crate::mirror::Record;
+
+/// A match, as posted and with what became of it.
+#[derive(Debug, Serialize)]
+pub(super) struct MatchAnswer {
+    iid: u64,
+    web_url: String,
+    state: State,
+    allowed_states: Vec<State>,
+    fingerprint: Option<String>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    decided_by: Option<String>,
+    decided_at: Option<Timestamp>,
+    possible_duplicates: Vec<u64>,
+    /// The tracker's fields; none was set yet.
+    application: Option<Value>,
+    #[serde(flatten)]
+    job: JobMatch,
+}
+
+/// A match with its life.
+#[derive(Debug, Serialize)]
+pub(super) struct WholeAnswer {
+    #[serde(flatten)]
+    answer: MatchAnswer,
+    history: Vec<Step>,
+    deliveries: Vec<Value>,
+}
+
+impl MatchAnswer {
+    pub(super) fn of(web: &Web, record: Record) -> Result<Self, Problem> {
+        let possible_duplicates = web.engine().mirror().possible_duplicates(&record.job, Some(record.iid))?;
+        Ok(Self {
+            iid: record.iid,
+            allowed_states: record.state.allowed(true),
+            fingerprint: record.fingerprint().map(|fingerprint| fingerprint.as_str().to_owned()),
+            web_url: record.web_url,
+            state: record.state,
+            created_at: record.created_at,
+            updated_at: record.updated_at,
+            decided_by: record.decided_by,
+            decided_at: record.decided_at,
+            possible_duplicates,
+            application: None,
+            job: record.job,
+        })
+    }
+}
+
+impl WholeAnswer {
+    pub(super) fn of(web: &Web, record: Record) -> Result<Self, Problem> {
+        let history = web.engine().mirror().steps(record.iid)?;
+        Ok(Self { answer: MatchAnswer::of(web, record)?, history, deliveries: Vec::new() })
+    }
+}

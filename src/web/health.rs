@@ -1,0 +1,61 @@
+//! Is it alive, is it ready, how does every part fare?
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::Web;
+use super::problem::Problem;
+
+/// The process runs.
+pub(super) async fn live() -> &'static str {
+    "alive\n"
+}
+
+/// GitLab has been read since the start, so that matches can be staged and decided.
+pub(super) async fn ready(State(web): State<Web>) -> Response {
+    if web.engine().status().caught_up {
+        "ready\n".into_response()
+    } else {
+        let after = std::time::Duration::from_secs(2);
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE)
+            .detail("GitLab has not been read yet")
+            .retry_after(after)
+            .into_response()
+    }
+}
+
+/// Every part and how it fares; no secrets, so that no token is needed.
+pub(super) async fn health(State(web): State<Web>) -> Response {
+    let status = web.engine().status();
+    let counts = web.engine().mirror().counts();
+    let gitlab_fine = status.gitlab_error.is_none() && status.caught_up;
+    let fine = gitlab_fine && counts.is_ok();
+    let part = |fine: bool| if fine { "ok" } else { "failing" };
+    let answer = json!({
+        "status": part(fine),
+        "version": env!("CARGO_PKG_VERSION"),
+        "gitlab": { "status": part(gitlab_fine), "error": status.gitlab_error, "last_read": status.last_delta },
+        "webhook": { "last_event": status.last_event },
+        "mirror": {
+            "status": part(counts.is_ok()),
+            "error": counts.as_ref().err().map(ToString::to_string),
+            "note": status.mirror_note,
+            "matches": counts.as_ref().ok(),
+        },
+        "backlog": web.engine().backlog(),
+        "last_event": status.last_event,
+        "ignored_issues": counts.as_ref().map_or(0, |counts| counts.ignored),
+    });
+    let code = if fine { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(answer)).into_response()
+}
+
+/// Does what is due now.
+pub(super) async fn tick(State(web): State<Web>) -> Result<Response, Problem> {
+    web.engine().delta().await?;
+    web.engine().work_off().await;
+    Ok(Json(json!({ "backlog": web.engine().backlog() })).into_response())
+}

@@ -1,0 +1,86 @@
+//! GitLab's deliveries: believed or not, answered at once; the work is done after.
+
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use tokio::sync::Semaphore;
+
+use super::Web;
+use super::problem::Problem;
+use crate::config::Idle;
+use crate::engine::Hint;
+use crate::gitlab::webhook;
+
+/// GitLab's own limit on a delivery's body.
+const BODY_LIMIT: usize = 25 * 1024 * 1024;
+/// Kibibytes of bodies that are being read at the same time.
+const ROOM: usize = 64 * 1024;
+/// How long a body may take; GitLab itself gives up after ten seconds.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+/// Where work is done inside requests, how much of one; GitLab gives up after ten seconds.
+const WORK_DEADLINE: Duration = Duration::from_secs(8);
+
+/// Room for bodies that are being read, so that their sum is bounded.
+pub(super) struct Room(Semaphore);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Semaphore::new(ROOM))
+    }
+}
+
+/// Takes a delivery.
+pub(super) async fn receive(State(web): State<Web>, request: Request) -> Result<StatusCode, Problem> {
+    let (parts, body) = request.into_parts();
+    let now = web.engine().clock().now();
+    let secrets = &web.settings().webhook;
+    let refuse = |unproven: webhook::Unproven| {
+        tracing::warn!(%unproven, "a delivery was refused");
+        Problem::new(StatusCode::UNAUTHORIZED).detail(unproven.to_string())
+    };
+    let believed = secrets.check_headers(&parts.headers, now).map_err(refuse)?;
+    let body = read(&web, &parts.headers, body).await?;
+    believed.check_body(&body).map_err(refuse)?;
+    let touched = webhook::parse(&body).map_err(|error| {
+        Problem::new(StatusCode::BAD_REQUEST).detail(format!("the body is no JSON: {error}"))
+    })?;
+    web.engine().heard_from_gitlab();
+    let Some(touched) = touched else { return Ok(StatusCode::ACCEPTED) };
+    if web.engine().is_our_project(touched.project) {
+        web.engine().hint(touched.iid, Hint { updated_at: touched.updated_at, failures: 0 });
+        if web.settings().idle == Idle::Request {
+            // The clock may stop once we have answered.
+            let _ = tokio::time::timeout(WORK_DEADLINE, web.engine().work_off()).await;
+        }
+    }
+    Ok(StatusCode::ACCEPTED)
+}
+
+async fn read(web: &Web, headers: &HeaderMap, body: Body) -> Result<axum::body::Bytes, Problem> {
+    let too_large = || Problem::new(StatusCode::PAYLOAD_TOO_LARGE).detail("a delivery has at most 25 MiB");
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let length: usize = length.unwrap_or(BODY_LIMIT);
+    if length > BODY_LIMIT {
+        return Err(too_large());
+    }
+    let kibibytes = u32::try_from(length.div_ceil(1024).max(1)).unwrap_or(u32::MAX);
+    let reading = async {
+        let _room = web.inner.hooks.0.acquire_many(kibibytes).await;
+        to_bytes(body, BODY_LIMIT).await
+    };
+    match tokio::time::timeout(BODY_DEADLINE, reading).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) => {
+            let is_limit = std::error::Error::source(&error)
+                .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
+            Err(if is_limit {
+                too_large()
+            } else {
+                Problem::new(StatusCode::BAD_REQUEST).detail("the body did not arrive whole")
+            })
+        }
+        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT).detail("the body did not arrive in time")),
+    }
+}

@@ -1,0 +1,95 @@
+//! `Idempotency-Key`: the same key brings the same answer for a day, as far as this disk remembers.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jiff::SignedDuration;
+use sha2::{Digest, Sha256};
+
+use super::Web;
+use super::auth::Caller;
+use super::problem::Problem;
+use crate::mirror::Answered;
+
+/// How long an answer is remembered.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(24);
+/// Longest key.
+const KEY_LIMIT: usize = 255;
+
+/// The keys whose requests are being worked on.
+#[derive(Default)]
+pub(super) struct Running {
+    keys: Mutex<HashSet<String>>,
+}
+
+/// Answers from memory, or lets `work` answer and remembers that. Without a key it only works.
+pub(super) async fn once<F>(
+    web: &Web,
+    caller: &Caller,
+    headers: &HeaderMap,
+    body: &[u8],
+    work: F,
+) -> Result<Response, Problem>
+where
+    F: Future<Output = Result<(StatusCode, Option<String>, String), Problem>>,
+{
+    let Some(key) = headers.get("idempotency-key") else {
+        let (status, location, answer) = work.await?;
+        return Ok(json(status, location, answer));
+    };
+    let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= KEY_LIMIT).ok_or_else(|| {
+        Problem::new(StatusCode::BAD_REQUEST).detail("Idempotency-Key must be 1–255 visible ASCII characters")
+    })?;
+    let key = format!("{}\n{key}", caller.0);
+    let body = Sha256::digest(body).to_vec();
+    let now = web.engine().clock().now();
+    let since = now.checked_sub(REMEMBERED).unwrap_or(jiff::Timestamp::MIN);
+    let _running = web.inner.running.start(&key).ok_or_else(|| {
+        Problem::new(StatusCode::CONFLICT)
+            .detail("a request with this Idempotency-Key is still being worked on")
+    })?;
+    if let Some(answered) = web.engine().mirror().answered(&key, since)? {
+        if answered.body != body {
+            let detail = "this Idempotency-Key came with another body before";
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY).detail(detail));
+        }
+        let status = StatusCode::from_u16(answered.status).unwrap_or(StatusCode::OK);
+        return Ok(json(status, None, answered.answer));
+    }
+    // Errors are not remembered: the same request may fare better next time.
+    let (status, location, answer) = work.await?;
+    let answered = Answered { body, status: status.as_u16(), answer: answer.clone() };
+    if let Err(error) = web.engine().mirror().remember_answer(&key, &answered, now, since) {
+        tracing::warn!(%error, "the answer to an Idempotency-Key could not be kept; the fingerprint catches a repeat");
+    }
+    Ok(json(status, location, answer))
+}
+
+fn json(status: StatusCode, location: Option<String>, answer: String) -> Response {
+    let mut response = (status, answer).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(location) = location.and_then(|location| HeaderValue::from_str(&location).ok()) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+impl Running {
+    fn start(&self, key: &str) -> Option<Guard<'_>> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.insert(key.to_owned()).then(|| Guard { running: self, key: key.to_owned() })
+    }
+}
+
+struct Guard<'a> {
+    running: &'a Running,
+    key: String,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.running.keys.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}

@@ -1,0 +1,159 @@
+//! Errors as `application/problem+json` (RFC 9457).
+
+use std::time::Duration;
+
+use axum::extract::FromRequest;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::domain::State;
+use crate::domain::posted::FieldError;
+use crate::engine::{DecisionError, EngineError, StagingError};
+
+/// An error as a caller sees it.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Problem {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    detail: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allowed_states: Option<Vec<State>>,
+    #[serde(skip)]
+    retry_after: Option<Duration>,
+}
+
+impl Problem {
+    /// A problem that the status says all about.
+    pub(super) fn new(status: StatusCode) -> Self {
+        Self {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: String::new(),
+            errors: Vec::new(),
+            allowed_states: None,
+            retry_after: None,
+        }
+    }
+
+    /// Says more.
+    pub(super) fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = detail.into();
+        self
+    }
+
+    /// Names what is wrong in the body.
+    pub(super) fn errors(mut self, errors: Vec<FieldError>) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    /// Says when to come back.
+    pub(super) fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// A body in which one field is wrong.
+    pub(super) fn field(field: &str, message: impl Into<String>) -> Self {
+        let error = FieldError { field: field.to_owned(), message: message.into() };
+        Self::invalid(vec![error])
+    }
+
+    /// A body in which fields are wrong.
+    pub(super) fn invalid(errors: Vec<FieldError>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY).detail("the body has errors").errors(errors)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(after) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<EngineError> for Problem {
+    fn from(error: EngineError) -> Self {
+        match error.retry_after() {
+            Some(after) => {
+                tracing::warn!(%error, "a request could not be served now");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE).detail(error.to_string()).retry_after(after)
+            }
+            None => {
+                tracing::error!(%error, "a request could not be served");
+                Self::new(StatusCode::BAD_GATEWAY).detail(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<StagingError> for Problem {
+    fn from(error: StagingError) -> Self {
+        match error {
+            StagingError::BelowMinimum { .. } => Self::field("score", error.to_string()),
+            StagingError::Engine(error) => error.into(),
+        }
+    }
+}
+
+impl From<DecisionError> for Problem {
+    fn from(error: DecisionError) -> Self {
+        let text = error.to_string();
+        match error {
+            DecisionError::Unknown(_) => Self::new(StatusCode::NOT_FOUND).detail(text),
+            DecisionError::NotAllowed { allowed, .. } => {
+                let mut problem = Self::new(StatusCode::CONFLICT).detail(text);
+                problem.allowed_states = Some(allowed);
+                problem
+            }
+            DecisionError::Engine(error) => error.into(),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Problem {
+    fn from(error: rusqlite::Error) -> Self {
+        EngineError::Mirror(error).into()
+    }
+}
+
+impl From<JsonRejection> for Problem {
+    fn from(rejection: JsonRejection) -> Self {
+        let status = rejection.status();
+        Self::new(status).detail(match status {
+            StatusCode::PAYLOAD_TOO_LARGE => "the body is too large".to_owned(),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                "the body must be sent as Content-Type: application/json".to_owned()
+            }
+            _ => rejection.body_text(),
+        })
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY).detail(rejection.body_text())
+    }
+}
+
+/// A JSON body; what is wrong with it is a [`Problem`].
+#[derive(FromRequest)]
+#[from_request(via(axum::Json), rejection(Problem))]
+pub(super) struct ApiJson<T>(pub(super) T);
