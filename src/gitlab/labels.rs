@@ -98,6 +98,11 @@ impl LabelKind {
         format!("{sentence} vorhoelle:{}", self.as_str())
     }
 
+    /// Whether a label's description carries the mark.
+    pub fn is_marked(self, label: &Label) -> bool {
+        label.description.as_deref().and_then(Self::of_mark) == Some(self)
+    }
+
     /// What a description's mark says.
     fn of_mark(description: &str) -> Option<Self> {
         description

@@ -1,0 +1,45 @@
+//! `vorhoelle decide IID STATE`.
+
+use std::process::ExitCode;
+
+use super::{Context, print};
+use crate::domain::State;
+use crate::domain::history::Through;
+use crate::engine::{Decision, DecisionError};
+
+/// Decide about a match.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  vorhoelle decide 57 approved --comment \"call them on Monday\"")]
+pub(super) struct Arguments {
+    /// The number.
+    iid: u64,
+    /// Where it shall go: pending, approved, rejected or sent.
+    state: State,
+    /// What you say about it.
+    #[arg(long)]
+    comment: Option<String>,
+}
+
+pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<ExitCode> {
+    let engine = context.engine().await?;
+    let decision = Decision {
+        to: arguments.state,
+        by: "cli".to_owned(),
+        through: Through::Cli,
+        comment: arguments.comment,
+    };
+    let decided = engine.decide(arguments.iid, decision).await;
+    engine.mirror().checkpoint();
+    match decided {
+        Ok(record) => {
+            print(&format!("#{} is {}", record.iid, record.state));
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error @ DecisionError::NotAllowed { .. }) => {
+            let DecisionError::NotAllowed { allowed, .. } = &error else { return Err(error.into()) };
+            let words: Vec<&str> = allowed.iter().map(|state| state.as_str()).collect();
+            anyhow::bail!("{error}; allowed from there: {}", words.join(", "))
+        }
+        Err(error) => Err(error.into()),
+    }
+}

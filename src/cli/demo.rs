@@ -1,0 +1,185 @@
+//! `vorhoelle demo`: the whole service with nothing installed and no account.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use reqwest::Client;
+use serde_json::{Value, json};
+
+use super::{Context, asked_to_stop, print, say, setup};
+use crate::app::App;
+use crate::clock::Clock;
+use crate::config::{Environment, Settings};
+use crate::sandbox::{Options, Sandbox};
+
+/// The sample matches.
+const MATCHES: &str = include_str!("../../config/demo-matches.json");
+/// The API token of the demo; the service listens on this machine only.
+const TOKEN: &str = "demo-token";
+/// How long `--once` waits for the service to follow the reviewer.
+const FOLLOWED_WITHIN: Duration = Duration::from_secs(20);
+
+/// Run the whole service beside an embedded GitLab sandbox: no account, nothing installed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  vorhoelle demo\n  vorhoelle demo --once")]
+pub(super) struct Arguments {
+    /// Where the service listens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Where the GitLab sandbox listens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8929")]
+    sandbox_listen: SocketAddr,
+    /// Stage the matches, approve one and reject one in the sandbox, print what became of them, and end.
+    #[arg(long)]
+    once: bool,
+}
+
+pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<ExitCode> {
+    let sandbox = start_sandbox(arguments.sandbox_listen).await?;
+    let folder = tempfile::tempdir().context("no folder for the demo's mirror can be made")?;
+    let listen = free(arguments.listen).await?;
+    let settings = settings(&sandbox, listen, folder.path(), context)?;
+    setup::set_up(&settings, false).await.context("the sandbox could not be set up")?;
+    let app = App::start(settings, Clock::System).await?;
+    let client = Client::builder().build().context("no HTTP client can be made")?;
+    let service = format!("http://{}", app.address());
+    let staged = stage(&client, &service).await?;
+    print(&introduction(&sandbox, &service, &staged));
+    if arguments.once {
+        once(&client, &sandbox, &service).await?;
+    } else {
+        say("Ctrl-C ends it; nothing is kept.");
+        asked_to_stop().await;
+    }
+    app.stop().await;
+    sandbox.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn start_sandbox(wanted: SocketAddr) -> anyhow::Result<Sandbox> {
+    let listen = free(wanted).await?;
+    let options = Options { listen, ..Options::default() };
+    Sandbox::start(options).await.with_context(|| format!("the sandbox cannot listen on {listen}"))
+}
+
+/// The address, or one with a free port where somebody else has it: a newcomer should not have to care.
+async fn free(wanted: SocketAddr) -> anyhow::Result<SocketAddr> {
+    let listener = match tokio::net::TcpListener::bind(wanted).await {
+        Ok(listener) => listener,
+        Err(_) => tokio::net::TcpListener::bind(SocketAddr::new(wanted.ip(), 0))
+            .await
+            .with_context(|| format!("cannot listen on {wanted}, nor on any other port there"))?,
+    };
+    Ok(listener.local_addr()?)
+}
+
+fn settings(
+    sandbox: &Sandbox,
+    listen: SocketAddr,
+    folder: &std::path::Path,
+    context: &Context,
+) -> anyhow::Result<Settings> {
+    let mirror = folder.join("mirror.sqlite");
+    let variables = [
+        ("GITLAB_URL", sandbox.url().to_owned()),
+        ("GITLAB_TOKEN", sandbox.token("bot")),
+        ("SETUP_TOKEN", sandbox.token("owner")),
+        ("GITLAB_PROJECT", sandbox.project().to_owned()),
+        ("WEBHOOK_SECRET", uuid::Uuid::new_v4().to_string()),
+        ("API_TOKENS", format!("demo:{TOKEN}")),
+        ("REVIEWERS", "reviewer".to_owned()),
+        ("LISTEN", listen.to_string()),
+        ("PUBLIC_URL", format!("http://{listen}")),
+        ("DATABASE", mirror.to_string_lossy().into_owned()),
+    ];
+    let mut environment = Environment::default();
+    for (name, value) in variables {
+        environment.set(name, value);
+    }
+    if let Some(templates) = context.environment.get("TEMPLATES") {
+        environment.set("TEMPLATES", templates);
+    }
+    Ok(Settings::load(context.config.as_deref(), &environment)?)
+}
+
+async fn stage(client: &Client, service: &str) -> anyhow::Result<Vec<Value>> {
+    let matches: Value = serde_json::from_str(MATCHES)?;
+    loop {
+        let request = client.post(format!("{service}/api/v1/matches")).bearer_auth(TOKEN).json(&matches);
+        let answer: Value = request.send().await?.error_for_status()?.json().await?;
+        let results = answer["results"].as_array().cloned().unwrap_or_default();
+        if results.iter().all(|result| result["match"].is_object()) {
+            return Ok(results.into_iter().map(|mut result| result["match"].take()).collect());
+        }
+        // The service has just started and is still reading the sandbox.
+        let may_try_again =
+            results.iter().all(|result| result["match"].is_object() || result["retry"] == true);
+        ensure!(may_try_again, "the sample matches were not staged: {answer}");
+        Clock::System.sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn introduction(sandbox: &Sandbox, service: &str, staged: &[Value]) -> String {
+    let (gitlab, project) = (sandbox.url().trim_end_matches('/'), sandbox.project());
+    let matches: Vec<String> = staged.iter().map(row).collect();
+    format!(
+        "{}\n\nDrag a card in GitLab:  {gitlab}/{project}/-/boards\nThe reviewer's ToDos:   {gitlab}/dashboard/todos\n\
+         Webhook deliveries:     {gitlab}/{project}/-/hooks\nThe service:            {service}/health\n\
+         Its API:                curl -H 'Authorization: Bearer {TOKEN}' {service}/api/v1/matches",
+        matches.join("\n")
+    )
+}
+
+fn row(job: &Value) -> String {
+    format!(
+        "  #{:<3} {:<9} {:>5} %  {}",
+        job["iid"],
+        job["state"].as_str().unwrap_or_default(),
+        job["score"].to_string(),
+        job["title"].as_str().unwrap_or_default()
+    )
+}
+
+/// The reviewer approves one match and rejects another in GitLab; the service follows.
+async fn once(client: &Client, sandbox: &Sandbox, service: &str) -> anyhow::Result<()> {
+    let wanted = [(1, "approved"), (2, "rejected")];
+    for (iid, state) in wanted {
+        let url = format!(
+            "{}/api/v4/projects/{}/issues/{iid}",
+            sandbox.url().trim_end_matches('/'),
+            sandbox.project_id()
+        );
+        let request = client.put(url).header("PRIVATE-TOKEN", sandbox.token("reviewer"));
+        request
+            .json(&json!({ "add_labels": format!("job-match/{state}") }))
+            .send()
+            .await?
+            .error_for_status()?;
+    }
+    let follow = async {
+        loop {
+            let answer = client.get(format!("{service}/api/v1/matches")).bearer_auth(TOKEN).send().await?;
+            let answer: Value = answer.error_for_status()?.json().await?;
+            let mut matches = answer["matches"].as_array().cloned().unwrap_or_default();
+            matches.sort_by_key(|job| job["iid"].as_u64());
+            let followed = |(iid, state): &(u64, &str)| {
+                matches.iter().any(|job| job["iid"] == *iid && job["state"] == *state)
+            };
+            if wanted.iter().all(followed) {
+                return Ok::<_, anyhow::Error>(matches);
+            }
+            Clock::System.sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let Ok(matches) = tokio::time::timeout(FOLLOWED_WITHIN, follow).await else {
+        bail!("the service did not follow the reviewer within {} s", FOLLOWED_WITHIN.as_secs());
+    };
+    let rows: Vec<String> = matches?.iter().map(row).collect();
+    print(&format!(
+        "\nThe reviewer relabelled #1 and #2 in GitLab; the service followed:\n{}",
+        rows.join("\n")
+    ));
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! The commands, one file each. Data goes to stdout, what is said about it to stderr.
+
+mod decide;
+mod demo;
+mod list;
+mod sandbox;
+mod serve;
+mod setup;
+mod stage;
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::clock::Clock;
+use crate::config::{Environment, Settings, SettingsError};
+use crate::engine::Engine;
+use crate::gitlab::Patience;
+
+/// What is logged unless `VORHOELLE_LOG` says otherwise.
+const DEFAULT_LOG: &str = "info,hyper=warn,reqwest=warn,rusqlite=warn,gitlab=warn";
+
+/// Stages job matches as GitLab issues and follows the reviewer's decision.
+#[derive(Debug, Parser)]
+#[command(name = "vorhoelle", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "Try it without an account:\n  vorhoelle demo")]
+struct Arguments {
+    /// When to colour what is printed.
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto)]
+    color: Colour,
+    /// Settings file [default: config/notification-channels.yml where it is there].
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder whose templates override the embedded ones.
+    #[arg(long, global = true, value_name = "FOLDER")]
+    templates: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Colour {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the whole service beside an embedded GitLab sandbox: no account, nothing installed.
+    Demo(demo::Arguments),
+    /// Run the service against a real GitLab.
+    Serve(serve::Arguments),
+    /// Run only the embedded GitLab stand-in.
+    Sandbox(sandbox::Arguments),
+    /// Make labels, board and webhook in the GitLab project; says what it changed.
+    Setup(setup::Arguments),
+    /// Stage matches from a JSON file.
+    Stage(stage::Arguments),
+    /// List matches.
+    List(list::Arguments),
+    /// Show one match.
+    Show(list::ShowArguments),
+    /// Decide about a match.
+    Decide(decide::Arguments),
+}
+
+/// What every command may use.
+struct Context {
+    config: Option<PathBuf>,
+    environment: Environment,
+    colour: bool,
+}
+
+impl Context {
+    fn settings(&self) -> Result<Settings, SettingsError> {
+        Settings::load(self.config.as_deref(), &self.environment)
+    }
+
+    /// An engine that has read GitLab: for commands that end.
+    async fn engine(&self) -> anyhow::Result<Engine> {
+        let parts = crate::app::assemble(self.settings()?, Clock::System, Patience::default())?;
+        parts.engine.delta().await?;
+        parts.engine.work_off().await;
+        Ok(parts.engine)
+    }
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let mut environment = Environment::of_the_process();
+    if let Some(folder) = &arguments.templates {
+        environment.set("TEMPLATES", folder.to_string_lossy());
+    }
+    let colour = match arguments.color {
+        Colour::Always => true,
+        Colour::Never => false,
+        Colour::Auto => {
+            std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+        }
+    };
+    if let Err(error) = start_log(&environment, colour) {
+        return fail(&error.into());
+    }
+    let context = Context { config: arguments.config, environment, colour };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    let result = runtime.block_on(run(arguments.command, &context));
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    match result {
+        Ok(code) => code,
+        Err(error) => fail(&error),
+    }
+}
+
+async fn run(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Demo(arguments) => demo::run(arguments, context).await,
+        Command::Serve(arguments) => serve::run(arguments, context).await,
+        Command::Sandbox(arguments) => sandbox::run(arguments).await,
+        Command::Setup(arguments) => setup::run(arguments, context).await,
+        Command::Stage(arguments) => stage::run(arguments, context).await,
+        Command::List(arguments) => list::run(arguments, context).await,
+        Command::Show(arguments) => list::show(arguments, context).await,
+        Command::Decide(arguments) => decide::run(arguments, context).await,
+    }
+}
+
+/// 2 where the settings are at fault, else 1.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    say_error(&format!("{error:#}"));
+    ExitCode::from(if error.is::<SettingsError>() { 2 } else { 1 })
+}
+
+#[expect(clippy::print_stderr, reason = "the one place that tells people what went wrong")]
+fn say_error(text: &str) {
+    for line in text.lines() {
+        eprintln!("vorhoelle: {line}");
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the one place that prints what was asked for")]
+fn print(text: &str) {
+    println!("{text}");
+}
+
+#[expect(clippy::print_stderr, reason = "the one place that says what happens")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+fn start_log(environment: &Environment, colour: bool) -> Result<(), SettingsError> {
+    let wrong = |text: String| SettingsError(vec![text]);
+    let filter = EnvFilter::try_new(environment.get("LOG").unwrap_or(DEFAULT_LOG)).map_err(|error| {
+        wrong(format!("VORHOELLE_LOG: {error}; a filter looks like info or vorhoelle=debug"))
+    })?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match environment.get("LOG_FORMAT").unwrap_or("text") {
+        "text" => log.with_ansi(colour).init(),
+        "json" => log.json().flatten_event(true).init(),
+        other => return Err(wrong(format!("VORHOELLE_LOG_FORMAT: must be text or json, not {other}"))),
+    }
+    Ok(())
+}
+
+/// Ends when the process is asked to stop.
+async fn asked_to_stop() {
+    let interrupt = tokio::signal::ctrl_c();
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => {
+            let _ = interrupt.await;
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! `vorhoelle serve`: the service against a real GitLab.
+
+use std::process::ExitCode;
+
+use super::{Context, asked_to_stop};
+use crate::app::App;
+use crate::clock::Clock;
+
+/// Run the service against a real GitLab, as the environment says.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  VORHOELLE_GITLAB_PROJECT=me/jobs VORHOELLE_GITLAB_TOKEN_FILE=token \\\n  \
+    VORHOELLE_WEBHOOK_SECRET_FILE=secret vorhoelle serve"
+)]
+pub(super) struct Arguments {
+    /// Where to listen [default: VORHOELLE_LISTEN, else 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+}
+
+pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<ExitCode> {
+    let mut environment = context.environment.clone();
+    if let Some(listen) = arguments.listen {
+        environment.set("LISTEN", listen);
+    }
+    let settings = crate::config::Settings::load(context.config.as_deref(), &environment)?;
+    if settings.api_tokens.is_empty() {
+        tracing::warn!("VORHOELLE_API_TOKENS is not set: nobody can use the API");
+    }
+    let app = App::start(settings, Clock::System).await?;
+    tracing::info!("listening on http://{}", app.address());
+    asked_to_stop().await;
+    tracing::info!("stopping");
+    app.stop().await;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,190 @@
+//! `vorhoelle setup`: labels, board and webhook in the GitLab project. Idempotent; says what it changed.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use secrecy::ExposeSecret;
+
+use super::{Context, print};
+use crate::app;
+use crate::clock::Clock;
+use crate::config::{Settings, SettingsError};
+use crate::domain::State;
+use crate::gitlab::hooks::{Hook, WantedHook};
+use crate::gitlab::labels::{LabelKind, OurLabels};
+use crate::gitlab::{Gitlab, Patience, Project};
+
+/// The board's name.
+const BOARD: &str = "Job matches";
+/// The first GitLab that signs its deliveries.
+const FIRST_THAT_SIGNS: u64 = 19;
+
+/// Make labels, board and webhook in the GitLab project; says what it changed.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  VORHOELLE_PUBLIC_URL=https://jobs.example.com vorhoelle setup --dry-run\n\n\
+    Needs the role Maintainer: VORHOELLE_SETUP_TOKEN is used where it is set, else VORHOELLE_GITLAB_TOKEN."
+)]
+pub(super) struct Arguments {
+    /// Say what would be changed, and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<ExitCode> {
+    let settings = context.settings()?;
+    let said = set_up(&settings, arguments.dry_run).await?;
+    if said.is_empty() {
+        print("everything is set up already");
+    }
+    for line in said {
+        print(&if arguments.dry_run { format!("would have {line}") } else { line });
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Sets the project up and says what was changed.
+pub(super) async fn set_up(settings: &Settings, dry_run: bool) -> anyhow::Result<Vec<String>> {
+    let public = settings.public_url.as_ref().ok_or_else(|| {
+        SettingsError(vec!["VORHOELLE_PUBLIC_URL is missing: where GitLab reaches this service".to_owned()])
+    })?;
+    let mut with_role = settings.clone();
+    if let Some(token) = &settings.gitlab.setup_token {
+        with_role.gitlab.token = token.clone();
+    }
+    let gitlab = app::gitlab(&with_role, Clock::System, Patience::default())?;
+    let (project, _) = gitlab
+        .project(&settings.gitlab.project)
+        .await
+        .with_context(|| format!("the project {} cannot be read", settings.gitlab.project))?;
+    check_that_it_signs(&gitlab, settings).await?;
+    let mut said = Vec::new();
+    let labels = set_up_labels(&project, dry_run, &mut said).await.context("the labels cannot be made")?;
+    set_up_board(&project, &labels, dry_run, &mut said).await.context("the board cannot be made")?;
+    let url = format!("{}/webhooks/gitlab", public.as_str().trim_end_matches('/'));
+    set_up_hook(&project, settings, &url, dry_run, &mut said)
+        .await
+        .context("the webhook cannot be made; that needs the role Maintainer: set VORHOELLE_SETUP_TOKEN")?;
+    Ok(said)
+}
+
+async fn check_that_it_signs(gitlab: &Gitlab, settings: &Settings) -> anyhow::Result<()> {
+    if settings.webhook.signing_key.is_none() {
+        return Ok(());
+    }
+    let version = gitlab.version().await.context("GitLab's version cannot be read")?;
+    if version.major() < FIRST_THAT_SIGNS {
+        bail!(
+            "this GitLab ({}) does not sign deliveries, GitLab 19.0 is the first that does; use \
+             VORHOELLE_WEBHOOK_SECRET in place of VORHOELLE_WEBHOOK_SIGNING_TOKEN",
+            version.version
+        );
+    }
+    Ok(())
+}
+
+async fn set_up_labels(
+    project: &Project,
+    dry_run: bool,
+    said: &mut Vec<String>,
+) -> anyhow::Result<OurLabels> {
+    let labels = project.labels().await?;
+    let mut ours = OurLabels::find(&labels, &BTreeMap::new());
+    for kind in ours.missing() {
+        said.push(format!("made the label {}", kind.name()));
+        if !dry_run {
+            let label = project.create_label(kind).await?;
+            ours.insert(kind, &label);
+        }
+    }
+    for (kind, id) in ours.ids() {
+        let label = labels.iter().find(|label| label.id == id);
+        let Some(label) = label.filter(|label| !kind.is_marked(label)) else { continue };
+        said.push(format!("marked the label {} in its description", label.name));
+        if !dry_run {
+            project.describe_label(id, &kind.description()).await?;
+        }
+    }
+    Ok(ours)
+}
+
+async fn set_up_board(
+    project: &Project,
+    labels: &OurLabels,
+    dry_run: bool,
+    said: &mut Vec<String>,
+) -> anyhow::Result<()> {
+    let boards = project.boards().await?;
+    let wanted = State::ALL.map(LabelKind::State);
+    let lists = |board: &crate::gitlab::boards::Board| -> Vec<LabelKind> {
+        board.lists.iter().filter_map(|list| labels.kind_of_id(list.label.as_ref()?.id)).collect()
+    };
+    // A board of another name that shows every state is as good.
+    let complete = boards.iter().any(|board| wanted.iter().all(|kind| lists(board).contains(kind)));
+    if complete {
+        return Ok(());
+    }
+    let ours = boards.into_iter().find(|board| board.name == BOARD);
+    if ours.is_none() {
+        said.push(format!("made the board {BOARD}"));
+    }
+    let there = ours.as_ref().map(lists).unwrap_or_default();
+    let ours = match ours {
+        None if !dry_run => Some(project.create_board(BOARD).await?),
+        ours => ours,
+    };
+    for kind in wanted.into_iter().filter(|kind| !there.contains(kind)) {
+        said.push(format!("put the list {} on the board", labels.name(kind)));
+        if let (Some(board), Some(label), false) = (&ours, labels.ids().get(&kind), dry_run) {
+            project.create_board_list(board.id, *label).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn set_up_hook(
+    project: &Project,
+    settings: &Settings,
+    url: &str,
+    dry_run: bool,
+    said: &mut Vec<String>,
+) -> anyhow::Result<()> {
+    let secrets = &settings.webhook;
+    let wanted = WantedHook {
+        url,
+        token: secrets.token.as_ref().map(|token| token.expose_secret()),
+        signing_token: secrets.signing_key.as_ref().map(|key| key.expose()),
+    };
+    let hooks = project.hooks().await?;
+    let hook = hooks.into_iter().find(|hook| hook.url == url);
+    let hook = match hook {
+        Some(hook) if is_right(&hook, &wanted) => return Ok(()),
+        Some(hook) => {
+            said.push(format!("set the webhook to {url} right"));
+            if dry_run { hook } else { project.change_hook(hook.id, &wanted).await? }
+        }
+        None => {
+            said.push(format!("made the webhook to {url}"));
+            if dry_run {
+                return Ok(());
+            }
+            project.create_hook(&wanted).await?
+        }
+    };
+    if wanted.signing_token.is_some() && !dry_run && hook.signing_token_present != Some(true) {
+        bail!("GitLab did not take the signing token; use VORHOELLE_WEBHOOK_SECRET in place of it");
+    }
+    Ok(())
+}
+
+/// GitLab never tells a secret, only whether there is one.
+fn is_right(hook: &Hook, wanted: &WantedHook<'_>) -> bool {
+    hook.issues_events
+        && hook.confidential_issues_events == Some(true)
+        && hook.note_events
+        && hook.confidential_note_events == Some(true)
+        && !hook.push_events
+        && (wanted.token.is_none() || hook.token_present != Some(false))
+        && (wanted.signing_token.is_none() || hook.signing_token_present == Some(true))
+}

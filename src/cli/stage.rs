@@ -1,0 +1,112 @@
+//! `vorhoelle stage FILE`: stages matches from a JSON file.
+
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use futures_util::{StreamExt, stream};
+use indicatif::ProgressBar;
+use serde_json::{Value, json};
+
+use super::{Context, print, say_error};
+use crate::domain::posted;
+use crate::engine::{Engine, StagingError};
+
+/// Matches that are staged at the same time.
+const AT_ONCE: usize = 8;
+
+/// Stage matches from a JSON file: one object, or a list of them.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  vorhoelle stage matches.json\n  my-search | vorhoelle stage -")]
+pub(super) struct Arguments {
+    /// The file, or - for standard input.
+    file: PathBuf,
+    /// Print the outcomes as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<ExitCode> {
+    let values = read(&arguments.file)?;
+    let engine = context.engine().await?;
+    let bar = ProgressBar::new(values.len() as u64);
+    let outcomes: Vec<Value> = stream::iter(values.into_iter().enumerate())
+        .map(|(index, value)| {
+            let engine = &engine;
+            async move { stage(engine, index, value).await }
+        })
+        .buffered(AT_ONCE)
+        .inspect(|_| bar.inc(1))
+        .collect()
+        .await;
+    bar.finish_and_clear();
+    let staged = |outcome: &&Value| matches!(outcome["outcome"].as_str(), Some("created" | "existing"));
+    let all_staged = outcomes.iter().all(|outcome| staged(&outcome));
+    if arguments.json {
+        print(&serde_json::to_string_pretty(&outcomes)?);
+    } else {
+        for outcome in &outcomes {
+            tell(outcome);
+        }
+    }
+    engine.mirror().checkpoint();
+    Ok(if all_staged { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn read(file: &PathBuf) -> anyhow::Result<Vec<Value>> {
+    let mut text = String::new();
+    if file.as_os_str() == "-" {
+        std::io::stdin().read_to_string(&mut text).context("standard input cannot be read")?;
+    } else {
+        text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    }
+    let value = serde_json::from_str(&text).with_context(|| format!("{} is no JSON", file.display()))?;
+    Ok(match value {
+        Value::Array(values) => values,
+        value => vec![value],
+    })
+}
+
+async fn stage(engine: &Engine, index: usize, value: Value) -> Value {
+    let title = value["title"].as_str().unwrap_or("(no title)").to_owned();
+    let job = match posted::parse(value) {
+        Ok(job) => job,
+        Err(errors) => {
+            return json!({ "index": index, "title": title, "outcome": "invalid", "errors": errors });
+        }
+    };
+    match engine.stage(job).await {
+        Ok(staging) => json!({
+            "index": index,
+            "title": title,
+            "outcome": if staging.created { "created" } else { "existing" },
+            "iid": staging.record.iid,
+            "web_url": staging.record.web_url,
+        }),
+        Err(error) => {
+            let outcome =
+                if matches!(error, StagingError::BelowMinimum { .. }) { "below_minimum" } else { "failed" };
+            json!({ "index": index, "title": title, "outcome": outcome, "errors": [{ "field": "", "message": error.to_string() }] })
+        }
+    }
+}
+
+fn tell(outcome: &Value) {
+    let text = |name: &str| outcome[name].as_str().unwrap_or_default();
+    match outcome["iid"].as_u64() {
+        Some(iid) => print(&format!("{:<13} #{iid} {}  {}", text("outcome"), text("title"), text("web_url"))),
+        None => {
+            print(&format!("{:<13} {}", text("outcome"), text("title")));
+            for error in outcome["errors"].as_array().into_iter().flatten() {
+                let field = error["field"].as_str().filter(|field| !field.is_empty());
+                let field = field.map(|field| format!("{field} ")).unwrap_or_default();
+                say_error(&format!(
+                    "match {}: {field}{}",
+                    outcome["index"],
+                    error["message"].as_str().unwrap_or_default()
+                ));
+            }
+        }
+    }
+}
