@@ -54,7 +54,7 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
         asked_to_stop().await;
     }
     app.stop().await;
-    sandbox.stop().await;
+    sandbox.stop();
     Ok(ExitCode::SUCCESS)
 }
 

@@ -23,7 +23,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Sandbox::start(options).await.with_context(|| format!("cannot listen on {}", arguments.listen))?;
     print(&introduction(&sandbox));
     asked_to_stop().await;
-    sandbox.stop().await;
+    sandbox.stop();
     Ok(ExitCode::SUCCESS)
 }
 

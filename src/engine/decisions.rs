@@ -146,13 +146,13 @@ impl Engine {
     }
 
     /// New comments on a match: a decision of ours whose label was never put on is carried out where the match still is
-    /// where it was decided, and void where it is not.
+    /// where it was decided, and void where it is not. Says whether one was: then the issue has changed since it was read.
     pub(super) async fn complete_decision(
         &self,
         connected: &Connected,
         issue: &Issue,
         record: &mut Record,
-    ) -> Result<(), EngineError> {
+    ) -> Result<bool, EngineError> {
         let notes = connected.project.notes(issue.iid).await?;
         let ours = notes.iter().filter(|note| connected.is_us(note.author.id));
         let last = ours.filter_map(decision_of).next_back();
@@ -160,9 +160,9 @@ impl Engine {
         let open = last.filter(|step| {
             step.from == record.state && record.decided_at.is_none_or(|decided| step.at > decided)
         });
-        let Some(step) = open else { return Ok(()) };
+        let Some(step) = open else { return Ok(false) };
         tracing::info!(iid = record.iid, to = %step.to, "a decision that was written down is completed");
         *record = self.carry_out(connected, record.clone(), step).await?;
-        Ok(())
+        Ok(true)
     }
 }

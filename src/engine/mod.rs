@@ -27,7 +27,6 @@ pub use stage::{Staging, StagingError};
 use crate::clock::Clock;
 use crate::domain::Language;
 use crate::domain::decide::{Refusal, Reviewers};
-use crate::domain::identity::Fingerprint;
 use crate::gitlab::labels::OurLabels;
 use crate::gitlab::{Gitlab, GitlabError};
 use crate::mirror::Mirror;
@@ -117,7 +116,8 @@ struct Inner {
     connected: tokio::sync::RwLock<Option<Arc<Connected>>>,
     labels: RwLock<Labels>,
     issues: Locks<u64>,
-    fingerprints: Locks<Fingerprint>,
+    /// One staging at a time of a fingerprint, and of a role at an end client: a possible duplicate must see the other.
+    stagings: Locks<String>,
     delta: tokio::sync::Mutex<()>,
     queue: Queue,
     status: Mutex<Status>,
@@ -155,7 +155,7 @@ impl Engine {
                 connected: tokio::sync::RwLock::default(),
                 labels: RwLock::default(),
                 issues: Locks::default(),
-                fingerprints: Locks::default(),
+                stagings: Locks::default(),
                 delta: tokio::sync::Mutex::default(),
                 queue: Queue::default(),
                 status: Mutex::default(),
@@ -231,7 +231,7 @@ impl Engine {
     async fn look(&self, iid: u64, hint: Hint) {
         // The guard frees the issue even where this is dropped in mid-step.
         let _done = Done { queue: &self.inner.queue, iid };
-        if let Err(error) = self.reconcile(iid, hint.updated_at).await {
+        if let Err(error) = self.reconcile(iid, hint).await {
             let failures = hint.failures + 1;
             let pause = error.retry_after().unwrap_or(Duration::from_secs(300));
             let pause = if matches!(error, EngineError::Stale) && failures <= 3 {
@@ -243,7 +243,7 @@ impl Engine {
             // After a few tries the notice itself is doubted, not the read.
             let updated_at = hint.updated_at.filter(|_| failures < 3);
             let due = self.inner.clock.now().checked_add(pause).unwrap_or(Timestamp::MAX);
-            self.inner.queue.push_later(iid, Hint { updated_at, failures }, due);
+            self.inner.queue.push_later(iid, Hint { updated_at, by: None, failures }, due);
         }
     }
 

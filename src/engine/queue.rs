@@ -12,6 +12,8 @@ use tokio::sync::Notify;
 pub struct Hint {
     /// What GitLab said of its last change: a read that shows an older one is stale.
     pub updated_at: Option<Timestamp>,
+    /// Who acted, where GitLab says so.
+    pub by: Option<u64>,
     /// How often looking has failed.
     pub failures: u32,
 }
@@ -97,6 +99,7 @@ impl Waiting {
             hint
         });
         known.updated_at = known.updated_at.max(hint.updated_at);
+        known.by = known.by.filter(|by| hint.by == Some(*by));
         // A hint from GitLab is as good as a retry that waits.
         self.later.remove(&iid);
     }
@@ -113,10 +116,10 @@ mod tests {
     #[test]
     fn a_second_hint_is_the_same_hint_and_one_during_the_look_is_another() {
         let queue = Queue::default();
-        queue.push(7, Hint { updated_at: Some(at(1)), failures: 0 });
+        queue.push(7, Hint { updated_at: Some(at(1)), ..Hint::default() });
         queue.push(8, Hint::default());
-        queue.push(7, Hint { updated_at: Some(at(2)), failures: 0 });
-        assert_eq!(queue.take(at(0)), Some((7, Hint { updated_at: Some(at(2)), failures: 0 })));
+        queue.push(7, Hint { updated_at: Some(at(2)), ..Hint::default() });
+        assert_eq!(queue.take(at(0)), Some((7, Hint { updated_at: Some(at(2)), ..Hint::default() })));
         queue.push(7, Hint::default());
         assert_eq!(queue.take(at(0)).unwrap().0, 8);
         assert_eq!(queue.take(at(0)), None, "7 is looked at right now");
@@ -127,7 +130,7 @@ mod tests {
     #[test]
     fn later_is_later() {
         let queue = Queue::default();
-        queue.push_later(7, Hint { updated_at: None, failures: 2 }, at(10));
+        queue.push_later(7, Hint { failures: 2, ..Hint::default() }, at(10));
         assert_eq!(queue.take(at(9)), None);
         assert_eq!(queue.take(at(10)).unwrap().1.failures, 2);
         queue.done(7);

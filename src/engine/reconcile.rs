@@ -1,9 +1,9 @@
 //! The one path from "look at issue N" to its consequences: read afresh, decide, write once, mirror.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::stage::new_record;
-use super::{Connected, Engine, EngineError, history};
+use super::{Connected, Engine, EngineError, Hint, history};
 use crate::domain::decide::{Act, Known, Observed, Refusal, Repair, Reviewers, Verdict, What, decide};
 use crate::domain::history::{Step, Through};
 use crate::domain::identity::Fingerprint;
@@ -23,10 +23,18 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// Where GitLab or the mirror did not do its part, or the read is older than `notice`.
-    pub(super) async fn reconcile(&self, iid: u64, notice: Option<Timestamp>) -> Result<(), EngineError> {
+    /// Where GitLab or the mirror did not do its part, or the read is older than the notice.
+    pub(super) async fn reconcile(&self, iid: u64, hint: Hint) -> Result<(), EngineError> {
         let connected = self.connected().await?;
         let _one_at_a_time = self.inner.issues.hold(iid).await;
+        let notice = hint.updated_at;
+        if hint.by == Some(connected.us.id) && !connected.is_a_reviewers_token() && notice.is_some() {
+            // The echo of our own write: its answer told us everything already.
+            let seen = self.inner.mirror.record(iid)?.map(|record| record.updated_at);
+            if seen == notice {
+                return Ok(());
+            }
+        }
         let issue = match self.note(connected.project.issue(iid).await.map_err(EngineError::from)) {
             Ok(issue) => issue,
             Err(EngineError::Gitlab(error)) if error.is_gone() => return self.is_gone(iid),
@@ -71,8 +79,8 @@ impl Engine {
         issue: Issue,
         mut record: Record,
     ) -> Result<(), EngineError> {
-        if issue.user_notes_count > record.comments {
-            self.complete_decision(connected, &issue, &mut record).await?;
+        if issue.user_notes_count > record.comments && self.complete_decision(connected, &issue, &mut record).await? {
+            return Ok(());
         }
         let observed = self.observe(&connected.project, &issue).await?;
         let known = known(&record);
@@ -163,7 +171,7 @@ impl Engine {
         let left = change.remove_labels.iter().any(|name| issue.labels.contains(name));
         if missing || left {
             tracing::error!(iid = issue.iid, ?change, labels = ?issue.labels, "GitLab did not take the labels as written");
-            self.hint(issue.iid, super::Hint::default());
+            self.hint(issue.iid, Hint::default());
         }
         Ok(issue)
     }
@@ -253,7 +261,7 @@ impl Engine {
                     Some(later) => {
                         // The later one was met first: it gives way to this one.
                         self.take_in(connected, &issue, &observed, &mut record).await?;
-                        self.hint(later.iid, super::Hint::default());
+                        self.hint(later.iid, Hint::default());
                         let mut later = later;
                         later.standing = Standing::Duplicate;
                         self.inner.mirror.put(&later, None)?;
@@ -298,8 +306,19 @@ impl Engine {
             record.standing = Standing::Withdrawn;
         }
         self.inner.mirror.put_whole(record, &history.steps)?;
+        let mut observed = observed.clone();
+        if observed.states.len() == 1 && record.state.is_closed() && !observed.closed {
+            // Never closed, or reopened by somebody? Both look the same now; the label wins unless they reopened it.
+            let closings = connected.project.state_events(issue.iid).await?;
+            observed.closed = !closings.last().is_some_and(|last| last.state == "reopened");
+        }
         let reviewers = Reviewers { enforced: false, ..Reviewers::default() };
-        let verdict = decide(known(record), observed, &history.open_acts, &reviewers);
+        let mut verdict = decide(known(record), &observed, &history.open_acts, &reviewers);
+        verdict.repair = if verdict.withdrawn {
+            verdict.repair
+        } else {
+            Repair::towards(verdict.state, &self.observed(issue))
+        };
         self.act(connected, issue.clone(), record.clone(), verdict).await
     }
 

@@ -7,7 +7,7 @@ use super::{Connected, Engine, EngineError};
 use crate::domain::JobMatch;
 use crate::domain::State;
 use crate::domain::decide::Repair;
-use crate::domain::identity::Fingerprint;
+use crate::domain::identity::{Fingerprint, Role};
 use crate::gitlab::Issue;
 use crate::gitlab::issue_text::{self, BodyContext, Staged};
 use crate::gitlab::issues::{IssueChange, NewIssue};
@@ -71,7 +71,7 @@ impl Engine {
         }
         let staged = Staged { job, nonce: Uuid::new_v4() };
         let fingerprint = Fingerprint::of(&staged.job, staged.nonce);
-        let _one_at_a_time = self.inner.fingerprints.hold(fingerprint.clone()).await;
+        let _one_at_a_time = self.inner.stagings.hold(fingerprint.as_str().to_owned()).await;
         if let Some(record) = self.inner.mirror.record_of(&fingerprint)? {
             return Ok(Staging { record, created: false });
         }
@@ -126,6 +126,11 @@ impl Engine {
     }
 
     async fn create(&self, connected: &Connected, staged: &Staged) -> Result<Record, EngineError> {
+        let role = Role::of(&staged.job).map(|role| role.key);
+        let _one_at_a_time = match role {
+            Some(role) => Some(self.inner.stagings.hold(role).await),
+            None => None,
+        };
         let policy = self.policy();
         let names = self.fresh_names(&connected.project).await?;
         let (first, others) = match connected.reviewers.split_first() {
@@ -149,7 +154,7 @@ impl Engine {
             due_date: staged.job.deadline,
         };
         let issue = connected.project.create_issue(&new).await?;
-        let _one_at_a_time = self.inner.issues.hold(issue.iid).await;
+        let _issue = self.inner.issues.hold(issue.iid).await;
         let issue = self.repair_creation(connected, issue, &new).await;
         let record = new_record(&issue, staged.job.clone(), Some(staged.nonce), State::Pending);
         self.inner.mirror.put(&record, None)?;

@@ -82,7 +82,7 @@ pub fn title(job: &JobMatch) -> String {
     let score = job.score.map(|score| format!("[{} %] ", score.whole_percent())).unwrap_or_default();
     let company = job.company.as_ref().or(job.agency.as_ref());
     let company = company.map(|company| format!(" – {company}")).unwrap_or_default();
-    GitlabTitle::new(&format!("{score}{}{company}", job.title)).into_string()
+    GitlabTitle::new(&score, &format!("{}{company}", job.title)).into_string()
 }
 
 /// The body of an issue.

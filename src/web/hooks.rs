@@ -49,7 +49,8 @@ pub(super) async fn receive(State(web): State<Web>, request: Request) -> Result<
     web.engine().heard_from_gitlab();
     let Some(touched) = touched else { return Ok(StatusCode::ACCEPTED) };
     if web.engine().is_our_project(touched.project) {
-        web.engine().hint(touched.iid, Hint { updated_at: touched.updated_at, failures: 0 });
+        web.engine()
+            .hint(touched.iid, Hint { updated_at: touched.updated_at, by: touched.user, failures: 0 });
         if web.settings().idle == Idle::Request {
             // The clock may stop once we have answered.
             let _ = tokio::time::timeout(WORK_DEADLINE, web.engine().work_off()).await;

@@ -84,10 +84,10 @@ impl fmt::Display for GitlabBlock {
 pub struct GitlabTitle(String);
 
 impl GitlabTitle {
-    /// Makes a text a harmless title of at most 255 characters.
-    pub fn new(text: &str) -> Self {
+    /// Makes a text a harmless title of at most 255 characters, behind a beginning of our own.
+    pub fn new(own: &str, text: &str) -> Self {
         let text: Vec<char> = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let mut title: Vec<char> = Vec::with_capacity(text.len());
+        let mut title: Vec<char> = own.chars().collect();
         for (index, c) in text.iter().enumerate() {
             title.push(*c);
             let is_markup =
@@ -100,7 +100,6 @@ impl GitlabTitle {
             title.truncate(TITLE_LIMIT - 1);
             title.push('…');
         }
-        // A title that begins with a slash is no quick action, but a person may paste it into a comment.
         Self(title.into_iter().collect::<String>().trim().to_owned())
     }
 
@@ -203,7 +202,9 @@ fn needs_joiner(text: &[char], index: usize) -> bool {
     let before = |offset: usize| index.checked_sub(offset).map(|at| text[at].to_ascii_lowercase());
     let rest = || text[index + 1..].iter().copied();
     match text[index] {
-        '@' | '#' | '!' | '~' | '%' | '$' | '&' | '^' => !following.is_whitespace(),
+        '@' | '#' | '!' | '~' | '%' | '$' | '&' | '^' => {
+            !following.is_whitespace() && !matches!(following, ')' | ']' | ',' | ';')
+        }
         ':' => following == '/' || is_emoji(rest()),
         '[' => is_reference_word(rest()),
         '*' => following == 'i' || following == 'I',
@@ -321,13 +322,13 @@ mod tests {
 
     #[test]
     fn a_title_is_broken_and_cut_and_keeps_its_look() {
-        let title = GitlabTitle::new("[97 %] Cloud Architect – Amoria Bond").into_string();
-        assert_eq!(title.replace(JOINER, ""), "[97 %] Cloud Architect – Amoria Bond");
-        let hostile =
-            GitlabTitle::new("@all see #1 and http://gitlab.example/a/b/-/issues/1\n/close").into_string();
+        let title = GitlabTitle::new("[97 %] ", "Cloud Architect – Amoria Bond").into_string();
+        assert_eq!(title, "[97 %] Cloud Architect – Amoria Bond");
+        let hostile = GitlabTitle::new("", "@all see #1 and http://gitlab.example/a/b/-/issues/1\n/close")
+            .into_string();
         assert!(!hostile.contains("@a") && !hostile.contains("#1") && !hostile.contains("://"));
         assert!(!hostile.contains('\n'));
-        let long = GitlabTitle::new(&"@ü".repeat(300)).into_string();
+        let long = GitlabTitle::new("", &"@ü".repeat(300)).into_string();
         assert_eq!(long.chars().count(), 255);
     }
 

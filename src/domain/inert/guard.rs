@@ -58,8 +58,8 @@ pub fn whole_text_guard(text: &str, wanted: &Wanted) -> Result<(), Danger> {
         }
     }
     let mut inside_code = false;
-    // Text events are split at escapes; GitLab looks at what they make together.
-    let mut run = String::new();
+    // Text is split at escapes and HTML at line ends; what counts is what they make together.
+    let (mut run, mut html) = (String::new(), String::new());
     for event in
         Parser::new_ext(text, Options::ENABLE_GFM | Options::ENABLE_TABLES | Options::ENABLE_FOOTNOTES)
     {
@@ -70,15 +70,20 @@ pub fn whole_text_guard(text: &str, wanted: &Wanted) -> Result<(), Danger> {
             continue;
         }
         check_text(&std::mem::take(&mut run), wanted)?;
+        if let Event::Html(piece) | Event::InlineHtml(piece) = &event {
+            html.push_str(piece);
+            continue;
+        }
+        check_html(&std::mem::take(&mut html))?;
         match event {
             Event::Start(Tag::CodeBlock(_)) => inside_code = true,
             Event::End(pulldown_cmark::TagEnd::CodeBlock) => inside_code = false,
             Event::Start(Tag::Image { dest_url, .. }) => return Err(Danger::Image(excerpt(&dest_url))),
             Event::Start(Tag::Link { dest_url, link_type, .. }) => check_link(&dest_url, link_type)?,
-            Event::Html(html) | Event::InlineHtml(html) => check_html(&html)?,
             _ => {}
         }
     }
+    check_html(&html)?;
     check_text(&run, wanted)
 }
 

@@ -1,0 +1,389 @@
+//! Stories: people decide in GitLab or through the API, and the service follows.
+
+mod support;
+
+use reqwest::StatusCode;
+use serde_json::json;
+use support::{Disk, World};
+
+/// The four states, and a way for the reviewer to bring a fresh match there.
+async fn in_state(world: &World, external_id: &str, state: &str) -> u64 {
+    let iid = world.stage(external_id).await;
+    let path: &[&str] = match state {
+        "approved" => &["approved"],
+        "rejected" => &["rejected"],
+        "sent" => &["approved", "sent"],
+        _ => &[],
+    };
+    for step in path {
+        world.reviewer().relabel(iid, &[&format!("job-match/{step}")], &[]).unwrap();
+        world.settle().await;
+    }
+    world.expect(iid, state).await;
+    iid
+}
+
+const STATES: [&str; 4] = ["pending", "approved", "rejected", "sent"];
+
+fn allowed(from: &str, to: &str) -> bool {
+    matches!(
+        (from, to),
+        ("pending", "approved" | "rejected")
+            | ("approved", "pending" | "rejected" | "sent")
+            | ("rejected", "pending" | "approved")
+            | ("sent", "approved")
+    )
+}
+
+#[tokio::test]
+async fn every_cell_of_the_table_by_an_added_label() {
+    let mut world = World::new().await;
+    for from in STATES {
+        for to in STATES.into_iter().filter(|to| *to != from) {
+            let iid = in_state(&world, &format!("{from}-{to}"), from).await;
+            world.reviewer().relabel(iid, &[&format!("job-match/{to}")], &[]).unwrap();
+            world.settle().await;
+            world.expect(iid, if allowed(from, to) { to } else { from }).await;
+            if !allowed(from, to) {
+                world.expect_comment(iid, "no step from");
+            }
+        }
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn every_cell_of_the_table_by_the_api() {
+    let mut world = World::new().await;
+    for from in STATES {
+        for to in STATES {
+            let iid = in_state(&world, &format!("{from}-{to}"), from).await;
+            let (status, answer) =
+                world.patch(iid, &json!({"state": to, "comment": "because @all /close"})).await;
+            world.settle().await;
+            if from == to {
+                assert_eq!(status, StatusCode::OK);
+            } else if allowed(from, to) {
+                assert_eq!((status, &answer["state"]), (StatusCode::OK, &json!(to)));
+                assert_eq!(answer["decided_by"], "pipeline");
+                let step = answer["history"].as_array().unwrap().last().unwrap().clone();
+                assert_eq!((&step["from"], &step["to"]), (&json!(from), &json!(to)));
+                assert_eq!((&step["by"], &step["through"]), (&json!("pipeline"), &json!("api")));
+                assert_eq!(step["comment"], "because @all /close");
+                world.expect_comment(iid, "**pipeline**");
+            } else {
+                assert_eq!(status, StatusCode::CONFLICT);
+                assert!(answer["allowed_states"].is_array(), "{answer}");
+            }
+            world.expect(iid, if allowed(from, to) { to } else { from }).await;
+        }
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn following_a_relabel_costs_one_write_and_two_reads() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    world.sandbox.clear_calls();
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.settle().await;
+    let calls = world.calls_by_bot();
+    let follow = [
+        "GET /projects/:id/issues/:iid",
+        "GET /projects/:id/issues/:iid/resource_label_events",
+        "PUT /projects/:id/issues/:iid",
+    ];
+    assert_eq!(calls, follow, "and no more for the echo of our own write");
+    world.sandbox.clear_calls();
+    world.reviewer().close(iid).unwrap();
+    world.settle().await;
+    let reads = world.calls_by_bot().iter().filter(|call| call.starts_with("GET")).count();
+    assert!(reads <= 3, "{:?}", world.calls_by_bot());
+    world.expect(iid, "rejected").await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn history_names_who_decided_and_when() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    world.person("colleague").relabel(iid, &["job-match/approved"], &[]).unwrap();
+    let at = world.clock.now();
+    world.settle().await;
+    let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
+    assert_eq!(answer["decided_by"], "colleague");
+    let decided_at: jiff::Timestamp = answer["decided_at"].as_str().unwrap().parse().unwrap();
+    assert_eq!(decided_at, at);
+    assert_eq!(answer["history"][0]["through"], "gitlab");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn closing_rejects_and_reopening_makes_it_pending_again() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    world.reviewer().close(iid).unwrap();
+    world.settle().await;
+    world.expect(iid, "rejected").await;
+    world.reviewer().reopen(iid).unwrap();
+    world.settle().await;
+    world.expect(iid, "pending").await;
+    let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
+    let by: Vec<_> = answer["history"].as_array().unwrap().iter().map(|step| step["by"].clone()).collect();
+    assert_eq!(by, ["reviewer", "reviewer"]);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_card_dragged_on_the_board_is_a_decision() {
+    let world = World::new().await;
+    let lists = STATES.map(|state| format!("job-match/{state}"));
+    let lists: Vec<&str> = lists.iter().map(String::as_str).collect();
+    world.sandbox.as_user("owner").create_board("Job matches", &lists).unwrap();
+    let iid = world.stage("1").await;
+    for (from, to) in
+        [("pending", "approved"), ("approved", "sent"), ("sent", "approved"), ("approved", "rejected")]
+    {
+        let list = |state: &str| format!("job-match/{state}");
+        // A closed card lies in the Closed column, whatever its labels are.
+        let from = if matches!(from, "sent" | "rejected") { "Closed".to_owned() } else { list(from) };
+        world.reviewer().drag(iid, &from, &list(to)).unwrap();
+        world.settle().await;
+        world.expect(iid, to).await;
+    }
+    let iid = world.stage("2").await;
+    world.reviewer().drag(iid, "job-match/pending", "Closed").unwrap();
+    world.settle().await;
+    world.expect(iid, "rejected").await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn two_labels_at_once_are_undone_with_one_comment_for_ten_minutes() {
+    let mut world = World::new().await;
+    let iid = world.stage("1").await;
+    for _ in 0..3 {
+        world.reviewer().relabel(iid, &["job-match/approved", "job-match/rejected"], &[]).unwrap();
+        world.settle().await;
+        world.expect(iid, "pending").await;
+    }
+    world.expect_comment(iid, "ambiguous");
+    world.clock.advance(std::time::Duration::from_secs(601));
+    world.reviewer().relabel(iid, &["job-match/approved", "job-match/rejected"], &[]).unwrap();
+    world.settle().await;
+    world.expect_comment(iid, "ambiguous");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_lost_webhook_is_only_a_later_one() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    world.sandbox.hook_mode(vorhoelle::sandbox::HookMode::Lose);
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.settle().await;
+    assert_eq!(world.state(iid).await, "pending");
+    world.delta().await;
+    world.expect(iid, "approved").await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn doubled_and_reversed_webhooks_change_nothing() {
+    use vorhoelle::sandbox::HookMode;
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    world.sandbox.hook_mode(HookMode::Twice);
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.settle().await;
+    world.expect(iid, "approved").await;
+    world.sandbox.hook_mode(HookMode::Hold);
+    world.reviewer().relabel(iid, &["job-match/pending"], &["job-match/approved"]).unwrap();
+    world.reviewer().relabel(iid, &["job-match/rejected"], &[]).unwrap();
+    let held: Vec<u64> = world.sandbox.held().iter().map(|held| held.id).rev().collect();
+    assert!(held.len() >= 2);
+    for id in held {
+        world.sandbox.deliver_held(id).await;
+        world.settle().await;
+    }
+    world.sandbox.hook_mode(HookMode::Deliver);
+    world.delta().await;
+    world.expect(iid, "rejected").await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn what_was_decided_while_the_service_was_down_is_followed_with_the_disk_and_without() {
+    for disk in [Disk::Kept, Disk::Wiped] {
+        let mut world = World::new().await;
+        let approved = world.stage("1").await;
+        let rejected = world.stage("2").await;
+        let sent = world.stage("3").await;
+        let untouched = world.stage("4").await;
+        world.kill(disk).await;
+        world.reviewer().relabel(approved, &["job-match/approved"], &[]).unwrap();
+        world.reviewer().close(rejected).unwrap();
+        world.reviewer().relabel(sent, &["job-match/approved"], &["job-match/pending"]).unwrap();
+        world.reviewer().relabel(sent, &["job-match/sent"], &["job-match/approved"]).unwrap();
+        world.start().await;
+        world.engine.delta().await.unwrap();
+        world.settle().await;
+        world.expect(approved, "approved").await;
+        world.expect(rejected, "rejected").await;
+        world.expect(sent, "sent").await;
+        world.expect(untouched, "pending").await;
+        let (status, _) = world.post(&support::job("4")).await;
+        assert_eq!(status, StatusCode::OK, "{disk:?}: known again by its fingerprint");
+        world.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_wiped_disk_brings_back_every_field() {
+    let mut world = World::new().await;
+    let mut iids = Vec::new();
+    for (index, state) in STATES.into_iter().enumerate() {
+        iids.push(in_state(&world, &index.to_string(), state).await);
+    }
+    let by_api = world.stage("api").await;
+    world.patch(by_api, &json!({"state": "approved", "comment": "yes"})).await;
+    world.expect_comment(by_api, "yes");
+    iids.push(by_api);
+    let undone = world.stage("undone").await;
+    world.reviewer().relabel(undone, &["job-match/rejected"], &[]).unwrap();
+    world.settle().await;
+    world.reviewer().reopen(undone).unwrap();
+    world.settle().await;
+    iids.push(undone);
+    let mut before = Vec::new();
+    for iid in &iids {
+        before.push(world.get(&format!("/api/v1/matches/{iid}")).await);
+    }
+    world.restart(Disk::Wiped).await;
+    for (iid, before) in iids.iter().zip(before) {
+        let after = world.get(&format!("/api/v1/matches/{iid}")).await;
+        assert_eq!(after, before, "match {iid}");
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_kill_between_comment_and_label_is_completed_at_the_next_start() {
+    for disk in [Disk::Kept, Disk::Wiped] {
+        let mut world = World::new().await;
+        let iid = world.stage("1").await;
+        // The comment is written; then GitLab answers nothing more, and the service dies.
+        let bad = vorhoelle::sandbox::Trouble::bad_gateway();
+        world.sandbox.fault(vorhoelle::sandbox::Fault::new(reqwest::Method::PUT, "/issues/", bad).times(9));
+        let (status, _) = world.patch(iid, &json!({"state": "approved"})).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        world.sandbox.clear_faults();
+        world.restart(disk).await;
+        world.expect(iid, "approved").await;
+        world.expect_comment(iid, "**pipeline**");
+        let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
+        assert_eq!(answer["decided_by"], "pipeline", "{disk:?}");
+        let (status, _) = world.patch(iid, &json!({"state": "approved"})).await;
+        assert_eq!(status, StatusCode::OK);
+        world.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn only_reviewers_decide_where_that_is_enforced() {
+    let mut world = World::set(&[("ENFORCE_REVIEWERS", "true"), ("REVIEWERS", "reviewer")]).await;
+    let iid = world.stage("1").await;
+    world.person("developer").relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.settle().await;
+    world.expect(iid, "pending").await;
+    world.expect_comment(iid, "Only the listed reviewers");
+    world.person("developer").close(iid).unwrap();
+    world.settle().await;
+    world.expect(iid, "pending").await;
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.settle().await;
+    world.expect(iid, "approved").await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn withdrawn_put_back_deleted_and_moved() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    world.reviewer().relabel(iid, &[], &["job-match"]).unwrap();
+    world.settle().await;
+    assert_eq!(world.state(iid).await, "none");
+    world.reviewer().relabel(iid, &["job-match"], &[]).unwrap();
+    world.settle().await;
+    world.expect(iid, "pending").await;
+    let moved = world.stage("2").await;
+    world.person("owner").move_issue(moved).unwrap();
+    world.settle().await;
+    assert_eq!(world.state(moved).await, "none");
+    let deleted = world.stage("3").await;
+    world.person("owner").delete_issue(deleted).unwrap();
+    world.delta().await;
+    assert_eq!(world.state(deleted).await, "none");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_issue_made_by_hand_is_adopted_and_a_guests_is_ignored() {
+    let world = World::new().await;
+    let adopted = world.person("colleague").create_issue("By hand", "", &["job-match"]).unwrap();
+    let ignored =
+        world.person("guest").create_issue("By a guest", "", &["job-match", "job-match/approved"]).unwrap();
+    world.settle().await;
+    world.expect(adopted, "pending").await;
+    assert_eq!(world.state(ignored).await, "none");
+    let (_, health) = world.get("/health").await;
+    assert_eq!(health["ignored_issues"], 1);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_renamed_label_is_still_ours_and_there_is_never_a_second_one() {
+    for disk in [Disk::Kept, Disk::Wiped] {
+        let mut world = World::new().await;
+        let iid = world.stage("1").await;
+        world.kill(disk).await;
+        world.sandbox.as_user("owner").rename_label("job-match/approved", "Zusage").unwrap();
+        world.reviewer().relabel(iid, &["Zusage"], &[]).unwrap();
+        world.start().await;
+        world.engine.delta().await.unwrap();
+        world.settle().await;
+        assert_eq!(world.state(iid).await, "approved");
+        assert_eq!(world.labels(iid), ["Zusage", "job-match"]);
+        assert_eq!(world.sandbox.world().labels.len(), 6);
+    }
+}
+
+#[tokio::test]
+async fn deliveries_are_believed_only_with_the_secret() {
+    let world = World::new().await;
+    let send = |token: Option<&str>, body: &'static str| {
+        let mut request = world.http.post(world.url("/webhooks/gitlab")).body(body);
+        if let Some(token) = token {
+            request = request.header("x-gitlab-token", token);
+        }
+        request.send()
+    };
+    assert_eq!(send(None, "{}").await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(send(Some("wrong"), "no json").await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(send(Some(support::HOOK_SECRET), "no json").await.unwrap().status(), StatusCode::BAD_REQUEST);
+    for none_of_ours in ["{}", "[]", r#"{"object_kind":"push"}"#] {
+        assert_eq!(
+            send(Some(support::HOOK_SECRET), none_of_ours).await.unwrap().status(),
+            StatusCode::ACCEPTED
+        );
+    }
+    let large = "x".repeat(25 * 1024 * 1024 + 1);
+    let answer = world
+        .http
+        .post(world.url("/webhooks/gitlab"))
+        .header("x-gitlab-token", support::HOOK_SECRET)
+        .body(large);
+    assert_eq!(answer.send().await.unwrap().status(), StatusCode::PAYLOAD_TOO_LARGE);
+    world.finish().await;
+}

@@ -1,0 +1,242 @@
+//! Stories: a pipeline stages matches.
+
+mod support;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use support::{Difference, Disk, World, job};
+use vorhoelle::sandbox::{Fault, Options, Outage, Trouble};
+
+#[tokio::test]
+async fn a_posted_match_becomes_one_issue_as_the_contract_says() {
+    let world = World::new().await;
+    let (status, answer) = world.post(&job("1")).await;
+    assert_eq!(status, StatusCode::CREATED);
+    let iid = answer["iid"].as_u64().unwrap();
+    assert_eq!(answer["state"], "pending");
+    assert_eq!(answer["allowed_states"], json!(["approved", "rejected"]));
+    assert_eq!(answer["fingerprint"].as_str().unwrap().len(), 64);
+    assert_eq!(answer["description"], "We need you.\n\nApply now.");
+    world.settle().await;
+    world.expect(iid, "pending").await;
+    {
+        let gitlab = world.sandbox.world();
+        let issue = gitlab.issue(iid).unwrap();
+        assert_eq!(issue.title, "[97 %] Cloud Architect 1 – Amoria Bond");
+        assert_eq!(issue.assignees, [gitlab.user_named("reviewer").unwrap().id]);
+    }
+    for reviewer in ["reviewer", "colleague"] {
+        assert_eq!(world.sandbox.as_user(reviewer).todos().len(), 1, "a ToDo for {reviewer}");
+    }
+    let (status, again) = world.post(&job("1")).await;
+    assert_eq!((status, &again["iid"]), (StatusCode::OK, &answer["iid"]));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn staging_costs_one_write() {
+    let world = World::new().await;
+    world.stage("warm-up").await;
+    world.sandbox.clear_calls();
+    world.stage("1").await;
+    let calls = world.calls_by_bot();
+    let writes: Vec<&String> = calls.iter().filter(|call| !call.starts_with("GET")).collect();
+    assert_eq!(writes, ["POST /projects/:id/issues"], "{calls:?}");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn twenty_identical_posts_at_once_make_one_issue() {
+    let world = World::new().await;
+    let body = job("1");
+    let posts = (0..20).map(|_| world.post(&body));
+    let answers = futures_util::future::join_all(posts).await;
+    let created = answers.iter().filter(|(status, _)| *status == StatusCode::CREATED).count();
+    assert_eq!(created, 1);
+    assert!(answers.iter().all(|(_, answer)| answer["iid"] == answers[0].1["iid"]));
+    assert_eq!(world.sandbox.world().issues.len(), 1);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_got_lost_leads_to_no_second_issue() {
+    for trouble in [Trouble::DropAnswer, Trouble::CutBody] {
+        let world = World::new().await;
+        world.sandbox.fault(Fault::new(Method::POST, "/issues", trouble.clone()));
+        let (status, answer) = world.post(&job("1")).await;
+        assert_eq!(status, StatusCode::CREATED, "{trouble:?} {answer}");
+        assert_eq!(world.sandbox.world().issues.len(), 1, "{trouble:?}");
+        world.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_got_lost_while_gitlab_goes_down_is_cleared_up_by_the_next_post() {
+    let mut world = World::new().await;
+    world.sandbox.fault(Fault::new(Method::POST, "/issues", Trouble::DropAnswer));
+    world.sandbox.fault(Fault::new(Method::GET, "/issues", Trouble::bad_gateway()).times(20));
+    let (status, _) = world.post(&job("1")).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    world.sandbox.clear_faults();
+    world.restart(Disk::Kept).await;
+    let (status, answer) = world.post(&job("1")).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    assert_eq!(world.sandbox.world().issues.len(), 1);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_post_that_gitlab_never_ran_is_sent_again() {
+    let world = World::new().await;
+    for trouble in [Trouble::rate_limited(1), Trouble::application_limit()] {
+        world.sandbox.fault(Fault::new(Method::POST, "/issues", trouble));
+    }
+    let (status, answer) = world.post(&job("1")).await;
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
+    assert_eq!(world.sandbox.world().issues.len(), 1);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn gitlab_down_is_503_and_nothing_is_accepted() {
+    let world = World::new().await;
+    world.sandbox.outage(Outage::BadGateway);
+    let answer = world.http.post(world.url("/api/v1/matches")).bearer_auth(support::TOKEN).json(&job("1"));
+    let answer = answer.send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.headers()["retry-after"].to_str().unwrap().parse::<u64>().unwrap() > 0);
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    let (_, several) = world.post(&json!([job("1"), {"title": 7}])).await;
+    assert_eq!(several["results"][0]["outcome"], "failed");
+    assert_eq!(several["results"][0]["retry"], true);
+    assert_eq!(several["results"][1]["outcome"], "invalid");
+    world.sandbox.outage(Outage::None);
+    assert_eq!(world.get("/api/v1/matches").await.1["matches"], json!([]));
+    assert_eq!(world.post(&job("1")).await.0, StatusCode::CREATED);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said_field_by_field() {
+    let world = World::new().await;
+    let (status, problem) = world.post(&json!({"score": 0.97, "titel": "x"})).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    let fields: Vec<&str> =
+        problem["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str().unwrap()).collect();
+    assert_eq!(fields, ["title", "score", "titel"]);
+    let (status, problem) = world.post(&json!({"title": "x", "score": 69.9})).await;
+    assert_eq!((status, &problem["errors"][0]["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("score")));
+    let no_json = world.http.post(world.url("/api/v1/matches")).body("{");
+    assert_eq!(world.call(no_json).await.0, StatusCode::BAD_REQUEST);
+    let many: Vec<Value> = (0..101).map(|n| job(&n.to_string())).collect();
+    assert_eq!(world.post(&json!(many)).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(world.sandbox.world().issues.len(), 0);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn of_several_a_bad_one_fails_alone() {
+    let world = World::new().await;
+    let (status, answer) =
+        world.post(&json!([job("1"), job("1"), {"title": "x", "score": 12}, {"title": "x"}, 7])).await;
+    assert_eq!(status, StatusCode::OK);
+    let outcomes: Vec<&str> = answer["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|result| result["outcome"].as_str().unwrap())
+        .collect();
+    assert_eq!(outcomes[2..], ["below_minimum", "invalid", "invalid"]);
+    assert_eq!((&answer["created"], &answer["existing"]), (&json!(1), &json!(1)));
+    assert_eq!(answer["results"][3]["index"], 3);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_idempotency_key_brings_the_same_answer() {
+    let world = World::new().await;
+    let post = |key: &'static str, body: Value| {
+        world.call(world.http.post(world.url("/api/v1/matches")).header("idempotency-key", key).json(&body))
+    };
+    let first = post("a", job("1")).await;
+    assert_eq!(first.0, StatusCode::CREATED);
+    assert_eq!(post("a", job("1")).await, first, "the same answer, 201 included");
+    assert_eq!(post("a", job("2")).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    world.clock.advance(std::time::Duration::from_secs(24 * 3600 + 1));
+    assert_eq!(post("a", job("2")).await.0, StatusCode::CREATED);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn the_same_role_through_another_agency_is_linked_in_the_new_issue_alone() {
+    let world = World::new().await;
+    let offer = |id: &str, agency: &str| json!({"title": "Cloud Architect", "score": 90, "source": "s", "external_id": id, "agency": agency, "end_client": "Wiener Netze"});
+    let (_, first) = world.post(&offer("1", "Hays")).await;
+    let (_, second) = world.post(&offer("2", "Amoria Bond")).await;
+    assert_eq!(second["possible_duplicates"], json!([first["iid"]]));
+    let (first, second) = (first["iid"].as_u64().unwrap(), second["iid"].as_u64().unwrap());
+    {
+        let gitlab = world.sandbox.world();
+        let text = |iid| gitlab.issue(iid).unwrap().description.clone().unwrap();
+        assert!(text(second).contains(&format!("#{first}")));
+        assert!(!text(first).contains('#'));
+        let back: Vec<_> = gitlab.notes.iter().filter(|note| note.iid == first && note.system).collect();
+        assert!(back.iter().any(|note| note.body.contains(&format!("#{second}"))), "{back:?}");
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_gitlab_that_drops_labels_and_assignee_is_set_right() {
+    let world = World::with(Difference {
+        options: Options { free_tier: true, ..Options::default() },
+        ..Difference::default()
+    })
+    .await;
+    // Somebody deletes the label just before: GitLab would make it again without its mark.
+    world.sandbox.as_user("owner").delete_label("job-match/pending").unwrap();
+    let iid = world.stage("1").await;
+    world.delta().await;
+    world.expect(iid, "pending").await;
+    let names: Vec<String> = world.sandbox.world().labels.iter().map(|label| label.name.clone()).collect();
+    assert_eq!(names.iter().filter(|name| *name == "job-match/pending").count(), 1);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn creation_stays_below_gitlabs_limit() {
+    let world = World::with(Difference {
+        options: Options { issues_per_minute: Some(200), ..Options::default() },
+        ..Difference::default()
+    })
+    .await;
+    let start = world.clock.now();
+    for chunk in (0..400).collect::<Vec<_>>().chunks(100) {
+        let body: Vec<Value> = chunk.iter().map(|n| job(&n.to_string())).collect();
+        let mut answer = world.post(&json!(body)).await.1;
+        while answer["failed"] != json!(0) {
+            world.clock.advance(std::time::Duration::from_secs(10));
+            answer = world.post(&json!(body)).await.1;
+        }
+    }
+    assert_eq!(world.sandbox.world().issues.len(), 400);
+    let refused = world.sandbox.calls().iter().filter(|call| call.status == 429).count();
+    assert_eq!(refused, 0, "GitLab never had to refuse");
+    assert!(world.clock.now().duration_since(start).as_secs() >= 120);
+}
+
+#[tokio::test]
+async fn the_api_wants_a_token() {
+    let world = World::new().await;
+    for token in ["", "wrong", "token-of-the-pipelinE"] {
+        let request = world.http.get(world.url("/api/v1/matches")).bearer_auth(token);
+        assert_eq!(request.send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    }
+    let answer =
+        world.http.get(world.url("/api/v1/matches")).header("x-request-id", "my-id").send().await.unwrap();
+    assert_eq!(answer.headers()["x-request-id"], "my-id");
+    assert_eq!(answer.headers()["www-authenticate"], "Bearer");
+    let (status, _) = world.get("/api/v1/nothing").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    world.finish().await;
+}

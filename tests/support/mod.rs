@@ -1,0 +1,344 @@
+//! A world for stories: a GitLab with named people, the service beside it, a clock that is stepped by hand.
+//!
+//! Nothing moves unless a story says so: the service's queue is worked off and its delta read made by hand, webhooks
+//! go over a real socket.
+
+#![allow(dead_code, reason = "each story uses a part of the world")]
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::{Client, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use vorhoelle::app::{self, Parts};
+use vorhoelle::clock::Clock;
+use vorhoelle::config::{Environment, Settings};
+use vorhoelle::engine::Engine;
+use vorhoelle::gitlab::Patience;
+use vorhoelle::sandbox::{Options, Person, Sandbox};
+use vorhoelle::web;
+
+pub const TOKEN: &str = "token-of-the-pipeline";
+pub const HOOK_SECRET: &str = "secret-of-the-webhook";
+
+/// What happens to the disk while the service is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    Kept,
+    Wiped,
+}
+
+pub struct World {
+    pub clock: Clock,
+    pub sandbox: Sandbox,
+    pub http: Client,
+    pub engine: Engine,
+    pub address: SocketAddr,
+    folder: TempDir,
+    variables: Vec<(String, String)>,
+    file: Option<String>,
+    serving: CancellationToken,
+    served: Option<tokio::task::JoinHandle<()>>,
+    expected_comments: Vec<(u64, String)>,
+}
+
+/// How a world differs from the usual one.
+#[derive(Default)]
+pub struct Difference {
+    pub options: Options,
+    pub variables: Vec<(&'static str, &'static str)>,
+    pub file: Option<&'static str>,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(Difference::default()).await
+    }
+
+    /// A world with settings of its own.
+    pub async fn set(variables: &[(&'static str, &'static str)]) -> Self {
+        Self::with(Difference { variables: variables.to_vec(), ..Difference::default() }).await
+    }
+
+    pub async fn with(difference: Difference) -> Self {
+        let world = Self::asleep(difference).await;
+        world.engine.delta().await.expect("the first read of GitLab");
+        world.make_hook();
+        world
+    }
+
+    /// A world in which the service has not spoken to GitLab yet.
+    pub async fn asleep(difference: Difference) -> Self {
+        let clock = Clock::stepped("2026-11-23T08:00:00Z".parse().unwrap());
+        let now = clock.clone();
+        let options = Options { now: Arc::new(move || now.now()), ..difference.options };
+        let sandbox = Sandbox::start(options).await.unwrap();
+        let folder = TempDir::new().unwrap();
+        let variables =
+            difference.variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let file = difference.file.map(str::to_owned);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let settings = settings(&sandbox, &folder, &variables, file.as_deref());
+        let Parts { engine, router } = app::assemble(settings, clock.clone(), patience()).unwrap();
+        let serving = CancellationToken::new();
+        let served = tokio::spawn(web::server::serve(listener, router, serving.clone(), clock.clone()));
+        Self {
+            clock,
+            sandbox,
+            http: Client::builder().build().unwrap(),
+            engine,
+            address,
+            folder,
+            variables,
+            file,
+            serving,
+            served: Some(served),
+            expected_comments: Vec::new(),
+        }
+    }
+
+    fn make_hook(&self) {
+        let url = format!("http://{}/webhooks/gitlab", self.address);
+        let change = vorhoelle::sandbox::HookChange {
+            url: Some(url),
+            token: Some(HOOK_SECRET.to_owned()),
+            events: [
+                ("issues_events", true),
+                ("confidential_issues_events", true),
+                ("note_events", true),
+                ("confidential_note_events", true),
+                ("push_events", false),
+            ]
+            .map(|(name, on)| (name.to_owned(), on))
+            .into(),
+            ..Default::default()
+        };
+        let owner = self.sandbox.as_user("owner").id();
+        self.sandbox.world().create_hook(owner, change).unwrap();
+    }
+
+    // --- what people do
+
+    /// A person; a second goes by before what they do.
+    pub fn person(&self, name: &str) -> Person {
+        self.clock.advance(Duration::from_secs(1));
+        self.sandbox.as_user(name)
+    }
+
+    pub fn reviewer(&self) -> Person {
+        self.person("reviewer")
+    }
+
+    // --- what the pipeline does
+
+    pub async fn post(&self, body: &Value) -> (StatusCode, Value) {
+        self.call(self.http.post(self.url("/api/v1/matches")).json(body)).await
+    }
+
+    pub async fn get(&self, path: &str) -> (StatusCode, Value) {
+        self.call(self.http.get(self.url(path))).await
+    }
+
+    pub async fn patch(&self, iid: u64, body: &Value) -> (StatusCode, Value) {
+        self.clock.advance(Duration::from_secs(1));
+        self.call(self.http.patch(self.url(&format!("/api/v1/matches/{iid}"))).json(body)).await
+    }
+
+    pub async fn call(&self, request: reqwest::RequestBuilder) -> (StatusCode, Value) {
+        let answer = request.bearer_auth(TOKEN).send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Stages a match that differs from all others by its external id.
+    pub async fn stage(&self, external_id: &str) -> u64 {
+        let (status, answer) = self.post(&job(external_id)).await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+        self.settle().await;
+        answer["iid"].as_u64().unwrap()
+    }
+
+    // --- what the service does
+
+    /// Until every delivery has arrived and everything that it caused is done.
+    pub async fn settle(&self) {
+        loop {
+            self.sandbox.settled().await;
+            self.engine.work_off().await;
+            let calls = self.sandbox.calls().len();
+            self.sandbox.settled().await;
+            self.engine.work_off().await;
+            if self.sandbox.calls().len() == calls {
+                break;
+            }
+        }
+    }
+
+    /// The delta read that the service makes by itself every few minutes.
+    pub async fn delta(&self) {
+        self.clock.advance(Duration::from_secs(300));
+        self.engine.delta().await.unwrap();
+        self.settle().await;
+    }
+
+    /// Kills the service without a word and starts it again.
+    pub async fn restart(&mut self, disk: Disk) {
+        self.kill(disk).await;
+        self.start().await;
+        self.engine.delta().await.unwrap();
+        self.settle().await;
+    }
+
+    pub async fn kill(&mut self, disk: Disk) {
+        self.serving.cancel();
+        if let Some(served) = self.served.take() {
+            served.abort();
+            let _ = served.await;
+        }
+        if disk == Disk::Wiped {
+            for file in std::fs::read_dir(self.folder.path()).unwrap() {
+                std::fs::remove_file(file.unwrap().path()).unwrap();
+            }
+        }
+    }
+
+    pub async fn start(&mut self) {
+        let listener = TcpListener::bind(self.address).await.unwrap();
+        let settings = settings(&self.sandbox, &self.folder, &self.variables, self.file.as_deref());
+        let Parts { engine, router } = app::assemble(settings, self.clock.clone(), patience()).unwrap();
+        self.engine = engine;
+        self.serving = CancellationToken::new();
+        let serve = web::server::serve(listener, router, self.serving.clone(), self.clock.clone());
+        self.served = Some(tokio::spawn(serve));
+    }
+
+    pub fn mirror_file(&self) -> PathBuf {
+        self.folder.path().join("mirror.sqlite")
+    }
+
+    // --- what is
+
+    /// The issue's labels, sorted, without the common beginning.
+    pub fn labels(&self, iid: u64) -> Vec<String> {
+        let mut labels = self.sandbox.world().labels_of(iid);
+        labels.sort();
+        labels
+    }
+
+    pub fn is_open(&self, iid: u64) -> bool {
+        self.sandbox.world().issue(iid).unwrap().state == vorhoelle::sandbox::State::Opened
+    }
+
+    pub async fn state(&self, iid: u64) -> String {
+        let (status, answer) = self.get(&format!("/api/v1/matches/{iid}")).await;
+        if status == StatusCode::NOT_FOUND {
+            return "none".to_owned();
+        }
+        answer["state"].as_str().unwrap().to_owned()
+    }
+
+    /// The match stands in `state`, in GitLab and in the API alike.
+    #[track_caller]
+    pub fn expect_labels(&self, iid: u64, state: &str) {
+        let expected = ["job-match".to_owned(), format!("job-match/{state}")];
+        assert_eq!(self.labels(iid), expected, "labels of #{iid}");
+        assert_eq!(self.is_open(iid), !matches!(state, "rejected" | "sent"), "whether #{iid} is open");
+    }
+
+    pub async fn expect(&self, iid: u64, state: &str) {
+        self.expect_labels(iid, state);
+        assert_eq!(self.state(iid).await, state, "state of {iid} in the API");
+    }
+
+    /// The service has written a comment that holds this; comments that no story expected fail it at the end.
+    #[track_caller]
+    pub fn expect_comment(&mut self, iid: u64, part: &str) {
+        let bodies = self.comments(iid);
+        let expected: Vec<&String> =
+            self.expected_comments.iter().filter(|(of, _)| *of == iid).map(|(_, body)| body).collect();
+        let new = bodies.get(expected.len()).unwrap_or_else(|| panic!("no new comment on #{iid}"));
+        assert!(new.contains(part), "`{part}` in the comment on #{iid}:\n{new}");
+        self.expected_comments.push((iid, new.clone()));
+    }
+
+    pub fn comments(&self, iid: u64) -> Vec<String> {
+        let bot = self.sandbox.as_user("bot").id();
+        let world = self.sandbox.world();
+        world
+            .comments_of(iid)
+            .into_iter()
+            .filter(|note| note.author == bot)
+            .map(|note| note.body.clone())
+            .collect()
+    }
+
+    pub fn calls_by_bot(&self) -> Vec<String> {
+        let calls = self.sandbox.calls().into_iter();
+        let of_bot = calls.filter(|call| call.user.as_deref() == Some("bot"));
+        of_bot.map(|call| format!("{} {}", call.method, call.route)).collect()
+    }
+
+    /// The end of a story: nothing is left to do, nothing was said that nobody looked at, the mirror agrees with GitLab.
+    pub async fn finish(self) {
+        self.settle().await;
+        assert_eq!(self.engine.backlog(), 0, "issues wait to be looked at");
+        let iids: Vec<u64> = self.sandbox.world().issues.keys().copied().collect();
+        for iid in &iids {
+            let expected = self.expected_comments.iter().filter(|(of, _)| of == iid).count();
+            let comments = self.comments(*iid);
+            assert_eq!(comments.len(), expected, "comments on #{iid} that nobody expected: {comments:#?}");
+        }
+        assert_eq!(self.sandbox.world().fired_quick_actions, [], "quick actions fired");
+        let (_, listed) = self.get("/api/v1/matches?limit=500").await;
+        for answer in listed["matches"].as_array().unwrap() {
+            self.expect_labels(answer["iid"].as_u64().unwrap(), answer["state"].as_str().unwrap());
+        }
+    }
+}
+
+fn settings(
+    sandbox: &Sandbox,
+    folder: &TempDir,
+    variables: &Vec<(String, String)>,
+    file: Option<&str>,
+) -> Settings {
+    let mut environment = Environment::default();
+    environment.set("GITLAB_URL", sandbox.url());
+    environment.set("GITLAB_TOKEN", sandbox.token("bot"));
+    environment.set("GITLAB_PROJECT", sandbox.project());
+    environment.set("WEBHOOK_SECRET", HOOK_SECRET);
+    environment.set("API_TOKENS", format!("pipeline:{TOKEN}"));
+    environment.set("REVIEWERS", "reviewer,colleague");
+    environment.set("DATABASE", folder.path().join("mirror.sqlite").to_string_lossy());
+    for (name, value) in variables {
+        environment.set(name, value.clone());
+    }
+    let path = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(path.path(), file.unwrap_or("language: en\n")).unwrap();
+    Settings::load(Some(path.path()), &environment).unwrap()
+}
+
+/// Pauses are steps of the clock, so only their number counts.
+fn patience() -> Patience {
+    Patience { call: Duration::from_secs(5), ..Patience::default() }
+}
+
+/// A match that differs from all others by its external id.
+pub fn job(external_id: &str) -> Value {
+    json!({
+        "title": format!("Cloud Architect {external_id}"), "company": "Amoria Bond", "score": 97,
+        "source": "portal", "external_id": external_id, "location": "Wien",
+        "description": "We need you.\n\nApply now.",
+    })
+}
