@@ -65,11 +65,7 @@ fn what_the_fact_sheet_says_beyond_the_verdicts() {
         "a /close",
     ];
     for text in inert {
-        assert_eq!(
-            lines(text).1,
-            Vec::<String>::new(),
-            "{text:?} does not fire"
-        );
+        assert_eq!(lines(text).1, Vec::<String>::new(), "{text:?} does not fire");
     }
 }
 
@@ -79,10 +75,7 @@ fn commands_are_cut_out_and_the_rest_stays() {
         lines("one\n/label ~a\n\ntwo\n/close"),
         ("one\n\ntwo".into(), vec!["label ~a".into(), "close".into()])
     );
-    assert_eq!(
-        lines("/clo\u{17f}e\nrest"),
-        ("rest".into(), vec!["clo\u{17f}e".into()])
-    );
+    assert_eq!(lines("/clo\u{17f}e\nrest"), ("rest".into(), vec!["clo\u{17f}e".into()]));
     assert_eq!(lines("/shrug oh\nrest").0, "oh ¯\\_(ツ)_/¯\nrest");
     assert_eq!(lines("\n\n  text  \n").0, "\n\n  text");
 }
@@ -91,12 +84,9 @@ fn commands_are_cut_out_and_the_rest_stays() {
 async fn a_description_is_executed_with_its_authors_permissions() {
     let (sandbox, _) = stepped().await;
     let bot = client(&sandbox, "bot");
-    bot.post("labels", json!({"name": "a b", "color": "#123456"}))
-        .await;
+    bot.post("labels", json!({"name": "a b", "color": "#123456"})).await;
     let text = "/label ~\"a b\" ~unknown\n/assign @reviewer\n/due 2026-12-24\n/confidential\n/title Other\n/todo\n/award :tada:\n/close";
-    let (status, issue) = bot
-        .post("issues", json!({"title": "t", "description": text}))
-        .await;
+    let (status, issue) = bot.post("issues", json!({"title": "t", "description": text})).await;
     assert_eq!(status, 201);
     assert_eq!(issue["title"], "Other");
     assert_eq!(issue["labels"], json!(["a b"]));
@@ -112,16 +102,9 @@ async fn a_description_is_executed_with_its_authors_permissions() {
 
     let guest = client(&sandbox, "guest");
     let (_, issue) = bot.post("issues", json!({"title": "t"})).await;
-    let (status, answer) = guest
-        .post(
-            &format!("issues/{}/notes", issue["iid"]),
-            json!({"body": "/close"}),
-        )
-        .await;
-    assert_eq!(
-        status, 400,
-        "commands that may not run are an error: {answer}"
-    );
+    let (status, answer) =
+        guest.post(&format!("issues/{}/notes", issue["iid"]), json!({"body": "/close"})).await;
+    assert_eq!(status, 400, "commands that may not run are an error: {answer}");
     let (_, issue) = bot.get(&format!("issues/{}", issue["iid"])).await;
     assert_eq!(issue["state"], "opened");
 }
@@ -130,27 +113,12 @@ async fn a_description_is_executed_with_its_authors_permissions() {
 async fn an_update_executes_only_what_is_new() {
     let (sandbox, _) = stepped().await;
     let bot = client(&sandbox, "bot");
-    let iid = bot
-        .issue(json!({"title": "t", "description": "text"}))
-        .await;
+    let iid = bot.issue(json!({"title": "t", "description": "text"})).await;
     sandbox.world().issues.get_mut(&iid).unwrap().description = Some("text\n\n/close".into());
-    let (_, issue) = bot
-        .put(&format!("issues/{iid}"), json!({"title": "u"}))
-        .await;
-    assert_eq!(
-        (issue["state"].as_str(), issue["description"].as_str()),
-        (Some("opened"), Some("text"))
-    );
-    let (_, issue) = bot
-        .put(
-            &format!("issues/{iid}"),
-            json!({"description": "new\n\n/close"}),
-        )
-        .await;
-    assert_eq!(
-        (issue["state"].as_str(), issue["description"].as_str()),
-        (Some("closed"), Some("new"))
-    );
+    let (_, issue) = bot.put(&format!("issues/{iid}"), json!({"title": "u"})).await;
+    assert_eq!((issue["state"].as_str(), issue["description"].as_str()), (Some("opened"), Some("text")));
+    let (_, issue) = bot.put(&format!("issues/{iid}"), json!({"description": "new\n\n/close"})).await;
+    assert_eq!((issue["state"].as_str(), issue["description"].as_str()), (Some("closed"), Some("new")));
 }
 
 #[tokio::test]
@@ -160,28 +128,13 @@ async fn a_comment_of_commands_alone_is_not_stored() {
     let iid = bot.issue(json!({"title": "t"})).await;
     let notes = format!("issues/{iid}/notes");
     let (status, answer) = bot.post(&notes, json!({"body": "/close"})).await;
-    assert_eq!(
-        (status, &answer["commands_changes"]["state_event"]),
-        (202, &json!("close"))
-    );
-    assert!(
-        answer["summary"]
-            .as_array()
-            .is_some_and(|summary| summary.len() == 1)
-    );
+    assert_eq!((status, &answer["commands_changes"]["state_event"]), (202, &json!("close")));
+    assert!(answer["summary"].as_array().is_some_and(|summary| summary.len() == 1));
     assert!(sandbox.world().comments_of(iid).is_empty());
-    let (status, note) = bot
-        .post(
-            &notes,
-            json!({"body": "words\n/reopen\n/duplicate #99\n/move x/y"}),
-        )
-        .await;
+    let (status, note) = bot.post(&notes, json!({"body": "words\n/reopen\n/duplicate #99\n/move x/y"})).await;
     assert_eq!((status, note["body"].as_str()), (201, Some("words")));
     let world = sandbox.world();
-    assert!(
-        world.issue(iid).unwrap().moved_to.is_some(),
-        "moved, and so closed again"
-    );
+    assert!(world.issue(iid).unwrap().moved_to.is_some(), "moved, and so closed again");
     assert_eq!(world.issue(iid).unwrap().state.word(), "closed");
 }
 
@@ -192,17 +145,8 @@ fn a_text_has_the_effects_that_gitlab_gives_it() {
          ![x](http://i/1.png) [y](ftp://z) https://host/acme/p/-/issues/7. www.example.org\n\n```\n@fence #9\n```",
     );
     assert_eq!(effects.mentions, ["ann", "entity", "html"]);
-    for reference in [
-        "#1",
-        "~\"a b\"",
-        "acme/x#2",
-        "!3",
-        "https://host/acme/p/-/issues/7",
-    ] {
-        assert!(
-            effects.references.iter().any(|found| found == reference),
-            "{reference}: {effects:?}"
-        );
+    for reference in ["#1", "~\"a b\"", "acme/x#2", "!3", "https://host/acme/p/-/issues/7"] {
+        assert!(effects.references.iter().any(|found| found == reference), "{reference}: {effects:?}");
     }
     assert_eq!(effects.references.len(), 5);
     assert_eq!(effects.images, ["http://i/1.png"]);
@@ -211,8 +155,5 @@ fn a_text_has_the_effects_that_gitlab_gives_it() {
             && effects.links.contains(&"http://www.example.org".to_owned())
     );
     assert_eq!(effects.raw_html, ["<b>", "</b>"]);
-    assert_eq!(
-        rendered_effects("@\u{200b}ann #\u{200b}1 ann@example \\#1 `#1`"),
-        Default::default()
-    );
+    assert_eq!(rendered_effects("@\u{200b}ann #\u{200b}1 ann@example \\#1 `#1`"), Default::default());
 }

@@ -37,11 +37,7 @@ pub(super) async fn answer(
     act(inner, call, path).await.unwrap_or_else(Reply::from)
 }
 
-async fn act(
-    inner: &Arc<Inner>,
-    call: &http::Request<Bytes>,
-    path: &str,
-) -> Result<Reply, Refusal> {
+async fn act(inner: &Arc<Inner>, call: &http::Request<Bytes>, path: &str) -> Result<Reply, Refusal> {
     let path = segments(path);
     let path: Vec<&str> = path.iter().skip(1).map(String::as_str).collect();
     let done = || Ok(Reply::json(204, &serde_json::Value::Null));
@@ -71,33 +67,20 @@ async fn act(
             done()
         }
         ("GET", ["held"]) => {
-            let held: Vec<_> = lock(&inner.mail)
-                .held
-                .iter()
-                .map(|(id, delivery)| delivery.held(*id))
-                .collect();
+            let held: Vec<_> =
+                lock(&inner.mail).held.iter().map(|(id, delivery)| delivery.held(*id)).collect();
             Ok(Reply::json(200, &json!(held)))
         }
         ("POST", ["held", id, "deliver"]) => {
             let id = id.parse().map_err(|_| Refusal::no_row())?;
-            Ok(Reply::json(
-                200,
-                &json!({ "status": inner.deliver_held(id).await }),
-            ))
+            Ok(Reply::json(200, &json!({ "status": inner.deliver_held(id).await })))
         }
         ("POST", ["held", id, "double"]) => {
-            let copy = id
-                .parse()
-                .ok()
-                .and_then(|id| inner.double_held(id))
-                .ok_or_else(Refusal::no_row)?;
+            let copy = id.parse().ok().and_then(|id| inner.double_held(id)).ok_or_else(Refusal::no_row)?;
             Ok(Reply::json(200, &json!({ "id": copy })))
         }
         ("DELETE", ["held", id]) => {
-            id.parse()
-                .ok()
-                .and_then(|id| lock(&inner.mail).held.remove(&id))
-                .ok_or_else(Refusal::no_row)?;
+            id.parse().ok().and_then(|id| lock(&inner.mail).held.remove(&id)).ok_or_else(Refusal::no_row)?;
             done()
         }
         ("POST", ["settled"]) => {
@@ -106,9 +89,7 @@ async fn act(
             done()
         }
         (_, ["users"]) if get => Ok(Reply::json(200, &users(inner))),
-        (_, ["quick-actions"]) if get => {
-            Ok(Reply::json(200, &json!(inner.world().fired_quick_actions)))
-        }
+        (_, ["quick-actions"]) if get => Ok(Reply::json(200, &json!(inner.world().fired_quick_actions))),
         (_, ["project"]) if get => {
             let world = inner.world();
             Ok(Reply::json(

@@ -66,24 +66,12 @@ fn once() -> u32 {
 impl Fault {
     /// Trouble for the next call with that method and that piece of a path.
     pub fn new(method: Method, path: &str, trouble: Trouble) -> Self {
-        Self {
-            method: Some(method.to_string()),
-            path: path.to_owned(),
-            skip: 0,
-            times: 1,
-            trouble,
-        }
+        Self { method: Some(method.to_string()), path: path.to_owned(), skip: 0, times: 1, trouble }
     }
 
     /// Trouble for the next call whatever its method.
     pub fn any(path: &str, trouble: Trouble) -> Self {
-        Self {
-            method: None,
-            path: path.to_owned(),
-            skip: 0,
-            times: 1,
-            trouble,
-        }
+        Self { method: None, path: path.to_owned(), skip: 0, times: 1, trouble }
     }
 
     /// The trouble comes that often.
@@ -107,12 +95,7 @@ impl Trouble {
             503 => r#"{"message":"503 Service Unavailable"}"#.to_owned(),
             other => format!(r#"{{"message":"{other}"}}"#),
         };
-        Self::Answer {
-            status,
-            content_type: "application/json".to_owned(),
-            body,
-            retry_after: None,
-        }
+        Self::Answer { status, content_type: "application/json".to_owned(), body, retry_after: None }
     }
 
     /// The 429 of the limit by user and address: plain text, and it says when to come back.
@@ -127,7 +110,8 @@ impl Trouble {
 
     /// The 429 of a limit within the application: JSON, and it does not say when to come back.
     pub fn application_limit() -> Self {
-        let body = r#"{"message":{"error":"This endpoint has been requested too many times. Try again later."}}"#;
+        let body =
+            r#"{"message":{"error":"This endpoint has been requested too many times. Try again later."}}"#;
         Self::Answer {
             status: 429,
             content_type: "application/json".to_owned(),
@@ -150,16 +134,12 @@ impl Trouble {
 
     /// A pause before the work is done.
     pub fn slow(pause: Duration) -> Self {
-        Self::Slow {
-            millis: u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
-        }
+        Self::Slow { millis: u64::try_from(pause.as_millis()).unwrap_or(u64::MAX) }
     }
 
     /// A pause within the answer.
     pub fn slow_body(pause: Duration) -> Self {
-        Self::SlowBody {
-            millis: u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
-        }
+        Self::SlowBody { millis: u64::try_from(pause.as_millis()).unwrap_or(u64::MAX) }
     }
 }
 
@@ -180,10 +160,7 @@ pub enum Outage {
 pub(super) fn take(faults: &mut Vec<Fault>, method: &Method, path: &str) -> Option<Trouble> {
     let mut taken = None;
     for fault in faults.iter_mut() {
-        let fits = fault
-            .method
-            .as_ref()
-            .is_none_or(|wanted| wanted.eq_ignore_ascii_case(method.as_str()))
+        let fits = fault.method.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method.as_str()))
             && path.contains(&fault.path);
         if !fits {
             continue;
@@ -201,10 +178,7 @@ pub(super) fn take(faults: &mut Vec<Fault>, method: &Method, path: &str) -> Opti
 }
 
 /// Waits. The pause is real, however the instance's clock runs: it is the network that is slow.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a fault of the network takes real time"
-)]
+#[expect(clippy::disallowed_methods, reason = "a fault of the network takes real time")]
 pub(super) async fn pause(millis: u64) {
     tokio::time::sleep(Duration::from_millis(millis)).await;
 }

@@ -78,15 +78,9 @@ impl Trigger {
     }
 
     pub(super) fn of_flag(flag: &str) -> Option<Self> {
-        [
-            Self::Issue,
-            Self::ConfidentialIssue,
-            Self::Note,
-            Self::ConfidentialNote,
-            Self::Emoji,
-        ]
-        .into_iter()
-        .find(|trigger| trigger.flag() == flag)
+        [Self::Issue, Self::ConfidentialIssue, Self::Note, Self::ConfidentialNote, Self::Emoji]
+            .into_iter()
+            .find(|trigger| trigger.flag() == flag)
     }
 }
 
@@ -204,9 +198,7 @@ pub struct Held {
 impl Delivery {
     pub(super) fn held(&self, id: u64) -> Held {
         let attributes = &self.body["object_attributes"];
-        let iid = attributes["iid"]
-            .as_u64()
-            .or_else(|| self.body["issue"]["iid"].as_u64());
+        let iid = attributes["iid"].as_u64().or_else(|| self.body["issue"]["iid"].as_u64());
         Held {
             id,
             hook: self.hook,
@@ -242,17 +234,13 @@ pub struct DeliveryLog {
 impl DeliveryLog {
     /// Whether the hook counts it as a success: 2xx and 3xx.
     pub fn worked(&self) -> bool {
-        self.status
-            .is_some_and(|status| (200..400).contains(&status))
+        self.status.is_some_and(|status| (200..400).contains(&status))
     }
 }
 
 /// The key in a signing token, if it is one: `whsec_` and the standard base64 of exactly 32 bytes.
 pub(super) fn signing_key(token: &str) -> Option<Vec<u8>> {
-    BASE64
-        .decode(token.strip_prefix("whsec_")?)
-        .ok()
-        .filter(|key| key.len() == 32)
+    BASE64.decode(token.strip_prefix("whsec_")?).ok().filter(|key| key.len() == 32)
 }
 
 /// `v1,<base64>` of the HMAC-SHA256 over `id.timestamp.body`.
@@ -271,9 +259,7 @@ impl World {
         let wanting: Vec<_> = self
             .hooks
             .iter()
-            .filter(|hook| {
-                hook.events.contains(&trigger.flag()) && hook.alert_status(now) == "executable"
-            })
+            .filter(|hook| hook.events.contains(&trigger.flag()) && hook.alert_status(now) == "executable")
             .map(|hook| (hook.id, hook.url.clone()))
             .collect();
         for (hook, url) in wanting {
@@ -288,29 +274,19 @@ impl World {
                 url,
                 trigger,
                 key: Uuid::new_v4().to_string(),
-                event_uuid: self
-                    .event_uuid
-                    .clone()
-                    .unwrap_or_else(|| Uuid::new_v4().to_string()),
+                event_uuid: self.event_uuid.clone().unwrap_or_else(|| Uuid::new_v4().to_string()),
                 body: body.clone(),
             });
         }
     }
 
     /// The headers of an attempt that is made now. The hook may have got other secrets since the event.
-    pub(super) fn delivery_headers(
-        &self,
-        delivery: &Delivery,
-        body: &[u8],
-    ) -> Vec<(String, String)> {
+    pub(super) fn delivery_headers(&self, delivery: &Delivery, body: &[u8]) -> Vec<(String, String)> {
         let hook = self.hooks.iter().find(|hook| hook.id == delivery.hook);
         let mut headers: Vec<(String, String)> = Vec::new();
         if let Some(hook) = hook {
-            headers.extend(
-                hook.custom_headers
-                    .iter()
-                    .map(|(key, value)| (key.to_lowercase(), value.clone())),
-            );
+            headers
+                .extend(hook.custom_headers.iter().map(|(key, value)| (key.to_lowercase(), value.clone())));
         }
         let mut set = |name: &str, value: String| {
             // GitLab's own headers win over custom ones.
@@ -324,10 +300,7 @@ impl World {
         set("X-Gitlab-Instance", self.base.clone());
         set("X-Gitlab-Event-UUID", delivery.event_uuid.clone());
         set("Idempotency-Key", delivery.key.clone());
-        if let Some(token) = hook
-            .and_then(|hook| hook.token.as_ref())
-            .filter(|token| !token.is_empty())
-        {
+        if let Some(token) = hook.and_then(|hook| hook.token.as_ref()).filter(|token| !token.is_empty()) {
             set("X-Gitlab-Token", token.replace(['\r', '\n'], ""));
         }
         if self.major_version() >= 19 {
@@ -354,14 +327,7 @@ impl World {
         let now = self.now();
         let masked = |(name, value): (String, String)| {
             let secret = name.eq_ignore_ascii_case("X-Gitlab-Token");
-            (
-                name,
-                if secret {
-                    "[REDACTED]".to_owned()
-                } else {
-                    value
-                },
-            )
+            (name, if secret { "[REDACTED]".to_owned() } else { value })
         };
         let entry = DeliveryLog {
             id: self.id("delivery", 1),
@@ -375,11 +341,7 @@ impl World {
         };
         let worked = entry.worked();
         let auto_disable = self.options.auto_disable;
-        if let Some(hook) = self
-            .hooks
-            .iter_mut()
-            .find(|hook| hook.id == entry.delivery.hook)
-        {
+        if let Some(hook) = self.hooks.iter_mut().find(|hook| hook.id == entry.delivery.hook) {
             hook.record(worked, auto_disable, now);
             self.deliveries.push(entry);
         }
@@ -430,12 +392,7 @@ pub(super) async fn post(url: &str, headers: &[(String, String)], body: Bytes) -
             .headers()
             .iter()
             .take(50)
-            .map(|(name, value)| {
-                (
-                    name.to_string(),
-                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
-                )
-            })
+            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
             .collect();
         let body = response.bytes().await?;
         let kept = String::from_utf8_lossy(&body[..body.len().min(8192)]).into_owned();
@@ -444,17 +401,9 @@ pub(super) async fn post(url: &str, headers: &[(String, String)], body: Bytes) -
     .await;
     let duration = started.elapsed();
     match outcome {
-        Ok((status, headers, body)) => Answer {
-            status: Some(status),
-            body,
-            headers,
-            duration,
-        },
-        Err(error) => Answer {
-            status: None,
-            body: error.without_url().to_string(),
-            headers: Vec::new(),
-            duration,
-        },
+        Ok((status, headers, body)) => Answer { status: Some(status), body, headers, duration },
+        Err(error) => {
+            Answer { status: None, body: error.without_url().to_string(), headers: Vec::new(), duration }
+        }
     }
 }

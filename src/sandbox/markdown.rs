@@ -59,11 +59,7 @@ pub fn rendered_effects(text: &str) -> Effects {
                 effects.images.push(dest_url.to_string());
                 visible.push(BREAK);
             }
-            Event::Start(Tag::Link {
-                dest_url,
-                link_type,
-                ..
-            }) => {
+            Event::Start(Tag::Link { dest_url, link_type, .. }) => {
                 let address = match link_type {
                     LinkType::Email => format!("mailto:{dest_url}"),
                     _ => dest_url.to_string(),
@@ -176,11 +172,8 @@ fn read_node(node: &str, effects: &mut Effects) {
         let mut length = next.len_utf8();
         if starts_word && let Some(address) = bare_address(rest) {
             length = address.len();
-            let full = if address.starts_with("www.") {
-                format!("http://{address}")
-            } else {
-                address.to_owned()
-            };
+            let full =
+                if address.starts_with("www.") { format!("http://{address}") } else { address.to_owned() };
             note_address(&full, effects);
         } else if next == '@' {
             if starts_word && let Some(name) = name_at(&rest[1..]) {
@@ -200,21 +193,12 @@ fn read_node(node: &str, effects: &mut Effects) {
 }
 
 fn bare_address(text: &str) -> Option<&str> {
-    let lower = text
-        .get(..text.len().min(8))
-        .unwrap_or(text)
-        .to_ascii_lowercase();
-    if !["http://", "https://", "ftp://", "www."]
-        .iter()
-        .any(|start| lower.starts_with(start))
-    {
+    let lower = text.get(..text.len().min(8)).unwrap_or(text).to_ascii_lowercase();
+    if !["http://", "https://", "ftp://", "www."].iter().any(|start| lower.starts_with(start)) {
         return None;
     }
-    let end = text
-        .find(|c: char| c.is_whitespace() || c == '<')
-        .unwrap_or(text.len());
-    let address =
-        text[..end].trim_end_matches(['.', ',', ';', ':', '!', '?', '"', '\'', ')', '*', '_', '~']);
+    let end = text.find(|c: char| c.is_whitespace() || c == '<').unwrap_or(text.len());
+    let address = text[..end].trim_end_matches(['.', ',', ';', ':', '!', '?', '"', '\'', ')', '*', '_', '~']);
     let rest = address.split_once("//").map_or(address, |(_, rest)| rest);
     (rest.len() > 1 && (address.contains("//") || address.len() > 5)).then_some(address)
 }
@@ -225,21 +209,15 @@ fn name_at(text: &str) -> Option<&str> {
         .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/')))
         .unwrap_or(text.len());
     let name = text[..end].trim_end_matches(['.', '-', '/']);
-    name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-        .then_some(name)
+    name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_').then_some(name)
 }
 
 fn reference_at(text: &str, sigil: char) -> Option<&str> {
     let rest = text.get(1..)?;
     match sigil {
         '#' | '!' | '$' | '&' => {
-            let digits = rest
-                .find(|c: char| !c.is_ascii_digit())
-                .unwrap_or(rest.len());
-            let ends = rest[digits..]
-                .chars()
-                .next()
-                .is_none_or(|c| !c.is_alphanumeric() && c != '_');
+            let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+            let ends = rest[digits..].chars().next().is_none_or(|c| !c.is_alphanumeric() && c != '_');
             (digits > 0 && ends).then(|| &text[..=digits])
         }
         '~' | '%' if rest.starts_with('"') => {
@@ -249,8 +227,7 @@ fn reference_at(text: &str, sigil: char) -> Option<&str> {
         '~' | '%' => {
             let end = rest
                 .find(|c: char| {
-                    !(c.is_alphanumeric()
-                        || matches!(c, '_' | '-' | '/' | ':' | '.' | '&' | '?' | '+'))
+                    !(c.is_alphanumeric() || matches!(c, '_' | '-' | '/' | ':' | '.' | '&' | '?' | '+'))
                 })
                 .unwrap_or(rest.len());
             let name = rest[..end].trim_end_matches(['.', ':', '?']);
@@ -264,9 +241,7 @@ fn reference_at(text: &str, sigil: char) -> Option<&str> {
 fn path_before(text: &str) -> &str {
     let start = text
         .rfind(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/')))
-        .map_or(0, |at| {
-            at + text[at..].chars().next().map_or(1, char::len_utf8)
-        });
+        .map_or(0, |at| at + text[at..].chars().next().map_or(1, char::len_utf8));
     let path = &text[start..];
     if path.starts_with(|c: char| c.is_ascii_alphabetic()) && !path.ends_with(['/', '.', '-']) {
         path
@@ -282,10 +257,9 @@ pub(super) fn issue_references(text: &str, project: &str, base: &str) -> Vec<u64
     let mut found = Vec::new();
     for reference in rendered_effects(text).references {
         let number = if let Some(rest) = reference.strip_prefix(&own) {
-            rest.split(['?', '#']).next().and_then(|path| {
-                path.strip_prefix("issues/")
-                    .or(path.strip_prefix("work_items/"))
-            })
+            rest.split(['?', '#'])
+                .next()
+                .and_then(|path| path.strip_prefix("issues/").or(path.strip_prefix("work_items/")))
         } else {
             reference
                 .rsplit_once('#')
@@ -309,39 +283,19 @@ pub(super) fn to_html(text: &str) -> String {
         match event {
             Event::Html(html) => events.push(allowed_html(&html)),
             Event::InlineHtml(html) => events.push(allowed_html(&html)),
-            Event::Start(Tag::Image {
-                dest_url,
-                title,
-                id,
-                link_type,
-            }) => {
+            Event::Start(Tag::Image { dest_url, title, id, link_type }) => {
                 // The page loads nothing from other hosts; an image is shown as the link to it.
                 let known = is_web_address(&dest_url);
                 closing.push(known);
                 if known {
-                    events.push(Event::Start(Tag::Link {
-                        dest_url,
-                        title,
-                        id,
-                        link_type: plain(link_type),
-                    }));
+                    events.push(Event::Start(Tag::Link { dest_url, title, id, link_type: plain(link_type) }));
                 }
             }
-            Event::Start(Tag::Link {
-                dest_url,
-                title,
-                id,
-                link_type,
-            }) => {
+            Event::Start(Tag::Link { dest_url, title, id, link_type }) => {
                 let known = is_web_address(&dest_url) || link_type == LinkType::Email;
                 closing.push(known);
                 if known {
-                    events.push(Event::Start(Tag::Link {
-                        dest_url,
-                        title,
-                        id,
-                        link_type,
-                    }));
+                    events.push(Event::Start(Tag::Link { dest_url, title, id, link_type }));
                 }
             }
             Event::End(TagEnd::Image | TagEnd::Link) => {
@@ -361,18 +315,12 @@ pub(super) fn to_html(text: &str) -> String {
 }
 
 fn plain(link_type: LinkType) -> LinkType {
-    if link_type == LinkType::Email {
-        LinkType::Inline
-    } else {
-        link_type
-    }
+    if link_type == LinkType::Email { LinkType::Inline } else { link_type }
 }
 
 fn is_web_address(address: &str) -> bool {
     let lower = address.trim_start().to_ascii_lowercase();
-    ["http://", "https://", "mailto:"]
-        .iter()
-        .any(|scheme| lower.starts_with(scheme))
+    ["http://", "https://", "mailto:"].iter().any(|scheme| lower.starts_with(scheme))
 }
 
 /// Lets `details` and `summary` without attributes through and drops comments; everything else is shown as text.
@@ -386,10 +334,7 @@ fn allowed_html(html: &str) -> Event<'static> {
         }
         let tag = ["<details>", "</details>", "<summary>", "</summary>", "<br>"]
             .into_iter()
-            .find(|tag| {
-                rest.get(..tag.len())
-                    .is_some_and(|start| start.eq_ignore_ascii_case(tag))
-            });
+            .find(|tag| rest.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag)));
         if let Some(tag) = tag {
             kept.push_str(tag);
             rest = &rest[tag.len()..];

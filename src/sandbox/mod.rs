@@ -15,6 +15,7 @@ mod payloads;
 mod people;
 mod person;
 mod quick_actions;
+mod records;
 mod refusal;
 mod request;
 mod rules;
@@ -40,12 +41,13 @@ pub use markdown::{Effects, rendered_effects};
 pub use people::{Ability, Role, Token, User, Visibility};
 pub use person::Person;
 pub use quick_actions::{QuickAction, extract as quick_actions};
+pub use records::{
+    Board, BoardList, FiredQuickAction, Issue, IssueType, Label, LabelEvent, Note, Project, Reaction, State,
+    StateEvent, Todo, TodoAction,
+};
 pub use refusal::Refusal;
 pub use rules::{Column, Commented, HookChange, IssueChange, LabelChange, NewIssue};
-pub use world::{
-    Board, BoardList, FiredQuickAction, Issue, IssueType, Label, LabelEvent, Note, Project,
-    Reaction, State, StateEvent, Todo, TodoAction, World,
-};
+pub use world::World;
 
 /// Where "now" comes from.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -101,10 +103,7 @@ impl Default for Options {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place of the sandbox that reads the machine's time"
-)]
+#[expect(clippy::disallowed_methods, reason = "the one place of the sandbox that reads the machine's time")]
 fn system_time() -> Timestamp {
     Timestamp::now()
 }
@@ -191,10 +190,7 @@ impl Sandbox {
             stopped: stopped.clone(),
         });
         tokio::spawn(server::serve(listener, Arc::clone(&inner), stopped.clone()));
-        Ok(Self {
-            inner,
-            _until_dropped: Arc::new(stopped.drop_guard()),
-        })
+        Ok(Self { inner, _until_dropped: Arc::new(stopped.drop_guard()) })
     }
 
     /// Address of the instance, without a slash at the end.
@@ -219,10 +215,7 @@ impl Sandbox {
 
     /// A user's token, empty for nobody's.
     pub fn token(&self, username: &str) -> String {
-        self.world()
-            .token_of(username)
-            .map(|token| token.value.clone())
-            .unwrap_or_default()
+        self.world().token_of(username).map(|token| token.value.clone()).unwrap_or_default()
     }
 
     /// The plain state, for assertions and set-ups. No call is answered while it is held.
@@ -238,10 +231,7 @@ impl Sandbox {
     pub fn as_user(&self, username: &str) -> Person {
         let id = self.world().user_named(username).map(|user| user.id);
         match id {
-            Some(id) => Person {
-                sandbox: self.clone(),
-                id,
-            },
+            Some(id) => Person { sandbox: self.clone(), id },
             None => panic!("nobody in the sandbox is called {username}"),
         }
     }
@@ -283,11 +273,7 @@ impl Sandbox {
 
     /// The deliveries that wait to be sent by hand, in the order in which they were caused.
     pub fn held(&self) -> Vec<Held> {
-        lock(&self.inner.mail)
-            .held
-            .iter()
-            .map(|(id, delivery)| delivery.held(*id))
-            .collect()
+        lock(&self.inner.mail).held.iter().map(|(id, delivery)| delivery.held(*id)).collect()
     }
 
     /// Sends a waiting delivery and tells the status of the answer; `None` where it did not wait or none came.

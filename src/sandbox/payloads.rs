@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::hooks::Trigger;
-use super::world::{Issue, IssueType, Note, State, World, stamp};
+use super::records::{Issue, IssueType, Note, State};
+use super::world::{World, stamp};
 
 impl World {
     /// The user who acted, or an assignee.
@@ -53,19 +54,12 @@ impl World {
 
     /// The instance's host without the port.
     pub(super) fn host(&self) -> &str {
-        let rest = self
-            .base
-            .split_once("://")
-            .map_or(self.base.as_str(), |(_, rest)| rest);
+        let rest = self.base.split_once("://").map_or(self.base.as_str(), |(_, rest)| rest);
         rest.split([':', '/']).next().unwrap_or(rest)
     }
 
     fn hook_labels(&self, issue: &Issue) -> Value {
-        let mut labels: Vec<_> = issue
-            .labels
-            .iter()
-            .filter_map(|id| self.label(*id))
-            .collect();
+        let mut labels: Vec<_> = issue.labels.iter().filter_map(|id| self.label(*id)).collect();
         labels.sort_by(|one, other| one.name.cmp(&other.name));
         labels
             .into_iter()
@@ -145,11 +139,7 @@ impl World {
         action: Option<&str>,
         changes: &Value,
     ) -> (Trigger, Value) {
-        let kind = if issue.issue_type == IssueType::Issue {
-            "issue"
-        } else {
-            "work_item"
-        };
+        let kind = if issue.issue_type == IssueType::Issue { "issue" } else { "work_item" };
         let mut attributes = self.hook_issue(issue);
         if let Some(action) = action {
             attributes["action"] = action.into();
@@ -167,30 +157,13 @@ impl World {
         });
         // Without assignees the key is absent.
         if !issue.assignees.is_empty() {
-            body["assignees"] = issue
-                .assignees
-                .iter()
-                .map(|id| self.hook_user(*id))
-                .collect();
+            body["assignees"] = issue.assignees.iter().map(|id| self.hook_user(*id)).collect();
         }
-        (
-            if issue.confidential {
-                Trigger::ConfidentialIssue
-            } else {
-                Trigger::Issue
-            },
-            body,
-        )
+        (if issue.confidential { Trigger::ConfidentialIssue } else { Trigger::Issue }, body)
     }
 
     /// Tells the hooks about an issue.
-    pub(super) fn fire_issue(
-        &mut self,
-        actor: u64,
-        iid: u64,
-        action: Option<&str>,
-        changes: &Value,
-    ) {
+    pub(super) fn fire_issue(&mut self, actor: u64, iid: u64, action: Option<&str>, changes: &Value) {
         if self.hooks.is_empty() {
             return;
         }
@@ -238,13 +211,6 @@ impl World {
             },
             "issue": self.hook_issue(issue),
         });
-        (
-            if confidential {
-                Trigger::ConfidentialNote
-            } else {
-                Trigger::Note
-            },
-            body,
-        )
+        (if confidential { Trigger::ConfidentialNote } else { Trigger::Note }, body)
     }
 }

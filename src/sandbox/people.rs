@@ -155,15 +155,11 @@ impl Token {
     /// Whether the token works at that moment.
     pub fn is_active(&self, now: Timestamp) -> bool {
         !self.revoked
-            && self
-                .expires_at
-                .is_none_or(|day| now.to_zoned_datetime(jiff::tz::TimeZone::UTC).date() < day)
+            && self.expires_at.is_none_or(|day| now.to_zoned_datetime(jiff::tz::TimeZone::UTC).date() < day)
     }
 
     /// Whether the token may write (or only read).
     pub fn can(&self, write: bool) -> bool {
-        self.scopes
-            .iter()
-            .any(|scope| scope == "api" || (!write && scope == "read_api"))
+        self.scopes.iter().any(|scope| scope == "api" || (!write && scope == "read_api"))
     }
 }

@@ -1,9 +1,10 @@
 //! Acts of people, as if through GitLab's own pages: with their permissions, firing webhooks as they do.
 
 use super::Sandbox;
+use super::records::{IssueType, State, Todo};
 use super::refusal::Refusal;
 use super::rules::{Column, Commented, IssueChange, LabelChange, NewIssue};
-use super::world::{IssueType, State, Todo, World};
+use super::world::World;
 
 type Done = Result<(), Refusal>;
 
@@ -40,23 +41,13 @@ impl Person {
     /// # Errors
     ///
     /// As GitLab refuses it.
-    pub fn create_issue(
-        &self,
-        title: &str,
-        description: &str,
-        labels: &[&str],
-    ) -> Result<u64, Refusal> {
+    pub fn create_issue(&self, title: &str, description: &str, labels: &[&str]) -> Result<u64, Refusal> {
         let rest = IssueChange {
             description: Some(description.to_owned()),
             labels: Some(owned(labels)),
             ..IssueChange::default()
         };
-        let new = NewIssue {
-            title: title.to_owned(),
-            rest,
-            iid: None,
-            created_at: None,
-        };
+        let new = NewIssue { title: title.to_owned(), rest, iid: None, created_at: None };
         self.act(|world, id| world.create_issue(id, new))
     }
 
@@ -68,11 +59,7 @@ impl Person {
     pub fn relabel(&self, iid: u64, add: &[&str], remove: &[&str]) -> Done {
         self.update(
             iid,
-            IssueChange {
-                add_labels: owned(add),
-                remove_labels: owned(remove),
-                ..IssueChange::default()
-            },
+            IssueChange { add_labels: owned(add), remove_labels: owned(remove), ..IssueChange::default() },
         )
     }
 
@@ -83,11 +70,8 @@ impl Person {
     /// As GitLab refuses it.
     pub fn drag(&self, iid: u64, from: &str, to: &str) -> Done {
         self.act(|world, id| {
-            let board = world
-                .boards
-                .first()
-                .map(|board| board.id)
-                .ok_or_else(|| Refusal::not_found("Board"))?;
+            let board =
+                world.boards.first().map(|board| board.id).ok_or_else(|| Refusal::not_found("Board"))?;
             world.drag(id, board, iid, &Column::named(from), &Column::named(to))
         })
     }
@@ -98,13 +82,7 @@ impl Person {
     ///
     /// As GitLab refuses it.
     pub fn close(&self, iid: u64) -> Done {
-        self.update(
-            iid,
-            IssueChange {
-                state: Some(State::Closed),
-                ..IssueChange::default()
-            },
-        )
+        self.update(iid, IssueChange { state: Some(State::Closed), ..IssueChange::default() })
     }
 
     /// Reopens an issue.
@@ -113,13 +91,7 @@ impl Person {
     ///
     /// As GitLab refuses it.
     pub fn reopen(&self, iid: u64) -> Done {
-        self.update(
-            iid,
-            IssueChange {
-                state: Some(State::Opened),
-                ..IssueChange::default()
-            },
-        )
+        self.update(iid, IssueChange { state: Some(State::Opened), ..IssueChange::default() })
     }
 
     /// Comments on an issue.
@@ -155,13 +127,7 @@ impl Person {
     ///
     /// As GitLab refuses it.
     pub fn edit_title(&self, iid: u64, title: &str) -> Done {
-        self.update(
-            iid,
-            IssueChange {
-                title: Some(title.to_owned()),
-                ..IssueChange::default()
-            },
-        )
+        self.update(iid, IssueChange { title: Some(title.to_owned()), ..IssueChange::default() })
     }
 
     /// Edits an issue's description.
@@ -170,13 +136,7 @@ impl Person {
     ///
     /// As GitLab refuses it.
     pub fn edit_description(&self, iid: u64, text: &str) -> Done {
-        self.update(
-            iid,
-            IssueChange {
-                description: Some(text.to_owned()),
-                ..IssueChange::default()
-            },
-        )
+        self.update(iid, IssueChange { description: Some(text.to_owned()), ..IssueChange::default() })
     }
 
     /// Assigns an issue to these users and nobody else.
@@ -187,19 +147,10 @@ impl Person {
     pub fn assign(&self, iid: u64, usernames: &[&str]) -> Done {
         let ids: Option<Vec<u64>> = {
             let world = self.sandbox.world();
-            usernames
-                .iter()
-                .map(|name| world.user_named(name).map(|user| user.id))
-                .collect()
+            usernames.iter().map(|name| world.user_named(name).map(|user| user.id)).collect()
         };
         let ids = ids.ok_or_else(|| Refusal::not_found("User"))?;
-        self.update(
-            iid,
-            IssueChange {
-                assignees: Some(ids),
-                ..IssueChange::default()
-            },
-        )
+        self.update(iid, IssueChange { assignees: Some(ids), ..IssueChange::default() })
     }
 
     /// Hides an issue from guests, or shows it again.
@@ -208,13 +159,7 @@ impl Person {
     ///
     /// As GitLab refuses it.
     pub fn set_confidential(&self, iid: u64, confidential: bool) -> Done {
-        self.update(
-            iid,
-            IssueChange {
-                confidential: Some(confidential),
-                ..IssueChange::default()
-            },
-        )
+        self.update(iid, IssueChange { confidential: Some(confidential), ..IssueChange::default() })
     }
 
     /// Changes an issue's type.
@@ -223,13 +168,7 @@ impl Person {
     ///
     /// As GitLab refuses it.
     pub fn set_type(&self, iid: u64, issue_type: IssueType) -> Done {
-        self.update(
-            iid,
-            IssueChange {
-                issue_type: Some(issue_type),
-                ..IssueChange::default()
-            },
-        )
+        self.update(iid, IssueChange { issue_type: Some(issue_type), ..IssueChange::default() })
     }
 
     /// Deletes an issue.
@@ -265,10 +204,7 @@ impl Person {
     ///
     /// As GitLab refuses it.
     pub fn rename_label(&self, name: &str, new_name: &str) -> Done {
-        let change = LabelChange {
-            name: Some(new_name.to_owned()),
-            ..LabelChange::default()
-        };
+        let change = LabelChange { name: Some(new_name.to_owned()), ..LabelChange::default() };
         self.act(|world, id| world.update_label(id, name, change).map(drop))
     }
 
@@ -321,11 +257,6 @@ impl Person {
     /// The user's pending to-do items, oldest first.
     pub fn todos(&self) -> Vec<Todo> {
         let world = self.sandbox.world();
-        world
-            .todos
-            .iter()
-            .filter(|todo| todo.pending && todo.user == self.id)
-            .cloned()
-            .collect()
+        world.todos.iter().filter(|todo| todo.pending && todo.user == self.id).cloned().collect()
     }
 }

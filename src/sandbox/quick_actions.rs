@@ -114,11 +114,8 @@ const NAMES: &[&str] = &[
 ];
 
 /// Quick actions that only put something into the text.
-const SUBSTITUTIONS: &[(&str, &str)] = &[
-    ("shrug", "¯\\_(ツ)_/¯"),
-    ("tableflip", "(╯°□°)╯︵ ┻━┻"),
-    ("cc", "CC"),
-];
+const SUBSTITUTIONS: &[(&str, &str)] =
+    &[("shrug", "¯\\_(ツ)_/¯"), ("tableflip", "(╯°□°)╯︵ ┻━┻"), ("cc", "CC")];
 
 /// A quick action as it stands in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,12 +154,7 @@ pub fn extract(text: &str) -> (String, Vec<QuickAction>) {
     let mut copied = 0;
     for (start, end) in paragraphs(&without_multiline_quotes(&text)) {
         stored.push_str(&text[copied..start]);
-        scan(
-            &text[start..end],
-            &mut stored,
-            &mut actions,
-            &mut substituted,
-        );
+        scan(&text[start..end], &mut stored, &mut actions, &mut substituted);
         copied = end;
     }
     stored.push_str(&text[copied..]);
@@ -223,18 +215,9 @@ fn opener_in(text: &str, from: usize, to: usize) -> Option<(usize, usize, usize)
         let end = start + line.len();
         if let Some(length) = fence_length(line) {
             let rest = line.trim().trim_start_matches('>').trim_start();
-            let alert = [
-                "[!note]",
-                "[!tip]",
-                "[!important]",
-                "[!caution]",
-                "[!warning]",
-            ]
-            .iter()
-            .any(|kind| {
-                rest.get(..kind.len())
-                    .is_some_and(|word| word.eq_ignore_ascii_case(kind))
-            });
+            let alert = ["[!note]", "[!tip]", "[!important]", "[!caution]", "[!warning]"]
+                .iter()
+                .any(|kind| rest.get(..kind.len()).is_some_and(|word| word.eq_ignore_ascii_case(kind)));
             if rest.is_empty() || alert {
                 return Some((start, end, length));
             }
@@ -260,14 +243,8 @@ fn paragraphs(text: &str) -> Vec<(usize, usize)> {
             Event::Start(tag) => {
                 if depth == 0 && tag == Tag::Paragraph {
                     let start = text[..range.start].rfind('\n').map_or(0, |at| at + 1);
-                    let end = text[range.end..]
-                        .find('\n')
-                        .map_or(text.len(), |at| range.end + at + 1);
-                    let end = if text[..range.end].ends_with('\n') {
-                        range.end
-                    } else {
-                        end
-                    };
+                    let end = text[range.end..].find('\n').map_or(text.len(), |at| range.end + at + 1);
+                    let end = if text[..range.end].ends_with('\n') { range.end } else { end };
                     found.push((start, end));
                 }
                 depth += 1;
@@ -378,13 +355,7 @@ fn command(text: &str) -> Option<(QuickAction, usize)> {
             length += after[..blank].rfind('\n').map_or(0, |at| at + 1);
         }
     }
-    Some((
-        QuickAction {
-            name: name.to_lowercase(),
-            arguments: arguments.to_owned(),
-        },
-        length,
-    ))
+    Some((QuickAction { name: name.to_lowercase(), arguments: arguments.to_owned() }, length))
 }
 
 /// Whether GitLab's case-insensitive pattern takes the word for a command's name.

@@ -13,10 +13,7 @@ pub struct Refusal {
 
 impl Refusal {
     fn message(status: u16, message: impl Into<Value>) -> Self {
-        Self {
-            status,
-            body: json!({ "message": message.into() }),
-        }
+        Self { status, body: json!({ "message": message.into() }) }
     }
 
     /// 401: no token, a wrong one, an expired one.
@@ -26,10 +23,7 @@ impl Refusal {
 
     /// 401 of a token that is known but no longer valid.
     pub fn token_unusable(error: &str, description: &str) -> Self {
-        Self {
-            status: 401,
-            body: json!({ "error": error, "error_description": description }),
-        }
+        Self { status: 401, body: json!({ "error": error, "error_description": description }) }
     }
 
     /// 403 of a token whose scopes are too narrow.
@@ -61,18 +55,12 @@ impl Refusal {
 
     /// 404 of an address that is no route.
     pub fn no_route() -> Self {
-        Self {
-            status: 404,
-            body: json!({ "error": "404 Not Found" }),
-        }
+        Self { status: 404, body: json!({ "error": "404 Not Found" }) }
     }
 
     /// 400 from the parameter check, before anything is looked up.
     pub fn parameter(error: impl Into<String>) -> Self {
-        Self {
-            status: 400,
-            body: json!({ "error": error.into() }),
-        }
+        Self { status: 400, body: json!({ "error": error.into() }) }
     }
 
     /// 400 with a sentence.
@@ -110,10 +98,7 @@ impl Refusal {
 
     /// 304: nothing was changed, and no body says so.
     pub fn not_modified() -> Self {
-        Self {
-            status: 304,
-            body: Value::Null,
-        }
+        Self { status: 304, body: Value::Null }
     }
 }
 

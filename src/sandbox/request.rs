@@ -35,9 +35,8 @@ impl Params {
         params.add_form(query.as_bytes());
         if content_type.starts_with("application/json") {
             if !body.is_empty() {
-                let value: Value = serde_json::from_slice(body).map_err(|_| {
-                    Refusal::parameter("message body does not match declared format")
-                })?;
+                let value: Value = serde_json::from_slice(body)
+                    .map_err(|_| Refusal::parameter("message body does not match declared format"))?;
                 params.add_json("", &value);
                 params.json = value;
             }
@@ -51,14 +50,12 @@ impl Params {
         for (name, value) in form_urlencoded::parse(text) {
             let (name, value) = (name.into_owned(), value.into_owned());
             match name.strip_suffix("[]") {
-                Some(list) => match self
-                    .named
-                    .entry(list.to_owned())
-                    .or_insert(Parameter::Many(Vec::new()))
-                {
-                    Parameter::Many(values) => values.push(value),
-                    other => *other = Parameter::Many(vec![value]),
-                },
+                Some(list) => {
+                    match self.named.entry(list.to_owned()).or_insert(Parameter::Many(Vec::new())) {
+                        Parameter::Many(values) => values.push(value),
+                        other => *other = Parameter::Many(vec![value]),
+                    }
+                }
                 None => drop(self.named.insert(name, Parameter::One(value))),
             }
         }
@@ -67,11 +64,7 @@ impl Params {
     fn add_json(&mut self, prefix: &str, value: &Value) {
         let Value::Object(fields) = value else { return };
         for (key, value) in fields {
-            let name = if prefix.is_empty() {
-                key.clone()
-            } else {
-                format!("{prefix}[{key}]")
-            };
+            let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}[{key}]") };
             let parameter = match value {
                 Value::Null => Parameter::Null,
                 Value::Array(items) => Parameter::Many(items.iter().filter_map(scalar).collect()),
@@ -100,8 +93,7 @@ impl Params {
 
     /// The parameter as text that must be there.
     pub(super) fn required(&self, name: &str) -> Result<&str, Refusal> {
-        self.text(name)
-            .ok_or_else(|| Refusal::parameter(format!("{name} is missing")))
+        self.text(name).ok_or_else(|| Refusal::parameter(format!("{name} is missing")))
     }
 
     /// The parameter as a list: an array, or text with commas.
@@ -124,18 +116,15 @@ impl Params {
             return Ok(None);
         };
         let numbers: Result<Vec<_>, _> = list.iter().map(|text| text.parse()).collect();
-        numbers
-            .map(Some)
-            .map_err(|_| Refusal::parameter(format!("{name} is invalid")))
+        numbers.map(Some).map_err(|_| Refusal::parameter(format!("{name} is invalid")))
     }
 
     pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Refusal> {
         match self.text(name) {
             None | Some("") => Ok(None),
-            Some(text) => text
-                .parse()
-                .map(Some)
-                .map_err(|_| Refusal::parameter(format!("{name} is invalid"))),
+            Some(text) => {
+                text.parse().map(Some).map_err(|_| Refusal::parameter(format!("{name} is invalid")))
+            }
         }
     }
 
@@ -165,33 +154,21 @@ impl Params {
         let Some(text) = self.text(name).filter(|text| !text.is_empty()) else {
             return Ok(None);
         };
-        let local = || {
-            text.parse::<DateTime>()
-                .ok()
-                .or_else(|| text.parse::<Date>().ok().map(DateTime::from))
-        };
+        let local =
+            || text.parse::<DateTime>().ok().or_else(|| text.parse::<Date>().ok().map(DateTime::from));
         text.parse::<Timestamp>()
             .ok()
-            .or_else(|| {
-                local()?
-                    .to_zoned_datetime(TimeZone::UTC)
-                    .ok()
-                    .map(|zoned| zoned.timestamp())
-            })
+            .or_else(|| local()?.to_zoned_datetime(TimeZone::UTC).ok().map(|zoned| zoned.timestamp()))
             .map(Some)
             .ok_or_else(|| Refusal::parameter(format!("{name} is invalid")))
     }
 
     /// One of a few words.
-    pub(super) fn word<'a>(
-        &'a self,
-        name: &str,
-        allowed: &[&str],
-    ) -> Result<Option<&'a str>, Refusal> {
+    pub(super) fn word<'a>(&'a self, name: &str, allowed: &[&str]) -> Result<Option<&'a str>, Refusal> {
         match self.text(name).filter(|word| !word.is_empty()) {
-            Some(word) if !allowed.contains(&word) => Err(Refusal::parameter(format!(
-                "{name} does not have a valid value"
-            ))),
+            Some(word) if !allowed.contains(&word) => {
+                Err(Refusal::parameter(format!("{name} does not have a valid value")))
+            }
             word => Ok(word),
         }
     }
@@ -200,12 +177,7 @@ impl Params {
     pub(super) fn pairs(&self, name: &str) -> Option<Vec<(String, String)>> {
         let items = self.json.get(name)?.as_array()?;
         let text = |item: &Value, key: &str| item[key].as_str().unwrap_or_default().to_owned();
-        Some(
-            items
-                .iter()
-                .map(|item| (text(item, "key"), text(item, "value")))
-                .collect(),
-        )
+        Some(items.iter().map(|item| (text(item, "key"), text(item, "value"))).collect())
     }
 }
 
@@ -262,31 +234,14 @@ pub(super) struct Page {
 
 impl Page {
     /// Cuts the page that was asked for out of all rows. A hidden row takes up room and is not shown.
-    pub(super) fn cut(
-        params: &Params,
-        max: usize,
-        rows: Vec<Option<Value>>,
-    ) -> Result<Self, Refusal> {
-        let asked = |name| {
-            params
-                .number(name)
-                .map(|n| n.map(|n| usize::try_from(n).unwrap_or(usize::MAX)))
-        };
+    pub(super) fn cut(params: &Params, max: usize, rows: Vec<Option<Value>>) -> Result<Self, Refusal> {
+        let asked = |name| params.number(name).map(|n| n.map(|n| usize::try_from(n).unwrap_or(usize::MAX)));
         let page = asked("page")?.unwrap_or(1).max(1);
         let per_page = asked("per_page")?.unwrap_or(20.min(max)).clamp(1, max);
         let total = rows.len();
-        let rows = rows
-            .into_iter()
-            .skip((page - 1).saturating_mul(per_page))
-            .take(per_page)
-            .flatten()
-            .collect();
-        Ok(Self {
-            rows,
-            page,
-            per_page,
-            total,
-        })
+        let rows =
+            rows.into_iter().skip((page - 1).saturating_mul(per_page)).take(per_page).flatten().collect();
+        Ok(Self { rows, page, per_page, total })
     }
 
     pub(super) fn headers(&self, address: &str, query: &str) -> Vec<(&'static str, String)> {
@@ -297,9 +252,7 @@ impl Page {
         let link = |page: usize, rel: &str| {
             let mut pairs = form_urlencoded::Serializer::new(String::new());
             let kept = form_urlencoded::parse(query.as_bytes());
-            pairs.extend_pairs(
-                kept.filter(|(name, _)| !matches!(name.as_ref(), "page" | "per_page")),
-            );
+            pairs.extend_pairs(kept.filter(|(name, _)| !matches!(name.as_ref(), "page" | "per_page")));
             pairs.append_pair("page", &page.to_string());
             pairs.append_pair("per_page", &self.per_page.to_string());
             format!("<{address}?{}>; rel=\"{rel}\"", pairs.finish())
@@ -337,26 +290,14 @@ pub(super) struct Reply {
 impl Reply {
     pub(super) fn json(status: u16, value: &Value) -> Self {
         if value.is_null() {
-            return Self {
-                status,
-                headers: Vec::new(),
-                body: Bytes::new(),
-            };
+            return Self { status, headers: Vec::new(), body: Bytes::new() };
         }
         let headers = vec![("content-type", "application/json".to_owned())];
-        Self {
-            status,
-            headers,
-            body: Bytes::from(value.to_string()),
-        }
+        Self { status, headers, body: Bytes::from(value.to_string()) }
     }
 
     pub(super) fn of(content_type: &str, status: u16, body: String) -> Self {
-        Self {
-            status,
-            headers: vec![("content-type", content_type.to_owned())],
-            body: Bytes::from(body),
-        }
+        Self { status, headers: vec![("content-type", content_type.to_owned())], body: Bytes::from(body) }
     }
 }
 

@@ -65,33 +65,18 @@ async fn take_call(
 ) -> io::Result<Response<Body>> {
     let cut = || io::Error::new(io::ErrorKind::ConnectionAborted, "cut on purpose");
     let (parts, body) = request.into_parts();
-    let body = to_bytes(Body::new(body), BODY_LIMIT)
-        .await
-        .map_err(io::Error::other)?;
-    let full = parts
-        .uri
-        .path_and_query()
-        .map_or("/", |path| path.as_str())
-        .to_owned();
-    let full = full
-        .strip_prefix(inner.prefix.as_str())
-        .unwrap_or(&full)
-        .to_owned();
+    let body = to_bytes(Body::new(body), BODY_LIMIT).await.map_err(io::Error::other)?;
+    let full = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    let full = full.strip_prefix(inner.prefix.as_str()).unwrap_or(&full).to_owned();
     let (path, query) = full.split_once('?').unwrap_or((&full, ""));
     let mut call = http::Request::from_parts(parts, body);
     if path.starts_with("/sandbox/") {
-        return Ok(control::answer(inner, &call, path, query)
-            .await
-            .into_response(inner));
+        return Ok(control::answer(inner, &call, path, query).await.into_response(inner));
     }
     if inner.faults().outage != Outage::None {
         let refused = inner.faults().outage == Outage::Refused;
         inner.log(&call, &full, if refused { 0 } else { 502 }, None);
-        return if refused {
-            Err(cut())
-        } else {
-            Ok(troubled(Trouble::bad_gateway()).into_response(inner))
-        };
+        return if refused { Err(cut()) } else { Ok(troubled(Trouble::bad_gateway()).into_response(inner)) };
     }
     let trouble = take(&mut inner.faults().list, call.method(), &full);
     match &trouble {
@@ -101,9 +86,7 @@ async fn take_call(
         }
         Some(Trouble::Answer { status, .. }) => {
             inner.log(&call, &full, *status, None);
-            return Ok(trouble
-                .map_or_else(|| Refusal::no_route().into(), troubled)
-                .into_response(inner));
+            return Ok(trouble.map_or_else(|| Refusal::no_route().into(), troubled).into_response(inner));
         }
         Some(Trouble::Slow { millis }) => pause(*millis).await,
         _ => {}
@@ -115,24 +98,19 @@ async fn take_call(
         (pages::answer(inner, &call, path, query), None)
     };
     let status = reply.status;
-    inner.log(
-        &call,
-        &full,
-        if trouble == Some(Trouble::DropAnswer) {
-            0
-        } else {
-            status
-        },
-        user,
-    );
+    inner.log(&call, &full, if trouble == Some(Trouble::DropAnswer) { 0 } else { status }, user);
     match trouble {
         Some(Trouble::DropAnswer) => Err(cut()),
         Some(Trouble::CutBody) => {
             let half = reply.body.slice(..reply.body.len() / 2);
-            let parts = [Ok(half), Err(cut())];
-            Ok(reply
-                .into_response(inner)
-                .map(|_| Body::from_stream(futures_util::stream::iter(parts))))
+            let start = futures_util::stream::once(async move { Ok(half) });
+            let end = futures_util::stream::once(async move {
+                // What is there is sent while the body waits, and only then the rest fails.
+                tokio::task::yield_now().await;
+                Err(cut())
+            });
+            let body = Body::from_stream(futures_util::StreamExt::chain(start, end));
+            Ok(reply.into_response(inner).map(|_| body))
         }
         Some(Trouble::SlowBody { millis }) => {
             let body = reply.body.clone();
@@ -148,12 +126,7 @@ async fn take_call(
 
 fn troubled(trouble: Trouble) -> Reply {
     match trouble {
-        Trouble::Answer {
-            status,
-            content_type,
-            body,
-            retry_after,
-        } => {
+        Trouble::Answer { status, content_type, body, retry_after } => {
             let mut reply = Reply::of(&content_type, status, body);
             if let Some(seconds) = retry_after {
                 reply.headers.push(("retry-after", seconds.to_string()));
@@ -166,31 +139,16 @@ fn troubled(trouble: Trouble) -> Reply {
 }
 
 /// Finds out who calls: 401 for a token that is none, 403 for one that may not write.
-fn authenticate(
-    inner: &Inner,
-    headers: &HeaderMap,
-    writes: bool,
-) -> Result<Option<(u64, u64)>, Refusal> {
-    let text = |name: &str| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .map(str::trim)
-    };
+fn authenticate(inner: &Inner, headers: &HeaderMap, writes: bool) -> Result<Option<(u64, u64)>, Refusal> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let bearer = text("authorization").and_then(|value| value.strip_prefix("Bearer "));
-    let Some(value) = text("private-token")
-        .or(bearer)
-        .filter(|value| !value.is_empty())
-    else {
+    let Some(value) = text("private-token").or(bearer).filter(|value| !value.is_empty()) else {
         return Ok(None);
     };
     let mut world = inner.world();
     let now = world.now();
-    let token = world
-        .tokens
-        .iter_mut()
-        .find(|token| token.value == value)
-        .ok_or_else(Refusal::unauthorized)?;
+    let token =
+        world.tokens.iter_mut().find(|token| token.value == value).ok_or_else(Refusal::unauthorized)?;
     if token.revoked {
         let description = "Token was revoked. You have to re-authorize from the user.";
         return Err(Refusal::token_unusable("invalid_token", description));
@@ -200,11 +158,7 @@ fn authenticate(
         return Err(Refusal::token_unusable("invalid_token", description));
     }
     token.last_used_at = Some(now);
-    if token.can(writes) {
-        Ok(Some((token.user, token.id)))
-    } else {
-        Err(Refusal::insufficient_scope())
-    }
+    if token.can(writes) { Ok(Some((token.user, token.id))) } else { Err(Refusal::insufficient_scope()) }
 }
 
 async fn api_call(
@@ -220,10 +174,7 @@ async fn api_call(
         Err(refusal) => return (refusal.into(), None),
     };
     let user = who.map(|(user, _)| user);
-    let content_type = call
-        .headers()
-        .get(http::header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
+    let content_type = call.headers().get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let params = match Params::read(query, content_type.unwrap_or_default(), call.body()) {
         Ok(params) => params,
         Err(refusal) => return (refusal.into(), user),
@@ -275,13 +226,10 @@ async fn api_call(
 /// Tests and resends are made while the call waits, and its answer tells how they went.
 async fn deliver_now(inner: &Arc<Inner>, delivery: Delivery) -> Reply {
     match inner.attempt(delivery).await {
-        Some(status) if (200..300).contains(&status) => {
-            Reply::json(201, &json!({"message": "201 Created"}))
+        Some(status) if (200..300).contains(&status) => Reply::json(201, &json!({"message": "201 Created"})),
+        Some(status) => {
+            Refusal::unprocessable(format!("Hook executed successfully but returned HTTP {status}")).into()
         }
-        Some(status) => Refusal::unprocessable(format!(
-            "Hook executed successfully but returned HTTP {status}"
-        ))
-        .into(),
         None => Refusal::unprocessable("Hook execution failed").into(),
     }
 }
@@ -295,22 +243,13 @@ impl Reply {
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let observed = inner.observe(now);
         let common = [
-            (
-                "date",
-                now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string(),
-            ),
+            ("date", now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()),
             ("x-request-id", Uuid::new_v4().simple().to_string()),
             ("ratelimit-limit", "7200".to_owned()),
             ("ratelimit-name", "throttle_authenticated_api".to_owned()),
             ("ratelimit-observed", observed.to_string()),
-            (
-                "ratelimit-remaining",
-                7200u64.saturating_sub(observed).to_string(),
-            ),
-            (
-                "ratelimit-reset",
-                ((now.as_second() / 60 + 1) * 60).to_string(),
-            ),
+            ("ratelimit-remaining", 7200u64.saturating_sub(observed).to_string()),
+            ("ratelimit-reset", ((now.as_second() / 60 + 1) * 60).to_string()),
         ];
         for (name, value) in common.into_iter().chain(self.headers) {
             if let Ok(value) = http::HeaderValue::from_str(&value) {

@@ -33,9 +33,7 @@ pub struct Clock(Arc<Mutex<Timestamp>>);
 
 impl Clock {
     pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(
-            "2026-11-23T08:00:00.123456Z".parse().unwrap(),
-        )))
+        Self(Arc::new(Mutex::new("2026-11-23T08:00:00.123456Z".parse().unwrap())))
     }
 
     pub fn now(&self) -> Now {
@@ -51,12 +49,7 @@ impl Clock {
 /// A sandbox on a stepped clock.
 pub async fn stepped() -> (Sandbox, Clock) {
     let clock = Clock::new();
-    let sandbox = Sandbox::start(Options {
-        now: clock.now(),
-        ..Options::default()
-    })
-    .await
-    .unwrap();
+    let sandbox = Sandbox::start(Options { now: clock.now(), ..Options::default() }).await.unwrap();
     (sandbox, clock)
 }
 
@@ -70,11 +63,7 @@ pub struct Client {
 
 pub fn client(sandbox: &Sandbox, username: &str) -> Client {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    Client {
-        http,
-        sandbox: sandbox.clone(),
-        token: sandbox.token(username),
-    }
+    Client { http, sandbox: sandbox.clone(), token: sandbox.token(username) }
 }
 
 impl Client {
@@ -82,9 +71,7 @@ impl Client {
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let path = match path.strip_prefix('/') {
             Some(path) => path.to_owned(),
-            None => format!("projects/{}/{path}", self.sandbox.project_id())
-                .trim_end_matches('/')
-                .to_owned(),
+            None => format!("projects/{}/{path}", self.sandbox.project_id()).trim_end_matches('/').to_owned(),
         };
         self.http
             .request(method, format!("{}/api/v4/{path}", self.sandbox.url()))
@@ -145,25 +132,16 @@ pub struct Arrived {
 
 impl Arrived {
     pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     pub fn action(&self) -> &str {
-        self.body["object_attributes"]["action"]
-            .as_str()
-            .unwrap_or_default()
+        self.body["object_attributes"]["action"].as_str().unwrap_or_default()
     }
 
     /// Titles of the labels in the payload.
     pub fn labels(&self) -> Vec<&str> {
-        self.body["labels"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|label| label["title"].as_str().unwrap())
-            .collect()
+        self.body["labels"].as_array().unwrap().iter().map(|label| label["title"].as_str().unwrap()).collect()
     }
 }
 
@@ -179,42 +157,27 @@ impl Receiver {
         let (sender, arrived) = mpsc::unbounded_channel();
         let status = Arc::new(Mutex::new(200));
         let answer = Arc::clone(&status);
-        let app =
-            axum::Router::new().fallback(move |headers: http::HeaderMap, bytes: bytes::Bytes| {
-                let (sender, answer) = (sender.clone(), Arc::clone(&answer));
-                async move {
-                    let body = serde_json::from_slice(&bytes).unwrap();
-                    sender
-                        .send(Arrived {
-                            headers,
-                            bytes: bytes.to_vec(),
-                            body,
-                        })
-                        .ok();
-                    http::StatusCode::from_u16(*answer.lock().unwrap()).unwrap()
-                }
-            });
+        let app = axum::Router::new().fallback(move |headers: http::HeaderMap, bytes: bytes::Bytes| {
+            let (sender, answer) = (sender.clone(), Arc::clone(&answer));
+            async move {
+                let body = serde_json::from_slice(&bytes).unwrap();
+                sender.send(Arrived { headers, bytes: bytes.to_vec(), body }).ok();
+                http::StatusCode::from_u16(*answer.lock().unwrap()).unwrap()
+            }
+        });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        let server =
-            hyper_util::server::conn::auto::Builder::new(hyper_util::rt::TokioExecutor::new());
+        let server = hyper_util::server::conn::auto::Builder::new(hyper_util::rt::TokioExecutor::new());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let service = hyper_util::service::TowerToHyperService::new(app.clone());
                 let server = server.clone();
                 tokio::spawn(async move {
-                    server
-                        .serve_connection(hyper_util::rt::TokioIo::new(stream), service)
-                        .await
-                        .ok();
+                    server.serve_connection(hyper_util::rt::TokioIo::new(stream), service).await.ok();
                 });
             }
         });
-        Self {
-            url,
-            arrived,
-            status,
-        }
+        Self { url, arrived, status }
     }
 
     pub fn answer(&self, status: u16) {

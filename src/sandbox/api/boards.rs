@@ -2,15 +2,16 @@
 
 use serde_json::{Value, json};
 
+use super::super::records::{Board, BoardList};
 use super::super::refusal::Refusal;
 use super::super::request::{Answer, Request};
-use super::super::world::{Board, BoardList, World};
+use super::super::world::World;
 use super::{Answered, number, page};
 
 fn list_json(world: &World, board: &Board, list: &BoardList) -> Value {
     json!({
         "id": list.id,
-        "label": world.label(list.label).map(super::super::world::Label::basic),
+        "label": world.label(list.label).map(super::super::records::Label::basic),
         "position": board.lists.iter().position(|other| other.id == list.id),
         "max_issue_count": 0,
         "max_issue_weight": 0,
@@ -45,11 +46,7 @@ fn shown(world: &World, id: u64, status: u16) -> Answered {
 pub(super) fn answer(world: &mut World, request: &Request, path: &[&str]) -> Answered {
     match (request.method.as_str(), path) {
         ("GET", []) => {
-            let rows: Vec<_> = world
-                .boards
-                .iter()
-                .map(|board| board_json(world, board))
-                .collect();
+            let rows: Vec<_> = world.boards.iter().map(|board| board_json(world, board)).collect();
             page(request, rows)
         }
         ("POST", []) => {
@@ -62,9 +59,7 @@ pub(super) fn answer(world: &mut World, request: &Request, path: &[&str]) -> Ans
             let id = number(board)?;
             let name = request.params.text("name").map(str::to_owned);
             let board = world.board_mut(request.actor()?, id)?;
-            board.name = name
-                .filter(|name| !name.is_empty())
-                .unwrap_or_else(|| board.name.clone());
+            board.name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| board.name.clone());
             shown(world, id, 200)
         }
         ("DELETE", [board]) => {
@@ -82,19 +77,11 @@ fn lists(world: &mut World, request: &Request, id: u64, path: &[&str]) -> Answer
     let board = world.board(id)?;
     let position = |list: &str| -> Result<usize, Refusal> {
         let list = number(list)?;
-        board
-            .lists
-            .iter()
-            .position(|other| other.id == list)
-            .ok_or_else(|| Refusal::not_found("List"))
+        board.lists.iter().position(|other| other.id == list).ok_or_else(|| Refusal::not_found("List"))
     };
     match (request.method.as_str(), path) {
         ("GET", []) => {
-            let rows: Vec<_> = board
-                .lists
-                .iter()
-                .map(|list| list_json(world, board, list))
-                .collect();
+            let rows: Vec<_> = board.lists.iter().map(|list| list_json(world, board, list)).collect();
             page(request, rows)
         }
         ("POST", []) => {
@@ -116,9 +103,7 @@ fn lists(world: &mut World, request: &Request, id: u64, path: &[&str]) -> Answer
                 .ok_or_else(|| Refusal::parameter("position is missing"))?;
             let board = world.board_mut(request.actor()?, id)?;
             let list = board.lists.remove(from);
-            let to = usize::try_from(wanted)
-                .unwrap_or(usize::MAX)
-                .min(board.lists.len());
+            let to = usize::try_from(wanted).unwrap_or(usize::MAX).min(board.lists.len());
             board.lists.insert(to, list);
             one_list(world, id, list.id, 200)
         }
@@ -133,10 +118,6 @@ fn lists(world: &mut World, request: &Request, id: u64, path: &[&str]) -> Answer
 
 fn one_list(world: &World, board: u64, list: u64, status: u16) -> Answered {
     let board = world.board(board)?;
-    let list = board
-        .lists
-        .iter()
-        .find(|other| other.id == list)
-        .ok_or_else(|| Refusal::not_found("List"))?;
+    let list = board.lists.iter().find(|other| other.id == list).ok_or_else(|| Refusal::not_found("List"))?;
     Ok(Answer::Json(status, list_json(world, board, list)))
 }

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::super::records::{Label, LabelEvent, StateEvent};
 use super::super::refusal::Refusal;
 use super::super::request::{Answer, Request};
-use super::super::world::{Label, LabelEvent, StateEvent, World, stamp};
+use super::super::world::{World, stamp};
 use super::{Answered, page_with_gaps};
 
 fn label_json(world: &World, event: &LabelEvent) -> Value {
@@ -34,40 +35,28 @@ fn state_json(world: &World, event: &StateEvent) -> Value {
 
 pub(super) fn labels(world: &World, request: &Request, iid: u64) -> Answered {
     world.visible_issue(request.user, iid)?;
-    let rows = world
-        .label_events
-        .iter()
-        .filter(|event| event.iid == iid)
-        .map(|event| label_json(world, event));
+    let rows =
+        world.label_events.iter().filter(|event| event.iid == iid).map(|event| label_json(world, event));
     page_with_gaps(world, request, rows.collect())
 }
 
 pub(super) fn label(world: &World, request: &Request, iid: u64, id: u64) -> Answered {
     world.visible_issue(request.user, iid)?;
-    let event = world
-        .label_events
-        .iter()
-        .find(|event| event.iid == iid && event.id == id);
+    let event = world.label_events.iter().find(|event| event.iid == iid && event.id == id);
     let event = event.ok_or_else(|| Refusal::not_found("ResourceLabelEvent"))?;
     Ok(Answer::Json(200, label_json(world, event)))
 }
 
 pub(super) fn states(world: &World, request: &Request, iid: u64) -> Answered {
     world.visible_issue(request.user, iid)?;
-    let rows = world
-        .state_events
-        .iter()
-        .filter(|event| event.iid == iid)
-        .map(|event| state_json(world, event));
+    let rows =
+        world.state_events.iter().filter(|event| event.iid == iid).map(|event| state_json(world, event));
     page_with_gaps(world, request, rows.collect())
 }
 
 pub(super) fn state(world: &World, request: &Request, iid: u64, id: u64) -> Answered {
     world.visible_issue(request.user, iid)?;
-    let event = world
-        .state_events
-        .iter()
-        .find(|event| event.iid == iid && event.id == id);
+    let event = world.state_events.iter().find(|event| event.iid == iid && event.id == id);
     let event = event.ok_or_else(|| Refusal::not_found("ResourceStateEvent"))?;
     Ok(Answer::Json(200, state_json(world, event)))
 }

@@ -35,11 +35,7 @@ fn json(world: &World, hook: &Hook, in_list: bool) -> Value {
     }
     if !in_list {
         body["url_variables"] = json!([]);
-        body["custom_headers"] = hook
-            .custom_headers
-            .iter()
-            .map(|(key, _)| json!({"key": key}))
-            .collect();
+        body["custom_headers"] = hook.custom_headers.iter().map(|(key, _)| json!({"key": key})).collect();
     }
     body
 }
@@ -109,30 +105,19 @@ pub(super) fn answer(world: &mut World, request: &Request, path: &[&str]) -> Ans
             world.delete_hook(actor, number(id)?)?;
             Ok(Answer::Json(204, Value::Null))
         }
-        ("POST", [id, "test", trigger]) => Ok(Answer::Deliver(Box::new(world.test_delivery(
-            actor,
-            number(id)?,
-            trigger,
-        )?))),
+        ("POST", [id, "test", trigger]) => {
+            Ok(Answer::Deliver(Box::new(world.test_delivery(actor, number(id)?, trigger)?)))
+        }
         (method, path) => {
             world.allow(Some(actor), Ability::AdminHook)?;
             match (method, path) {
                 ("GET", []) => {
-                    let rows: Vec<_> = world
-                        .hooks
-                        .iter()
-                        .map(|hook| json(world, hook, true))
-                        .collect();
+                    let rows: Vec<_> = world.hooks.iter().map(|hook| json(world, hook, true)).collect();
                     page(request, rows)
                 }
-                ("GET", [id]) => Ok(Answer::Json(
-                    200,
-                    json(world, world.hook(number(id)?)?, false),
-                )),
+                ("GET", [id]) => Ok(Answer::Json(200, json(world, world.hook(number(id)?)?, false))),
                 ("GET", [id, "events"]) => log(world, request, number(id)?),
-                ("POST", [id, "events", entry, "resend"]) => {
-                    resend(world, number(id)?, number(entry)?)
-                }
+                ("POST", [id, "events", entry, "resend"]) => resend(world, number(id)?, number(entry)?),
                 _ => Err(Refusal::no_route()),
             }
         }
@@ -141,50 +126,30 @@ pub(super) fn answer(world: &mut World, request: &Request, path: &[&str]) -> Ans
 
 fn log(world: &World, request: &Request, hook: u64) -> Answered {
     world.hook(hook)?;
-    if request
-        .params
-        .number("per_page")?
-        .is_some_and(|rows| rows > 20)
-    {
+    if request.params.number("per_page")?.is_some_and(|rows| rows > 20) {
         return Err(Refusal::parameter("per_page does not have a valid value"));
     }
     let wanted = request.params.list("status").unwrap_or_default();
     let fits = |entry: &&DeliveryLog| {
         wanted.is_empty()
-            || wanted
-                .iter()
-                .any(|status| match (status.as_str(), entry.status) {
-                    ("successful", Some(code)) => (200..300).contains(&code),
-                    ("client_failure", Some(code)) => (400..500).contains(&code),
-                    ("server_failure", Some(code)) => code >= 500,
-                    ("server_failure", None) => true,
-                    (exact, code) => code.is_some_and(|code| exact == code.to_string()),
-                })
+            || wanted.iter().any(|status| match (status.as_str(), entry.status) {
+                ("successful", Some(code)) => (200..300).contains(&code),
+                ("client_failure", Some(code)) => (400..500).contains(&code),
+                ("server_failure", Some(code)) => code >= 500,
+                ("server_failure", None) => true,
+                (exact, code) => code.is_some_and(|code| exact == code.to_string()),
+            })
     };
-    let entries = world
-        .deliveries
-        .iter()
-        .rev()
-        .filter(|entry| entry.delivery.hook == hook)
-        .filter(fits);
-    Ok(Answer::Page(Page::cut(
-        &request.params,
-        20,
-        entries.map(|entry| Some(log_json(entry))).collect(),
-    )?))
+    let entries = world.deliveries.iter().rev().filter(|entry| entry.delivery.hook == hook).filter(fits);
+    Ok(Answer::Page(Page::cut(&request.params, 20, entries.map(|entry| Some(log_json(entry))).collect())?))
 }
 
 fn resend(world: &World, hook: u64, entry: u64) -> Answered {
     let url = &world.hook(hook)?.url;
-    let entry = world
-        .deliveries
-        .iter()
-        .find(|other| other.id == entry && other.delivery.hook == hook);
+    let entry = world.deliveries.iter().find(|other| other.id == entry && other.delivery.hook == hook);
     let entry = entry.ok_or_else(Refusal::no_row)?;
     if entry.delivery.url != *url {
-        return Err(Refusal::unprocessable(
-            "The hook URL has changed. Unable to resend.",
-        ));
+        return Err(Refusal::unprocessable("The hook URL has changed. Unable to resend."));
     }
     Ok(Answer::Deliver(Box::new(entry.delivery.clone())))
 }

@@ -2,47 +2,25 @@
 
 use serde_json::{Value, json};
 
+use super::super::records::{Issue, IssueType, Label, State};
 use super::super::refusal::Refusal;
 use super::super::request::{Answer, Request};
 use super::super::rules::{IssueChange, NewIssue};
-use super::super::world::{Issue, IssueType, Label, State, World, stamp};
+use super::super::world::{World, stamp};
 use super::{Answered, page};
 
 /// `Issue` of the API.
-pub(in super::super) fn json(
-    world: &World,
-    issue: &Issue,
-    user: Option<u64>,
-    details: bool,
-) -> Value {
+pub(in super::super) fn json(world: &World, issue: &Issue, user: Option<u64>, details: bool) -> Value {
     let labels: Value = if details {
-        let mut labels: Vec<&Label> = issue
-            .labels
-            .iter()
-            .filter_map(|id| world.label(*id))
-            .collect();
+        let mut labels: Vec<&Label> = issue.labels.iter().filter_map(|id| world.label(*id)).collect();
         labels.sort_by(|one, other| one.name.cmp(&other.name));
         labels.into_iter().map(Label::basic).collect()
     } else {
         json!(world.label_names(issue))
     };
-    let assignees: Vec<Value> = issue
-        .assignees
-        .iter()
-        .map(|id| world.user_basic(*id))
-        .collect();
-    let votes = |name: &str| {
-        world
-            .reactions
-            .iter()
-            .filter(|r| r.iid == issue.iid && r.name == name)
-            .count()
-    };
-    let notes = world
-        .notes
-        .iter()
-        .filter(|note| note.iid == issue.iid && !note.system)
-        .count();
+    let assignees: Vec<Value> = issue.assignees.iter().map(|id| world.user_basic(*id)).collect();
+    let votes = |name: &str| world.reactions.iter().filter(|r| r.iid == issue.iid && r.name == name).count();
+    let notes = world.notes.iter().filter(|note| note.iid == issue.iid && !note.system).count();
     let api = format!("{}/api/v4/projects/{}", world.base, world.project.id);
     let text = issue.description.as_deref().unwrap_or_default();
     let done = text.matches("- [x]").count();
@@ -105,20 +83,15 @@ pub(in super::super) fn json(
 
 fn found(world: &World, request: &Request, iid: u64, status: u16) -> Answered {
     let issue = world.issues.get(&iid).ok_or_else(Refusal::no_row)?;
-    Ok(Answer::Json(
-        status,
-        json(world, issue, request.user, false),
-    ))
+    Ok(Answer::Json(status, json(world, issue, request.user, false)))
 }
 
 pub(super) fn get(world: &World, request: &Request, iid: u64) -> Answered {
     if world.stale
         && let Some(before) = world.previous.get(&iid)
     {
-        let issue = before
-            .as_ref()
-            .filter(|issue| world.can_see(request.user, issue))
-            .ok_or_else(Refusal::no_row)?;
+        let issue =
+            before.as_ref().filter(|issue| world.can_see(request.user, issue)).ok_or_else(Refusal::no_row)?;
         return Ok(Answer::Json(200, json(world, issue, request.user, false)));
     }
     world.visible_issue(request.user, iid)?;
@@ -129,9 +102,7 @@ fn change(request: &Request) -> Result<IssueChange, Refusal> {
     let params = &request.params;
     let assignees = match params.numbers("assignee_ids")? {
         Some(ids) => Some(ids),
-        None => params
-            .has("assignee_id")
-            .then_some(params.number("assignee_id")?.into_iter().collect()),
+        None => params.has("assignee_id").then_some(params.number("assignee_id")?.into_iter().collect()),
     };
     let issue_type = params.text("issue_type").filter(|name| !name.is_empty());
     let parsed = issue_type.and_then(IssueType::named);
@@ -144,12 +115,10 @@ fn change(request: &Request) -> Result<IssueChange, Refusal> {
         labels: params.list("labels"),
         add_labels: params.list("add_labels").unwrap_or_default(),
         remove_labels: params.list("remove_labels").unwrap_or_default(),
-        state: params
-            .word("state_event", &["close", "reopen"])?
-            .map(|event| match event {
-                "close" => State::Closed,
-                _ => State::Opened,
-            }),
+        state: params.word("state_event", &["close", "reopen"])?.map(|event| match event {
+            "close" => State::Closed,
+            _ => State::Opened,
+        }),
         // 0 stands for nobody.
         assignees: assignees.map(|ids: Vec<u64>| ids.into_iter().filter(|id| *id != 0).collect()),
         confidential: params.flag("confidential")?,
@@ -163,11 +132,7 @@ fn change(request: &Request) -> Result<IssueChange, Refusal> {
 
 pub(super) fn create(world: &mut World, request: &Request) -> Answered {
     let title = request.params.required("title")?.to_owned();
-    let rest = IssueChange {
-        title: None,
-        state: None,
-        ..change(request)?
-    };
+    let rest = IssueChange { title: None, state: None, ..change(request)? };
     let new = NewIssue {
         title,
         rest,
@@ -201,10 +166,7 @@ const UPDATABLE: &[&str] = &[
 
 pub(super) fn update(world: &mut World, request: &Request, iid: u64) -> Answered {
     if !UPDATABLE.iter().any(|field| request.params.has(field)) {
-        let error = format!(
-            "{} are missing, at least one parameter must be provided",
-            UPDATABLE.join(", ")
-        );
+        let error = format!("{} are missing, at least one parameter must be provided", UPDATABLE.join(", "));
         return Err(Refusal::parameter(error));
     }
     let change = change(request)?;
@@ -219,26 +181,15 @@ pub(super) fn delete(world: &mut World, request: &Request, iid: u64) -> Answered
 
 pub(super) fn list(world: &World, request: &Request) -> Answered {
     let lagging = world.last_changed.filter(|_| world.stale);
-    let mut issues: Vec<&Issue> = world
-        .issues
-        .values()
-        .filter(|issue| Some(issue.iid) != lagging)
-        .collect();
-    issues.extend(
-        lagging
-            .and_then(|iid| world.previous.get(&iid))
-            .and_then(Option::as_ref),
-    );
+    let mut issues: Vec<&Issue> = world.issues.values().filter(|issue| Some(issue.iid) != lagging).collect();
+    issues.extend(lagging.and_then(|iid| world.previous.get(&iid)).and_then(Option::as_ref));
     issues.retain(|issue| world.can_see(request.user, issue));
     filter(world, request, &mut issues)?;
     sort(request, &mut issues)?;
     let details = request.params.flag("with_labels_details")?.unwrap_or(false);
     page(
         request,
-        issues
-            .into_iter()
-            .map(|issue| json(world, issue, request.user, details))
-            .collect::<Vec<_>>(),
+        issues.into_iter().map(|issue| json(world, issue, request.user, details)).collect::<Vec<_>>(),
     )
 }
 
@@ -256,10 +207,7 @@ fn sort(request: &Request, issues: &mut [&Issue]) -> Result<(), Refusal> {
         "weight",
     ];
     let ascending = request.params.word("sort", &["asc", "desc"])? == Some("asc");
-    let order = request
-        .params
-        .word("order_by", ORDERS)?
-        .unwrap_or("created_at");
+    let order = request.params.word("order_by", ORDERS)?.unwrap_or("created_at");
     issues.sort_by(|one, other| {
         let by = match order {
             "updated_at" => one.updated_at.cmp(&other.updated_at),
@@ -307,22 +255,13 @@ fn filter(world: &World, request: &Request, issues: &mut Vec<&Issue>) -> Result<
         issues.retain(|issue| issue.issue_type == issue_type);
     }
     filter_due(world, params.text("due_date"), issues);
-    if params
-        .text("milestone")
-        .is_some_and(|title| !matches!(title, "" | "None"))
-    {
+    if params.text("milestone").is_some_and(|title| !matches!(title, "" | "None")) {
         // There are no milestones here, so that no issue has the one that was asked for.
         issues.clear();
     }
     if let Some(search) = params.text("search").filter(|text| !text.is_empty()) {
-        let fields = params
-            .list("in")
-            .unwrap_or_else(|| vec!["title".to_owned(), "description".to_owned()]);
-        let words: Vec<String> = search
-            .to_lowercase()
-            .split_whitespace()
-            .map(str::to_owned)
-            .collect();
+        let fields = params.list("in").unwrap_or_else(|| vec!["title".to_owned(), "description".to_owned()]);
+        let words: Vec<String> = search.to_lowercase().split_whitespace().map(str::to_owned).collect();
         issues.retain(|issue| {
             let mut text = String::new();
             if fields.iter().any(|field| field == "title") {
@@ -330,13 +269,7 @@ fn filter(world: &World, request: &Request, issues: &mut Vec<&Issue>) -> Result<
             }
             text.push('\n');
             if fields.iter().any(|field| field == "description") {
-                text.push_str(
-                    &issue
-                        .description
-                        .as_deref()
-                        .unwrap_or_default()
-                        .to_lowercase(),
-                );
+                text.push_str(&issue.description.as_deref().unwrap_or_default().to_lowercase());
             }
             words.iter().all(|word| text.contains(word))
         });
@@ -346,18 +279,12 @@ fn filter(world: &World, request: &Request, issues: &mut Vec<&Issue>) -> Result<
 
 fn filter_labels(world: &World, request: &Request, issues: &mut Vec<&Issue>) {
     let has = |issue: &Issue, name: &str| {
-        world
-            .label_named(name)
-            .is_some_and(|label| issue.labels.contains(&label.id))
+        world.label_named(name).is_some_and(|label| issue.labels.contains(&label.id))
     };
     match request.params.list("labels").as_deref() {
         None | Some([]) => {}
-        Some([word]) if word.eq_ignore_ascii_case("none") => {
-            issues.retain(|issue| issue.labels.is_empty())
-        }
-        Some([word]) if word.eq_ignore_ascii_case("any") => {
-            issues.retain(|issue| !issue.labels.is_empty())
-        }
+        Some([word]) if word.eq_ignore_ascii_case("none") => issues.retain(|issue| issue.labels.is_empty()),
+        Some([word]) if word.eq_ignore_ascii_case("any") => issues.retain(|issue| !issue.labels.is_empty()),
         Some(names) => issues.retain(|issue| names.iter().all(|name| has(issue, name))),
     }
     if let Some(names) = request.params.list("not[labels]") {
@@ -365,37 +292,16 @@ fn filter_labels(world: &World, request: &Request, issues: &mut Vec<&Issue>) {
     }
 }
 
-fn filter_people(
-    world: &World,
-    request: &Request,
-    issues: &mut Vec<&Issue>,
-) -> Result<(), Refusal> {
+fn filter_people(world: &World, request: &Request, issues: &mut Vec<&Issue>) -> Result<(), Refusal> {
     let params = &request.params;
-    let named = |name: &str| {
-        params
-            .text(name)
-            .map(|name| world.user_named(name).map_or(0, |user| user.id))
-    };
-    for author in [params.number("author_id")?, named("author_username")]
-        .into_iter()
-        .flatten()
-    {
+    let named = |name: &str| params.text(name).map(|name| world.user_named(name).map_or(0, |user| user.id));
+    for author in [params.number("author_id")?, named("author_username")].into_iter().flatten() {
         issues.retain(|issue| issue.author == author);
     }
-    for author in [
-        params.number("not[author_id]")?,
-        named("not[author_username]"),
-    ]
-    .into_iter()
-    .flatten()
-    {
+    for author in [params.number("not[author_id]")?, named("not[author_username]")].into_iter().flatten() {
         issues.retain(|issue| issue.author != author);
     }
-    match params
-        .text("assignee_id")
-        .map(str::to_ascii_lowercase)
-        .as_deref()
-    {
+    match params.text("assignee_id").map(str::to_ascii_lowercase).as_deref() {
         None | Some("") => {}
         Some("none" | "0") => issues.retain(|issue| issue.assignees.is_empty()),
         Some("any") => issues.retain(|issue| !issue.assignees.is_empty()),
@@ -408,29 +314,18 @@ fn filter_people(
         let id = world.user_named(&name).map_or(0, |user| user.id);
         issues.retain(|issue| issue.assignees.contains(&id));
     }
-    for id in [
-        params.number("not[assignee_id]")?,
-        named("not[assignee_username]"),
-    ]
-    .into_iter()
-    .flatten()
-    {
+    for id in [params.number("not[assignee_id]")?, named("not[assignee_username]")].into_iter().flatten() {
         issues.retain(|issue| !issue.assignees.contains(&id));
     }
     match params.text("scope") {
-        Some("created_by_me" | "created-by-me") => {
-            issues.retain(|issue| Some(issue.author) == request.user)
-        }
+        Some("created_by_me" | "created-by-me") => issues.retain(|issue| Some(issue.author) == request.user),
         Some("assigned_to_me" | "assigned-to-me") => {
             issues.retain(|issue| request.user.is_some_and(|id| issue.assignees.contains(&id)));
         }
         _ => {}
     }
     // Only the caller's own reactions count. The negated filter is not declared in GitLab and does nothing.
-    if let Some(emoji) = params
-        .text("my_reaction_emoji")
-        .filter(|name| !name.is_empty())
-    {
+    if let Some(emoji) = params.text("my_reaction_emoji").filter(|name| !name.is_empty()) {
         let reacted = |issue: &Issue, name: Option<&str>| {
             world.reactions.iter().any(|reaction| {
                 reaction.iid == issue.iid
@@ -448,31 +343,20 @@ fn filter_people(
 }
 
 fn filter_due(world: &World, wanted: Option<&str>, issues: &mut Vec<&Issue>) {
-    let today = world
-        .now()
-        .to_zoned_datetime(jiff::tz::TimeZone::UTC)
-        .date();
-    let within = |days: i32| {
-        today
-            .checked_add(jiff::Span::new().days(days))
-            .unwrap_or(today)
-    };
+    let today = world.now().to_zoned_datetime(jiff::tz::TimeZone::UTC).date();
+    let within = |days: i32| today.checked_add(jiff::Span::new().days(days)).unwrap_or(today);
     match wanted {
         Some("0" | "none" | "None") => issues.retain(|issue| issue.due_date.is_none()),
         Some("any") => issues.retain(|issue| issue.due_date.is_some()),
         Some("today") => issues.retain(|issue| issue.due_date == Some(today)),
         Some("tomorrow") => issues.retain(|issue| issue.due_date == Some(within(1))),
         Some("overdue") => issues.retain(|issue| issue.due_date.is_some_and(|day| day < today)),
-        Some("week") => issues.retain(|issue| {
-            issue
-                .due_date
-                .is_some_and(|day| day >= today && day < within(7))
-        }),
-        Some("month") => issues.retain(|issue| {
-            issue
-                .due_date
-                .is_some_and(|day| day >= today && day < within(30))
-        }),
+        Some("week") => {
+            issues.retain(|issue| issue.due_date.is_some_and(|day| day >= today && day < within(7)))
+        }
+        Some("month") => {
+            issues.retain(|issue| issue.due_date.is_some_and(|day| day >= today && day < within(30)))
+        }
         _ => {}
     }
 }

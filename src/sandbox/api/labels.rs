@@ -2,23 +2,19 @@
 
 use serde_json::{Value, json};
 
+use super::super::records::{Label, State};
 use super::super::refusal::Refusal;
 use super::super::request::{Answer, Request};
 use super::super::rules::LabelChange;
-use super::super::world::{Label, State, World};
+use super::super::world::World;
 use super::{Answered, page};
 
 impl Label {
     /// Black on bright colours, white on dark ones, as GitLab chooses it.
     pub(in super::super) fn text_color(&self) -> &'static str {
-        let channel = |at: usize| {
-            u32::from_str_radix(self.color.get(at..at + 2).unwrap_or("0"), 16).unwrap_or(0)
-        };
-        if channel(1) + channel(3) + channel(5) > 500 {
-            "#1F1E24"
-        } else {
-            "#FFFFFF"
-        }
+        let channel =
+            |at: usize| u32::from_str_radix(self.color.get(at..at + 2).unwrap_or("0"), 16).unwrap_or(0);
+        if channel(1) + channel(3) + channel(5) > 500 { "#1F1E24" } else { "#FFFFFF" }
     }
 
     /// `LabelBasic` of the API.
@@ -57,34 +53,20 @@ fn full(world: &World, label: &Label, counts: bool) -> Value {
 }
 
 pub(super) fn list(world: &World, request: &Request) -> Answered {
-    let search = request
-        .params
-        .text("search")
-        .unwrap_or_default()
-        .to_lowercase();
+    let search = request.params.text("search").unwrap_or_default().to_lowercase();
     let archived = request.params.flag("archived")?;
     let counts = request.params.flag("with_counts")?.unwrap_or(false);
     let mut labels: Vec<_> = world
         .labels
         .iter()
         .filter(|label| {
-            let text = format!(
-                "{}\n{}",
-                label.name,
-                label.description.as_deref().unwrap_or_default()
-            );
+            let text = format!("{}\n{}", label.name, label.description.as_deref().unwrap_or_default());
             text.to_lowercase().contains(&search)
         })
         .filter(|label| archived.is_none_or(|wanted| wanted == label.archived))
         .collect();
     labels.sort_by(|one, other| one.name.cmp(&other.name));
-    page(
-        request,
-        labels
-            .into_iter()
-            .map(|label| full(world, label, counts))
-            .collect::<Vec<_>>(),
-    )
+    page(request, labels.into_iter().map(|label| full(world, label, counts)).collect::<Vec<_>>())
 }
 
 pub(super) fn get(world: &World, name: &str) -> Answered {
@@ -97,10 +79,7 @@ fn found(world: &World, id: u64, status: u16) -> Answered {
 }
 
 fn priority(request: &Request) -> Result<Option<Option<u64>>, Refusal> {
-    Ok(request
-        .params
-        .has("priority")
-        .then_some(request.params.number("priority")?))
+    Ok(request.params.has("priority").then_some(request.params.number("priority")?))
 }
 
 pub(super) fn create(world: &mut World, request: &Request) -> Answered {
@@ -108,17 +87,9 @@ pub(super) fn create(world: &mut World, request: &Request) -> Answered {
     let (name, color) = (params.required("name")?, params.required("color")?);
     let priority = priority(request)?;
     let actor = request.actor()?;
-    let id = world.create_label(
-        actor,
-        name,
-        color,
-        params.text("description").map(str::to_owned),
-    )?;
+    let id = world.create_label(actor, name, color, params.text("description").map(str::to_owned))?;
     if priority.is_some() {
-        let change = LabelChange {
-            priority,
-            ..LabelChange::default()
-        };
+        let change = LabelChange { priority, ..LabelChange::default() };
         world.update_label(actor, &id.to_string(), change)?;
     }
     found(world, id, 201)
@@ -126,10 +97,7 @@ pub(super) fn create(world: &mut World, request: &Request) -> Answered {
 
 pub(super) fn update(world: &mut World, request: &Request, name: &str) -> Answered {
     let params = &request.params;
-    if !["new_name", "color", "description", "priority", "archived"]
-        .iter()
-        .any(|field| params.has(field))
-    {
+    if !["new_name", "color", "description", "priority", "archived"].iter().any(|field| params.has(field)) {
         return Err(Refusal::parameter(
             "new_name, color, description, priority, archived are missing, at least one parameter must be provided",
         ));

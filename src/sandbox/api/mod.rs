@@ -30,9 +30,7 @@ pub(super) fn answer(world: &mut World, request: &Request, path: &[&str]) -> Ans
         ["users", id] if get => people::user(world, request, id),
         ["personal_access_tokens", "self"] if get => people::token(world, request),
         ["todos"] if get => todos::list(world, request),
-        ["todos", "mark_as_done"] if request.method == Method::POST => {
-            todos::all_done(world, request)
-        }
+        ["todos", "mark_as_done"] if request.method == Method::POST => todos::all_done(world, request),
         ["todos", id, "mark_as_done"] if request.method == Method::POST => {
             todos::done(world, request, number(id)?)
         }
@@ -102,11 +100,7 @@ fn number(text: &str) -> Result<u64, Refusal> {
 }
 
 fn page(request: &Request, rows: impl IntoIterator<Item = Value>) -> Answered {
-    Ok(Answer::Page(Page::cut(
-        &request.params,
-        100,
-        rows.into_iter().map(Some).collect(),
-    )?))
+    Ok(Answer::Page(Page::cut(&request.params, 100, rows.into_iter().map(Some).collect())?))
 }
 
 /// A page of a list from which GitLab takes rows away after paging: where that is switched on, every third row is

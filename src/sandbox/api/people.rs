@@ -70,22 +70,14 @@ pub(super) fn users(world: &World, request: &Request) -> Answered {
         .users
         .iter()
         .filter(|user| wanted.is_none_or(|name| user.username.eq_ignore_ascii_case(name)))
-        .filter(|user| {
-            search
-                .as_ref()
-                .is_none_or(|text| user.username.contains(text))
-        })
+        .filter(|user| search.as_ref().is_none_or(|text| user.username.contains(text)))
         .map(|user| world.basic(user));
     page(request, rows.collect::<Vec<_>>())
 }
 
 pub(super) fn user(world: &World, request: &Request, id: &str) -> Answered {
     request.actor()?;
-    let user = id
-        .parse()
-        .ok()
-        .and_then(|id| world.user(id))
-        .ok_or_else(|| Refusal::not_found("User"))?;
+    let user = id.parse().ok().and_then(|id| world.user(id)).ok_or_else(|| Refusal::not_found("User"))?;
     let mut body = world.basic(user);
     body["bot"] = user.bot.into();
     Ok(Answer::Json(200, body))
@@ -152,11 +144,7 @@ impl World {
 pub(super) fn project(world: &World, request: &Request) -> Answered {
     let mut body = world.project_basic();
     let access = request.user.and_then(|id| world.members.get(&id));
-    let opened = world
-        .issues
-        .values()
-        .filter(|issue| issue.state.word() == "opened")
-        .count();
+    let opened = world.issues.values().filter(|issue| issue.state.word() == "opened").count();
     merge(
         &mut body,
         json!({
@@ -193,11 +181,7 @@ fn member_json(world: &World, id: u64, level: u64) -> Value {
 
 pub(super) fn members(world: &World, request: &Request) -> Answered {
     let wanted = request.params.numbers("user_ids")?;
-    let query = request
-        .params
-        .text("query")
-        .unwrap_or_default()
-        .to_lowercase();
+    let query = request.params.text("query").unwrap_or_default().to_lowercase();
     let rows: Vec<_> = world
         .members
         .iter()
@@ -214,12 +198,7 @@ pub(super) fn member(world: &World, id: u64) -> Answered {
 }
 
 pub(super) fn file(world: &World, path: &str) -> Answered {
-    world
-        .files
-        .get(path)
-        .cloned()
-        .map(Answer::File)
-        .ok_or_else(|| Refusal::not_found("File"))
+    world.files.get(path).cloned().map(Answer::File).ok_or_else(|| Refusal::not_found("File"))
 }
 
 fn merge(into: &mut Value, fields: Value) {

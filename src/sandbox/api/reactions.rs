@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::super::records::Reaction;
 use super::super::refusal::Refusal;
 use super::super::request::{Answer, Request};
-use super::super::world::{Reaction, World, stamp};
+use super::super::world::{World, stamp};
 use super::{Answered, page};
 
 fn json(world: &World, reaction: &Reaction) -> Value {
@@ -22,28 +23,19 @@ fn json(world: &World, reaction: &Reaction) -> Value {
 
 /// Here even an issue that is not seen is a missing reaction.
 fn seen(world: &World, request: &Request, iid: u64) -> Result<(), Refusal> {
-    world
-        .visible_issue(request.user, iid)
-        .map(drop)
-        .map_err(|_| Refusal::not_found("Award Emoji"))
+    world.visible_issue(request.user, iid).map(drop).map_err(|_| Refusal::not_found("Award Emoji"))
 }
 
 fn one(world: &World, iid: u64, id: u64, status: u16) -> Answered {
-    let reaction = world
-        .reactions
-        .iter()
-        .find(|reaction| reaction.iid == iid && reaction.id == id);
+    let reaction = world.reactions.iter().find(|reaction| reaction.iid == iid && reaction.id == id);
     let reaction = reaction.ok_or_else(|| Refusal::not_found("Award Emoji"))?;
     Ok(Answer::Json(status, json(world, reaction)))
 }
 
 pub(super) fn list(world: &World, request: &Request, iid: u64) -> Answered {
     seen(world, request, iid)?;
-    let rows = world
-        .reactions
-        .iter()
-        .filter(|reaction| reaction.iid == iid)
-        .map(|reaction| json(world, reaction));
+    let rows =
+        world.reactions.iter().filter(|reaction| reaction.iid == iid).map(|reaction| json(world, reaction));
     page(request, rows.collect::<Vec<_>>())
 }
 

@@ -2,17 +2,15 @@
 
 use serde_json::{Value, json};
 
+use super::super::records::Todo;
 use super::super::refusal::Refusal;
 use super::super::request::{Answer, Request};
-use super::super::world::{Todo, World, stamp};
+use super::super::world::{World, stamp};
 use super::{Answered, issues, page};
 
 fn json(world: &World, todo: &Todo) -> Value {
     let project = world.project_basic();
-    let anchor = todo
-        .note
-        .map(|id| format!("#note_{id}"))
-        .unwrap_or_default();
+    let anchor = todo.note.map(|id| format!("#note_{id}")).unwrap_or_default();
     json!({
         "id": todo.id,
         "project": {
@@ -39,9 +37,7 @@ fn json(world: &World, todo: &Todo) -> Value {
 fn matching(world: &World, request: &Request) -> Result<Vec<u64>, Refusal> {
     let actor = request.actor()?;
     let params = &request.params;
-    let state = params
-        .word("state", &["pending", "done"])?
-        .unwrap_or("pending");
+    let state = params.word("state", &["pending", "done"])?.unwrap_or("pending");
     let action = params.text("action");
     let author = params.number("author_id")?;
     let project = params.number("project_id")?;
@@ -63,21 +59,12 @@ fn matching(world: &World, request: &Request) -> Result<Vec<u64>, Refusal> {
 
 pub(super) fn list(world: &World, request: &Request) -> Answered {
     let ids = matching(world, request)?;
-    let rows = ids
-        .iter()
-        .filter_map(|id| world.todos.iter().find(|todo| todo.id == *id));
-    page(
-        request,
-        rows.map(|todo| json(world, todo)).collect::<Vec<_>>(),
-    )
+    let rows = ids.iter().filter_map(|id| world.todos.iter().find(|todo| todo.id == *id));
+    page(request, rows.map(|todo| json(world, todo)).collect::<Vec<_>>())
 }
 
 fn one(world: &World, id: u64) -> Answered {
-    let todo = world
-        .todos
-        .iter()
-        .find(|todo| todo.id == id)
-        .ok_or_else(Refusal::no_row)?;
+    let todo = world.todos.iter().find(|todo| todo.id == id).ok_or_else(Refusal::no_row)?;
     Ok(Answer::Json(201, json(world, todo)))
 }
 
@@ -87,9 +74,7 @@ pub(super) fn create(world: &mut World, request: &Request, iid: u64) -> Answered
 }
 
 pub(super) fn done(world: &mut World, request: &Request, id: u64) -> Answered {
-    world
-        .mark_as_done(request.actor()?, id)
-        .map_err(|_| Refusal::no_row())?;
+    world.mark_as_done(request.actor()?, id).map_err(|_| Refusal::no_row())?;
     one(world, id)
 }
 

@@ -7,11 +7,6 @@ use super::refusal::Refusal;
 use super::request::Reply;
 
 /// Answers a call to a page.
-pub(super) fn answer(
-    _inner: &Inner,
-    _call: &http::Request<Bytes>,
-    _path: &str,
-    _query: &str,
-) -> Reply {
+pub(super) fn answer(_inner: &Inner, _call: &http::Request<Bytes>, _path: &str, _query: &str) -> Reply {
     Refusal::no_route().into()
 }

@@ -1,8 +1,9 @@
 //! Boards, their lists, and what dragging a card does.
 
 use super::super::people::Ability;
+use super::super::records::{Board, BoardList, State};
 use super::super::refusal::Refusal;
-use super::super::world::{Board, BoardList, State, World};
+use super::super::world::World;
 use super::IssueChange;
 
 /// A column of a board.
@@ -39,11 +40,7 @@ impl World {
             return Err(Refusal::invalid("name", "can't be blank"));
         }
         let id = self.id("board", 6001);
-        self.boards.push(Board {
-            id,
-            name: name.trim().to_owned(),
-            lists: Vec::new(),
-        });
+        self.boards.push(Board { id, name: name.trim().to_owned(), lists: Vec::new() });
         Ok(id)
     }
 
@@ -53,10 +50,7 @@ impl World {
     ///
     /// 404.
     pub(in super::super) fn board(&self, id: u64) -> Result<&Board, Refusal> {
-        self.boards
-            .iter()
-            .find(|board| board.id == id)
-            .ok_or_else(|| Refusal::not_found("Board"))
+        self.boards.iter().find(|board| board.id == id).ok_or_else(|| Refusal::not_found("Board"))
     }
 
     /// The board of that id, for somebody who may change it.
@@ -64,16 +58,9 @@ impl World {
     /// # Errors
     ///
     /// 404, or 403 without the permission.
-    pub(in super::super) fn board_mut(
-        &mut self,
-        actor: u64,
-        id: u64,
-    ) -> Result<&mut Board, Refusal> {
+    pub(in super::super) fn board_mut(&mut self, actor: u64, id: u64) -> Result<&mut Board, Refusal> {
         self.allow(Some(actor), Ability::AdminLabel)?;
-        self.boards
-            .iter_mut()
-            .find(|board| board.id == id)
-            .ok_or_else(|| Refusal::not_found("Board"))
+        self.boards.iter_mut().find(|board| board.id == id).ok_or_else(|| Refusal::not_found("Board"))
     }
 
     /// Adds a list for a label.
@@ -84,22 +71,14 @@ impl World {
     pub fn create_list(&mut self, actor: u64, board: u64, label: u64) -> Result<u64, Refusal> {
         self.board_mut(actor, board)?;
         if self.label(label).is_none() {
-            return Err(Refusal::unfit(
-                serde_json::json!({ "error": "Label not found!" }),
-            ));
+            return Err(Refusal::unfit(serde_json::json!({ "error": "Label not found!" })));
         }
-        let taken = self
-            .board(board)?
-            .lists
-            .iter()
-            .any(|list| list.label == label);
+        let taken = self.board(board)?.lists.iter().any(|list| list.label == label);
         if taken {
             return Err(Refusal::invalid("label_id", "has already been taken"));
         }
         let id = self.id("list", 7001);
-        self.board_mut(actor, board)?
-            .lists
-            .push(BoardList { id, label });
+        self.board_mut(actor, board)?.lists.push(BoardList { id, label });
         Ok(id)
     }
 

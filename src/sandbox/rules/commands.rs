@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::super::people::Ability;
 use super::super::quick_actions::QuickAction;
-use super::super::world::{FiredQuickAction, Issue, IssueType, State, World};
+use super::super::records::{FiredQuickAction, Issue, IssueType, State};
+use super::super::world::World;
 use super::IssueChange;
 
 /// What is done once the issue is there and updated.
@@ -68,28 +69,14 @@ impl World {
         outcome
     }
 
-    fn interpret_one(
-        &self,
-        actor: u64,
-        issue: Option<&Issue>,
-        action: &QuickAction,
-        out: &mut Interpreted,
-    ) {
+    fn interpret_one(&self, actor: u64, issue: Option<&Issue>, action: &QuickAction, out: &mut Interpreted) {
         let metadata = self.can(
             Some(actor),
-            if issue.is_some() {
-                Ability::UpdateIssue
-            } else {
-                Ability::SetMetadataAtCreation
-            },
+            if issue.is_some() { Ability::UpdateIssue } else { Ability::SetMetadataAtCreation },
         );
-        let edits = metadata
-            || issue.is_none_or(|issue| issue.author == actor || issue.assignees.contains(&actor));
-        let assigned = out
-            .change
-            .assignees
-            .clone()
-            .or_else(|| issue.map(|issue| issue.assignees.clone()));
+        let edits =
+            metadata || issue.is_none_or(|issue| issue.author == actor || issue.assignees.contains(&actor));
+        let assigned = out.change.assignees.clone().or_else(|| issue.map(|issue| issue.assignees.clone()));
         let updates_before = out.updates;
         out.updates = true;
         match action.name.as_str() {
@@ -99,11 +86,7 @@ impl World {
             }
             "reopen" if edits => {
                 out.change.state = Some(State::Opened);
-                out.tell(
-                    "state_event",
-                    json!("reopen"),
-                    "Reopened this issue.".into(),
-                );
+                out.tell("state_event", json!("reopen"), "Reopened this issue.".into());
             }
             "title" if edits && !action.arguments.is_empty() => {
                 out.change.title = Some(action.arguments.clone());
@@ -126,9 +109,7 @@ impl World {
             }
             "unlabel" | "remove_label" if metadata => {
                 let names = if action.arguments.is_empty() {
-                    issue
-                        .map(|issue| self.label_names(issue))
-                        .unwrap_or_default()
+                    issue.map(|issue| self.label_names(issue)).unwrap_or_default()
                 } else {
                     self.named_labels(&action.arguments)
                 };
@@ -170,20 +151,12 @@ impl World {
             }
             "confidential" if metadata => {
                 out.change.confidential = Some(true);
-                out.tell(
-                    "confidential",
-                    json!(true),
-                    "Made this issue confidential.".into(),
-                );
+                out.tell("confidential", json!(true), "Made this issue confidential.".into());
             }
             "due" | "in_due_date" if metadata => {
                 if let Some(day) = self.day_named(&action.arguments) {
                     out.change.due_date = Some(Some(day));
-                    out.tell(
-                        "due_date",
-                        json!(day),
-                        format!("Set the due date to {day}."),
-                    );
+                    out.tell("due_date", json!(day), format!("Set the due date to {day}."));
                 }
             }
             "remove_due_date" if metadata => {
@@ -193,25 +166,14 @@ impl World {
             "lock" | "unlock" if metadata => {
                 let locks = action.name == "lock";
                 out.change.discussion_locked = Some(locks);
-                out.tell(
-                    "discussion_locked",
-                    json!(locks),
-                    "Changed the lock of the discussion.".into(),
-                );
+                out.tell("discussion_locked", json!(locks), "Changed the lock of the discussion.".into());
             }
             "type" | "promote_to_incident" | "promote_to" if metadata => {
-                let name = if action.name == "promote_to_incident" {
-                    "incident"
-                } else {
-                    action.arguments.as_str()
-                };
+                let name =
+                    if action.name == "promote_to_incident" { "incident" } else { action.arguments.as_str() };
                 if let Some(issue_type) = IssueType::named(name) {
                     out.change.issue_type = Some(issue_type);
-                    out.tell(
-                        "issue_type",
-                        json!(issue_type.word()),
-                        "Type changed successfully.".into(),
-                    );
+                    out.tell("issue_type", json!(issue_type.word()), "Type changed successfully.".into());
                 }
             }
             "duplicate" if metadata => {
@@ -235,10 +197,7 @@ impl World {
                 let (after, told) = match other {
                     "todo" => (After::Todo, "Added a to-do item."),
                     "done" => (After::Done, "Marked to-do item as done."),
-                    "award" | "react" => (
-                        After::React(action.arguments.clone()),
-                        "Toggled emoji reaction.",
-                    ),
+                    "award" | "react" => (After::React(action.arguments.clone()), "Toggled emoji reaction."),
                     "move" if metadata && issue.is_some() => (After::Move, "Moved this issue."),
                     _ => return,
                 };
@@ -257,10 +216,8 @@ impl World {
                 After::Move => drop(self.move_issue(actor, iid)),
                 After::React(name) => {
                     let name = name.trim_matches(':').to_owned();
-                    let own = self
-                        .reactions
-                        .iter()
-                        .find(|r| r.iid == iid && r.user == actor && r.name == name);
+                    let own =
+                        self.reactions.iter().find(|r| r.iid == iid && r.user == actor && r.name == name);
                     match own.map(|reaction| reaction.id) {
                         Some(id) => drop(self.unreact(actor, iid, id)),
                         None => drop(self.react(actor, iid, &name)),
@@ -276,10 +233,7 @@ impl World {
         let mut rest = arguments.trim_start();
         while !rest.is_empty() {
             rest = rest.strip_prefix('~').unwrap_or(rest);
-            let (name, after) = match rest
-                .strip_prefix('"')
-                .and_then(|quoted| quoted.split_once('"'))
-            {
+            let (name, after) = match rest.strip_prefix('"').and_then(|quoted| quoted.split_once('"')) {
                 Some((name, after)) => (name, after),
                 None => rest.split_once(' ').unwrap_or((rest, "")),
             };
@@ -292,11 +246,7 @@ impl World {
     }
 
     fn ids_of(&self, names: &[String]) -> Vec<u64> {
-        names
-            .iter()
-            .filter_map(|name| self.label_named(name))
-            .map(|label| label.id)
-            .collect()
+        names.iter().filter_map(|name| self.label_named(name)).map(|label| label.id).collect()
     }
 
     fn named_users(&self, actor: u64, arguments: &str) -> Vec<u64> {
@@ -311,11 +261,7 @@ impl World {
 
     fn day_named(&self, arguments: &str) -> Option<Date> {
         let today = self.now().to_zoned_datetime(TimeZone::UTC).date();
-        match arguments
-            .trim_start_matches("in ")
-            .to_ascii_lowercase()
-            .as_str()
-        {
+        match arguments.trim_start_matches("in ").to_ascii_lowercase().as_str() {
             "today" => Some(today),
             "tomorrow" => today.tomorrow().ok(),
             "1 week" => today.checked_add(jiff::Span::new().days(7)).ok(),
@@ -326,9 +272,5 @@ impl World {
 }
 
 fn tildes(names: &[String]) -> String {
-    names
-        .iter()
-        .map(|name| format!("~\"{name}\""))
-        .collect::<Vec<_>>()
-        .join(" ")
+    names.iter().map(|name| format!("~\"{name}\"")).collect::<Vec<_>>().join(" ")
 }

@@ -82,10 +82,7 @@ impl World {
     ///
     /// 404.
     pub fn hook(&self, id: u64) -> Result<&Hook, Refusal> {
-        self.hooks
-            .iter()
-            .find(|hook| hook.id == id)
-            .ok_or_else(Refusal::no_row)
+        self.hooks.iter().find(|hook| hook.id == id).ok_or_else(Refusal::no_row)
     }
 
     fn check_hook(&self, change: &HookChange) -> Result<(), Refusal> {
@@ -96,22 +93,13 @@ impl World {
                 return Err(Refusal::unprocessable("Invalid url given"));
             }
         }
-        let signing = change
-            .signing_token
-            .as_deref()
-            .filter(|token| !token.is_empty());
+        let signing = change.signing_token.as_deref().filter(|token| !token.is_empty());
         if self.major_version() >= 19 && signing.is_some_and(|token| signing_key(token).is_none()) {
             let reason = "must be in the format whsec_<base64-encoded 32-byte key>";
-            return Err(Refusal::unprocessable(
-                serde_json::json!({ "signing_token": [reason] }),
-            ));
+            return Err(Refusal::unprocessable(serde_json::json!({ "signing_token": [reason] })));
         }
         let headers = change.custom_headers.as_deref().unwrap_or_default();
-        if headers.len() > 20
-            || headers
-                .iter()
-                .any(|(key, _)| key.is_empty() || key.contains([' ', ':']))
-        {
+        if headers.len() > 20 || headers.iter().any(|(key, _)| key.is_empty() || key.contains([' ', ':'])) {
             return Err(Refusal::unprocessable("Custom headers validation failed"));
         }
         Ok(())
@@ -151,9 +139,7 @@ impl World {
         if let Some(headers) = change.custom_headers {
             hook.custom_headers = headers;
         }
-        hook.enable_ssl_verification = change
-            .enable_ssl_verification
-            .unwrap_or(hook.enable_ssl_verification);
+        hook.enable_ssl_verification = change.enable_ssl_verification.unwrap_or(hook.enable_ssl_verification);
         for (flag, wanted) in change.events {
             let Some(flag) = FLAGS.iter().copied().find(|known| *known == flag) else {
                 continue;
@@ -198,16 +184,9 @@ impl World {
         let note = self.notes.iter().rev().find(|note| !note.system);
         let sample: Option<(Trigger, Value)> = match Trigger::of_flag(flag) {
             Some(Trigger::Issue | Trigger::ConfidentialIssue) => newest.map(|issue| {
-                let trigger = if flag == "issues_events" {
-                    Trigger::Issue
-                } else {
-                    Trigger::ConfidentialIssue
-                };
-                (
-                    trigger,
-                    self.issue_payload(actor, issue, Some("open"), &serde_json::json!({}))
-                        .1,
-                )
+                let trigger =
+                    if flag == "issues_events" { Trigger::Issue } else { Trigger::ConfidentialIssue };
+                (trigger, self.issue_payload(actor, issue, Some("open"), &serde_json::json!({})).1)
             }),
             Some(trigger @ (Trigger::Note | Trigger::ConfidentialNote)) => note
                 .and_then(|note| self.issues.get(&note.iid).map(|issue| (note, issue)))

@@ -2,13 +2,14 @@
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::super::markdown::issue_references;
 use super::super::people::Ability;
 use super::super::quick_actions::{QuickAction, extract};
+use super::super::records::{Issue, IssueType, LabelEvent, State};
 use super::super::refusal::Refusal;
-use super::super::world::{Issue, IssueType, LabelEvent, State, StateEvent, World, stamp};
+use super::super::world::{World, stamp};
 
 /// What is to change about an issue.
 #[derive(Clone, Debug, Default)]
@@ -44,12 +45,7 @@ pub struct IssueChange {
 impl IssueChange {
     /// What of the change is left for somebody who may edit the issue but not its metadata.
     fn without_metadata(self) -> Self {
-        Self {
-            title: self.title,
-            description: self.description,
-            state: self.state,
-            ..Self::default()
-        }
+        Self { title: self.title, description: self.description, state: self.state, ..Self::default() }
     }
 
     /// Lays a change made by quick actions over this one.
@@ -93,8 +89,7 @@ const TEXT_LIMIT: usize = 1 << 20;
 /// Why a text is refused, if it is.
 pub(in super::super) fn too_long(text: &str) -> Option<String> {
     let mib = text.len() as f64 / TEXT_LIMIT as f64;
-    (text.len() > TEXT_LIMIT)
-        .then(|| format!("is too long ({mib:.2} MiB). The maximum size is 1 MiB."))
+    (text.len() > TEXT_LIMIT).then(|| format!("is too long ({mib:.2} MiB). The maximum size is 1 MiB."))
 }
 
 fn check_title(title: &str) -> Result<(), Refusal> {
@@ -102,10 +97,7 @@ fn check_title(title: &str) -> Result<(), Refusal> {
         return Err(Refusal::invalid("title", "can't be blank"));
     }
     if title.chars().count() > 255 {
-        return Err(Refusal::invalid(
-            "title",
-            "is too long (maximum is 255 characters)",
-        ));
+        return Err(Refusal::invalid("title", "is too long (maximum is 255 characters)"));
     }
     Ok(())
 }
@@ -118,16 +110,12 @@ impl World {
     /// 404, whether it does not exist or may not be seen.
     pub fn visible_issue(&self, user: Option<u64>, iid: u64) -> Result<&Issue, Refusal> {
         self.allow(user, Ability::Read)?;
-        self.issues
-            .get(&iid)
-            .filter(|issue| self.can_see(user, issue))
-            .ok_or_else(Refusal::no_row)
+        self.issues.get(&iid).filter(|issue| self.can_see(user, issue)).ok_or_else(Refusal::no_row)
     }
 
     fn may_edit(&self, actor: u64, issue: &Issue) -> bool {
         let own = issue.author == actor || issue.assignees.contains(&actor);
-        self.can(Some(actor), Ability::UpdateIssue)
-            || (own && self.can(Some(actor), Ability::Participate))
+        self.can(Some(actor), Ability::UpdateIssue) || (own && self.can(Some(actor), Ability::Participate))
     }
 
     /// Creates an issue and tells its number.
@@ -143,11 +131,7 @@ impl World {
             .issues
             .values()
             .filter(|issue| issue.author == actor && minute(issue.created_at) == minute(now));
-        if self
-            .options
-            .issues_per_minute
-            .is_some_and(|limit| recent.count() >= limit)
-        {
+        if self.options.issues_per_minute.is_some_and(|limit| recent.count() >= limit) {
             return Err(Refusal::too_many_requests());
         }
         let chooses = self.can(Some(actor), Ability::SetIid);
@@ -170,10 +154,7 @@ impl World {
         let outcome = self.interpret(actor, None, &actions);
         change.merge(outcome.change);
         if !self.can(Some(actor), Ability::SetMetadataAtCreation) {
-            change = IssueChange {
-                confidential: change.confidential,
-                ..change.without_metadata()
-            };
+            change = IssueChange { confidential: change.confidential, ..change.without_metadata() };
         }
         title = change.title.take().unwrap_or(title);
         let mut names = change.labels.unwrap_or_default();
@@ -181,8 +162,7 @@ impl World {
         names.retain(|name| !change.remove_labels.contains(name));
         let labels = self.labels_for(actor, &names, true);
         let confidential = change.confidential.unwrap_or(false);
-        let assignees =
-            self.fit_assignees(change.assignees.unwrap_or_default(), confidential, actor);
+        let assignees = self.fit_assignees(change.assignees.unwrap_or_default(), confidential, actor);
         let created_at = new.created_at.filter(|_| chooses).unwrap_or(now);
         let iid = self.take_iid(wanted);
         let issue = Issue {
@@ -213,21 +193,10 @@ impl World {
         self.issues.insert(iid, issue.clone());
         self.record_label_events(actor, iid, &[], &labels);
         for assignee in &issue.assignees {
-            self.add_todo(
-                *assignee,
-                actor,
-                super::super::world::TodoAction::Assigned,
-                iid,
-                None,
-            );
+            self.add_todo(*assignee, actor, super::super::records::TodoAction::Assigned, iid, None);
         }
         self.spread_text(actor, iid, &issue.title, &[]);
-        self.spread_text(
-            actor,
-            iid,
-            issue.description.as_deref().unwrap_or_default(),
-            &[],
-        );
+        self.spread_text(actor, iid, issue.description.as_deref().unwrap_or_default(), &[]);
         self.fire_issue(
             actor,
             iid,
@@ -275,12 +244,7 @@ impl World {
     /// # Errors
     ///
     /// As GitLab: not seen, not allowed, not valid. Labels have changed already when the rest is found not valid.
-    pub fn update_issue(
-        &mut self,
-        actor: u64,
-        iid: u64,
-        change: IssueChange,
-    ) -> Result<(), Refusal> {
+    pub fn update_issue(&mut self, actor: u64, iid: u64, change: IssueChange) -> Result<(), Refusal> {
         let issue = self.visible_issue(Some(actor), iid)?.clone();
         if !self.may_edit(actor, &issue) {
             return Err(Refusal::forbidden());
@@ -290,10 +254,7 @@ impl World {
         let old_text = issue.description.clone().unwrap_or_default();
         let (description, actions) = extract(change.description.as_deref().unwrap_or(&old_text));
         let known = extract(&old_text).1;
-        let fresh: Vec<QuickAction> = actions
-            .into_iter()
-            .filter(|action| !known.contains(action))
-            .collect();
+        let fresh: Vec<QuickAction> = actions.into_iter().filter(|action| !known.contains(action)).collect();
         let outcome = self.interpret(actor, Some(&issue), &fresh);
         let too_long = change.description.as_deref().and_then(too_long);
         // Commands in the stored text are cut out by any update; blanks at its end are no reason to write it again.
@@ -354,22 +315,10 @@ impl World {
         self.record_label_events(actor, iid, &before, &labels);
     }
 
-    pub(super) fn record_label_events(
-        &mut self,
-        actor: u64,
-        iid: u64,
-        before: &[u64],
-        after: &[u64],
-    ) {
+    pub(super) fn record_label_events(&mut self, actor: u64, iid: u64, before: &[u64], after: &[u64]) {
         let created_at = self.now();
-        let added = after
-            .iter()
-            .filter(|id| !before.contains(id))
-            .map(|id| (*id, true));
-        let removed = before
-            .iter()
-            .filter(|id| !after.contains(id))
-            .map(|id| (*id, false));
+        let added = after.iter().filter(|id| !before.contains(id)).map(|id| (*id, true));
+        let removed = before.iter().filter(|id| !after.contains(id)).map(|id| (*id, false));
         for (label, added) in added.chain(removed).collect::<Vec<_>>() {
             let id = self.id("label_event", 3001);
             self.label_events.push(LabelEvent {
@@ -386,10 +335,8 @@ impl World {
     fn change_fields(&mut self, actor: u64, iid: u64, before: &Issue, change: &IssueChange) {
         let now = self.now();
         let confidential = change.confidential.unwrap_or(before.confidential);
-        let assignees = change
-            .assignees
-            .clone()
-            .map(|wanted| self.fit_assignees(wanted, confidential, before.author));
+        let assignees =
+            change.assignees.clone().map(|wanted| self.fit_assignees(wanted, confidential, before.author));
         let Some(issue) = self.issues.get_mut(&iid) else {
             return;
         };
@@ -440,105 +387,17 @@ impl World {
         if labels_changed || text_changed || assignees_changed {
             self.resolve_todos(actor, iid);
         }
-        for assignee in after
-            .assignees
-            .iter()
-            .filter(|id| !before.assignees.contains(id))
-        {
-            self.add_todo(
-                *assignee,
-                actor,
-                super::super::world::TodoAction::Assigned,
-                iid,
-                None,
-            );
+        for assignee in after.assignees.iter().filter(|id| !before.assignees.contains(id)) {
+            self.add_todo(*assignee, actor, super::super::records::TodoAction::Assigned, iid, None);
         }
         if text_changed {
-            let old = format!(
-                "{}\n\n{}",
-                before.title,
-                before.description.as_deref().unwrap_or_default()
-            );
+            let old = format!("{}\n\n{}", before.title, before.description.as_deref().unwrap_or_default());
             let known = self.mentioned(&old);
             self.spread_text(actor, iid, &after.title, &known);
-            self.spread_text(
-                actor,
-                iid,
-                after.description.as_deref().unwrap_or_default(),
-                &known,
-            );
+            self.spread_text(actor, iid, after.description.as_deref().unwrap_or_default(), &known);
         }
         let changes = self.hook_changes(before, iid);
         self.fire_issue(actor, iid, Some("update"), &changes);
-    }
-
-    fn change_notes(&self, before: &Issue, after: &Issue) -> Vec<String> {
-        let mut notes = Vec::new();
-        if after.title != before.title {
-            notes.push(format!(
-                "changed title from **{}** to **{}**",
-                before.title, after.title
-            ));
-        }
-        if after.description != before.description {
-            notes.push("changed the description".to_owned());
-        }
-        let names = |ids: Vec<&u64>| {
-            ids.into_iter()
-                .map(|id| format!("@{}", self.username(*id)))
-                .collect::<Vec<_>>()
-                .join(" and ")
-        };
-        let added: Vec<_> = after
-            .assignees
-            .iter()
-            .filter(|id| !before.assignees.contains(id))
-            .collect();
-        let removed: Vec<_> = before
-            .assignees
-            .iter()
-            .filter(|id| !after.assignees.contains(id))
-            .collect();
-        match (added.is_empty(), removed.is_empty()) {
-            (false, false) => notes.push(format!(
-                "assigned to {} and unassigned {}",
-                names(added),
-                names(removed)
-            )),
-            (false, true) => notes.push(format!("assigned to {}", names(added))),
-            (true, false) => notes.push(format!("unassigned {}", names(removed))),
-            (true, true) => {}
-        }
-        if after.confidential != before.confidential {
-            let what = if after.confidential {
-                "confidential"
-            } else {
-                "visible to everyone"
-            };
-            notes.push(format!("made the issue {what}"));
-        }
-        if after.due_date != before.due_date {
-            notes.push(match after.due_date {
-                Some(day) => format!("changed due date to {}", day.strftime("%B %-d, %Y")),
-                None => "removed due date".to_owned(),
-            });
-        }
-        if after.issue_type != before.issue_type {
-            notes.push(format!(
-                "changed type from {} to {}",
-                before.issue_type.word(),
-                after.issue_type.word()
-            ));
-        }
-        if after.discussion_locked != before.discussion_locked {
-            let what = if after.discussion_locked == Some(true) {
-                "locked"
-            } else {
-                "unlocked"
-            };
-            notes.push(format!("{what} the discussion in this issue"));
-        }
-        notes
     }
 
     /// Mentions and references of a text that was just stored on the issue itself.
@@ -551,14 +410,8 @@ impl World {
     pub(super) fn cross_reference(&mut self, actor: u64, iid: u64, text: &str) {
         for other in issue_references(text, &self.project.path, &self.base) {
             let body = format!("mentioned in issue #{iid}");
-            let there = self
-                .notes
-                .iter()
-                .any(|note| note.iid == other && note.system && note.body == body);
-            let seen = self
-                .issues
-                .get(&other)
-                .is_some_and(|issue| self.can_see(Some(actor), issue));
+            let there = self.notes.iter().any(|note| note.iid == other && note.system && note.body == body);
+            let seen = self.issues.get(&other).is_some_and(|issue| self.can_see(Some(actor), issue));
             if other != iid && seen && !there {
                 self.system_note(actor, other, &body);
                 let now = self.now();
@@ -567,189 +420,5 @@ impl World {
                 }
             }
         }
-    }
-
-    /// Closes an open issue, with a webhook of its own.
-    pub(super) fn close_issue(&mut self, actor: u64, iid: u64) {
-        let Some(before) = self
-            .issues
-            .get(&iid)
-            .filter(|issue| issue.state == State::Opened)
-            .cloned()
-        else {
-            return;
-        };
-        let now = self.now();
-        if let Some(issue) = self.issues.get_mut(&iid) {
-            issue.state = State::Closed;
-            issue.closed_at = Some(now);
-            issue.closed_by = Some(actor);
-            issue.updated_at = now;
-        }
-        self.record_state_event(actor, iid, true);
-        self.resolve_todos(actor, iid);
-        let changes = json!({
-            "closed_at": {"previous": null, "current": stamp(now)},
-            "state_id": {"previous": 1, "current": 2},
-            "updated_at": {"previous": stamp(before.updated_at), "current": stamp(now)},
-        });
-        self.fire_issue(actor, iid, Some("close"), &changes);
-        let kept: Vec<u64> = before
-            .labels
-            .iter()
-            .copied()
-            .filter(|id| self.label(*id).is_none_or(|label| !label.remove_on_close))
-            .collect();
-        if kept.len() != before.labels.len() {
-            self.record_label_events(actor, iid, &before.labels, &kept);
-            if let Some(issue) = self.issues.get_mut(&iid) {
-                issue.labels = kept;
-            }
-        }
-    }
-
-    fn reopen_issue(&mut self, actor: u64, iid: u64) {
-        let Some(before) = self
-            .issues
-            .get(&iid)
-            .filter(|issue| issue.state == State::Closed)
-            .cloned()
-        else {
-            return;
-        };
-        let now = self.now();
-        if let Some(issue) = self.issues.get_mut(&iid) {
-            issue.state = State::Opened;
-            issue.closed_at = None;
-            issue.closed_by = None;
-            issue.updated_at = now;
-        }
-        self.record_state_event(actor, iid, false);
-        let changes = json!({
-            "closed_at": {"previous": before.closed_at.map(stamp), "current": null},
-            "state_id": {"previous": 2, "current": 1},
-            "updated_at": {"previous": stamp(before.updated_at), "current": stamp(now)},
-        });
-        self.fire_issue(actor, iid, Some("reopen"), &changes);
-    }
-
-    fn record_state_event(&mut self, actor: u64, iid: u64, closed: bool) {
-        let created_at = self.now();
-        let id = self.id("state_event", 4001);
-        self.state_events.push(StateEvent {
-            id,
-            iid,
-            user: actor,
-            created_at,
-            closed,
-        });
-        self.system_note(actor, iid, if closed { "closed" } else { "reopened" });
-    }
-
-    fn mark_duplicate(&mut self, actor: u64, iid: u64, of: u64) {
-        let Some(original) = self.issues.get(&of).map(|issue| issue.id) else {
-            return;
-        };
-        if let Some(issue) = self.issues.get_mut(&iid) {
-            issue.duplicated_to = Some(original);
-        }
-        self.system_note(
-            actor,
-            iid,
-            &format!("marked this issue as a duplicate of #{of}"),
-        );
-        self.system_note(
-            actor,
-            of,
-            &format!("marked #{iid} as a duplicate of this issue"),
-        );
-        self.close_issue(actor, iid);
-    }
-
-    /// Moves an issue to a project elsewhere: a new issue takes its place there, the old one is closed.
-    ///
-    /// # Errors
-    ///
-    /// 404 where it is not seen, 403 where it may not be updated.
-    pub fn move_issue(&mut self, actor: u64, iid: u64) -> Result<(), Refusal> {
-        let issue = self.visible_issue(Some(actor), iid)?.clone();
-        if !self.can(Some(actor), Ability::UpdateIssue) || issue.moved_to.is_some() {
-            return Err(Refusal::forbidden());
-        }
-        self.remember(iid);
-        let target = self.id("issue", 9001);
-        if let Some(issue) = self.issues.get_mut(&iid) {
-            issue.moved_to = Some(target);
-        }
-        let namespace = self
-            .project
-            .path
-            .split('/')
-            .next()
-            .unwrap_or_default()
-            .to_owned();
-        self.system_note(actor, iid, &format!("moved to {namespace}/elsewhere#1"));
-        self.close_issue(actor, iid);
-        Ok(())
-    }
-
-    /// Deletes an issue and all that hangs on it. No webhook tells of it.
-    ///
-    /// # Errors
-    ///
-    /// 404 where it is not seen, 403 for all but Planners and Owners.
-    pub fn delete_issue(&mut self, actor: u64, iid: u64) -> Result<(), Refusal> {
-        self.visible_issue(Some(actor), iid)?;
-        self.allow(Some(actor), Ability::DeleteIssue)?;
-        self.remember(iid);
-        self.issues.remove(&iid);
-        self.notes.retain(|note| note.iid != iid);
-        self.label_events.retain(|event| event.iid != iid);
-        self.state_events.retain(|event| event.iid != iid);
-        self.todos.retain(|todo| todo.iid != iid);
-        self.reactions.retain(|reaction| reaction.iid != iid);
-        Ok(())
-    }
-
-    /// What an update changed, as a webhook tells it: fields with their values before and after.
-    fn hook_changes(&self, before: &Issue, iid: u64) -> Value {
-        let Some(after) = self.issues.get(&iid) else {
-            return json!({});
-        };
-        let (old, new) = (self.hook_issue(before), self.hook_issue(after));
-        let mut changes = serde_json::Map::new();
-        for field in [
-            "title",
-            "description",
-            "state_id",
-            "confidential",
-            "due_date",
-            "start_date",
-            "type",
-            "discussion_locked",
-            "closed_at",
-            "last_edited_at",
-            "last_edited_by_id",
-            "updated_by_id",
-            "updated_at",
-            "moved_to_id",
-            "duplicated_to_id",
-            "labels",
-        ] {
-            if old[field] != new[field] {
-                changes.insert(
-                    field.to_owned(),
-                    json!({"previous": old[field], "current": new[field]}),
-                );
-            }
-        }
-        if before.assignees != after.assignees {
-            let people = |ids: &[u64]| ids.iter().map(|id| self.hook_user(*id)).collect::<Vec<_>>();
-            changes.insert(
-                "assignees".to_owned(),
-                json!({"previous": people(&before.assignees), "current": people(&after.assignees)}),
-            );
-        }
-        Value::Object(changes)
     }
 }

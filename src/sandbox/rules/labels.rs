@@ -1,8 +1,9 @@
 //! Labels: making, changing and deleting them, and finding them by name.
 
 use super::super::people::Ability;
+use super::super::records::Label;
 use super::super::refusal::Refusal;
-use super::super::world::{Label, World};
+use super::super::world::World;
 
 /// The colour of a label that was made by naming it.
 const DEFAULT_COLOR: &str = "#6699cc";
@@ -69,18 +70,11 @@ impl World {
     /// The labels of these titles. Unknown ones are made where the user may make labels, else left out.
     pub(super) fn labels_for(&mut self, actor: u64, names: &[String], create: bool) -> Vec<u64> {
         let mut ids = Vec::new();
-        for name in names
-            .iter()
-            .map(|name| name.trim())
-            .filter(|name| !name.is_empty())
-        {
+        for name in names.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
             let known = self.label_named(name).map(|label| label.id);
             let id = match known {
                 Some(id) => id,
-                None if create
-                    && self.can(Some(actor), Ability::AdminLabel)
-                    && check_title(name).is_ok() =>
-                {
+                None if create && self.can(Some(actor), Ability::AdminLabel) && check_title(name).is_ok() => {
                     self.insert_label(name, DEFAULT_COLOR, None)
                 }
                 None => continue,
@@ -118,11 +112,7 @@ impl World {
         let name = change.name.map(|name| name.trim().to_owned());
         if let Some(name) = &name {
             check_title(name)?;
-            if self
-                .labels
-                .iter()
-                .any(|label| label.id != id && label.name == *name)
-            {
+            if self.labels.iter().any(|label| label.id != id && label.name == *name) {
                 return Err(Refusal::invalid("title", "has already been taken"));
             }
         }
@@ -156,11 +146,7 @@ impl World {
         for issue in self.issues.values_mut() {
             issue.labels.retain(|label| *label != id);
         }
-        for event in self
-            .label_events
-            .iter_mut()
-            .filter(|event| event.label == Some(id))
-        {
+        for event in self.label_events.iter_mut().filter(|event| event.label == Some(id)) {
             event.label = None;
         }
         for board in &mut self.boards {
@@ -193,20 +179,14 @@ fn check_title(title: &str) -> Result<(), Refusal> {
         return Err(Refusal::invalid("title", "is invalid"));
     }
     if title.chars().count() > 255 {
-        return Err(Refusal::invalid(
-            "title",
-            "is too long (maximum is 255 characters)",
-        ));
+        return Err(Refusal::invalid("title", "is too long (maximum is 255 characters)"));
     }
     Ok(())
 }
 
 fn hex_color(color: &str) -> Result<String, Refusal> {
     let color = color.trim();
-    if let Some((_, hex)) = CSS
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(color))
-    {
+    if let Some((_, hex)) = CSS.iter().find(|(name, _)| name.eq_ignore_ascii_case(color)) {
         return Ok((*hex).to_owned());
     }
     let digits = color.strip_prefix('#').unwrap_or_default();
@@ -215,9 +195,7 @@ fn hex_color(color: &str) -> Result<String, Refusal> {
     }
     match digits.len() {
         6 => Ok(color.to_owned()),
-        3 => Ok(digits
-            .chars()
-            .fold("#".to_owned(), |hex, digit| format!("{hex}{digit}{digit}"))),
+        3 => Ok(digits.chars().fold("#".to_owned(), |hex, digit| format!("{hex}{digit}{digit}"))),
         _ => Err(Refusal::invalid("color", "must be a valid color code")),
     }
 }

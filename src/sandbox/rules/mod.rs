@@ -1,10 +1,12 @@
 //! What may be done with the world, and what follows from it. One topic a file.
 
 mod boards;
+mod changes;
 mod commands;
 mod hooks;
 mod issues;
 mod labels;
+mod lifecycle;
 mod notes;
 mod reactions;
 mod todos;

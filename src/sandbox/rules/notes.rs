@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::super::people::Ability;
 use super::super::quick_actions::{QuickAction, extract};
+use super::super::records::Note;
 use super::super::refusal::Refusal;
-use super::super::world::{Note, World};
+use super::super::world::World;
 
 /// What became of a comment.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,27 +28,11 @@ impl World {
         self.insert_note(actor, iid, body, true, false);
     }
 
-    fn insert_note(
-        &mut self,
-        author: u64,
-        iid: u64,
-        body: &str,
-        system: bool,
-        internal: bool,
-    ) -> u64 {
+    fn insert_note(&mut self, author: u64, iid: u64, body: &str, system: bool, internal: bool) -> u64 {
         let now = self.now();
         let id = self.id("note", 5001);
         let body = body.to_owned();
-        self.notes.push(Note {
-            id,
-            iid,
-            author,
-            body,
-            system,
-            internal,
-            created_at: now,
-            updated_at: now,
-        });
+        self.notes.push(Note { id, iid, author, body, system, internal, created_at: now, updated_at: now });
         id
     }
 
@@ -73,15 +58,9 @@ impl World {
         }
         let now = self.now();
         let recent = self.notes.iter().filter(|note| {
-            note.author == actor
-                && !note.system
-                && note.created_at.as_second() / 60 == now.as_second() / 60
+            note.author == actor && !note.system && note.created_at.as_second() / 60 == now.as_second() / 60
         });
-        if self
-            .options
-            .notes_per_minute
-            .is_some_and(|limit| recent.count() >= limit)
-        {
+        if self.options.notes_per_minute.is_some_and(|limit| recent.count() >= limit) {
             return Err(Refusal::too_many_requests());
         }
         check_text(text)?;
@@ -99,20 +78,13 @@ impl World {
         Ok(Commented::Stored(id, changes))
     }
 
-    fn only_commands(
-        &mut self,
-        actor: u64,
-        iid: u64,
-        actions: &[QuickAction],
-    ) -> Result<Commented, Refusal> {
+    fn only_commands(&mut self, actor: u64, iid: u64, actions: &[QuickAction]) -> Result<Commented, Refusal> {
         if actions.is_empty() {
             return Err(Refusal::bad_request("Note {:note=>[\"can't be blank\"]}"));
         }
         let (changes, summary) = self.run_commands(actor, iid, actions)?;
         if summary.is_empty() {
-            return Err(Refusal::bad_request(
-                "Note {:commands=>[\"Failed to apply commands.\"]}",
-            ));
+            return Err(Refusal::bad_request("Note {:commands=>[\"Failed to apply commands.\"]}"));
         }
         Ok(Commented::OnlyCommands { changes, summary })
     }
@@ -157,13 +129,8 @@ impl World {
 
     fn own_note(&self, actor: u64, iid: u64, id: u64) -> Result<&Note, Refusal> {
         let note = self.visible_note(Some(actor), iid, id)?;
-        let may =
-            !note.system && (note.author == actor || self.can(Some(actor), Ability::AdminNote));
-        if may {
-            Ok(note)
-        } else {
-            Err(Refusal::forbidden())
-        }
+        let may = !note.system && (note.author == actor || self.can(Some(actor), Ability::AdminNote));
+        if may { Ok(note) } else { Err(Refusal::forbidden()) }
     }
 
     /// Edits a comment. New quick actions in it are executed, too.
@@ -171,13 +138,7 @@ impl World {
     /// # Errors
     ///
     /// 404 where it is not seen, 403 for all but its author and Maintainers, 400 where the text is not valid.
-    pub fn edit_comment(
-        &mut self,
-        actor: u64,
-        iid: u64,
-        id: u64,
-        text: &str,
-    ) -> Result<Value, Refusal> {
+    pub fn edit_comment(&mut self, actor: u64, iid: u64, id: u64, text: &str) -> Result<Value, Refusal> {
         let old = self.own_note(actor, iid, id)?.body.clone();
         check_text(text)?;
         let (stored, actions) = extract(text);
@@ -245,9 +206,7 @@ fn check_text(text: &str) -> Result<(), Refusal> {
         return Err(Refusal::bad_request("Note {:note=>[\"can't be blank\"]}"));
     }
     match super::too_long(text) {
-        Some(reason) => Err(Refusal::bad_request(&format!(
-            "Note {{:note=>[\"{reason}\"]}}"
-        ))),
+        Some(reason) => Err(Refusal::bad_request(&format!("Note {{:note=>[\"{reason}\"]}}"))),
         None => Ok(()),
     }
 }

@@ -4,8 +4,9 @@ use serde_json::json;
 
 use super::super::hooks::Trigger;
 use super::super::people::Ability;
+use super::super::records::Reaction;
 use super::super::refusal::Refusal;
-use super::super::world::{Reaction, World};
+use super::super::world::World;
 
 /// Canonical names and their aliases.
 const EMOJI: &[(&str, &[&str])] = &[
@@ -65,10 +66,7 @@ const EMOJI: &[(&str, &[&str])] = &[
 
 fn canonical(name: &str) -> Option<&'static str> {
     let name = name.trim_matches(':');
-    EMOJI
-        .iter()
-        .find(|(own, aliases)| *own == name || aliases.contains(&name))
-        .map(|(own, _)| *own)
+    EMOJI.iter().find(|(own, aliases)| *own == name || aliases.contains(&name)).map(|(own, _)| *own)
 }
 
 impl World {
@@ -78,23 +76,14 @@ impl World {
     ///
     /// Every failure is a 404, as GitLab has it.
     pub fn react(&mut self, actor: u64, iid: u64, name: &str) -> Result<u64, Refusal> {
-        let issue = self
-            .issues
-            .get(&iid)
-            .filter(|issue| self.can_see(Some(actor), issue));
+        let issue = self.issues.get(&iid).filter(|issue| self.can_see(Some(actor), issue));
         if issue.is_none() || !self.can(Some(actor), Ability::Participate) {
             return Err(Refusal::not_found("Award Emoji"));
         }
         let name = canonical(name)
             .ok_or_else(|| Refusal::not_found("Award Emoji Name is not a valid emoji name"))?;
-        if self
-            .reactions
-            .iter()
-            .any(|r| r.iid == iid && r.user == actor && r.name == name)
-        {
-            return Err(Refusal::not_found(
-                "Award Emoji Name has already been taken",
-            ));
+        if self.reactions.iter().any(|r| r.iid == iid && r.user == actor && r.name == name) {
+            return Err(Refusal::not_found("Award Emoji Name has already been taken"));
         }
         let reaction = Reaction {
             id: self.id("reaction", 2001),

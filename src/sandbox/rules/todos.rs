@@ -2,8 +2,9 @@
 
 use super::super::markdown::rendered_effects;
 use super::super::people::Ability;
+use super::super::records::{Todo, TodoAction};
 use super::super::refusal::Refusal;
-use super::super::world::{Todo, TodoAction, World};
+use super::super::world::World;
 
 impl World {
     /// Puts an item on a user's list, unless one of that kind waits there already. Mentions may wait several times.
@@ -19,13 +20,9 @@ impl World {
         if !self.can_see(Some(user), issue) {
             return None;
         }
-        let several = matches!(
-            action,
-            TodoAction::Mentioned | TodoAction::DirectlyAddressed
-        );
-        let waits = |todo: &Todo| {
-            todo.pending && todo.user == user && todo.iid == iid && todo.action == action
-        };
+        let several = matches!(action, TodoAction::Mentioned | TodoAction::DirectlyAddressed);
+        let waits =
+            |todo: &Todo| todo.pending && todo.user == user && todo.iid == iid && todo.action == action;
         if !several && self.todos.iter().any(waits) {
             return None;
         }
@@ -53,10 +50,7 @@ impl World {
     /// Takes the acting user's own items for the issue off the list; nobody else's.
     pub(super) fn resolve_todos(&mut self, user: u64, iid: u64) {
         let now = self.now();
-        for todo in self
-            .todos
-            .iter_mut()
-            .filter(|todo| todo.pending && todo.user == user && todo.iid == iid)
+        for todo in self.todos.iter_mut().filter(|todo| todo.pending && todo.user == user && todo.iid == iid)
         {
             todo.pending = false;
             todo.updated_at = now;
@@ -92,11 +86,8 @@ impl World {
             if skip.contains(&user) {
                 continue;
             }
-            let action = if addressed.contains(&user) {
-                TodoAction::DirectlyAddressed
-            } else {
-                TodoAction::Mentioned
-            };
+            let action =
+                if addressed.contains(&user) { TodoAction::DirectlyAddressed } else { TodoAction::Mentioned };
             self.add_todo(user, author, action, iid, note);
         }
     }
@@ -126,8 +117,7 @@ impl World {
     /// 304 where it waits there already.
     pub fn mark_todo(&mut self, actor: u64, iid: u64) -> Result<u64, Refusal> {
         self.visible_issue(Some(actor), iid)?;
-        self.add_todo(actor, actor, TodoAction::Marked, iid, None)
-            .ok_or_else(Refusal::not_modified)
+        self.add_todo(actor, actor, TodoAction::Marked, iid, None).ok_or_else(Refusal::not_modified)
     }
 
     /// Takes one item off the caller's list.
@@ -150,25 +140,14 @@ impl World {
     /// The pending items of a user, oldest first.
     pub fn pending_todos(&self, username: &str) -> Vec<&Todo> {
         let id = self.user_named(username).map(|user| user.id);
-        self.todos
-            .iter()
-            .filter(|todo| todo.pending && Some(todo.user) == id)
-            .collect()
+        self.todos.iter().filter(|todo| todo.pending && Some(todo.user) == id).collect()
     }
 
     /// Checks that somebody may do that, 404 for the project where they may not even see it.
-    pub(in super::super) fn allow(
-        &self,
-        user: Option<u64>,
-        ability: Ability,
-    ) -> Result<(), Refusal> {
+    pub(in super::super) fn allow(&self, user: Option<u64>, ability: Ability) -> Result<(), Refusal> {
         if !self.can(user, Ability::Read) {
             return Err(Refusal::not_found("Project"));
         }
-        if self.can(user, ability) {
-            Ok(())
-        } else {
-            Err(Refusal::forbidden())
-        }
+        if self.can(user, ability) { Ok(()) } else { Err(Refusal::forbidden()) }
     }
 }
