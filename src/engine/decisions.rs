@@ -121,7 +121,7 @@ impl Engine {
     }
 
     /// Puts the label on that a decision's comment announced.
-    async fn carry_out(
+    pub(super) async fn carry_out(
         &self,
         connected: &Connected,
         mut record: Record,

@@ -129,6 +129,9 @@ impl Engine {
                 (record.decided_by, record.decided_at) = (Some(last.by.clone()), Some(last.at));
             }
             self.inner.mirror.put_whole(&record, &history.steps)?;
+            if let Some(decision) = history.open_decision.filter(|decision| decision.from == record.state) {
+                self.carry_out(connected, record, decision).await?;
+            }
         }
         Ok(())
     }

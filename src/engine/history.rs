@@ -21,6 +21,8 @@ pub(super) struct History {
     pub(super) steps: Vec<Step>,
     /// What people did since the labels last showed exactly one state.
     pub(super) open_acts: Vec<Act>,
+    /// The last decision made through the service, if its label was never put on: a kill came between.
+    pub(super) open_decision: Option<Step>,
     /// The last label event.
     pub(super) label_event: u64,
 }
@@ -59,7 +61,11 @@ pub(super) async fn read(
         .filter_map(|event| engine.label_act(connected, event))
         .collect();
     let label_event = events.iter().map(|event| event.id).max().unwrap_or(0);
-    Ok(History { steps: replay.steps, open_acts, label_event })
+    let decided_at = replay.steps.last().map(|step| step.at);
+    let open_decision = notes.iter().filter_map(decision_of).next_back().filter(|decision| {
+        decision.from == replay.state && decided_at.is_none_or(|decided_at| decision.at > decided_at)
+    });
+    Ok(History { steps: replay.steps, open_acts, open_decision, label_event })
 }
 
 /// Follows label events: whenever exactly one state label is on, and it is another than before, that is a step.

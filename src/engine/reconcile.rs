@@ -79,7 +79,9 @@ impl Engine {
         issue: Issue,
         mut record: Record,
     ) -> Result<(), EngineError> {
-        if issue.user_notes_count > record.comments && self.complete_decision(connected, &issue, &mut record).await? {
+        if issue.user_notes_count > record.comments
+            && self.complete_decision(connected, &issue, &mut record).await?
+        {
             return Ok(());
         }
         let observed = self.observe(&connected.project, &issue).await?;
