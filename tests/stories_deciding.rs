@@ -1,5 +1,7 @@
 //! Stories: people decide in GitLab or through the API, and the service follows.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a story that fails, panics")]
+
 mod support;
 
 use reqwest::StatusCode;

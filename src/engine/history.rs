@@ -164,8 +164,9 @@ impl<'a> Replay<'a> {
             let wanted = if step.to.is_closed() { "closed" } else { "reopened" };
             let ours =
                 |event: &StateEvent| event.user.as_ref().is_some_and(|user| self.connected.is_us(user.id));
-            let before = closings.iter().filter(|event| event.created_at <= step.at && event.state == wanted);
-            if let Some(event) = before.filter(|event| !ours(event)).next_back() {
+            let mut before =
+                closings.iter().filter(|event| event.created_at <= step.at && event.state == wanted);
+            if let Some(event) = before.rfind(|event| !ours(event)) {
                 step.by = event.user.as_ref().map(|user| user.username.clone()).unwrap_or_default();
                 step.at = event.created_at;
             }

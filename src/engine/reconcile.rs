@@ -312,7 +312,7 @@ impl Engine {
         if observed.states.len() == 1 && record.state.is_closed() && !observed.closed {
             // Never closed, or reopened by somebody? Both look the same now; the label wins unless they reopened it.
             let closings = connected.project.state_events(issue.iid).await?;
-            observed.closed = !closings.last().is_some_and(|last| last.state == "reopened");
+            observed.closed = closings.last().is_none_or(|last| last.state != "reopened");
         }
         let reviewers = Reviewers { enforced: false, ..Reviewers::default() };
         let mut verdict = decide(known(record), &observed, &history.open_acts, &reviewers);

@@ -78,11 +78,11 @@ impl Engine {
         let mut unclear = self.inner.mirror.unclear_since(fingerprint.as_str())?;
         let mut tries = 0;
         loop {
-            if let Some(since) = unclear {
-                if let Some(record) = self.find_created(&connected, &fingerprint, since).await? {
-                    self.inner.mirror.set_unclear(fingerprint.as_str(), None)?;
-                    return Ok(Staging { record, created: tries > 0 });
-                }
+            if let Some(since) = unclear
+                && let Some(record) = self.find_created(&connected, &fingerprint, since).await?
+            {
+                self.inner.mirror.set_unclear(fingerprint.as_str(), None)?;
+                return Ok(Staging { record, created: tries > 0 });
             }
             let started = self.inner.clock.now();
             tries += 1;

@@ -122,7 +122,8 @@ impl OurLabels {
     /// Finds ours among the project's: by the number that we know, then by the mark, then by name.
     pub fn find(labels: &[Label], known: &BTreeMap<LabelKind, u64>) -> Self {
         let mut by_kind: BTreeMap<LabelKind, (u64, String)> = BTreeMap::new();
-        let rules: [&dyn Fn(&Label, LabelKind) -> bool; 3] = [
+        type Rule<'a> = &'a dyn Fn(&Label, LabelKind) -> bool;
+        let rules: [Rule<'_>; 3] = [
             &|label, kind| known.get(&kind) == Some(&label.id),
             &|label, kind| label.description.as_deref().and_then(LabelKind::of_mark) == Some(kind),
             &|label, kind| label.name == kind.name(),

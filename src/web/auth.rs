@@ -34,7 +34,11 @@ fn caller(web: &Web, headers: &HeaderMap) -> Option<Caller> {
         return None;
     }
     // Every token is compared, so that the time does not tell which one came near.
-    let tokens = web.settings().api_tokens.iter();
-    let fits = tokens.filter(|known| same(known.token.expose_secret().as_bytes(), token.trim().as_bytes()));
-    fits.map(|known| Caller(known.name.clone())).last()
+    let mut caller = None;
+    for known in &web.settings().api_tokens {
+        if same(known.token.expose_secret().as_bytes(), token.trim().as_bytes()) {
+            caller = Some(Caller(known.name.clone()));
+        }
+    }
+    caller
 }

@@ -13,8 +13,11 @@ use crate::domain::posted::FieldError;
 use crate::engine::{DecisionError, EngineError, StagingError};
 
 /// An error as a caller sees it.
+#[derive(Clone, Debug)]
+pub(super) struct Problem(Box<Parts>);
+
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Problem {
+struct Parts {
     r#type: &'static str,
     title: &'static str,
     status: u16,
@@ -31,7 +34,7 @@ pub(super) struct Problem {
 impl Problem {
     /// A problem that the status says all about.
     pub(super) fn new(status: StatusCode) -> Self {
-        Self {
+        Self(Box::new(Parts {
             r#type: "about:blank",
             title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
@@ -39,24 +42,24 @@ impl Problem {
             errors: Vec::new(),
             allowed_states: None,
             retry_after: None,
-        }
+        }))
     }
 
     /// Says more.
     pub(super) fn detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = detail.into();
+        self.0.detail = detail.into();
         self
     }
 
     /// Names what is wrong in the body.
     pub(super) fn errors(mut self, errors: Vec<FieldError>) -> Self {
-        self.errors = errors;
+        self.0.errors = errors;
         self
     }
 
     /// Says when to come back.
     pub(super) fn retry_after(mut self, after: Duration) -> Self {
-        self.retry_after = Some(after);
+        self.0.retry_after = Some(after);
         self
     }
 
@@ -74,12 +77,12 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self.0).unwrap_or_default();
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(after) = self.retry_after {
+        if let Some(after) = self.0.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
         }
         if status == StatusCode::UNAUTHORIZED {
@@ -120,7 +123,7 @@ impl From<DecisionError> for Problem {
             DecisionError::Unknown(_) => Self::new(StatusCode::NOT_FOUND).detail(text),
             DecisionError::NotAllowed { allowed, .. } => {
                 let mut problem = Self::new(StatusCode::CONFLICT).detail(text);
-                problem.allowed_states = Some(allowed);
+                problem.0.allowed_states = Some(allowed);
                 problem
             }
             DecisionError::Engine(error) => error.into(),

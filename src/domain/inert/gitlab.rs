@@ -230,7 +230,8 @@ fn is_emoji(rest: impl Iterator<Item = char>) -> bool {
 
 /// `issue:` after a bracket.
 fn is_reference_word(rest: impl Iterator<Item = char>) -> bool {
-    rest.skip_while(|c| c.is_ascii_alphabetic() || *c == '_').next() == Some(':')
+    let mut rest = rest;
+    rest.find(|c| !(c.is_ascii_alphabetic() || *c == '_')) == Some(':')
 }
 
 /// The first of 7–40 hexadecimal digits that stand alone: a commit, for GitLab. Digits alone are a telephone number.
