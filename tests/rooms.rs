@@ -17,11 +17,14 @@ const ROOMS: [(&str, &[&str]); 11] = [
     ("engine", &["domain", "gitlab", "mirror", "clock", "templates"]),
     ("web", &["domain", "gitlab", "mirror", "engine", "config", "clock", "templates"]),
     ("app", &["domain", "gitlab", "mirror", "engine", "config", "clock", "templates", "web"]),
-    ("cli", &["domain", "gitlab", "mirror", "engine", "config", "clock", "templates", "web", "app", "sandbox"]),
+    (
+        "cli",
+        &["domain", "gitlab", "mirror", "engine", "config", "clock", "templates", "web", "app", "sandbox"],
+    ),
 ];
 
 /// Crates that one room alone may name.
-const KEPT_IN: [(&str, &[&str]); 2] = [("gitlab::api", &["gitlab"]), ("rusqlite", &["mirror", "engine", "web"])];
+const KEPT_IN: [(&str, &[&str]); 2] = [("gitlab::api", &["gitlab"]), ("rusqlite", &["mirror"])];
 
 #[test]
 fn every_room_uses_only_what_it_may() {
@@ -53,7 +56,10 @@ fn every_room_is_on_the_map() {
     let map = std::fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
     let lib = std::fs::read_to_string(root.join("src/lib.rs")).unwrap();
     for module in lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')) {
-        assert!(map.contains(&format!("{module}/")) || map.contains(&format!("{module}.rs")), "{module} in the map");
+        assert!(
+            map.contains(&format!("{module}/")) || map.contains(&format!("{module}.rs")),
+            "{module} in the map"
+        );
     }
 }
 

@@ -29,7 +29,7 @@ use crate::domain::Language;
 use crate::domain::decide::{Refusal, Reviewers};
 use crate::gitlab::labels::OurLabels;
 use crate::gitlab::{Gitlab, GitlabError};
-use crate::mirror::Mirror;
+use crate::mirror::{Mirror, MirrorError};
 use crate::templates::Templates;
 use locks::Locks;
 
@@ -58,7 +58,7 @@ pub enum EngineError {
     Gitlab(#[from] GitlabError),
     /// The mirror's disk failed.
     #[error("the mirror cannot be used: {0}")]
-    Mirror(#[from] rusqlite::Error),
+    Mirror(#[from] MirrorError),
     /// A template cannot be rendered, or would have put foreign text where it could do harm.
     #[error("{0}")]
     Text(String),

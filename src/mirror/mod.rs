@@ -12,6 +12,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
+/// What the mirror fails with.
+pub use rusqlite::Error as MirrorError;
+
 pub use matches::{Counts, Cursor, Query, Record, Sort, Standing};
 
 /// How a mirror was found when it was opened.

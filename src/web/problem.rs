@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::domain::State;
 use crate::domain::posted::FieldError;
 use crate::engine::{DecisionError, EngineError, StagingError};
+use crate::mirror::MirrorError;
 
 /// An error as a caller sees it.
 #[derive(Clone, Debug)]
@@ -131,8 +132,8 @@ impl From<DecisionError> for Problem {
     }
 }
 
-impl From<rusqlite::Error> for Problem {
-    fn from(error: rusqlite::Error) -> Self {
+impl From<MirrorError> for Problem {
+    fn from(error: MirrorError) -> Self {
         EngineError::Mirror(error).into()
     }
 }

@@ -209,7 +209,7 @@ fn needs_joiner(text: &[char], index: usize) -> bool {
         '[' => is_reference_word(rest()),
         '*' => following == 'i' || following == 'I',
         '-' => following.is_ascii_digit() && before(1) == Some('l') && before(2) == Some('g'),
-        '.' => before(1) == Some('w') && before(2) == Some('w') && before(3) == Some('w'),
+        'w' | 'W' => following == '.' && before(1) == Some('w') && before(2) == Some('w'),
         c if c.is_ascii_hexdigit() => is_start_of_commit(text, index),
         _ => false,
     }
@@ -277,7 +277,7 @@ mod tests {
             "1. x\n2) y",
             "/close",
             "  /close  ",
-            "www.\u{2060}a",
+            "www\u{2060}.a",
             "a1b2c3d4",
             ":\u{2060}//",
             "\u{a0}x\u{2028}y\u{3000}",
@@ -314,7 +314,7 @@ mod tests {
             "a\u{2060}1b2c3d",
             ":\u{2060}tada",
             "x\\@\u{2060}y",
-            "www.\u{2060}a",
+            "www\u{2060}.a",
         ] {
             assert!(shown.contains(broken), "{broken} in {shown}");
         }
