@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
-use reqwest::Client;
+use anyhow::{Context as _, bail};
+use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
 use super::{Context, asked_to_stop, print, say, setup};
@@ -104,19 +104,24 @@ fn settings(
     Ok(Settings::load(context.config.as_deref(), &environment)?)
 }
 
+/// Stages the sample matches one after the other, so that they have the same numbers every time.
 async fn stage(client: &Client, service: &str) -> anyhow::Result<Vec<Value>> {
-    let matches: Value = serde_json::from_str(MATCHES)?;
+    let matches: Vec<Value> = serde_json::from_str(MATCHES)?;
+    let mut staged = Vec::with_capacity(matches.len());
+    for job in &matches {
+        staged.push(stage_one(client, service, job).await?);
+    }
+    Ok(staged)
+}
+
+async fn stage_one(client: &Client, service: &str, job: &Value) -> anyhow::Result<Value> {
     loop {
-        let request = client.post(format!("{service}/api/v1/matches")).bearer_auth(TOKEN).json(&matches);
-        let answer: Value = request.send().await?.error_for_status()?.json().await?;
-        let results = answer["results"].as_array().cloned().unwrap_or_default();
-        if results.iter().all(|result| result["match"].is_object()) {
-            return Ok(results.into_iter().map(|mut result| result["match"].take()).collect());
+        let request = client.post(format!("{service}/api/v1/matches")).bearer_auth(TOKEN).json(job);
+        let answer = request.send().await?;
+        if answer.status() != StatusCode::SERVICE_UNAVAILABLE {
+            return Ok(answer.error_for_status()?.json().await?);
         }
         // The service has just started and is still reading the sandbox.
-        let may_try_again =
-            results.iter().all(|result| result["match"].is_object() || result["retry"] == true);
-        ensure!(may_try_again, "the sample matches were not staged: {answer}");
         Clock::System.sleep(Duration::from_millis(20)).await;
     }
 }
@@ -133,13 +138,9 @@ fn introduction(sandbox: &Sandbox, service: &str, staged: &[Value]) -> String {
 }
 
 fn row(job: &Value) -> String {
-    format!(
-        "  #{:<3} {:<9} {:>5} %  {}",
-        job["iid"],
-        job["state"].as_str().unwrap_or_default(),
-        job["score"].to_string(),
-        job["title"].as_str().unwrap_or_default()
-    )
+    let text = |name: &str| job[name].as_str().unwrap_or_default();
+    let (number, score) = (format!("#{}", job["iid"]), job["score"].to_string());
+    format!("  {number:<4} {:<9} {score:>5} %  {}", text("state"), text("title"))
 }
 
 /// The reviewer approves one match and rejects another in GitLab; the service follows.

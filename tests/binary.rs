@@ -1,0 +1,260 @@
+//! The real program: started, asked, killed, started again.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a story that fails, panics")]
+
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use reqwest::{Client, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use vorhoelle::clock::Clock;
+use vorhoelle::sandbox::{Fault, Options, Sandbox, Trouble};
+
+const SIGNING_TOKEN: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
+/// A GitLab, and settings for the program.
+struct Setting {
+    sandbox: Sandbox,
+    folder: TempDir,
+    port: u16,
+    http: Client,
+}
+
+struct Running {
+    child: Child,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Setting {
+    async fn new(options: Options) -> Self {
+        let sandbox = Sandbox::start(options).await.unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self { sandbox, folder: TempDir::new().unwrap(), port, http: Client::builder().build().unwrap() }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vorhoelle"));
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("VORHOELLE_GITLAB_URL", self.sandbox.url())
+            .env("VORHOELLE_GITLAB_TOKEN", self.sandbox.token("bot"))
+            .env("VORHOELLE_SETUP_TOKEN", self.sandbox.token("owner"))
+            .env("VORHOELLE_GITLAB_PROJECT", "4711")
+            .env("VORHOELLE_WEBHOOK_SECRET", "secret-of-the-webhook")
+            .env("VORHOELLE_WEBHOOK_SIGNING_TOKEN", SIGNING_TOKEN)
+            .env("VORHOELLE_API_TOKENS", "pipeline:token-of-the-pipeline")
+            .env("VORHOELLE_REVIEWERS", "reviewer")
+            .env("VORHOELLE_LISTEN", format!("127.0.0.1:{}", self.port))
+            .env("VORHOELLE_PUBLIC_URL", format!("http://127.0.0.1:{}", self.port))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs a command to its end, beside the sandbox.
+    async fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+        let mut command = self.command(arguments);
+        let output: Output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+
+    async fn serve(&self) -> Running {
+        let mut command = self.command(&["serve"]);
+        let running = Running { child: command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap() };
+        self.until("it is ready", async || {
+            let ready = self.http.get(self.url("/readyz")).send().await;
+            ready.is_ok_and(|answer| answer.status() == StatusCode::OK)
+        })
+        .await;
+        running
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let request = self.http.get(self.url(path)).bearer_auth("token-of-the-pipeline");
+        request.send().await.unwrap().json().await.unwrap()
+    }
+
+    async fn post(&self, body: &Value) -> Option<StatusCode> {
+        let request =
+            self.http.post(self.url("/api/v1/matches")).bearer_auth("token-of-the-pipeline").json(body);
+        Some(request.send().await.ok()?.status())
+    }
+
+    /// Until something holds; the deadline is far beyond what it takes.
+    async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
+        let waiting = async {
+            while !holds().await {
+                Clock::System.sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), waiting)
+            .await
+            .unwrap_or_else(|_| panic!("never: {what}"));
+    }
+
+    async fn until_state(&self, iid: u64, state: &str) {
+        let path = format!("/api/v1/matches/{iid}");
+        self.until(&format!("match {iid} is {state}"), async || self.get(&path).await["state"] == state)
+            .await;
+    }
+}
+
+fn job(id: &str) -> Value {
+    json!({"title": format!("Job {id}"), "score": 80, "source": "s", "external_id": id})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn set_up_serve_decide_kill_and_start_again() {
+    let setting = Setting::new(Options::default()).await;
+    let (code, said, error) = setting.run(&["setup", "--dry-run"]).await;
+    assert_eq!((code, said.lines().count()), (0, 12), "{said}{error}");
+    assert!(setting.sandbox.world().labels.is_empty());
+    let (code, said, _) = setting.run(&["setup"]).await;
+    assert_eq!((code, said.lines().count()), (0, 12), "{said}");
+    let (code, said, _) = setting.run(&["setup"]).await;
+    assert_eq!((code, said.as_str()), (0, "everything is set up already\n"));
+    {
+        let gitlab = setting.sandbox.world();
+        let colour = |name: &str| gitlab.label_named(name).unwrap().color.clone();
+        assert_eq!(colour("job-match"), "#428BCA");
+        assert_eq!(colour("job-match/settings"), "#7F8C8D");
+        let marks =
+            gitlab.labels.iter().filter(|label| label.description.as_ref().unwrap().contains("vorhoelle:"));
+        assert_eq!(marks.count(), 6);
+        assert_eq!(gitlab.boards[0].lists.len(), 4);
+        assert_eq!(gitlab.hooks.len(), 1);
+    }
+    let running = setting.serve().await;
+    assert_eq!(setting.post(&job("1")).await, Some(StatusCode::CREATED));
+    assert_eq!(setting.post(&job("2")).await, Some(StatusCode::CREATED));
+    setting.sandbox.as_user("reviewer").relabel(1, &["job-match/approved"], &[]).unwrap();
+    setting.until_state(1, "approved").await;
+    let refused = setting.sandbox.world().deliveries.iter().filter(|one| one.status != Some(202)).count();
+    assert_eq!(refused, 0, "every signed delivery was believed");
+    // Killed; people go on; the disk is kept, then lost.
+    drop(running);
+    setting.sandbox.as_user("reviewer").relabel(2, &["job-match/rejected"], &[]).unwrap();
+    let running = setting.serve().await;
+    setting.until_state(2, "rejected").await;
+    drop(running);
+    std::fs::remove_dir_all(setting.folder.path().join("data")).unwrap();
+    let _running = setting.serve().await;
+    setting.until_state(1, "approved").await;
+    setting.until_state(2, "rejected").await;
+    assert_eq!(setting.post(&job("1")).await, Some(StatusCode::OK));
+    assert_eq!(setting.sandbox.world().issues.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_the_answer_is_on_its_way_the_match_is_staged_once() {
+    let setting = Setting::new(Options::default()).await;
+    setting.run(&["setup"]).await;
+    let running = setting.serve().await;
+    let slow = Trouble::slow_body(Duration::from_millis(300));
+    setting.sandbox.fault(Fault::new(reqwest::Method::POST, "/issues", slow));
+    let first = job("1");
+    let (answer, ()) = tokio::join!(setting.post(&first), async {
+        setting.until("GitLab has the issue", async || !setting.sandbox.world().issues.is_empty()).await;
+        drop(running);
+    });
+    assert_eq!(answer, None, "the caller never heard");
+    let _running = setting.serve().await;
+    assert_eq!(setting.post(&job("1")).await, Some(StatusCode::OK));
+    assert_eq!(setting.sandbox.world().issues.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gitlab_that_is_down_at_the_start_is_waited_for() {
+    let setting = Setting::new(Options::default()).await;
+    setting.sandbox.outage(vorhoelle::sandbox::Outage::BadGateway);
+    let mut command = setting.command(&["serve"]);
+    let _running = Running { child: command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap() };
+    setting.until("it lives", async || setting.http.get(setting.url("/livez")).send().await.is_ok()).await;
+    assert_eq!(setting.post(&job("1")).await, Some(StatusCode::SERVICE_UNAVAILABLE));
+    let health = setting.http.get(setting.url("/health")).send().await.unwrap();
+    assert_eq!(health.status(), StatusCode::SERVICE_UNAVAILABLE);
+    setting.sandbox.outage(vorhoelle::sandbox::Outage::None);
+    setting.until("it is ready", async || setting.post(&job("1")).await == Some(StatusCode::CREATED)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_work_beside_the_service() {
+    let setting = Setting::new(Options::default()).await;
+    setting.run(&["setup"]).await;
+    let _running = setting.serve().await;
+    let file = setting.folder.path().join("matches.json");
+    std::fs::write(&file, json!([job("1"), job("2"), {"title": "x", "score": 1}]).to_string()).unwrap();
+    let (code, said, error) = setting.run(&["stage", "matches.json"]).await;
+    assert_eq!(code, 1, "one was below the minimum: {said}{error}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("created")).count(), 2, "{said}");
+    let (code, said, _) = setting.run(&["decide", "1", "approved", "--comment", "yes"]).await;
+    assert_eq!((code, said.as_str()), (0, "#1 is approved\n"));
+    setting.until_state(1, "approved").await;
+    assert_eq!(setting.get("/api/v1/matches/1").await["history"][0]["through"], "cli");
+    let (code, _, error) = setting.run(&["decide", "2", "sent"]).await;
+    assert_eq!(code, 1);
+    assert!(error.contains("allowed from there: approved, rejected"), "{error}");
+    let (_, said, _) = setting.run(&["list"]).await;
+    assert_eq!(said.lines().count(), 2, "{said}");
+    let (code, said, _) = setting.run(&["show", "1", "--json"]).await;
+    assert_eq!(code, 0);
+    assert_eq!(serde_json::from_str::<Value>(&said).unwrap()["history"][0]["by"], "cli");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_settings_end_with_2_and_say_everything() {
+    let setting = Setting::new(Options::default()).await;
+    let mut command = setting.command(&["serve"]);
+    command
+        .env_remove("VORHOELLE_WEBHOOK_SECRET")
+        .env_remove("VORHOELLE_WEBHOOK_SIGNING_TOKEN")
+        .env("VORHOELLE_LISTN", "x");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("VORHOELLE_WEBHOOK_SECRET or VORHOELLE_WEBHOOK_SIGNING_TOKEN is needed"), "{said}");
+    assert!(said.contains("did you mean VORHOELLE_LISTEN?"), "{said}");
+    assert_eq!(setting.command(&["serve", "--nonsense"]).output().unwrap().status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signing_token_for_a_gitlab_that_cannot_sign_fails_in_setup() {
+    let setting = Setting::new(Options { version: "18.11.0".to_owned(), ..Options::default() }).await;
+    let (code, _, error) = setting.run(&["setup"]).await;
+    assert_eq!(code, 1);
+    assert!(error.contains("18.11.0") && error.contains("VORHOELLE_WEBHOOK_SECRET"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_shows_the_whole_round() {
+    let setting = Setting::new(Options::default()).await;
+    let (code, said, error) =
+        setting.run(&["demo", "--once", "--listen", "127.0.0.1:0", "--sandbox-listen", "127.0.0.1:0"]).await;
+    assert_eq!(code, 0, "{error}");
+    let after = said.split("the service followed:").nth(1).unwrap();
+    assert!(after.contains("#1   approved") && after.contains("#2   rejected"), "{said}");
+    assert_eq!(after.matches("pending").count(), 3, "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_public_project_is_refused() {
+    let public = vorhoelle::sandbox::Visibility::Public;
+    let setting = Setting::new(Options { visibility: public, ..Options::default() }).await;
+    let (code, _, error) = setting.run(&["list"]).await;
+    assert_eq!(code, 1);
+    assert!(error.contains("not private") && error.contains("allow_public_project"), "{error}");
+}
