@@ -207,6 +207,10 @@ impl Gitlab {
             .timeout(connection.patience.call)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("vorhoelle/", env!("CARGO_PKG_VERSION")));
+        if base.scheme() == "http" {
+            // No TLS will be spoken, and a client with the system's certificates cannot be built where there are none.
+            builder = builder.tls_certs_only([]);
+        }
         if let Some(pem) = &connection.extra_ca {
             let anchors = reqwest::Certificate::from_pem_bundle(pem)
                 .context("the CA file holds no PEM certificates")?;
