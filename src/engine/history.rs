@@ -61,9 +61,11 @@ pub(super) async fn read(
         .filter_map(|event| engine.label_act(connected, event))
         .collect();
     let label_event = events.iter().map(|event| event.id).max().unwrap_or(0);
-    let decided_at = replay.steps.last().map(|step| step.at);
+    // Its label was never put on where nobody touched a state label since.
+    let touched = events.iter().filter(|event| matches!(kind(event), Some(LabelKind::State(_))));
+    let touched_at = touched.map(|event| event.created_at).max();
     let open_decision = notes.iter().filter_map(decision_of).next_back().filter(|decision| {
-        decision.from == replay.state && decided_at.is_none_or(|decided_at| decision.at > decided_at)
+        decision.from == replay.state && touched_at.is_none_or(|touched_at| decision.at > touched_at)
     });
     Ok(History { steps: replay.steps, open_acts, open_decision, label_event })
 }
