@@ -1,4 +1,5 @@
 //! The pages: what they show, that their forms act, that nothing in a text gets through.
+#![allow(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
 #[path = "sandbox/support.rs"]
 mod support;
@@ -152,10 +153,11 @@ async fn forms_act_as_the_chosen_person() {
     for expected in ["<strong>bold</strong>", ":eyes:", "assigned to @reviewer", "Reopen issue", "closed"] {
         assert!(html.contains(expected), "{expected}: {html}");
     }
-    let world = sandbox.world();
-    assert_eq!(world.labels_of(iid), ["approved"]);
-    assert_eq!(world.username(world.notes.iter().find(|note| !note.system).unwrap().author), "colleague");
-    drop(world);
+    {
+        let world = sandbox.world();
+        assert_eq!(world.labels_of(iid), ["approved"]);
+        assert_eq!(world.username(world.notes.iter().find(|note| !note.system).unwrap().author), "colleague");
+    }
     let reviewer = Browser::new(&sandbox, "reviewer");
     assert!(reviewer.page("/dashboard/todos").await.contains("assigned you"));
     let id = sandbox.as_user("reviewer").todos()[0].id;

@@ -1,4 +1,5 @@
 //! A client from elsewhere, python-gitlab, takes the sandbox for GitLab.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests panic and print as tests do")]
 
 #[path = "sandbox/support.rs"]
 mod support;

@@ -4,6 +4,7 @@
 //! slips that a strict validator refuses are mended (`mend`); their `additionalProperties: false` is dropped,
 //! because GitLab itself has got fields since; instead no answer may hold a field that the OpenAPI document does not
 //! declare, so that nothing is invented here. The exceptions are in `BEYOND`.
+#![allow(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
 #[path = "sandbox/support.rs"]
 mod support;
