@@ -1,4 +1,5 @@
 //! Issues, notes, labels, boards and events, as a client meets them.
+#![allow(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
 #[path = "sandbox/support.rs"]
 mod support;
@@ -189,6 +190,7 @@ async fn lists_are_filtered() {
         ("due_date=today", vec![2]),
         ("due_date=0", vec![3, 1]),
         ("scope=created_by_me", vec![2, 1]),
+        ("closed_by_id=54", vec![1]),
         ("order_by=updated_at&sort=asc", vec![2, 3, 1]),
         ("order_by=title&sort=asc", vec![1, 2, 3]),
         ("sort=asc", vec![1, 2, 3]),

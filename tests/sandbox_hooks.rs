@@ -1,4 +1,5 @@
 //! Webhooks: headers, signatures, payloads, what fires what, modes, and hooks that are switched off.
+#![allow(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
 #[path = "sandbox/support.rs"]
 mod support;

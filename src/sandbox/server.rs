@@ -251,7 +251,10 @@ impl Reply {
             ("ratelimit-remaining", 7200u64.saturating_sub(observed).to_string()),
             ("ratelimit-reset", ((now.as_second() / 60 + 1) * 60).to_string()),
         ];
-        for (name, value) in common.into_iter().chain(self.headers) {
+        // Only the limit by user and address says when to come back.
+        let limited = self.headers.iter().any(|(name, _)| *name == "retry-after");
+        let reset = limited.then(|| ("ratelimit-resettime", common[0].1.clone()));
+        for (name, value) in common.into_iter().chain(reset).chain(self.headers) {
             if let Ok(value) = http::HeaderValue::from_str(&value) {
                 response.headers_mut().insert(name, value);
             }

@@ -1,5 +1,6 @@
 //! What the sandbox's tests share: a client, a stepped clock, a receiver of webhooks.
 #![allow(dead_code, reason = "each test uses its own part of it")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests panic and print as tests do")]
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};

@@ -301,6 +301,9 @@ fn filter_people(world: &World, request: &Request, issues: &mut Vec<&Issue>) -> 
     for author in [params.number("not[author_id]")?, named("not[author_username]")].into_iter().flatten() {
         issues.retain(|issue| issue.author != author);
     }
+    if let Some(closer) = params.number("closed_by_id")? {
+        issues.retain(|issue| issue.closed_by == Some(closer));
+    }
     match params.text("assignee_id").map(str::to_ascii_lowercase).as_deref() {
         None | Some("") => {}
         Some("none" | "0") => issues.retain(|issue| issue.assignees.is_empty()),

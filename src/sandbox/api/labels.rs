@@ -95,6 +95,15 @@ pub(super) fn create(world: &mut World, request: &Request) -> Answered {
     found(world, id, 201)
 }
 
+/// The label that the parameters name.
+pub(super) fn named(request: &Request) -> Result<String, Refusal> {
+    let params = &request.params;
+    let named = params.text("label_id").or(params.text("name")).map(str::to_owned);
+    named.ok_or_else(|| {
+        Refusal::parameter("label_id, name are missing, exactly one parameter must be provided")
+    })
+}
+
 pub(super) fn update(world: &mut World, request: &Request, name: &str) -> Answered {
     let params = &request.params;
     if !["new_name", "color", "description", "priority", "archived"].iter().any(|field| params.has(field)) {

@@ -63,6 +63,9 @@ fn in_project(world: &mut World, request: &Request, path: &[&str]) -> Answered {
         (_, ["issues", iid, rest @ ..]) => in_issue(world, request, number(iid)?, rest),
         ("GET", ["labels"]) => labels::list(world, request),
         ("POST", ["labels"]) => labels::create(world, request),
+        // The old addresses, with the label among the parameters; python-gitlab still uses them.
+        ("PUT", ["labels"]) => labels::update(world, request, &labels::named(request)?),
+        ("DELETE", ["labels"]) => labels::delete(world, request, &labels::named(request)?),
         ("GET", ["labels", name]) => labels::get(world, name),
         ("PUT", ["labels", name]) => labels::update(world, request, name),
         ("DELETE", ["labels", name]) => labels::delete(world, request, name),
