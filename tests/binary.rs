@@ -1,6 +1,12 @@
 //! The real program: started, asked, killed, started again.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a story that fails, panics")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a story that fails, panics"
+)]
 
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;

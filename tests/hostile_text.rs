@@ -1,6 +1,12 @@
 //! Any text in any field leaves the created issue as it should be, in a GitLab that executes quick actions.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a story that fails, panics")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a story that fails, panics"
+)]
 
 mod support;
 

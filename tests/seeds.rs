@@ -3,7 +3,13 @@
 //!
 //! A seed that fails prints itself; `VORHOELLE_TEST_SEED=N` replays it alone. `VORHOELLE_TEST_SEEDS=N` runs so many.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a story that fails, panics")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a story that fails, panics"
+)]
 
 mod support;
 

@@ -1,6 +1,12 @@
 //! Stories: people decide in GitLab or through the API, and the service follows.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a story that fails, panics")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a story that fails, panics"
+)]
 
 mod support;
 

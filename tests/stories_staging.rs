@@ -1,6 +1,12 @@
 //! Stories: a pipeline stages matches.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a story that fails, panics")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a story that fails, panics"
+)]
 
 mod support;
 
