@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::{Idle, Settings};
-use crate::engine::Engine;
+use crate::engine::{Engine, HookWatch};
 use crate::gitlab::{Connection, Gitlab, Patience};
 use crate::mirror::{Found, Mirror};
 use crate::templates::Templates;
@@ -88,6 +88,22 @@ pub fn gitlab(settings: &Settings, clock: Clock, patience: Patience) -> anyhow::
     Gitlab::new(connection, clock, Arc::new(|_| {}))
 }
 
+/// How the webhook is looked after: with the Maintainer's token where there is one.
+fn hook_watch(settings: &Settings, clock: &Clock) -> anyhow::Result<Option<HookWatch>> {
+    let Some(public) = &settings.public_url else { return Ok(None) };
+    let mut with_role = settings.clone();
+    let may_revive = settings.gitlab.setup_token.is_some();
+    if let Some(token) = &settings.gitlab.setup_token {
+        with_role.gitlab.token = token.clone();
+    }
+    Ok(Some(HookWatch {
+        gitlab: gitlab(&with_role, clock.clone(), Patience::default())?,
+        project: settings.gitlab.project.clone(),
+        url: format!("{}/webhooks/gitlab", public.as_str().trim_end_matches('/')),
+        may_revive,
+    }))
+}
+
 impl App {
     /// Starts a service: listens, reads GitLab, follows it.
     ///
@@ -103,6 +119,7 @@ impl App {
             )
         })?;
         let address = listener.local_addr()?;
+        let watch = hook_watch(&settings, &clock)?;
         let Parts { engine, router } = assemble(settings, clock.clone(), Patience::default())?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(web::server::serve(listener, router, stop.clone(), clock.clone()));
@@ -112,7 +129,7 @@ impl App {
                 tasks.spawn(stop.clone().run_until_cancelled_owned(async move { engine.work().await }));
             }
         }
-        let follow = follow(engine.clone(), clock, interval, idle);
+        let follow = follow(engine.clone(), clock, interval, idle, watch);
         tasks.spawn(stop.clone().run_until_cancelled_owned(follow));
         tasks.close();
         Ok(Self { address, engine, stop, tasks })
@@ -137,10 +154,14 @@ impl App {
 }
 
 /// Reads GitLab at the start and then every `interval`: a lost webhook is only a later one.
-async fn follow(engine: Engine, clock: Clock, interval: Duration, idle: Idle) {
+async fn follow(engine: Engine, clock: Clock, interval: Duration, idle: Idle, watch: Option<HookWatch>) {
     let mut pause = Duration::from_secs(1);
     loop {
-        match engine.delta().await {
+        let read = engine.delta().await;
+        if let (Ok(()), Some(watch)) = (&read, &watch) {
+            engine.check_hook(watch).await;
+        }
+        match read {
             // Where the clock stops between requests, later reads are the scheduler's.
             Ok(()) if idle == Idle::Request => return engine.work_off().await,
             Ok(()) => {

@@ -3,6 +3,7 @@
 mod decide;
 mod demo;
 mod list;
+mod mirror;
 mod sandbox;
 mod serve;
 mod setup;
@@ -66,6 +67,8 @@ enum Command {
     Show(list::ShowArguments),
     /// Decide about a match.
     Decide(decide::Arguments),
+    /// Read the mirror anew, or compare it with GitLab.
+    Mirror(mirror::Arguments),
 }
 
 /// What every command may use.
@@ -129,6 +132,7 @@ async fn run(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
         Command::List(arguments) => list::run(arguments, context).await,
         Command::Show(arguments) => list::show(arguments, context).await,
         Command::Decide(arguments) => decide::run(arguments, context).await,
+        Command::Mirror(arguments) => mirror::run(arguments, context).await,
     }
 }
 

@@ -65,6 +65,7 @@ impl Engine {
 
     async fn decide_once(&self, iid: u64, decision: Decision) -> Result<Record, DecisionError> {
         let connected = self.connected().await?;
+        self.may_write()?;
         let _one_at_a_time = self.inner.issues.hold(iid).await;
         let issue = match self.note(connected.project.issue(iid).await.map_err(EngineError::from)) {
             Ok(issue) => issue,
@@ -102,7 +103,7 @@ impl Engine {
     ) -> Result<Step, EngineError> {
         let nonce = Uuid::new_v4();
         let text = self.decision_text(record.state, &decision, nonce)?;
-        let note = match connected.project.comment(record.iid, &text).await {
+        let note = match self.comment(connected, record.iid, &text).await {
             Err(error) if error.is_unclear() => {
                 let notes = connected.project.notes(record.iid).await?;
                 let written = |body: &str| body.contains(&nonce.to_string());
@@ -127,6 +128,7 @@ impl Engine {
         mut record: Record,
         step: Step,
     ) -> Result<Record, EngineError> {
+        self.may_write()?;
         self.fresh_names(&connected.project).await?;
         let before = crate::domain::decide::Observed {
             is_match: true,

@@ -74,8 +74,26 @@ impl Engine {
                 self.hint(issue.iid, Hint::default());
                 Ok(())
             }
-            _ => self.settle(connected, issue).await,
+            _ if self.status().caught_up || self.says_nothing_to_do(connected, &issue) => {
+                self.settle(connected, issue).await
+            }
+            // The first read writes nothing: an earlier bot's issues may stand on a later page.
+            _ => {
+                self.is_by_an_earlier_bot(connected, &issue).await?;
+                self.hint(issue.iid, Hint::default());
+                Ok(())
+            }
         }
+    }
+
+    /// Whether taking in an issue of ours would write nothing.
+    fn says_nothing_to_do(&self, connected: &Connected, issue: &Issue) -> bool {
+        let observed = self.observed(issue);
+        let closed = observed.states.iter().next().is_some_and(|state| state.is_closed());
+        connected.is_us(issue.author.id)
+            && observed.is_match
+            && observed.states.len() == 1
+            && closed == observed.closed
     }
 
     fn is_as_known(&self, issue: &Issue, record: &Record) -> bool {

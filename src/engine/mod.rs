@@ -7,10 +7,12 @@ mod connect;
 mod decisions;
 mod delta;
 mod history;
+mod hook_watch;
 mod locks;
 mod queue;
 mod reconcile;
 mod stage;
+mod strangers;
 mod texts;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -21,6 +23,7 @@ use jiff::Timestamp;
 
 pub use connect::Connected;
 pub use decisions::{Decision, DecisionError};
+pub use hook_watch::{HookHealth, HookWatch};
 pub use queue::{Hint, Queue};
 pub use stage::{Staging, StagingError};
 
@@ -96,7 +99,9 @@ pub struct Status {
     pub caught_up: bool,
     /// What GitLab said last, where it was an error; gone with the next success.
     pub gitlab_error: Option<String>,
-    /// Matches whose labels were put on by somebody who may not.
+    /// How the webhook fares; none until it was looked at.
+    pub hook: Option<HookHealth>,
+    /// What is to be said of the mirror.
     pub mirror_note: Option<String>,
 }
 
@@ -124,6 +129,10 @@ struct Inner {
     /// When the same wrong act was last explained, so that it is not explained again for ten minutes.
     explained: Mutex<HashMap<(u64, Refusal), Timestamp>>,
     roles: Mutex<BTreeMap<u64, (bool, Timestamp)>>,
+    /// Earlier bots whose issues were found and who are not listed.
+    strangers: Mutex<BTreeMap<u64, String>>,
+    /// Whether GitLab calls a user a bot.
+    bots: Mutex<BTreeMap<u64, bool>>,
 }
 
 /// Our labels as they are called now, and names that are known to be none of ours.
@@ -161,6 +170,8 @@ impl Engine {
                 status: Mutex::default(),
                 explained: Mutex::default(),
                 roles: Mutex::default(),
+                strangers: Mutex::default(),
+                bots: Mutex::default(),
             }),
         }
     }
@@ -213,8 +224,12 @@ impl Engine {
         self.status_mut().mirror_note = Some(note);
     }
 
-    /// Looks at every issue that is due, and ends when none is.
+    /// Looks at every issue that is due, and ends when none is. Before GitLab has been read once nothing is looked at:
+    /// somebody else's issues might still be found.
     pub async fn work_off(&self) {
+        if !self.status().caught_up {
+            return;
+        }
         while let Some((iid, hint)) = self.inner.queue.take(self.inner.clock.now()) {
             self.look(iid, hint).await;
         }

@@ -8,11 +8,12 @@ use crate::domain::decide::{Act, Known, Observed, Refusal, Repair, Reviewers, Ve
 use crate::domain::history::{Step, Through};
 use crate::domain::identity::Fingerprint;
 use crate::domain::{JobMatch, State};
-use crate::gitlab::Issue;
 use crate::gitlab::events::{LabelAction, LabelEvent, StateEvent};
 use crate::gitlab::issue_text;
 use crate::gitlab::issues::IssueChange;
 use crate::gitlab::labels::LabelKind;
+use crate::gitlab::notes::Note;
+use crate::gitlab::{GitlabError, Issue};
 use crate::mirror::{Record, Standing};
 
 /// How long the same wrong act is not explained again.
@@ -163,6 +164,7 @@ impl Engine {
         if change.is_empty() {
             return Ok(issue);
         }
+        self.may_write()?;
         if !change.add_labels.is_empty() {
             // A label that was renamed meanwhile must not be made a second time under its old name.
             self.fresh_names(&connected.project).await?;
@@ -196,7 +198,7 @@ impl Engine {
             }
         }
         let text = self.refusal_text(&refusal, record)?;
-        connected.project.comment(record.iid, &text).await?;
+        self.comment(connected, record.iid, &text).await?;
         record.comments += 1;
         self.inner.mirror.put(record, None)?;
         Ok(())
@@ -246,8 +248,27 @@ impl Engine {
         Some(Act { at: event.created_at, by: event.user.as_ref().map(|user| user.username.clone()), what })
     }
 
+    /// Writes a comment. Where the token is a reviewer's own, commenting would clear their ToDo: it is put back.
+    pub(super) async fn comment(
+        &self,
+        connected: &Connected,
+        iid: u64,
+        text: &str,
+    ) -> Result<Note, GitlabError> {
+        let own = connected.is_a_reviewers_token();
+        let had_todo = own && connected.project.has_pending_todo(iid).await.unwrap_or(false);
+        let note = connected.project.comment(iid, text).await;
+        if had_todo && let Err(error) = connected.project.make_todo(iid).await {
+            tracing::warn!(iid, %error, "the reviewer's own ToDo could not be put back");
+        }
+        note
+    }
+
     /// An issue that the mirror does not know, or knows as gone, ignored or a duplicate.
     async fn meet(&self, connected: &Connected, issue: Issue) -> Result<(), EngineError> {
+        if self.is_by_an_earlier_bot(connected, &issue).await? {
+            return Ok(());
+        }
         let observed = self.observe(&connected.project, &issue).await?;
         let ours = connected.is_us(issue.author.id);
         let staged = issue_text::read_back(&issue.description).filter(|_| ours);
@@ -278,7 +299,7 @@ impl Engine {
     }
 
     /// Takes in an issue of ours that the mirror does not know: after a lost disk, or from another instance.
-    async fn take_in(
+    pub(super) async fn take_in(
         &self,
         connected: &Connected,
         issue: &Issue,
@@ -361,7 +382,7 @@ impl Engine {
                 first.iid
             );
             let text = self.duplicate_text(first.iid)?;
-            connected.project.comment(issue.iid, &text).await?;
+            self.comment(connected, issue.iid, &text).await?;
             let names = self.names();
             let labels =
                 issue.labels.iter().filter(|name| names.kind_of_name(name).is_some()).cloned().collect();

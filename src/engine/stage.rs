@@ -69,6 +69,7 @@ impl Engine {
         if !self.status().caught_up {
             return Err(EngineError::NotReady);
         }
+        self.may_write()?;
         let staged = Staged { job, nonce: Uuid::new_v4() };
         let fingerprint = Fingerprint::of(&staged.job, staged.nonce);
         let _one_at_a_time = self.inner.stagings.hold(fingerprint.as_str().to_owned()).await;

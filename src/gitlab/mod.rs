@@ -12,6 +12,7 @@ pub mod issues;
 pub mod labels;
 pub mod notes;
 pub mod people;
+pub mod todos;
 pub mod webhook;
 
 pub use client::{Connection, Gitlab, Patience};

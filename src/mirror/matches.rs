@@ -342,6 +342,40 @@ impl Mirror {
         })
     }
 
+    /// In what this mirror differs from another, in words, a line a match.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn differences(&self, other: &Self) -> rusqlite::Result<Vec<String>> {
+        let counting = "standing IN ('live', 'withdrawn')";
+        let (ours, theirs) = (self.iids_where(counting)?, other.iids_where(counting)?);
+        let iids: std::collections::BTreeSet<u64> = ours.into_iter().chain(theirs).collect();
+        let mut differences = Vec::new();
+        for iid in iids {
+            let part = |mirror: &Self| -> rusqlite::Result<_> {
+                let record = mirror.record(iid)?.map(|record| {
+                    let decided = (record.decided_by, record.decided_at);
+                    (record.state, record.standing, record.job, record.nonce, decided)
+                });
+                Ok((record, mirror.steps(iid)?))
+            };
+            let ((mine, my_steps), (fresh, fresh_steps)) = (part(self)?, part(other)?);
+            match (&mine, &fresh) {
+                (None, _) => differences.push(format!("#{iid} is missing in the mirror")),
+                (_, None) => differences.push(format!("#{iid} is in the mirror and not in GitLab")),
+                (Some(mine), Some(fresh)) if mine.0 != fresh.0 => {
+                    differences.push(format!("#{iid} is {} in the mirror and {} in GitLab", mine.0, fresh.0));
+                }
+                (mine, fresh) if mine != fresh || my_steps != fresh_steps => {
+                    differences.push(format!("#{iid} differs in its data or its history"));
+                }
+                _ => {}
+            }
+        }
+        Ok(differences)
+    }
+
     /// How many matches there are.
     ///
     /// # Errors

@@ -98,6 +98,17 @@ impl Mirror {
         Ok(Self { path: None, writer: Mutex::new(writer), readers: Mutex::default() })
     }
 
+    /// Forgets every match and where the last read ended, so that the next one begins at the beginning.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn clear(&self) -> Result<(), MirrorError> {
+        self.write().execute_batch(
+            "BEGIN; DELETE FROM matches; DELETE FROM steps; DELETE FROM facts WHERE name = 'cursor'; COMMIT;",
+        )
+    }
+
     fn write(&self) -> MutexGuard<'_, Connection> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }

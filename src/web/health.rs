@@ -32,13 +32,15 @@ pub(super) async fn health(State(web): State<Web>) -> Response {
     let status = web.engine().status();
     let counts = web.engine().mirror().counts();
     let gitlab_fine = status.gitlab_error.is_none() && status.caught_up;
-    let fine = gitlab_fine && counts.is_ok();
+    let fine = gitlab_fine && counts.is_ok() && web.engine().unlisted_bots().is_empty();
+    let hook = status.hook.as_ref().map_or(json!("unknown"), |hook| json!(hook));
+    let strangers = web.engine().unlisted_bots();
     let part = |fine: bool| if fine { "ok" } else { "failing" };
     let answer = json!({
         "status": part(fine),
         "version": env!("CARGO_PKG_VERSION"),
         "gitlab": { "status": part(gitlab_fine), "error": status.gitlab_error, "last_read": status.last_delta },
-        "webhook": { "last_event": status.last_event },
+        "webhook": { "status": hook, "last_event": status.last_event },
         "mirror": {
             "status": part(counts.is_ok()),
             "error": counts.as_ref().err().map(ToString::to_string),
@@ -46,6 +48,10 @@ pub(super) async fn health(State(web): State<Web>) -> Response {
             "matches": counts.as_ref().ok(),
         },
         "backlog": web.engine().backlog(),
+        "unlisted_bots": {
+            "ids": strangers,
+            "advice": (!strangers.is_empty()).then_some("list them in VORHOELLE_FORMER_USERS; until then nothing is written"),
+        },
         "last_event": status.last_event,
         "ignored_issues": counts.as_ref().map_or(0, |counts| counts.ignored),
     });

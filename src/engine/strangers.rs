@@ -1,0 +1,70 @@
+//! Issues of an earlier bot that nobody told us of: until its id is listed, nothing is written.
+
+use std::sync::PoisonError;
+
+use super::{Connected, Engine, EngineError};
+use crate::gitlab::people::User;
+use crate::gitlab::{GitlabError, Issue, issue_text};
+
+impl Engine {
+    /// Whether an issue that is not ours holds a block of ours because an earlier bot made it. A person's forged block
+    /// is plain text.
+    pub(super) async fn is_by_an_earlier_bot(
+        &self,
+        connected: &Connected,
+        issue: &Issue,
+    ) -> Result<bool, EngineError> {
+        if connected.is_us(issue.author.id) || issue_text::read_back(&issue.description).is_none() {
+            return Ok(false);
+        }
+        if !self.is_bot(connected, &issue.author).await? {
+            return Ok(false);
+        }
+        let mut strangers = self.inner.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        if strangers.insert(issue.author.id, issue.author.username.clone()).is_none() {
+            let User { id, username, .. } = &issue.author;
+            tracing::error!(
+                user = id,
+                "issues of an earlier bot ({username}) were found; nothing is written until VORHOELLE_FORMER_USERS \
+                 lists {id}"
+            );
+        }
+        Ok(true)
+    }
+
+    async fn is_bot(&self, connected: &Connected, user: &User) -> Result<bool, EngineError> {
+        let known = |id| self.inner.bots.lock().unwrap_or_else(PoisonError::into_inner).get(id).copied();
+        if let Some(bot) = user.bot.or_else(|| known(&user.id)) {
+            return Ok(bot);
+        }
+        let bot = match connected.project.gitlab().is_bot(user.id).await {
+            Ok(bot) => bot,
+            // A deleted bot is not shown any more; its name still tells.
+            Err(GitlabError::Refused { .. }) => {
+                user.username.starts_with("project_") && user.username.contains("_bot")
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.inner.bots.lock().unwrap_or_else(PoisonError::into_inner).insert(user.id, bot);
+        Ok(bot)
+    }
+
+    /// Refuses to write while issues of an unlisted earlier bot are there.
+    pub(super) fn may_write(&self) -> Result<(), EngineError> {
+        let strangers = self.unlisted_bots();
+        if strangers.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<String> = strangers.iter().map(ToString::to_string).collect();
+        Err(EngineError::Unfit(format!(
+            "issues of an earlier bot user were found; list its id in VORHOELLE_FORMER_USERS ({}) so that they count as \
+             the service's own",
+            ids.join(",")
+        )))
+    }
+
+    /// The ids of earlier bots that are not listed.
+    pub fn unlisted_bots(&self) -> Vec<u64> {
+        self.inner.strangers.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+}
