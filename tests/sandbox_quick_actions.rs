@@ -3,6 +3,7 @@
 #[path = "sandbox/support.rs"]
 mod support;
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::{client, shared_json, stepped};
 use vorhoelle::sandbox::{quick_actions, rendered_effects};
@@ -156,4 +157,77 @@ fn a_text_has_the_effects_that_gitlab_gives_it() {
     );
     assert_eq!(effects.raw_html, ["<b>", "</b>"]);
     assert_eq!(rendered_effects("@\u{200b}ann #\u{200b}1 ann@example \\#1 `#1`"), Default::default());
+}
+
+/// Texts from the pieces that Markdown, quick actions and references are made of.
+fn texts() -> impl Strategy<Value = String> {
+    let pieces = [
+        "/close",
+        "/label ~a",
+        "\n",
+        "\n\n",
+        "\r",
+        " ",
+        "\t",
+        ">",
+        ">>>",
+        ">>> [!note]",
+        "```",
+        "~~~",
+        "`",
+        "<div>",
+        "</div>",
+        "<!--",
+        "-->",
+        "<img src=",
+        "\"",
+        "'",
+        "\\",
+        "&#64;",
+        "&",
+        ";",
+        "@ann",
+        "@",
+        "#1",
+        "#",
+        "!1",
+        "~",
+        "%",
+        "[",
+        "](",
+        ")",
+        "![",
+        "http://",
+        "www.",
+        "| a |",
+        "- ",
+        "1. ",
+        "# ",
+        "ö",
+        "ſ",
+        "\u{200b}",
+        "word",
+        "🦀",
+    ];
+    prop::collection::vec(prop::sample::select(pieces.to_vec()), 0..24).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read(text in texts()) {
+        rendered_effects(&text);
+        let (stored, actions) = quick_actions(&text);
+        let plain = text.replace('\r', "");
+        if actions.is_empty() {
+            prop_assert_eq!(stored, plain.trim_end());
+        } else {
+            prop_assert!(plain.lines().filter(|line| line.starts_with('/')).count() >= actions.len());
+        }
+    }
+
+    #[test]
+    fn a_backslash_before_the_slash_disarms(text in texts()) {
+        let guarded = text.replace('\r', "").replace("/close", "\\/close").replace("/label", "\\/label");
+        prop_assert!(quick_actions(&guarded).1.is_empty(), "{:?}", guarded);
+    }
 }

@@ -28,12 +28,7 @@ fn read<'a, T: Deserialize<'a>>(call: &'a http::Request<Bytes>) -> Result<T, Ref
 }
 
 /// Answers a call to `/sandbox/…`.
-pub(super) async fn answer(
-    inner: &Arc<Inner>,
-    call: &http::Request<Bytes>,
-    path: &str,
-    _query: &str,
-) -> Reply {
+pub(super) async fn answer(inner: &Arc<Inner>, call: &http::Request<Bytes>, path: &str) -> Reply {
     act(inner, call, path).await.unwrap_or_else(Reply::from)
 }
 

@@ -354,3 +354,35 @@ fn allowed_html(html: &str) -> Event<'static> {
     }
     Event::InlineHtml(CowStr::from(kept))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_page_loads_and_runs_nothing(
+            pieces in prop::collection::vec(
+                prop::sample::select(vec![
+                    "<script>", "<img src=x onerror=y>", "![i](http://h/i.png)", "[l](javascript:x)", "<details>",
+                    "<details open onclick=x>", "</details>", "<!--", "-->", "<", ">", "\n", "\n\n", "`", "```\n", "é",
+                    "<summary>", "[", "]", "(", ")", "<http://h>", "<a@b.c>", "    ", "|", "-", "\"", "&lt;script&gt;",
+                ]),
+                0..20,
+            )
+        ) {
+            let html = to_html(&pieces.concat());
+            for tag in ["<script", "<img", "<details ", "<!--", "href=\"javascript"] {
+                prop_assert!(!html.contains(tag), "{tag} in {html}");
+            }
+        }
+    }
+
+    #[test]
+    fn references_name_this_projects_issues() {
+        let text =
+            "#1 acme/p#2 p#3 other/x#4 http://h/acme/p/-/issues/5#note_9 http://h/other/p/-/issues/6 `#7` #1";
+        assert_eq!(issue_references(text, "acme/p", "http://h"), [1, 2, 3, 5]);
+    }
+}

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
@@ -33,7 +32,7 @@ pub(super) async fn serve(listener: TcpListener, inner: Arc<Inner>, stopped: Can
             () = stopped.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        let Ok((stream, peer)) = accepted else {
+        let Ok((stream, _)) = accepted else {
             continue;
         };
         if inner.faults().outage == Outage::Refused {
@@ -45,7 +44,7 @@ pub(super) async fn serve(listener: TcpListener, inner: Arc<Inner>, stopped: Can
         tokio::spawn(async move {
             let service = service_fn(|request| {
                 let inner = Arc::clone(&inner);
-                async move { take_call(&inner, peer, request).await }
+                async move { take_call(&inner, request).await }
             });
             let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             tokio::select! {
@@ -58,11 +57,7 @@ pub(super) async fn serve(listener: TcpListener, inner: Arc<Inner>, stopped: Can
 }
 
 /// An error makes hyper close the connection without an answer.
-async fn take_call(
-    inner: &Arc<Inner>,
-    _peer: SocketAddr,
-    request: http::Request<Incoming>,
-) -> io::Result<Response<Body>> {
+async fn take_call(inner: &Arc<Inner>, request: http::Request<Incoming>) -> io::Result<Response<Body>> {
     let cut = || io::Error::new(io::ErrorKind::ConnectionAborted, "cut on purpose");
     let (parts, body) = request.into_parts();
     let body = to_bytes(Body::new(body), BODY_LIMIT).await.map_err(io::Error::other)?;
@@ -71,7 +66,7 @@ async fn take_call(
     let (path, query) = full.split_once('?').unwrap_or((&full, ""));
     let mut call = http::Request::from_parts(parts, body);
     if path.starts_with("/sandbox/") {
-        return Ok(control::answer(inner, &call, path, query).await.into_response(inner));
+        return Ok(control::answer(inner, &call, path).await.into_response(inner));
     }
     if inner.faults().outage != Outage::None {
         let refused = inner.faults().outage == Outage::Refused;

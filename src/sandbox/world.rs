@@ -121,7 +121,9 @@ impl World {
         let created_at = self.now();
         let id = self.id("user", 51);
         let mut name = username.to_owned();
-        name[..1].make_ascii_uppercase();
+        if let Some(first) = name.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
         let bot = username == "bot" || username.contains("_bot");
         self.users.push(User { id, username: username.to_owned(), name, bot, created_at });
         if let Some(role) = role {

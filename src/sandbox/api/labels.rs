@@ -10,11 +10,12 @@ use super::super::world::World;
 use super::{Answered, page};
 
 impl Label {
-    /// Black on bright colours, white on dark ones, as GitLab chooses it.
+    /// Dark on bright colours, white on dark ones.
     pub(in super::super) fn text_color(&self) -> &'static str {
         let channel =
             |at: usize| u32::from_str_radix(self.color.get(at..at + 2).unwrap_or("0"), 16).unwrap_or(0);
-        if channel(1) + channel(3) + channel(5) > 500 { "#1F1E24" } else { "#FFFFFF" }
+        let brightness = (299 * channel(1) + 587 * channel(3) + 114 * channel(5)) / 1000;
+        if brightness > 140 { "#1F1E24" } else { "#FFFFFF" }
     }
 
     /// `LabelBasic` of the API.
