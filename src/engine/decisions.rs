@@ -103,7 +103,7 @@ impl Engine {
     ) -> Result<Step, EngineError> {
         let nonce = Uuid::new_v4();
         let text = self.decision_text(record.state, &decision, nonce)?;
-        let note = match self.comment(connected, record.iid, &text).await {
+        let note = match connected.project.comment(record.iid, &text).await {
             Err(error) if error.is_unclear() => {
                 let notes = connected.project.notes(record.iid).await?;
                 let written = |body: &str| body.contains(&nonce.to_string());

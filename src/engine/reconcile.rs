@@ -8,12 +8,11 @@ use crate::domain::decide::{Act, Known, Observed, Refusal, Repair, Reviewers, Ve
 use crate::domain::history::{Step, Through};
 use crate::domain::identity::Fingerprint;
 use crate::domain::{JobMatch, State};
+use crate::gitlab::Issue;
 use crate::gitlab::events::{LabelAction, LabelEvent, StateEvent};
 use crate::gitlab::issue_text;
 use crate::gitlab::issues::IssueChange;
 use crate::gitlab::labels::LabelKind;
-use crate::gitlab::notes::Note;
-use crate::gitlab::{GitlabError, Issue};
 use crate::mirror::{Record, Standing};
 
 /// How long the same wrong act is not explained again.
@@ -124,6 +123,9 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let iid = issue.iid;
         let change = self.change_for(&verdict.repair);
+        // Where the token is a reviewer's own, what we write clears their ToDo as if they had acted.
+        let undoes = verdict.refusal.is_some() && connected.is_a_reviewers_token();
+        let had_todo = undoes && connected.project.has_pending_todo(iid).await.unwrap_or(false);
         let issue = self.write(connected, issue, &change).await?;
         let step = verdict.step.map(|decided| Step {
             from: decided.from,
@@ -150,6 +152,9 @@ impl Engine {
         self.inner.mirror.put(&record, step.as_ref())?;
         if let Some(refusal) = verdict.refusal {
             self.explain(connected, &mut record, refusal).await?;
+        }
+        if had_todo && let Err(error) = connected.project.make_todo(iid).await {
+            tracing::warn!(iid, %error, "the reviewer's own ToDo could not be put back");
         }
         Ok(())
     }
@@ -198,7 +203,7 @@ impl Engine {
             }
         }
         let text = self.refusal_text(&refusal, record)?;
-        self.comment(connected, record.iid, &text).await?;
+        connected.project.comment(record.iid, &text).await?;
         record.comments += 1;
         self.inner.mirror.put(record, None)?;
         Ok(())
@@ -246,22 +251,6 @@ impl Engine {
             _ => return None,
         };
         Some(Act { at: event.created_at, by: event.user.as_ref().map(|user| user.username.clone()), what })
-    }
-
-    /// Writes a comment. Where the token is a reviewer's own, commenting would clear their ToDo: it is put back.
-    pub(super) async fn comment(
-        &self,
-        connected: &Connected,
-        iid: u64,
-        text: &str,
-    ) -> Result<Note, GitlabError> {
-        let own = connected.is_a_reviewers_token();
-        let had_todo = own && connected.project.has_pending_todo(iid).await.unwrap_or(false);
-        let note = connected.project.comment(iid, text).await;
-        if had_todo && let Err(error) = connected.project.make_todo(iid).await {
-            tracing::warn!(iid, %error, "the reviewer's own ToDo could not be put back");
-        }
-        note
     }
 
     /// An issue that the mirror does not know, or knows as gone, ignored or a duplicate.
@@ -382,7 +371,7 @@ impl Engine {
                 first.iid
             );
             let text = self.duplicate_text(first.iid)?;
-            self.comment(connected, issue.iid, &text).await?;
+            connected.project.comment(issue.iid, &text).await?;
             let names = self.names();
             let labels =
                 issue.labels.iter().filter(|name| names.kind_of_name(name).is_some()).cloned().collect();

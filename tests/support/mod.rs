@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use vorhoelle::app::{self, Parts};
 use vorhoelle::clock::Clock;
 use vorhoelle::config::{Environment, Settings};
-use vorhoelle::engine::Engine;
+use vorhoelle::engine::{Engine, HookWatch};
 use vorhoelle::gitlab::Patience;
 use vorhoelle::sandbox::{Options, Person, Sandbox};
 use vorhoelle::web;
@@ -45,6 +45,7 @@ pub struct World {
     serving: CancellationToken,
     served: Option<tokio::task::JoinHandle<()>>,
     expected_comments: Vec<(u64, String)>,
+    others: Vec<(Engine, TempDir)>,
 }
 
 /// How a world differs from the usual one.
@@ -101,6 +102,7 @@ impl World {
             serving,
             served: Some(served),
             expected_comments: Vec::new(),
+            others: Vec::new(),
         }
     }
 
@@ -222,6 +224,53 @@ impl World {
         self.serving = CancellationToken::new();
         let serve = web::server::serve(listener, router, self.serving.clone(), self.clock.clone());
         self.served = Some(tokio::spawn(serve));
+    }
+
+    /// Changes a setting; it counts from the next start.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// A second instance on the same project with a disk of its own; GitLab delivers to the first only.
+    pub async fn another_instance(&mut self) -> Parts {
+        let folder = TempDir::new().unwrap();
+        let settings = settings(&self.sandbox, &folder, &self.variables, self.file.as_deref());
+        let parts = app::assemble(settings, self.clock.clone(), patience()).unwrap();
+        self.others.push((parts.engine.clone(), folder));
+        parts
+    }
+
+    /// [`World::settle`], of every instance.
+    pub async fn settle_all(&self) {
+        for (engine, _) in &self.others {
+            engine.work_off().await;
+        }
+        self.settle().await;
+    }
+
+    /// Looks at the webhook with somebody's token.
+    pub async fn check_hook(&self, whose: &str) {
+        let mut variables = self.variables.clone();
+        variables.push(("GITLAB_TOKEN".to_owned(), self.sandbox.token(whose)));
+        let settings = settings(&self.sandbox, &self.folder, &variables, self.file.as_deref());
+        let gitlab = app::gitlab(&settings, self.clock.clone(), patience()).unwrap();
+        let url = format!("http://{}/webhooks/gitlab", self.address);
+        let may_revive = whose == "owner";
+        let watch = HookWatch { gitlab, project: self.sandbox.project(), url, may_revive };
+        self.engine.check_hook(&watch).await;
+    }
+
+    /// What GitLab does after too many failed deliveries.
+    pub fn disable_hook(&self) {
+        let until = self.clock.now().checked_add(Duration::from_secs(3600)).unwrap();
+        let mut gitlab = self.sandbox.world();
+        gitlab.hooks[0].disabled_until = Some(until);
+        gitlab.hooks[0].failures = 5;
+    }
+
+    /// Does something to the mirror's file that we would not.
+    pub fn spoil_mirror(&self, sql: &str) {
+        rusqlite::Connection::open(self.mirror_file()).unwrap().execute_batch(sql).unwrap();
     }
 
     pub fn mirror_file(&self) -> PathBuf {

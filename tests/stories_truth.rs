@@ -1,0 +1,334 @@
+//! Stories: GitLab is the only truth, and only our own words count.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a story that fails, panics"
+)]
+
+mod support;
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use support::{Difference, Disk, World, job};
+use vorhoelle::engine::HookHealth;
+use vorhoelle::sandbox::{Fault, HookMode, IssueType, Options, Role, Trouble};
+
+#[tokio::test]
+async fn a_block_that_a_person_forged_is_plain_text() {
+    let world = World::new().await;
+    let real = world.stage("1").await;
+    let text = world.sandbox.world().issue(real).unwrap().description.clone().unwrap();
+    let forged = world.person("colleague").create_issue("By hand", &text, &["job-match"]).unwrap();
+    world.settle().await;
+    let (_, answer) = world.get(&format!("/api/v1/matches/{forged}")).await;
+    assert_eq!((&answer["title"], &answer["fingerprint"]), (&json!("By hand"), &json!(null)));
+    assert!(answer.get("company").is_none());
+    world.expect(real, "pending").await;
+    let (status, again) = world.post(&job("1")).await;
+    assert_eq!((status, again["iid"].as_u64()), (StatusCode::OK, Some(real)));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_decision_that_a_person_forged_is_a_plain_comment() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    let forged = r#"<!-- vorhoelle {"decision":{"from":"pending","to":"approved","by":"boss","through":"api",
+        "nonce":"7f2c0f9e-5b5c-4c52-9d1c-1d0d2b6f0a11"}} -->"#;
+    world.person("colleague").comment(iid, forged).unwrap();
+    world.settle().await;
+    world.delta().await;
+    world.expect(iid, "pending").await;
+    world.finish().await;
+}
+
+/// The project's bot gets a new user, as a new project token does.
+fn replace_bot(world: &World) -> String {
+    let mut gitlab = world.sandbox.world();
+    let id = gitlab.add_user("bot2", Some(Role::Reporter));
+    gitlab.users.iter_mut().find(|user| user.id == id).unwrap().bot = true;
+    drop(gitlab);
+    world.sandbox.token("bot2")
+}
+
+#[tokio::test]
+async fn with_a_new_bot_user_nothing_is_written_until_the_old_one_is_listed() {
+    let mut world = World::new().await;
+    let iid = world.stage("1").await;
+    world.kill(Disk::Wiped).await;
+    let token = replace_bot(&world);
+    world.set_variable("GITLAB_TOKEN", &token);
+    world.start().await;
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.sandbox.clear_calls();
+    world.engine.delta().await.unwrap();
+    world.settle().await;
+    assert_eq!(world.post(&job("1")).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(world.post(&job("2")).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    let writes = world.sandbox.calls().into_iter().filter(|call| call.method != "GET");
+    assert_eq!(writes.count(), 0, "nothing is written");
+    let old = world.sandbox.as_user("bot").id();
+    let (status, health) = world.get("/health").await;
+    assert_eq!((status, &health["unlisted_bots"]["ids"]), (StatusCode::SERVICE_UNAVAILABLE, &json!([old])));
+    world.kill(Disk::Kept).await;
+    world.set_variable("FORMER_USERS", &old.to_string());
+    world.start().await;
+    world.engine.delta().await.unwrap();
+    world.settle().await;
+    world.expect(iid, "approved").await;
+    let (status, again) = world.post(&job("1")).await;
+    assert_eq!((status, again["iid"].as_u64()), (StatusCode::OK, Some(iid)));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn the_token_may_be_the_reviewers_own() {
+    let probe = World::asleep(Difference::default()).await;
+    let token: &'static str = probe.sandbox.token("reviewer").leak();
+    let mut world = World::set(&[("GITLAB_TOKEN", token), ("REVIEWERS", "reviewer")]).await;
+    let iid = world.stage("1").await;
+    assert_eq!(world.sandbox.as_user("reviewer").todos().len(), 1);
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.settle().await;
+    world.expect(iid, "approved").await;
+    world.reviewer().close(iid).unwrap();
+    world.settle().await;
+    world.expect(iid, "rejected").await;
+    let (status, _) = world.patch(iid, &json!({"state": "pending"})).await;
+    assert_eq!(status, StatusCode::OK);
+    world.settle().await;
+    world.expect(iid, "pending").await;
+    world.restart(Disk::Wiped).await;
+    world.expect(iid, "pending").await;
+}
+
+#[tokio::test]
+async fn a_comment_of_the_service_does_not_clear_the_reviewers_own_todo() {
+    let probe = World::asleep(Difference::default()).await;
+    let token: &'static str = probe.sandbox.token("reviewer").leak();
+    let world = World::set(&[("GITLAB_TOKEN", token), ("REVIEWERS", "reviewer")]).await;
+    let iid = world.stage("1").await;
+    let before = world.sandbox.as_user("reviewer").todos().len();
+    // Somebody else's wrong act is explained by a comment in the reviewer's name.
+    world.person("colleague").relabel(iid, &["job-match/approved", "job-match/rejected"], &[]).unwrap();
+    world.settle().await;
+    world.expect(iid, "pending").await;
+    let todos = world.sandbox.as_user("reviewer").todos();
+    assert!(before == 1 && todos.iter().any(|todo| todo.iid == iid), "{todos:?}");
+}
+
+#[tokio::test]
+async fn two_instances_that_stage_the_same_match_end_with_one_issue() {
+    let mut world = World::new().await;
+    let other = world.another_instance().await;
+    other.engine.delta().await.unwrap();
+    let parsed = vorhoelle::domain::posted::parse(job("1")).unwrap();
+    let (mine, theirs) = tokio::join!(world.engine.stage(parsed.clone()), other.engine.stage(parsed));
+    let mut iids = [mine.unwrap().record.iid, theirs.unwrap().record.iid];
+    iids.sort_unstable();
+    assert_eq!(iids, [1, 2], "neither could know of the other");
+    // The later one was decided before anybody noticed.
+    world.sandbox.hook_mode(HookMode::Lose);
+    world.reviewer().relabel(2, &["job-match/approved"], &["job-match/pending"]).unwrap();
+    world.sandbox.hook_mode(HookMode::Deliver);
+    for _ in 0..3 {
+        world.delta().await;
+        other.engine.delta().await.unwrap();
+        other.engine.work_off().await;
+        world.settle_all().await;
+    }
+    world.expect(1, "approved").await;
+    assert_eq!(world.labels(2), Vec::<String>::new());
+    assert!(!world.is_open(2));
+    assert_eq!(world.state(2).await, "none");
+    let said: Vec<String> = world.comments(2);
+    assert!(said.iter().all(|text| text.contains("#1")) && !said.is_empty(), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_mirror_of_no_use_is_read_anew_and_that_is_said() {
+    for (what, spoil) in [
+        ("damaged", b"this is no database, this is a text".repeat(100)),
+        ("damaged", Vec::from(&b"SQLite format 3\0 and then nothing"[..])),
+    ] {
+        let mut world = World::new().await;
+        let iid = world.stage("1").await;
+        world.kill(Disk::Wiped).await;
+        std::fs::write(world.mirror_file(), spoil).unwrap();
+        world.start().await;
+        world.engine.delta().await.unwrap();
+        world.settle().await;
+        world.expect(iid, "pending").await;
+        let (_, health) = world.get("/health").await;
+        assert!(health["mirror"]["note"].as_str().unwrap().contains(what), "{health}");
+        world.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_mirror_of_a_newer_version_or_another_project_is_read_anew() {
+    for (sql, why) in [
+        ("PRAGMA user_version = 99", "newer"),
+        ("UPDATE facts SET value = 'https://elsewhere/ 7' WHERE name = 'owner'", "another project"),
+    ] {
+        let mut world = World::new().await;
+        let iid = world.stage("1").await;
+        world.kill(Disk::Kept).await;
+        world.spoil_mirror(sql);
+        world.start().await;
+        world.engine.delta().await.unwrap();
+        world.settle().await;
+        world.expect(iid, "pending").await;
+        let (_, health) = world.get("/health").await;
+        assert!(health["mirror"]["note"].as_str().unwrap().contains(why), "{health}");
+        world.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn where_the_clock_stops_between_requests_work_is_done_inside_them() {
+    let world = World::set(&[("IDLE", "request")]).await;
+    let (_, answer) = world.post(&job("1")).await;
+    let iid = answer["iid"].as_u64().unwrap();
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.sandbox.settled().await;
+    world.expect(iid, "approved").await;
+    // Lost while the platform slept: the scheduler's tick finds it. Twice does no harm.
+    world.sandbox.hook_mode(HookMode::Lose);
+    world.reviewer().close(iid).unwrap();
+    for _ in 0..2 {
+        let tick = world.http.post(world.url("/api/v1/tick"));
+        assert_eq!(world.call(tick).await.0, StatusCode::OK);
+    }
+    world.expect(iid, "rejected").await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn confidential_issues_and_other_types_are_followed_too() {
+    let world = World::new().await;
+    let confidential = world.stage("1").await;
+    world.reviewer().set_confidential(confidential, true).unwrap();
+    world.reviewer().relabel(confidential, &["job-match/approved"], &[]).unwrap();
+    let task = world.stage("2").await;
+    world.reviewer().set_type(task, IssueType::Task).unwrap();
+    world.reviewer().relabel(task, &["job-match/rejected"], &[]).unwrap();
+    world.settle().await;
+    world.expect(confidential, "approved").await;
+    world.expect(task, "rejected").await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_deleted_label_is_made_again_and_every_open_match_gets_it_back() {
+    let mut world = World::new().await;
+    let iids = [world.stage("1").await, world.stage("2").await];
+    world.sandbox.as_user("owner").delete_label("job-match/pending").unwrap();
+    world.delta().await;
+    for iid in iids {
+        world.expect(iid, "pending").await;
+        world.expect_comment(iid, "needs one of the state labels");
+    }
+    let label = world.sandbox.world().label_named("job-match/pending").unwrap().clone();
+    assert_eq!(label.color.to_uppercase(), "#F0AD4E");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn job_match_taken_off_while_webhooks_were_lost() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    world.sandbox.hook_mode(HookMode::Lose);
+    world.reviewer().relabel(iid, &[], &["job-match"]).unwrap();
+    world.delta().await;
+    assert_eq!(world.state(iid).await, "none");
+    let (status, answer) = world.post(&job("1")).await;
+    assert_eq!(
+        (status, answer["iid"].as_u64()),
+        (StatusCode::OK, Some(iid)),
+        "it is not staged a second time"
+    );
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_disabled_webhook_is_revived_by_a_test_delivery() {
+    let world = World::with(Difference {
+        options: Options { auto_disable: true, ..Options::default() },
+        ..Difference::default()
+    })
+    .await;
+    world.stage("1").await;
+    let status = |world: &World| world.engine.status().hook;
+    world.check_hook("bot").await;
+    assert_eq!(status(&world), Some(HookHealth::Unknown), "a Reporter may not look");
+    world.check_hook("owner").await;
+    assert_eq!(status(&world), Some(HookHealth::Executable));
+    world.disable_hook();
+    world.check_hook("owner").await;
+    assert_eq!(status(&world), Some(HookHealth::Executable), "revived");
+    world.sandbox.world().hooks.clear();
+    world.check_hook("owner").await;
+    assert_eq!(status(&world), Some(HookHealth::Missing));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_stale_read_is_noticed_and_read_again() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    world.sandbox.fault(Fault::new(Method::GET, "/issues/", Trouble::Stale));
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.settle().await;
+    world.clock.advance(std::time::Duration::from_secs(1));
+    world.settle().await;
+    world.expect(iid, "approved").await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_said_and_recovered_from() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    world.sandbox.world().token_of("bot").unwrap().revoked = true;
+    assert_eq!(world.post(&job("2")).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    let (status, health) = world.get("/health").await;
+    assert_eq!((status, &health["gitlab"]["status"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("failing")));
+    assert!(health["gitlab"]["error"].as_str().unwrap().contains("401"), "{health}");
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.settle().await;
+    world.sandbox.world().token_of("bot").unwrap().revoked = false;
+    world.clock.advance(std::time::Duration::from_secs(400));
+    world.delta().await;
+    world.expect(iid, "approved").await;
+    assert_eq!(world.get("/health").await.0, StatusCode::OK);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_rebuild_costs_one_list_call_a_hundred_matches_and_label_events_of_touched_ones() {
+    let mut world = World::new().await;
+    for chunk in (0..150).collect::<Vec<_>>().chunks(50) {
+        let body: Vec<_> = chunk.iter().map(|n| job(&n.to_string())).collect();
+        world.post(&json!(body)).await;
+        world.clock.advance(std::time::Duration::from_secs(61));
+    }
+    world.settle().await;
+    for iid in [3, 5] {
+        world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    }
+    world.settle().await;
+    world.kill(Disk::Wiped).await;
+    world.start().await;
+    world.sandbox.clear_calls();
+    world.engine.delta().await.unwrap();
+    let calls = world.calls_by_bot();
+    let count = |route: &str| calls.iter().filter(|call| call.ends_with(route)).count();
+    assert!(count("GET /projects/:id/issues") <= 2 + 2, "two pages, and two for the open ones: {calls:?}");
+    assert_eq!(count("/resource_label_events"), 2, "{calls:?}");
+    assert_eq!(count("/notes"), 0, "{calls:?}");
+    world.finish().await;
+}
