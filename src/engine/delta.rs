@@ -26,17 +26,20 @@ impl Engine {
     async fn delta_once(&self) -> Result<(), EngineError> {
         let connected = self.connected().await?;
         self.read_labels(&connected.project).await?;
-        self.read_changes(&connected).await?;
+        let read_everything = self.read_changes(&connected).await?;
         {
             let mut status = self.status_mut();
             status.caught_up = true;
             status.last_delta = Some(self.inner.clock.now());
         }
-        self.check_open_issues(&connected).await?;
+        if !read_everything {
+            self.check_open_issues(&connected).await?;
+        }
         self.read_histories(&connected).await
     }
 
-    async fn read_changes(&self, connected: &Connected) -> Result<(), EngineError> {
+    /// Says whether it read every issue, not only the changed ones.
+    async fn read_changes(&self, connected: &Connected) -> Result<bool, EngineError> {
         let saved = self.inner.mirror.fact("cursor")?.and_then(|text| text.parse::<Timestamp>().ok());
         let mut newest = saved;
         let mut since = saved.map(|at| at.checked_sub(OVERLAP).unwrap_or(at));
@@ -61,7 +64,7 @@ impl Engine {
         if let Some(newest) = newest.filter(|newest| Some(*newest) != saved) {
             self.inner.mirror.remember("cursor", &newest.to_string())?;
         }
-        Ok(())
+        Ok(saved.is_none())
     }
 
     /// An issue in a list: one that says nothing new is done with, any other is looked at afresh.

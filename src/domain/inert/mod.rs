@@ -11,21 +11,21 @@ pub use guard::{Danger, Wanted, whole_text_guard};
 
 use serde_json::Value;
 
-/// JSON in which nothing means anything to Markdown: `< > & / @ # ! ~ $ %`, the backtick, the hyphen and everything that
-/// is not ASCII are written as `\uXXXX`. Parses back to the same value.
+/// JSON in which nothing means anything to Markdown: `< > & / @ # ! ~ $ %`, the backtick and everything that is not ASCII
+/// are written as `\uXXXX`. Parses back to the same value.
 pub fn json_block(value: &Value) -> String {
     let json = serde_json::to_string_pretty(value).unwrap_or_default();
     let mut inert = String::with_capacity(json.len());
     let mut in_text = false;
     let mut escaped = false;
     for c in json.chars() {
-        // Outside of texts these characters are JSON's own: a minus sign before a number.
+        // Outside of texts nothing is foreign.
         let quote = c == '"' && !escaped;
         in_text ^= quote;
         escaped = c == '\\' && !escaped;
         let means_something = !c.is_ascii()
             || c == '\u{7f}'
-            || matches!(c, '<' | '>' | '&' | '/' | '@' | '#' | '!' | '`' | '~' | '$' | '%' | '-' | '*' | '_');
+            || matches!(c, '<' | '>' | '&' | '/' | '@' | '#' | '!' | '`' | '~' | '$' | '%');
         if in_text && means_something {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 inert.push_str(&format!("\\u{unit:04x}"));

@@ -1,0 +1,122 @@
+//! What people read in GitLab: title, body and comments, as reviewed snapshots; and what programs read back.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+use vorhoelle::domain::{JobMatch, Language, posted};
+use vorhoelle::gitlab::issue_text::{BodyContext, Staged, body, read_back, title};
+use vorhoelle::templates::Templates;
+
+fn staged(job: Value) -> Staged {
+    Staged { job: posted::parse(job).unwrap(), nonce: Uuid::nil() }
+}
+
+/// The demo's best match.
+fn architect() -> Staged {
+    let matches: Vec<Value> = serde_json::from_str(include_str!("../config/demo-matches.json")).unwrap();
+    staged(matches[0].clone())
+}
+
+fn render(staged: &Staged, language: Language) -> String {
+    let templates = Templates::load(None).unwrap();
+    let context =
+        BodyContext { language, mentions: vec!["colleague".into()], possible_duplicates: vec![3, 7] };
+    body(&templates, staged, &context).unwrap()
+}
+
+#[test]
+fn a_whole_match_in_german() {
+    insta::assert_snapshot!(render(&architect(), Language::De));
+}
+
+#[test]
+fn a_whole_match_in_english() {
+    insta::assert_snapshot!(render(&architect(), Language::En));
+}
+
+#[test]
+fn a_bare_match() {
+    let templates = Templates::load(None).unwrap();
+    let bare = staged(json!({"title": "Rust", "score": 70}));
+    let context = BodyContext { language: Language::En, ..BodyContext::default() };
+    insta::assert_snapshot!(body(&templates, &bare, &context).unwrap());
+}
+
+#[test]
+fn titles() {
+    let title = |job: Value| title(&posted::parse(job).unwrap());
+    assert_eq!(
+        title(json!({"title": "Cloud Architect", "company": "Amoria Bond", "score": 97.9})),
+        "[97 %] Cloud Architect – Amoria Bond"
+    );
+    assert_eq!(title(json!({"title": "Dev", "agency": "Hays", "score": 70})), "[70 %] Dev – Hays");
+    assert_eq!(vorhoelle::gitlab::issue_text::title(&JobMatch::titled("Imported")), "Imported");
+}
+
+#[test]
+fn a_body_reads_back_whatever_people_wrote_around_it() {
+    let staged = architect();
+    let body = render(&staged, Language::De);
+    assert_eq!(read_back(&body), Some(staged.clone()));
+    let edited = format!("Notes of mine\n\n{}\n\nmore of them", body.replace('\n', "\r\n"));
+    assert_eq!(read_back(&edited), Some(staged));
+    for none in ["", "text", "```json\n{\n```", "```json\n{\"vorhoelle\":1}\n```"] {
+        assert_eq!(read_back(none), None, "{none}");
+    }
+}
+
+#[test]
+fn an_advertisement_that_is_too_long_is_cut_and_that_is_said() {
+    let long = staged(json!({"title": "x", "score": 70, "description": "@".repeat(200_000)}));
+    let body = render(&long, Language::En);
+    assert!(body.len() <= 900_000, "{}", body.len());
+    assert!(body.contains("The advertisement was too long and is cut here."));
+    let read = read_back(&body).unwrap().job.description.unwrap();
+    assert!(long.job.description.unwrap().starts_with(&read) && read.len() > 100_000, "{}", read.len());
+}
+
+#[test]
+fn a_template_that_puts_foreign_text_into_a_bad_place_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("issue.en.md"), "/label {{ company }}").unwrap();
+    let templates = Templates::load(Some(folder.path())).unwrap();
+    let context = BodyContext { language: Language::En, ..BodyContext::default() };
+    let error = body(&templates, &architect(), &context).unwrap_err().to_string();
+    assert!(error.contains("issue.en.md") && error.contains("slash"), "{error}");
+}
+
+/// Every comment that the service writes, in both languages.
+#[test]
+fn comments() {
+    let templates = Templates::load(None).unwrap();
+    let mut said = String::new();
+    let refusals = [
+        json!({"kind": "ambiguous", "state": "pending", "to": null, "who": null, "allowed": ["approved", "rejected"]}),
+        json!({"kind": "not_allowed", "state": "pending", "to": "sent", "who": null, "allowed": ["approved", "rejected"]}),
+        json!({"kind": "not_allowed", "state": "sent", "to": "pending", "who": null, "allowed": ["approved"]}),
+        json!({"kind": "no_state", "state": "approved", "to": null, "who": null, "allowed": ["pending"]}),
+        json!({"kind": "no_reviewer", "state": "pending", "to": null, "who": "eve", "allowed": ["approved"]}),
+    ];
+    let decisions = [
+        json!({"to": "approved", "by": "pipeline", "through": "api", "comment": null, "hidden": "<!-- vorhoelle {} -->"}),
+        json!({"to": "rejected", "by": "cli", "through": "cli", "comment": "too far", "hidden": "<!-- vorhoelle {} -->"}),
+    ];
+    let wanted = vorhoelle::domain::inert::Wanted { mentions: Vec::new(), references: vec![12] };
+    for language in ["de", "en"] {
+        let texts = [
+            ("refusal", &refusals[..]),
+            ("decision", &decisions[..]),
+            ("duplicate", &[json!({"first": 12})][..]),
+        ];
+        for (name, contexts) in texts {
+            for context in contexts {
+                let file = format!("comments/{name}.{language}.md");
+                let text =
+                    vorhoelle::gitlab::issue_text::comment(&templates, &file, context, &wanted).unwrap();
+                said.push_str(&format!("--- {file}\n{}\n", text.trim()));
+            }
+        }
+    }
+    insta::assert_snapshot!(said);
+}
