@@ -14,6 +14,8 @@ use crate::gitlab::{GitlabError, Issue, Project};
 
 /// How old our knowledge of the labels' names may be before one is put on: a stale name would make a second label.
 const NAMES_ARE_FRESH: SignedDuration = SignedDuration::from_secs(30);
+/// How long before its end a token is warned of, in days.
+const TOKEN_WARNING_DAYS: i64 = 14;
 /// How long a member's role is believed.
 const ROLE_IS_FRESH: SignedDuration = SignedDuration::from_secs(60);
 
@@ -201,6 +203,22 @@ impl Engine {
         let may = project.access_level(user).await?.is_some_and(|level| level >= AccessLevel::PLANNER);
         roles().insert(user, (may, now));
         Ok(may)
+    }
+
+    /// Asks GitLab when our token dies, and warns in time.
+    pub(super) async fn check_token(&self) {
+        let Ok(token) = self.inner.gitlab.token().await else { return };
+        if !token.scopes.is_empty() && !token.scopes.iter().any(|scope| scope == "api") {
+            tracing::error!(scopes = ?token.scopes, "the token has no scope `api`; make one that has");
+        }
+        self.status_mut().token_expires = token.expires_at;
+        let Some(date) = token.expires_at else { return };
+        let midnight = date.to_zoned_datetime(jiff::tz::TimeZone::UTC).map(|midnight| midnight.timestamp());
+        let left = midnight.map_or(SignedDuration::ZERO, |end| end.duration_since(self.inner.clock.now()));
+        let days = left.as_hours() / 24;
+        if days <= TOKEN_WARNING_DAYS {
+            tracing::warn!(%date, days, "the token expires on {date}; make a new one and set VORHOELLE_GITLAB_TOKEN");
+        }
     }
 
     /// Notes for `/health` how GitLab fares.

@@ -32,6 +32,7 @@ impl Engine {
             status.caught_up = true;
             status.last_delta = Some(self.inner.clock.now());
         }
+        self.check_token_once_a_day().await;
         if !read_everything {
             self.check_open_issues(&connected).await?;
         }
@@ -61,7 +62,9 @@ impl Engine {
                 None => page += 1,
             }
         }
-        if let Some(newest) = newest.filter(|newest| Some(*newest) != saved) {
+        // An empty project has been read too.
+        let newest = newest.unwrap_or(Timestamp::UNIX_EPOCH);
+        if Some(newest) != saved {
             self.inner.mirror.remember("cursor", &newest.to_string())?;
         }
         Ok(saved.is_none())
@@ -110,6 +113,13 @@ impl Engine {
             && issue.id == record.issue_id
             && issue.moved_to_id.is_none()
             && (!counts || self.observed(issue).agrees_with(known))
+    }
+
+    async fn check_token_once_a_day(&self) {
+        let day = self.inner.clock.now().as_second() / 86_400;
+        if self.inner.token_checked.swap(day, std::sync::atomic::Ordering::Relaxed) != day {
+            self.check_token().await;
+        }
     }
 
     /// A deleted issue leaves no trace, nor does the deletion of a label: open issues are asked for by number.

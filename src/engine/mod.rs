@@ -16,10 +16,12 @@ mod strangers;
 mod texts;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 
 pub use connect::Connected;
 pub use decisions::{Decision, DecisionError};
@@ -101,6 +103,8 @@ pub struct Status {
     pub gitlab_error: Option<String>,
     /// How the webhook fares; none until it was looked at.
     pub hook: Option<HookHealth>,
+    /// The day at whose start our token dies; none where it does not, or GitLab does not say.
+    pub token_expires: Option<Date>,
     /// What is to be said of the mirror.
     pub mirror_note: Option<String>,
 }
@@ -133,6 +137,8 @@ struct Inner {
     strangers: Mutex<BTreeMap<u64, String>>,
     /// Whether GitLab calls a user a bot.
     bots: Mutex<BTreeMap<u64, bool>>,
+    /// The day on which the token was last looked at, since 1970.
+    token_checked: AtomicI64,
 }
 
 /// Our labels as they are called now, and names that are known to be none of ours.
@@ -172,6 +178,7 @@ impl Engine {
                 roles: Mutex::default(),
                 strangers: Mutex::default(),
                 bots: Mutex::default(),
+                token_checked: AtomicI64::new(-1),
             }),
         }
     }

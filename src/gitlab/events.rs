@@ -67,14 +67,17 @@ impl Project {
         Ok(events)
     }
 
-    /// Every closing and reopening of an issue, oldest first.
+    /// Every closing and reopening of an issue, oldest first; none where this GitLab does not tell them.
     ///
     /// # Errors
     ///
     /// As any call.
     pub async fn state_events(&self, iid: u64) -> Result<Vec<StateEvent>, GitlabError> {
         let endpoint = self.plain(Method::GET, &format!("issues/{iid}/resource_state_events"));
-        let mut events: Vec<StateEvent> = self.gitlab.all(&endpoint).await?;
+        let mut events: Vec<StateEvent> = match self.gitlab.all(&endpoint).await {
+            Err(error) if error.is_gone() => Vec::new(),
+            other => other?,
+        };
         events.sort_by_key(|event| (event.created_at, event.id));
         Ok(events)
     }

@@ -39,7 +39,7 @@ pub(super) async fn health(State(web): State<Web>) -> Response {
     let answer = json!({
         "status": part(fine),
         "version": env!("CARGO_PKG_VERSION"),
-        "gitlab": { "status": part(gitlab_fine), "error": status.gitlab_error, "last_read": status.last_delta },
+        "gitlab": { "status": part(gitlab_fine), "error": status.gitlab_error, "last_read": status.last_delta, "token_expires_at": status.token_expires },
         "webhook": { "status": hook, "last_event": status.last_event },
         "mirror": {
             "status": part(counts.is_ok()),

@@ -1,0 +1,142 @@
+//! The GitLab client against a GitLab that behaves as badly as the real one.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::IntoResponse;
+use secrecy::SecretString;
+use vorhoelle::clock::Clock;
+use vorhoelle::gitlab::issues::{IssueChange, NewIssue};
+use vorhoelle::gitlab::{Connection, Gitlab, GitlabError, Patience, Project};
+use vorhoelle::sandbox::{Fault, Options, Sandbox, Trouble};
+
+/// A client with the bot's token; its pauses are steps of a clock.
+async fn client(url: &str, token: &str) -> (Gitlab, Clock) {
+    let clock = Clock::stepped("2026-11-23T08:00:00Z".parse().unwrap());
+    let connection = Connection {
+        url: url.parse().unwrap(),
+        token: SecretString::from(token),
+        extra_ca: None,
+        patience: Patience { call: Duration::from_millis(500), ..Patience::default() },
+    };
+    (Gitlab::new(connection, clock.clone(), Arc::new(|_| {})).unwrap(), clock)
+}
+
+async fn sandbox(options: Options) -> (Sandbox, Project, Clock) {
+    let sandbox = Sandbox::start(options).await.unwrap();
+    let (gitlab, clock) = client(sandbox.url(), &sandbox.token("bot")).await;
+    let (project, _) = gitlab.project(&sandbox.project()).await.unwrap();
+    (sandbox, project, clock)
+}
+
+fn new_issue(title: &str) -> NewIssue {
+    NewIssue {
+        title: title.into(),
+        description: "text".into(),
+        labels: vec!["a".into()],
+        assignee: None,
+        due_date: None,
+    }
+}
+
+#[tokio::test]
+async fn every_label_event_is_read_although_pages_are_short() {
+    let (sandbox, project, _) = sandbox(Options { short_pages: true, ..Options::default() }).await;
+    let iid = project.create_issue(&new_issue("x")).await.unwrap().iid;
+    for round in 0..60 {
+        let labels = [format!("l{round}"), format!("m{round}")];
+        sandbox.as_user("owner").relabel(iid, &[&labels[0], &labels[1]], &[]).unwrap();
+    }
+    let all = sandbox.world().label_events.len();
+    assert!(all > 100, "more than a page");
+    let read = project.label_events(iid).await.unwrap();
+    assert_eq!(read.len(), all);
+    assert!(read.is_sorted_by_key(|event| (event.created_at, event.id)));
+}
+
+#[tokio::test]
+async fn a_path_prefix_is_kept() {
+    let (sandbox, project, _) = sandbox(Options { prefix: "/gitlab".into(), ..Options::default() }).await;
+    assert_eq!(project.create_issue(&new_issue("x")).await.unwrap().iid, 1);
+    assert!(sandbox.calls().iter().all(|call| call.status < 300), "{:?}", sandbox.calls());
+}
+
+#[tokio::test]
+async fn what_may_be_repeated_is_and_a_post_that_may_have_been_run_is_not() {
+    let (sandbox, project, _) = sandbox(Options::default()).await;
+    let iid = project.create_issue(&new_issue("x")).await.unwrap().iid;
+    for trouble in [Trouble::bad_gateway(), Trouble::CutBefore, Trouble::DropAnswer, Trouble::status(503)] {
+        sandbox.fault(Fault::any("/issues", trouble.clone()).times(2));
+        assert!(project.issue(iid).await.is_ok(), "{trouble:?}");
+        sandbox.fault(Fault::any("/issues", trouble.clone()).times(2));
+        let change = IssueChange { add_labels: vec!["b".into()], ..IssueChange::default() };
+        assert!(project.change_issue(iid, &change).await.is_ok(), "{trouble:?}");
+        sandbox.clear_calls();
+        sandbox.fault(Fault::any("/issues", trouble.clone()));
+        let error = project.create_issue(&new_issue("y")).await.unwrap_err();
+        assert!(error.is_unclear(), "{trouble:?}: {error}");
+        assert_eq!(sandbox.calls().len(), 1, "{trouble:?}");
+    }
+}
+
+#[tokio::test]
+async fn limits_are_waited_out_where_they_are_short_and_handed_on_where_they_are_long() {
+    let (sandbox, project, clock) = sandbox(Options::default()).await;
+    let start = clock.now();
+    sandbox.fault(Fault::any("/issues", Trouble::rate_limited(3)).times(2));
+    project.create_issue(&new_issue("x")).await.unwrap();
+    assert_eq!(clock.now().duration_since(start).as_secs(), 6);
+    sandbox.fault(Fault::any("/issues", Trouble::rate_limited(600)));
+    let error = project.create_issue(&new_issue("y")).await.unwrap_err();
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(600)));
+    sandbox.fault(Fault::any("/issues", Trouble::application_limit()).times(99));
+    let error = project.create_issue(&new_issue("y")).await.unwrap_err();
+    let wait = error.retry_after().unwrap();
+    assert!(wait <= Duration::from_secs(65) && error.was_not_run(), "{error}: to the next minute, {wait:?}");
+    assert_eq!(sandbox.world().issues.len(), 1);
+}
+
+#[tokio::test]
+async fn a_slow_body_is_given_up_in_time() {
+    let (sandbox, project, _) = sandbox(Options::default()).await;
+    sandbox.fault(Fault::any("/issues", Trouble::slow_body(Duration::from_secs(60))));
+    let error = project.create_issue(&new_issue("x")).await.unwrap_err();
+    assert!(error.is_unclear() && error.to_string().contains("no answer in time"), "{error}");
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed_and_the_token_goes_nowhere_else() {
+    let seen: Arc<Mutex<Vec<(Uri, HeaderMap)>>> = Arc::default();
+    let log = Arc::clone(&seen);
+    let app = Router::new().fallback(move |uri: Uri, headers: HeaderMap| {
+        log.lock().unwrap().push((uri, headers));
+        async { (StatusCode::MOVED_PERMANENTLY, [("location", "/api/v4/elsewhere")]).into_response() }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let (gitlab, _) = client(&url, "secret-token").await;
+    let error = gitlab.current_user().await.unwrap_err();
+    assert_eq!(error.status(), Some(StatusCode::MOVED_PERMANENTLY));
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].1["private-token"], "secret-token");
+    assert!(!format!("{error:?}").contains("secret-token"));
+}
+
+#[tokio::test]
+async fn names_lead_nowhere_else() {
+    let (sandbox, _, _) = sandbox(Options::default()).await;
+    let (gitlab, _) = client(sandbox.url(), &sandbox.token("bot")).await;
+    sandbox.clear_calls();
+    for name in ["..", ".", ""] {
+        let refused = gitlab.project(name).await.map(|_| ()).unwrap_err();
+        assert!(matches!(refused, GitlabError::NotSent(_)), "{name}: {refused}");
+    }
+    assert!(gitlab.project("../user").await.is_err_and(|error| error.is_gone()), "escaped, and not there");
+    assert_eq!(sandbox.calls().len(), 1);
+}
