@@ -222,6 +222,40 @@ async fn commands_work_beside_the_service() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_card_moved_on_the_board_shows_in_the_api_within_a_second() {
+    let setting = Setting::new(Options::default()).await;
+    setting.run(&["setup"]).await;
+    let _running = setting.serve().await;
+    assert_eq!(setting.post(&job("1")).await, Some(StatusCode::CREATED));
+    let board = setting.sandbox.world().boards[0].id;
+    let url =
+        format!("{}/acme/job-matches/-/boards/{board}/move", setting.sandbox.url().trim_end_matches('/'));
+    let form = [("iid", "1"), ("from", "job-match/pending"), ("to", "job-match/approved")];
+    let moved = setting.http.post(url).form(&form).send().await.unwrap();
+    assert!(moved.status().is_success(), "{}", moved.status());
+    let shown = tokio::time::timeout(Duration::from_secs(1), setting.until_state(1, "approved")).await;
+    assert!(shown.is_ok(), "it took longer than a second");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mirror_is_compared_with_gitlab_and_read_anew() {
+    let setting = Setting::new(Options::default()).await;
+    setting.run(&["setup"]).await;
+    let running = setting.serve().await;
+    assert_eq!(setting.post(&job("1")).await, Some(StatusCode::CREATED));
+    assert_eq!(setting.post(&job("2")).await, Some(StatusCode::CREATED));
+    drop(running);
+    let (code, said, _) = setting.run(&["mirror", "check"]).await;
+    assert_eq!((code, said.as_str()), (0, "the mirror says what GitLab says\n"));
+    setting.sandbox.as_user("reviewer").relabel(2, &["job-match/approved"], &["job-match/pending"]).unwrap();
+    let (code, said, _) = setting.run(&["mirror", "check"]).await;
+    assert_eq!((code, said.as_str()), (1, "#2 is pending in the mirror and approved in GitLab\n"));
+    let (code, said, _) = setting.run(&["mirror", "rebuild"]).await;
+    assert_eq!((code, said.as_str()), (0, "read 2 matches from GitLab\n"));
+    assert_eq!(setting.run(&["mirror", "check"]).await.0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wrong_settings_end_with_2_and_say_everything() {
     let setting = Setting::new(Options::default()).await;
     let mut command = setting.command(&["serve"]);

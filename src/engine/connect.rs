@@ -25,8 +25,8 @@ pub struct Connected {
     pub project: Project,
     /// Whose token ours is.
     pub us: User,
-    /// The project's page.
-    pub web_url: String,
+    /// The host of GitLab's pages.
+    pub host: Option<String>,
     /// The reviewers' numbers, in the order of the setting; those GitLab does not know are left out.
     pub reviewers: Vec<User>,
     ours: BTreeSet<u64>,
@@ -87,7 +87,8 @@ impl Engine {
         }
         let reviewers = self.find_reviewers(&project, &policy.reviewers.usernames).await?;
         let ours = policy.former_users.iter().copied().chain([us.id]).collect();
-        let connected = Connected { project, us, web_url: info.web_url, reviewers, ours };
+        let host = url::Url::parse(&info.web_url).ok().and_then(|url| url.host_str().map(str::to_owned));
+        let connected = Connected { project, us, host, reviewers, ours };
         self.read_labels(&connected.project).await?;
         Ok(connected)
     }

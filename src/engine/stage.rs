@@ -142,6 +142,7 @@ impl Engine {
             language: policy.language,
             mentions: others.iter().map(|reviewer| reviewer.username.clone()).collect(),
             possible_duplicates: self.inner.mirror.possible_duplicates(&staged.job, None)?,
+            gitlab_host: connected.host.clone(),
         };
         let body = issue_text::body(&self.inner.templates, staged, &context)
             .map_err(|error| EngineError::Text(error.to_string()))?;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::domain::inert::{
     Danger, GitlabBlock, GitlabLine, GitlabTitle, Wanted, json_block, whole_text_guard,
 };
-use crate::domain::job_match::{Amount, Money, Per, Rate};
+use crate::domain::job_match::{Amount, Money, Per, Rate, WebUrl};
 use crate::domain::{JobMatch, Language};
 use crate::templates::{TemplateError, Templates};
 
@@ -38,6 +38,8 @@ pub struct BodyContext {
     pub mentions: Vec<String>,
     /// Issues of the same role at the same end client through another agency.
     pub possible_duplicates: Vec<u64>,
+    /// The GitLab's own host: a link there could be a reference to somebody's issue.
+    pub gitlab_host: Option<String>,
 }
 
 /// Why a text was not written.
@@ -137,6 +139,8 @@ fn render_body(
     let line = |text: &Option<String>| text.as_deref().map(GitlabLine::new);
     let contact = job.contact.clone().unwrap_or_default();
     let contact: Vec<_> = [contact.name, contact.email, contact.phone].iter().filter_map(line).collect();
+    let address = job.url.as_ref().map(WebUrl::url);
+    let at_gitlab = address.is_some_and(|url| url.host_str() == context.gitlab_host.as_deref());
     let name = format!("issue.{}.md", context.language.pick("de", "en"));
     let rendered = templates.render(
         &name,
@@ -152,7 +156,8 @@ fn render_body(
             "duration": line(&job.duration),
             "source": line(&job.source),
             "deadline": job.deadline.map(|date| date.strftime(context.language.pick("%d.%m.%Y", "%Y-%m-%d")).to_string()),
-            "url": job.url.as_ref().map(|url| link(url.url())),
+            "url": address.filter(|_| !at_gitlab).map(link),
+            "address": address.map(|url| GitlabLine::new(url.as_str())),
             "host": job.url.as_ref().and_then(|url| url.url().host_str()).map(GitlabLine::new),
             "contact": contact,
             "matched": job.skills.matched.iter().map(|skill| GitlabLine::new(skill)).collect::<Vec<_>>(),
