@@ -20,8 +20,12 @@ fn architect() -> Staged {
 
 fn render(staged: &Staged, language: Language) -> String {
     let templates = Templates::load(None).unwrap();
-    let context =
-        BodyContext { language, mentions: vec!["colleague".into()], possible_duplicates: vec![3, 7] };
+    let context = BodyContext {
+        language,
+        mentions: vec!["colleague".into()],
+        possible_duplicates: vec![3, 7],
+        gitlab_host: Some("gitlab.example".into()),
+    };
     body(&templates, staged, &context).unwrap()
 }
 
@@ -41,6 +45,15 @@ fn a_bare_match() {
     let bare = staged(json!({"title": "Rust", "score": 70}));
     let context = BodyContext { language: Language::En, ..BodyContext::default() };
     insta::assert_snapshot!(body(&templates, &bare, &context).unwrap());
+}
+
+#[test]
+fn an_address_at_gitlab_itself_is_no_link_for_it_could_be_a_reference() {
+    let body = render(
+        &staged(json!({"title": "x", "score": 70, "url": "https://gitlab.example/a/b/-/issues/1"})),
+        Language::En,
+    );
+    assert!(!body.contains("](http") && body.contains("gitlab.example/a/b"), "{body}");
 }
 
 #[test]
