@@ -368,6 +368,43 @@ async fn a_renamed_label_is_still_ours_and_there_is_never_a_second_one() {
 }
 
 #[tokio::test]
+async fn a_label_renamed_at_the_moment_of_a_write_ends_as_one_label() {
+    let mut world = World::new().await;
+    world.stage("1").await;
+    // No time goes by: the service cannot have heard of it.
+    world.sandbox.as_user("owner").rename_label("job-match/pending", "Offen").unwrap();
+    let (_, answer) = world.post(&support::job("2")).await;
+    let iid = answer["iid"].as_u64().unwrap();
+    world.settle().await;
+    world.delta().await;
+    world.delta().await;
+    assert_eq!(world.labels(iid), ["Offen", "job-match"]);
+    assert_eq!(world.state(iid).await, "pending");
+    assert_eq!(world.sandbox.world().labels.len(), 6);
+    world.sandbox.as_user("owner").rename_label("job-match/approved", "Zusage").unwrap();
+    let (status, _) = world.patch(iid, &json!({"state": "approved"})).await;
+    assert_eq!(status, StatusCode::OK);
+    world.settle().await;
+    world.delta().await;
+    assert_eq!(world.labels(iid), ["Zusage", "job-match"]);
+    assert_eq!(world.sandbox.world().labels.len(), 6);
+    world.expect_comment(iid, "**pipeline**");
+}
+
+#[tokio::test]
+async fn an_adopted_issue_stands_where_its_label_says() {
+    let world = World::new().await;
+    let rejected =
+        world.person("colleague").create_issue("No", "", &["job-match", "job-match/rejected"]).unwrap();
+    world.settle().await;
+    world.expect(rejected, "rejected").await;
+    let (_, answer) = world.get(&format!("/api/v1/matches/{rejected}")).await;
+    assert_eq!(answer["title"], "No");
+    assert!(answer.get("score").is_none());
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn deliveries_are_believed_only_with_the_secret() {
     let world = World::new().await;
     let send = |token: Option<&str>, body: &'static str| {

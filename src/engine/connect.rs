@@ -5,15 +5,16 @@ use std::sync::{Arc, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, Hint};
 use crate::domain::State;
 use crate::domain::decide::Observed;
-use crate::gitlab::labels::{LabelKind, OurLabels};
+use crate::gitlab::issues::IssueChange;
+use crate::gitlab::labels::{Label, LabelKind, OurLabels};
 use crate::gitlab::people::{AccessLevel, User};
 use crate::gitlab::{GitlabError, Issue, Project};
 
 /// How old our knowledge of the labels' names may be before one is put on: a stale name would make a second label.
-const NAMES_ARE_FRESH: SignedDuration = SignedDuration::from_secs(30);
+const NAMES_ARE_FRESH: SignedDuration = SignedDuration::from_secs(2);
 /// How long before its end a token is warned of, in days.
 const TOKEN_WARNING_DAYS: i64 = 14;
 /// How long a member's role is believed.
@@ -120,8 +121,9 @@ impl Engine {
             .unwrap_or_default()
             .into_iter()
             .collect();
-        let labels = project.labels().await?;
+        let mut labels = project.labels().await?;
         let mut ours = OurLabels::find(&labels, &known);
+        self.remove_second_ones(project, &ours, &mut labels).await?;
         for kind in ours.missing() {
             let label = project.create_label(kind).await?;
             if known.contains_key(&kind) {
@@ -144,6 +146,38 @@ impl Engine {
             .collect();
         slot.ours = ours;
         slot.read_at = Some(self.inner.clock.now());
+        Ok(())
+    }
+
+    /// A label of ours that was renamed at the very moment of a write may have been made again by GitLab under its old
+    /// name: the issues that carry the second one get ours, and it goes.
+    async fn remove_second_ones(
+        &self,
+        project: &Project,
+        ours: &OurLabels,
+        labels: &mut Vec<Label>,
+    ) -> Result<(), EngineError> {
+        let is_second = |label: &Label| {
+            let kind = LabelKind::ALL.into_iter().find(|kind| kind.name() == label.name)?;
+            let is_bare = label.description.as_deref().unwrap_or_default().is_empty();
+            (is_bare && ours.ids().get(&kind).is_some_and(|id| *id != label.id)).then_some(kind)
+        };
+        let second_ones: Vec<(LabelKind, Label)> =
+            labels.iter().filter_map(|label| Some((is_second(label)?, label.clone()))).collect();
+        for (kind, second) in second_ones {
+            tracing::warn!(label = %second.name, "a second label {} was made while ours was renamed; it is taken back", second.name);
+            for issue in project.issues_with_label(&second.name).await? {
+                let change = IssueChange {
+                    add_labels: vec![ours.name(kind).to_owned()],
+                    remove_labels: vec![second.name.clone()],
+                    ..IssueChange::default()
+                };
+                project.change_issue(issue.iid, &change).await?;
+                self.hint(issue.iid, Hint::default());
+            }
+            project.delete_label(second.id).await?;
+            labels.retain(|label| label.id != second.id);
+        }
         Ok(())
     }
 

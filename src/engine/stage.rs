@@ -190,7 +190,7 @@ impl Engine {
         }
     }
 
-    /// A repair in the labels' present names.
+    /// A repair in the labels' names as we know them.
     pub(super) fn change_for(&self, repair: &Repair) -> IssueChange {
         let names = self.names();
         let name = |state: &State| names.name(LabelKind::State(*state)).to_owned();

@@ -174,6 +174,20 @@ impl Project {
         self.gitlab.all(&endpoint).await
     }
 
+    /// The issues that carry a label of this name.
+    ///
+    /// # Errors
+    ///
+    /// As any call.
+    pub async fn issues_with_label(&self, name: &str) -> Result<Vec<Issue>, GitlabError> {
+        let endpoint = self
+            .plain(Method::GET, "issues")
+            .query("scope", "all")
+            .query("state", "all")
+            .query("labels", name);
+        self.gitlab.all(&endpoint).await
+    }
+
     /// Makes an issue, below GitLab's limit on new ones.
     ///
     /// # Errors

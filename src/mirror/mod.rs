@@ -15,7 +15,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 /// What the mirror fails with.
 pub use rusqlite::Error as MirrorError;
 
-pub use matches::{Counts, Cursor, Query, Record, Sort, Standing};
+pub use matches::{Counts, Cursor, Query, Record, Sort, Standing, StepPlace};
 
 /// How a mirror was found when it was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]

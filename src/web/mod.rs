@@ -2,6 +2,7 @@
 
 mod answer;
 mod auth;
+mod decisions;
 mod health;
 mod hooks;
 mod idempotency;
@@ -68,6 +69,8 @@ pub fn router(web: Web) -> Router {
     let api = Router::new()
         .route("/matches", post(matches::post).get(matches::list))
         .route("/matches/{iid}", get(matches::get).patch(matches::patch))
+        .route("/decisions", get(decisions::list))
+        .route("/stats", get(decisions::stats))
         .route("/tick", post(health::tick))
         .layer(DefaultBodyLimit::max(API_BODY_LIMIT))
         .fallback(not_found)

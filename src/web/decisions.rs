@@ -1,0 +1,131 @@
+//! What was decided, for pipelines that learn from it; and what it amounts to.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Web;
+use super::problem::Problem;
+use crate::domain::history::Step;
+use crate::mirror::{Record, StepPlace};
+
+/// When to come back while history is still being read.
+const HISTORY_SOON: Duration = Duration::from_secs(10);
+
+/// What decisions may be asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DecisionsQuery {
+    since: Option<Timestamp>,
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+/// Every decision in order.
+pub(super) async fn list(
+    State(web): State<Web>,
+    query: Result<Query<DecisionsQuery>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(asked) = query?;
+    let limit = asked.limit.unwrap_or(50);
+    if !(1..=500).contains(&limit) {
+        return Err(Problem::field("limit", "must be from 1 to 500"));
+    }
+    let mirror = web.engine().mirror();
+    if !web.engine().status().caught_up || !mirror.iids_without_history()?.is_empty() {
+        let detail = "the history is still being read from GitLab";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE).detail(detail).retry_after(HISTORY_SOON));
+    }
+    let after = asked.cursor.as_deref().map(read_cursor).transpose()?;
+    let mut rows = mirror.decisions(asked.since, after, limit + 1)?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(|(place, ..)| write_cursor(*place));
+    let decisions: Vec<Value> =
+        rows.into_iter().map(|(place, step, record)| decision(place, step, record)).collect();
+    let mut answer = json!({ "decisions": decisions });
+    if let Some(cursor) = next {
+        answer["next_cursor"] = cursor.into();
+    }
+    Ok(Json(answer).into_response())
+}
+
+fn decision(place: StepPlace, step: Step, record: Record) -> Value {
+    json!({
+        "id": format!("{}-{}", place.iid, place.number),
+        "iid": place.iid,
+        "from": step.from,
+        "to": step.to,
+        "by": step.by,
+        "at": step.at,
+        "through": step.through,
+        "comment": step.comment,
+        "score": record.job.score,
+        "source": record.job.source,
+    })
+}
+
+fn write_cursor(place: StepPlace) -> String {
+    BASE64.encode(format!("{}.{}.{}", place.at, place.iid, place.number))
+}
+
+fn read_cursor(text: &str) -> Result<StepPlace, Problem> {
+    let parse = || {
+        let text = String::from_utf8(BASE64.decode(text).ok()?).ok()?;
+        let mut parts = text.split('.');
+        let place = StepPlace {
+            at: parts.next()?.parse().ok()?,
+            iid: parts.next()?.parse().ok()?,
+            number: parts.next()?.parse().ok()?,
+        };
+        parts.next().is_none().then_some(place)
+    };
+    parse().ok_or_else(|| Problem::field("cursor", "is none that this service gave out"))
+}
+
+/// What all of it amounts to.
+pub(super) async fn stats(State(web): State<Web>) -> Result<Response, Problem> {
+    let mirror = web.engine().mirror();
+    let counts = mirror.counts()?;
+    let (hours, made) = mirror.times()?;
+    let mut weeks: BTreeMap<String, u64> = BTreeMap::new();
+    for at in made {
+        *weeks.entry(week(at)).or_default() += 1;
+    }
+    let weeks: Vec<Value> =
+        weeks.into_iter().map(|(week, matches)| json!({ "week": week, "matches": matches })).collect();
+    Ok(Json(json!({
+        "states": counts,
+        "median_hours_to_decision": median(&hours),
+        "matches_per_week": weeks,
+        "deliveries": {},
+    }))
+    .into_response())
+}
+
+/// Such as `2026-W48`, in UTC.
+fn week(at: Timestamp) -> String {
+    let week = at.to_zoned_datetime(TimeZone::UTC).date().iso_week_date();
+    format!("{}-W{:02}", week.year(), week.week())
+}
+
+/// The middle of sorted numbers.
+fn median(sorted: &[f64]) -> Option<f64> {
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => None,
+        odd if odd % 2 == 1 => Some(sorted[middle]),
+        _ => Some(f64::midpoint(sorted[middle - 1], sorted[middle])),
+    }
+}

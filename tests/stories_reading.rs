@@ -1,0 +1,145 @@
+//! Stories: a pipeline reads what there is and what was decided.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a story that fails, panics"
+)]
+
+mod support;
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use support::{Disk, World};
+
+async fn furnished() -> World {
+    let world = World::new().await;
+    for (id, score, company) in [("1", 70.0, "Alpha"), ("2", 99.5, "Beta"), ("3", 85.0, "Älpha & Söhne")] {
+        let body = json!({"title": format!("Job {id}"), "score": score, "company": company, "source": "s", "external_id": id});
+        assert_eq!(world.post(&body).await.0, StatusCode::CREATED);
+        world.clock.advance(std::time::Duration::from_secs(3600));
+    }
+    world.settle().await;
+    world
+}
+
+fn iids(answer: &Value) -> Vec<u64> {
+    answer["matches"].as_array().unwrap().iter().map(|one| one["iid"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn matches_are_listed_filtered_and_sorted() {
+    let world = furnished().await;
+    world.reviewer().relabel(1, &["job-match/approved"], &[]).unwrap();
+    world.settle().await;
+    for (query, expected) in [
+        ("", vec![3, 2, 1]),
+        ("?state=pending", vec![3, 2]),
+        ("?min_score=85", vec![3, 2]),
+        ("?sort=score", vec![2, 3, 1]),
+        ("?sort=updated", vec![1, 3, 2]),
+        ("?q=ÄLPHA", vec![3]),
+        ("?q=job%20beta", vec![2]),
+        ("?since=2026-11-23T09:30:00Z", vec![3]),
+        ("?limit=2", vec![3, 2]),
+    ] {
+        let (status, answer) = world.get(&format!("/api/v1/matches{query}")).await;
+        assert_eq!((status, iids(&answer)), (StatusCode::OK, expected), "{query}");
+    }
+    for wrong in ["?limit=0", "?limit=501", "?state=open", "?cursor=x", "?colour=red", "?since=yesterday"] {
+        let (status, _) = world.get(&format!("/api/v1/matches{wrong}")).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn pages_are_followed_by_cursor_and_by_link() {
+    let world = furnished().await;
+    let mut path = "/api/v1/matches?limit=1&sort=score".to_owned();
+    let mut seen = Vec::new();
+    loop {
+        let answer = world.http.get(world.url(&path)).bearer_auth(support::TOKEN).send().await.unwrap();
+        let link = answer.headers().get("link").map(|link| link.to_str().unwrap().to_owned());
+        let answer: Value = answer.json().await.unwrap();
+        seen.extend(iids(&answer));
+        let Some(link) = link else { break };
+        assert!(link.contains(answer["next_cursor"].as_str().unwrap()) && link.ends_with("rel=\"next\""));
+        path = link.split_once('<').unwrap().1.split_once('>').unwrap().0.to_owned();
+    }
+    assert_eq!(seen, [2, 3, 1]);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn decisions_are_told_in_order_and_with_the_same_ids_after_a_lost_disk() {
+    let mut world = furnished().await;
+    world.reviewer().relabel(2, &["job-match/approved"], &[]).unwrap();
+    world.settle().await;
+    world.patch(1, &json!({"state": "rejected", "comment": "too far"})).await;
+    world.expect_comment(1, "too far");
+    world.settle().await;
+    world.reviewer().reopen(1).unwrap();
+    world.settle().await;
+    let (_, all) = world.get("/api/v1/decisions").await;
+    let told: Vec<String> = all["decisions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            format!(
+                "{} {} {}→{} {} {}",
+                one["id"], one["iid"], one["from"], one["to"], one["by"], one["through"]
+            )
+        })
+        .map(|line| line.replace('"', ""))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "2-1 2 pending→approved reviewer gitlab",
+            "1-1 1 pending→rejected pipeline api",
+            "1-2 1 rejected→pending reviewer gitlab"
+        ]
+    );
+    assert_eq!(
+        (&all["decisions"][1]["comment"], &all["decisions"][1]["score"]),
+        (&json!("too far"), &json!(70))
+    );
+    let (_, first) = world.get("/api/v1/decisions?limit=2").await;
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let (_, rest) = world.get(&format!("/api/v1/decisions?cursor={cursor}")).await;
+    assert_eq!(rest["decisions"], json!([all["decisions"][2]]));
+    world.restart(Disk::Wiped).await;
+    assert_eq!(world.get("/api/v1/decisions").await.1, all);
+    let (_, stats) = world.get("/api/v1/stats").await;
+    assert_eq!(stats["states"], json!({"pending": 2, "approved": 1, "rejected": 0, "sent": 0}));
+    assert_eq!(stats["matches_per_week"], json!([{"week": "2026-W48", "matches": 3}]));
+    let hours = stats["median_hours_to_decision"].as_f64().unwrap();
+    assert!((hours - 2.5).abs() < 0.01, "2 and 3 hours, and a few seconds: {hours}");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn while_history_is_being_read_decisions_are_503() {
+    let mut world = furnished().await;
+    world.reviewer().relabel(2, &["job-match/approved"], &[]).unwrap();
+    world.settle().await;
+    world.kill(Disk::Wiped).await;
+    world.start().await;
+    assert_eq!(world.get("/api/v1/decisions").await.0, StatusCode::SERVICE_UNAVAILABLE);
+    let bad = vorhoelle::sandbox::Trouble::bad_gateway();
+    world.sandbox.fault(vorhoelle::sandbox::Fault::any("label_events", bad).times(99));
+    assert!(world.engine.delta().await.is_err());
+    let answer =
+        world.http.get(world.url("/api/v1/decisions")).bearer_auth(support::TOKEN).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.headers().contains_key("retry-after"));
+    assert_eq!(world.get("/api/v1/matches/2").await.1["state"], "approved", "the state is known already");
+    world.sandbox.clear_faults();
+    world.delta().await;
+    assert_eq!(world.get("/api/v1/decisions").await.1["decisions"].as_array().unwrap().len(), 1);
+    world.finish().await;
+}
