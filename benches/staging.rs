@@ -1,5 +1,5 @@
 //! Staging 500 matches by 16 clients against a GitLab that answers after 50 ms, side by side with what the latency alone
-//! allows; and what a rebuild of the mirror costs.
+//! allows; what a rebuild of the mirror costs; how the program itself fares with ten thousand matches.
 //!
 //! `cargo bench --bench staging` prints ratios; `benches/README.md` keeps them.
 
@@ -63,7 +63,44 @@ async fn measure() {
     let calls = sandbox.calls().iter().filter(|call| call.route == "/projects/:id/issues").count();
     let count = fresh.mirror().counts().unwrap().pending;
     println!("reading {count} matches anew: {:.2?}, {calls} list calls", started.elapsed());
-    println!("resident memory of the process, sandbox included: {} MiB", resident_mebibytes());
+    program(&sandbox, &folder.path().join("program.sqlite")).await;
+}
+
+/// The program itself with that many matches: its memory once it has read them, and how soon it lives with a warm mirror.
+async fn program(sandbox: &Sandbox, mirror: &std::path::Path) {
+    let client = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for mirror_is in ["new", "warm"] {
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_vorhoelle"))
+            .arg("serve")
+            .env_clear()
+            .env("VORHOELLE_GITLAB_URL", sandbox.url())
+            .env("VORHOELLE_GITLAB_TOKEN", sandbox.token("bot"))
+            .env("VORHOELLE_GITLAB_PROJECT", sandbox.project())
+            .env("VORHOELLE_WEBHOOK_SECRET", "bench-secret")
+            .env("VORHOELLE_DATABASE", mirror)
+            .env("VORHOELLE_LISTEN", format!("127.0.0.1:{port}"))
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let started = Instant::now();
+        until_200(&client, &format!("http://127.0.0.1:{port}/livez")).await;
+        let lives = started.elapsed();
+        until_200(&client, &format!("http://127.0.0.1:{port}/readyz")).await;
+        let ready = started.elapsed();
+        let memory = resident_mebibytes(child.id());
+        println!(
+            "the program, mirror {mirror_is}: lives after {lives:.1?}, ready after {ready:.1?}, {memory} MiB resident"
+        );
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+async fn until_200(client: &reqwest::Client, url: &str) {
+    while !client.get(url).send().await.is_ok_and(|answer| answer.status() == reqwest::StatusCode::OK) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 async fn stage(client: &reqwest::Client, url: &str, first: usize, count: usize) {
@@ -96,8 +133,8 @@ fn assemble(sandbox: &Sandbox, mirror: &std::path::Path) -> Parts {
     app::assemble(settings, Clock::System, patience).unwrap()
 }
 
-fn resident_mebibytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+fn resident_mebibytes(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) / 1024
 }

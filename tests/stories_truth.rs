@@ -290,6 +290,43 @@ async fn a_stale_read_is_noticed_and_read_again() {
 }
 
 #[tokio::test]
+async fn a_stale_read_that_nobody_warned_of_undoes_nothing() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.sandbox.settled().await;
+    world.clock.advance(std::time::Duration::from_secs(1));
+    world.settle().await;
+    world.expect(iid, "approved").await;
+    // A copy of GitLab's database lags: it still shows pending and approved, as before the service's own write.
+    world.sandbox.fault(Fault::new(Method::GET, "/issues/", Trouble::Stale).times(2));
+    world.engine.hint(iid, vorhoelle::engine::Hint::default());
+    world.settle().await;
+    let (status, _) = world.patch(iid, &json!({"state": "sent"})).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(world.state(iid).await, "approved");
+    world.clock.advance(std::time::Duration::from_secs(10));
+    world.delta().await;
+    world.expect(iid, "approved").await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_sentence_that_could_not_be_written_is_written_later() {
+    let mut world = World::new().await;
+    let iid = world.stage("1").await;
+    world.sandbox.fault(Fault::new(Method::POST, "/notes", Trouble::application_limit()).times(9));
+    world.reviewer().relabel(iid, &["job-match/sent"], &[]).unwrap();
+    world.settle().await;
+    world.sandbox.clear_faults();
+    world.clock.advance(std::time::Duration::from_secs(300));
+    world.settle().await;
+    world.expect(iid, "pending").await;
+    world.expect_comment(iid, "no step from");
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_revoked_token_is_said_and_recovered_from() {
     let world = World::new().await;
     let iid = world.stage("1").await;

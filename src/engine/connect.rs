@@ -98,7 +98,13 @@ impl Engine {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let members = project.members().await?;
+        let members = match project.members().await {
+            Err(error) if error.status().is_some_and(|status| status.is_client_error()) => {
+                tracing::error!(%error, "the members cannot be read: issues stay unassigned");
+                return Ok(Vec::new());
+            }
+            other => other?,
+        };
         let mut reviewers = Vec::new();
         for name in names {
             match members.iter().find(|member| member.username.eq_ignore_ascii_case(name)) {

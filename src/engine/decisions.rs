@@ -67,11 +67,7 @@ impl Engine {
         let connected = self.connected().await?;
         self.may_write()?;
         let _one_at_a_time = self.inner.issues.hold(iid).await;
-        let issue = match self.note(connected.project.issue(iid).await.map_err(EngineError::from)) {
-            Ok(issue) => issue,
-            Err(EngineError::Gitlab(error)) if error.is_gone() => return Err(DecisionError::Unknown(iid)),
-            Err(error) => return Err(error.into()),
-        };
+        let issue = self.read(&connected, iid, None).await?.ok_or(DecisionError::Unknown(iid))?;
         self.settle(&connected, issue).await?;
         let record = self.live(iid)?;
         if record.state == decision.to {

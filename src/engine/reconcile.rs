@@ -1,6 +1,8 @@
 //! The one path from "look at issue N" to its consequences: read afresh, decide, write once, mirror.
 
-use jiff::SignedDuration;
+use std::sync::PoisonError;
+
+use jiff::{SignedDuration, Timestamp};
 
 use super::stage::new_record;
 use super::{Connected, Engine, EngineError, Hint, history};
@@ -35,17 +37,33 @@ impl Engine {
                 return Ok(());
             }
         }
+        match self.read(&connected, iid, notice).await? {
+            Some(issue) => self.settle(&connected, issue).await,
+            None => self.is_gone(iid),
+        }
+    }
+
+    /// Reads an issue afresh; none where it is gone. An answer older than GitLab's own notice, or than what it has told
+    /// us already, comes from a copy that lags behind: acting on it would undo what people did.
+    pub(super) async fn read(
+        &self,
+        connected: &Connected,
+        iid: u64,
+        notice: Option<Timestamp>,
+    ) -> Result<Option<Issue>, EngineError> {
         let issue = match self.note(connected.project.issue(iid).await.map_err(EngineError::from)) {
             Ok(issue) => issue,
-            Err(EngineError::Gitlab(error)) if error.is_gone() => return self.is_gone(iid),
+            Err(EngineError::Gitlab(error)) if error.is_gone() => return Ok(None),
             Err(error) => return Err(error),
         };
+        let known = self.inner.mirror.record(iid)?.filter(|record| record.issue_id == issue.id);
+        let newest = notice.max(known.map(|record| record.updated_at));
         // GitLab prints milliseconds and keeps microseconds, so the same change may seem a millisecond older.
         let tolerance = SignedDuration::from_millis(1);
-        if notice.is_some_and(|notice| notice.duration_since(issue.updated_at) > tolerance) {
+        if newest.is_some_and(|newest| newest.duration_since(issue.updated_at) > tolerance) {
             return Err(EngineError::Stale);
         }
-        self.settle(&connected, issue).await
+        Ok(Some(issue))
     }
 
     /// Follows what an issue says. The caller holds the issue's lock.
@@ -126,6 +144,9 @@ impl Engine {
         // Where the token is a reviewer's own, what we write clears their ToDo as if they had acted.
         let undoes = verdict.refusal.is_some() && connected.is_a_reviewers_token();
         let had_todo = undoes && connected.project.has_pending_todo(iid).await.unwrap_or(false);
+        if let Some(refusal) = &verdict.refusal {
+            self.explain(connected, &record, refusal).await?;
+        }
         let issue = self.write(connected, issue, &change).await?;
         let step = verdict.step.map(|decided| Step {
             from: decided.from,
@@ -150,9 +171,6 @@ impl Engine {
         record.updated_at = issue.updated_at;
         record.comments = issue.user_notes_count;
         self.inner.mirror.put(&record, step.as_ref())?;
-        if let Some(refusal) = verdict.refusal {
-            self.explain(connected, &mut record, refusal).await?;
-        }
         if had_todo && let Err(error) = connected.project.make_todo(iid).await {
             tracing::warn!(iid, %error, "the reviewer's own ToDo could not be put back");
         }
@@ -185,27 +203,32 @@ impl Engine {
         Ok(issue)
     }
 
-    /// Tells people in one sentence why their act was undone; the same act again within ten minutes is not.
+    /// Tells people in one sentence why their act is undone; the same act again within ten minutes is not explained.
+    /// Before the labels go back: afterwards nothing would tell that a sentence is missing.
     async fn explain(
         &self,
         connected: &Connected,
-        record: &mut Record,
-        refusal: Refusal,
+        record: &Record,
+        refusal: &Refusal,
     ) -> Result<(), EngineError> {
         let now = self.inner.clock.now();
-        tracing::info!(iid = record.iid, ?refusal, "an act on match {} was undone", record.iid);
-        {
-            let mut explained =
-                self.inner.explained.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            explained.retain(|_, at| now.duration_since(*at) < EXPLAINED_FOR);
-            if explained.insert((record.iid, refusal.clone()), now).is_some() {
-                return Ok(());
-            }
+        let key = (record.iid, refusal.clone());
+        let explained = || self.inner.explained.lock().unwrap_or_else(PoisonError::into_inner);
+        explained().retain(|_, at| now.duration_since(*at) < EXPLAINED_FOR);
+        if explained().contains_key(&key) {
+            return Ok(());
         }
-        let text = self.refusal_text(&refusal, record)?;
-        connected.project.comment(record.iid, &text).await?;
-        record.comments += 1;
-        self.inner.mirror.put(record, None)?;
+        tracing::info!(iid = record.iid, ?refusal, "an act on match {} is undone", record.iid);
+        let text = self.refusal_text(refusal, record)?;
+        match connected.project.comment(record.iid, &text).await {
+            Err(error) if !error.is_unclear() => return Err(error.into()),
+            // It may stand there; rather none than two.
+            Err(error) => {
+                tracing::warn!(iid = record.iid, %error, "it is unclear whether a comment was written")
+            }
+            Ok(_) => {}
+        }
+        explained().insert(key, now);
         Ok(())
     }
 
