@@ -176,6 +176,27 @@ async fn an_idempotency_key_brings_the_same_answer() {
 }
 
 #[tokio::test]
+async fn an_idempotency_key_that_is_being_worked_on_is_409() {
+    let world = World::new().await;
+    let post = || {
+        let request = world.http.post(world.url("/api/v1/matches")).header("idempotency-key", "a");
+        world.call(request.json(&job("1")))
+    };
+    world.sandbox.fault(Fault::new(
+        Method::POST,
+        "/issues",
+        Trouble::slow(std::time::Duration::from_millis(400)),
+    ));
+    let (first, second) = tokio::join!(post(), post());
+    let mut statuses = [first.0, second.0];
+    statuses.sort();
+    assert_eq!(statuses, [StatusCode::CREATED, StatusCode::CONFLICT]);
+    assert_eq!(post().await.0, StatusCode::CREATED, "the first answer, remembered");
+    assert_eq!(world.sandbox.world().issues.len(), 1);
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn the_same_role_through_another_agency_is_linked_in_the_new_issue_alone() {
     let world = World::new().await;
     let offer = |id: &str, agency: &str| json!({"title": "Cloud Architect", "score": 90, "source": "s", "external_id": id, "agency": agency, "end_client": "Wiener Netze"});

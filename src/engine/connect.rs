@@ -1,6 +1,7 @@
 //! Meeting GitLab: who we are there, which project it is, what our labels are called.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
@@ -17,6 +18,8 @@ use crate::gitlab::{GitlabError, Issue, Project};
 const NAMES_ARE_FRESH: SignedDuration = SignedDuration::from_secs(2);
 /// How long before its end a token is warned of, in days.
 const TOKEN_WARNING_DAYS: i64 = 14;
+/// How old it may be before a new issue waits for it.
+const NAMES_ARE_OLD: SignedDuration = SignedDuration::from_secs(30);
 /// How long a member's role is believed.
 const ROLE_IS_FRESH: SignedDuration = SignedDuration::from_secs(60);
 
@@ -196,6 +199,27 @@ impl Engine {
             self.read_labels(project).await?;
         }
         Ok(self.inner.labels.read().unwrap_or_else(PoisonError::into_inner).ours.clone())
+    }
+
+    /// Our labels' names for a new issue. Staging does not wait for them while they are only somewhat old: they are read
+    /// again beside it, and where a rename came in between, the second label is taken back.
+    pub(super) async fn recent_names(&self, connected: &Arc<Connected>) -> Result<OurLabels, EngineError> {
+        let now = self.inner.clock.now();
+        let read_at = self.inner.labels.read().unwrap_or_else(PoisonError::into_inner).read_at;
+        let age = read_at.map_or(SignedDuration::MAX, |at| now.duration_since(at));
+        if age >= NAMES_ARE_OLD {
+            return self.fresh_names(&connected.project).await;
+        }
+        if age >= NAMES_ARE_FRESH && !self.inner.reading_names.swap(true, Ordering::Relaxed) {
+            let (engine, connected) = (self.clone(), Arc::clone(connected));
+            tokio::spawn(async move {
+                if let Err(error) = engine.read_labels(&connected.project).await {
+                    tracing::debug!(%error, "the labels could not be read beside staging");
+                }
+                engine.inner.reading_names.store(false, Ordering::Relaxed);
+            });
+        }
+        Ok(self.names())
     }
 
     /// Our labels' names as we know them.

@@ -16,7 +16,7 @@ mod strangers;
 mod texts;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -124,6 +124,7 @@ struct Inner {
     policy: RwLock<Arc<Policy>>,
     connected: tokio::sync::RwLock<Option<Arc<Connected>>>,
     labels: RwLock<Labels>,
+    reading_names: AtomicBool,
     issues: Locks<u64>,
     /// One staging at a time of a fingerprint, and of a role at an end client: a possible duplicate must see the other.
     stagings: Locks<String>,
@@ -169,6 +170,7 @@ impl Engine {
                 policy: RwLock::new(Arc::new(policy)),
                 connected: tokio::sync::RwLock::default(),
                 labels: RwLock::default(),
+                reading_names: AtomicBool::new(false),
                 issues: Locks::default(),
                 stagings: Locks::default(),
                 delta: tokio::sync::Mutex::default(),

@@ -1,5 +1,7 @@
 //! A posted match becomes an issue, once.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
@@ -126,14 +128,14 @@ impl Engine {
         Ok(self.inner.mirror.record_of(fingerprint)?)
     }
 
-    async fn create(&self, connected: &Connected, staged: &Staged) -> Result<Record, EngineError> {
+    async fn create(&self, connected: &Arc<Connected>, staged: &Staged) -> Result<Record, EngineError> {
         let role = Role::of(&staged.job).map(|role| role.key);
         let _one_at_a_time = match role {
             Some(role) => Some(self.inner.stagings.hold(role).await),
             None => None,
         };
         let policy = self.policy();
-        let names = self.fresh_names(&connected.project).await?;
+        let names = self.recent_names(connected).await?;
         let (first, others) = match connected.reviewers.split_first() {
             Some((first, others)) if policy.assign => (Some(first), others),
             _ => (None, &[][..]),

@@ -5,6 +5,7 @@
 
 mod matches;
 mod schema;
+mod steps;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,7 +16,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 /// What the mirror fails with.
 pub use rusqlite::Error as MirrorError;
 
-pub use matches::{Counts, Cursor, Query, Record, Sort, Standing, StepPlace};
+pub use matches::{Counts, Cursor, Query, Record, Sort, Standing};
+pub use steps::StepPlace;
 
 /// How a mirror was found when it was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
