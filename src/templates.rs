@@ -45,6 +45,10 @@ impl Templates {
     ///
     /// The first template that cannot be read or compiled, with its line.
     pub fn load(folder: Option<&Path>) -> Result<Self, TemplateError> {
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            let error = std::io::Error::from(std::io::ErrorKind::NotADirectory);
+            return Err(TemplateError::Unreadable { path: folder.to_owned(), error });
+        }
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_fuel(Some(FUEL));

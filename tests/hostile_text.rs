@@ -83,6 +83,17 @@ async fn the_recorded_quick_actions_do_nothing_in_any_field() {
     assert_eq!(at_all.len(), 0, "nobody was called who is no reviewer");
 }
 
+/// Twenty thousand characters that a quadratic walk would choke on.
+#[tokio::test]
+async fn long_texts_without_a_blank_are_staged_in_no_time() {
+    let world = World::new().await;
+    for (index, piece) in ["x", "@", "\\", ":a", "&", "a1", "<"].into_iter().enumerate() {
+        let text: String = piece.repeat(20_000).chars().take(20_000).collect();
+        let body = json!({"title": "x", "score": 90, "source": "long", "external_id": index.to_string(), "description": text});
+        assert_eq!(world.post(&body).await.0, StatusCode::CREATED, "{piece}");
+    }
+}
+
 /// Pieces that mean something to GitLab, glued together at random.
 fn hostile_text() -> impl Strategy<Value = String> {
     let pieces = [

@@ -74,6 +74,8 @@ fn a_body_reads_back_whatever_people_wrote_around_it() {
     assert_eq!(read_back(&body), Some(staged.clone()));
     let edited = format!("Notes of mine\n\n{}\n\nmore of them", body.replace('\n', "\r\n"));
     assert_eq!(read_back(&edited), Some(staged));
+    let with_a_fence = format!("{body}\n\nmine:\n\n```json\n{{\"a\": 1}}\n```\n");
+    assert_eq!(read_back(&with_a_fence).as_ref(), Some(&architect()));
     for none in ["", "text", "```json\n{\n```", "```json\n{\"vorhoelle\":1}\n```"] {
         assert_eq!(read_back(none), None, "{none}");
     }
@@ -87,6 +89,14 @@ fn an_advertisement_that_is_too_long_is_cut_and_that_is_said() {
     assert!(body.contains("The advertisement was too long and is cut here."));
     let read = read_back(&body).unwrap().job.description.unwrap();
     assert!(long.job.description.unwrap().starts_with(&read) && read.len() > 100_000, "{}", read.len());
+}
+
+#[test]
+fn a_match_that_fits_into_no_issue_is_refused() {
+    let mut large = staged(json!({"title": "x", "score": 70}));
+    large.job.skills.matched = vec!["ü".repeat(1000); 500];
+    let error = body(&Templates::load(None).unwrap(), &large, &BodyContext::default()).unwrap_err();
+    assert!(error.to_string().contains("too large"), "{error}");
 }
 
 #[test]

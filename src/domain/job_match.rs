@@ -16,7 +16,11 @@ pub const SUMMARY_LIMIT: usize = 20_000;
 /// Longest advertisement, in characters.
 pub const DESCRIPTION_LIMIT: usize = 200_000;
 /// Most entries in each list of skills.
-pub const SKILLS_LIMIT: usize = 500;
+pub const SKILLS_LIMIT: usize = 200;
+/// Longest skill, in characters.
+pub const SKILL_LIMIT: usize = 200;
+/// Deepest nesting of `extra`; JSON readers stop at 128 levels, and ours stands a few levels deep in the issue.
+pub const EXTRA_DEPTH: usize = 64;
 /// Largest `extra`, as bytes of JSON.
 pub const EXTRA_LIMIT: usize = 100_000;
 

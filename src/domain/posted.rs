@@ -5,8 +5,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::job_match::{
-    Amount, Contact, DESCRIPTION_LIMIT, EXTRA_LIMIT, JobMatch, LINE_LIMIT, Money, Per, Percent, Rate, Remote,
-    SKILLS_LIMIT, SUMMARY_LIMIT, Score, Skills, TITLE_LIMIT, WebUrl,
+    Amount, Contact, DESCRIPTION_LIMIT, EXTRA_DEPTH, EXTRA_LIMIT, JobMatch, LINE_LIMIT, Money, Per, Percent,
+    Rate, Remote, SKILL_LIMIT, SKILLS_LIMIT, SUMMARY_LIMIT, Score, Skills, TITLE_LIMIT, WebUrl,
 };
 
 /// What is wrong with one field, in words for whoever wrote the pipeline.
@@ -276,7 +276,7 @@ impl Fields {
             match entry {
                 Value::String(text) => {
                     let line = clean_line(&text);
-                    lines.extend(self.at_most(&name, line, LINE_LIMIT));
+                    lines.extend(self.at_most(&name, line, SKILL_LIMIT));
                 }
                 other => self.wrong(&name, format!("must be text, not {}", kind(&other))),
             }
@@ -301,6 +301,10 @@ impl Fields {
         let size = serde_json::to_vec(&inner.members).map_or(usize::MAX, |json| json.len());
         if size > EXTRA_LIMIT {
             self.wrong("extra", format!("has {size} bytes as JSON, at most {EXTRA_LIMIT} are allowed"));
+            return Map::new();
+        }
+        if inner.members.values().any(|value| is_deeper(value, EXTRA_DEPTH - 1)) {
+            self.wrong("extra", format!("is nested too deep, at most {EXTRA_DEPTH} levels are allowed"));
             return Map::new();
         }
         inner.members
@@ -330,6 +334,15 @@ impl Fields {
         for field in std::mem::take(&mut self.members).into_iter().filter(|(_, value)| !value.is_null()) {
             self.wrong(&field.0, format!("is no field of a match; the fields here are {}", known.join(", ")));
         }
+    }
+}
+
+/// Whether a value has more levels than so many.
+fn is_deeper(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Array(values) => levels == 0 || values.iter().any(|value| is_deeper(value, levels - 1)),
+        Value::Object(members) => levels == 0 || members.values().any(|value| is_deeper(value, levels - 1)),
+        _ => false,
     }
 }
 

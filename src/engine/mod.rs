@@ -67,6 +67,9 @@ pub enum EngineError {
     /// A template cannot be rendered, or would have put foreign text where it could do harm.
     #[error("{0}")]
     Text(String),
+    /// The match does not fit into an issue.
+    #[error("{0}")]
+    TooLarge(String),
     /// The project is not one to stage matches in.
     #[error("{0}")]
     Unfit(String),
@@ -85,7 +88,7 @@ impl EngineError {
             Self::Gitlab(error) => error.retry_after(),
             Self::NotReady | Self::Stale => Some(Duration::from_secs(2)),
             Self::Mirror(_) | Self::Unfit(_) => Some(Duration::from_secs(60)),
-            Self::Text(_) => None,
+            Self::Text(_) | Self::TooLarge(_) => None,
         }
     }
 }

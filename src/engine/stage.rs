@@ -11,7 +11,7 @@ use crate::domain::State;
 use crate::domain::decide::Repair;
 use crate::domain::identity::{Fingerprint, Role};
 use crate::gitlab::Issue;
-use crate::gitlab::issue_text::{self, BodyContext, Staged};
+use crate::gitlab::issue_text::{self, BodyContext, Staged, TextError};
 use crate::gitlab::issues::{IssueChange, NewIssue};
 use crate::gitlab::labels::LabelKind;
 use crate::mirror::{Record, Standing};
@@ -146,8 +146,11 @@ impl Engine {
             possible_duplicates: self.inner.mirror.possible_duplicates(&staged.job, None)?,
             gitlab_host: connected.host.clone(),
         };
-        let body = issue_text::body(&self.inner.templates, staged, &context)
-            .map_err(|error| EngineError::Text(error.to_string()))?;
+        let body =
+            issue_text::body(&self.inner.templates, staged, &context).map_err(|error| match error {
+                TextError::TooLarge => EngineError::TooLarge(error.to_string()),
+                other => EngineError::Text(other.to_string()),
+            })?;
         let new = NewIssue {
             title: issue_text::title(&staged.job),
             description: body,

@@ -48,6 +48,11 @@ pub enum TextError {
     /// The template cannot be rendered.
     #[error(transparent)]
     Template(#[from] TemplateError),
+    /// Even without its advertisement the match does not fit into an issue.
+    #[error(
+        "the match is too large for an issue, even without its advertisement; shorten skills, summary or extra"
+    )]
+    TooLarge,
     /// Foreign text would have done harm; a changed template put it in the wrong place.
     #[error("the template {template} puts foreign text where it could do harm: {danger}")]
     Danger {
@@ -95,15 +100,19 @@ pub fn title(job: &JobMatch) -> String {
 pub fn body(templates: &Templates, staged: &Staged, context: &BodyContext) -> Result<String, TextError> {
     let advertisement = staged.job.description.clone();
     let body = render_body(templates, staged, context, advertisement.as_deref(), false)?;
-    let Some(advertisement) = advertisement.filter(|_| body.len() > BODY_LIMIT) else {
+    if body.len() <= BODY_LIMIT {
         return Ok(body);
-    };
+    }
+    let advertisement = advertisement.ok_or(TextError::TooLarge)?;
     let mut room = BODY_LIMIT.saturating_sub(render_body(templates, staged, context, Some("x"), true)?.len());
     loop {
         let cut = cut_to_fit(&advertisement, room);
         let body = render_body(templates, staged, context, Some(cut), true)?;
-        if body.len() <= BODY_LIMIT || cut.is_empty() {
+        if body.len() <= BODY_LIMIT {
             return Ok(body);
+        }
+        if cut.is_empty() {
+            return Err(TextError::TooLarge);
         }
         room = room.saturating_sub(body.len() - BODY_LIMIT + 64);
     }
@@ -202,10 +211,10 @@ fn guarded(text: String, template: &str, wanted: &Wanted) -> Result<String, Text
 /// block of ours; what people wrote around it does not matter.
 pub fn read_back(description: &str) -> Option<Staged> {
     let description = description.replace('\r', "");
-    // The last block is ours: everything before it may be foreign text, which cannot contain a fence.
-    let block = description.rfind("```json\n").map(|at| &description[at + "```json\n".len()..])?;
-    let json = block.split("\n```").next()?;
-    let block: Block = serde_json::from_str(json).ok()?;
+    // From the last fence on: foreign text cannot contain one, and people may have added their own behind ours.
+    let fences = description.split("```json\n").skip(1).collect::<Vec<_>>();
+    let blocks = fences.iter().rev().filter_map(|fence| fence.split("\n```").next());
+    let block: Block = blocks.filter_map(|json| serde_json::from_str(json).ok()).next()?;
     let mut job = block.job;
     if block.advertisement.is_some() {
         job.description = advertisement(&description);

@@ -95,6 +95,9 @@ impl IntoResponse for Problem {
 
 impl From<EngineError> for Problem {
     fn from(error: EngineError) -> Self {
+        if let EngineError::TooLarge(text) = &error {
+            return Self::new(StatusCode::UNPROCESSABLE_ENTITY).detail(text);
+        }
         match error.retry_after() {
             Some(after) => {
                 tracing::warn!(%error, "a request could not be served now");

@@ -144,9 +144,17 @@ fn unescape_line(line: &str) -> String {
                 None => break,
             },
             '&' => {
-                let entity: String = rest.by_ref().take_while(|c| *c != ';').collect();
-                let code = entity.strip_prefix('#').and_then(|digits| digits.parse().ok());
-                text.extend(code.and_then(char::from_u32));
+                // A person may have typed a bare `&`; only what we write ourselves is an entity.
+                let ahead: String = rest.clone().take_while(|c| *c != ';').take(8).collect();
+                let code =
+                    ahead.strip_prefix('#').and_then(|digits| digits.parse().ok()).and_then(char::from_u32);
+                match code {
+                    Some(code) => {
+                        text.push(code);
+                        rest.nth(ahead.chars().count());
+                    }
+                    None => text.push('&'),
+                }
             }
             c => text.push(c),
         }
@@ -286,6 +294,11 @@ mod tests {
         ] {
             round_trip(text);
         }
+    }
+
+    #[test]
+    fn what_a_person_typed_into_a_block_stays() {
+        assert_eq!(GitlabBlock::read_back("R & D (x); more &amp; &#32;"), "R & D (x); more &amp;  ");
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub fn whole_text_guard(text: &str, wanted: &Wanted) -> Result<(), Danger> {
             html.push_str(piece);
             continue;
         }
-        check_html(&std::mem::take(&mut html))?;
+        check_html(&std::mem::take(&mut html), wanted)?;
         match event {
             Event::Start(Tag::CodeBlock(_)) => inside_code = true,
             Event::End(pulldown_cmark::TagEnd::CodeBlock) => inside_code = false,
@@ -83,7 +83,7 @@ pub fn whole_text_guard(text: &str, wanted: &Wanted) -> Result<(), Danger> {
             _ => {}
         }
     }
-    check_html(&html)?;
+    check_html(&html, wanted)?;
     check_text(&run, wanted)
 }
 
@@ -93,9 +93,10 @@ fn check_link(target: &str, kind: LinkType) -> Result<(), Danger> {
     if is_allowed || kind == LinkType::Email { Ok(()) } else { Err(Danger::Link(excerpt(target))) }
 }
 
-fn check_html(html: &str) -> Result<(), Danger> {
+fn check_html(html: &str, wanted: &Wanted) -> Result<(), Danger> {
     let mut rest = html;
     while let Some(at) = rest.find('<') {
+        check_text(&rest[..at], wanted)?;
         rest = &rest[at..];
         let Some(tag) = HTML.iter().find(|tag| rest.starts_with(**tag)) else {
             return Err(Danger::Html(excerpt(rest)));
@@ -106,26 +107,30 @@ fn check_html(html: &str) -> Result<(), Danger> {
             _ => &rest[tag.len()..],
         };
     }
-    Ok(())
+    check_text(rest, wanted)
 }
 
 /// Looks for what GitLab finds in rendered text.
 fn check_text(text: &str, wanted: &Wanted) -> Result<(), Danger> {
     for (at, sigil) in text.char_indices() {
         let rest = &text[at + sigil.len_utf8()..];
-        let word: String =
-            rest.chars().take_while(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.')).collect();
+        // Only where a sigil asks for it: a text without blanks would be walked through from each of its letters.
+        let word =
+            || rest.chars().take_while(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.')).take(256);
         let begins = |test: fn(char) -> bool| rest.chars().next().is_some_and(test);
         match sigil {
             '@' if begins(|c| c.is_alphanumeric() || c == '_') => {
-                let name = word.trim_end_matches('.');
+                let name: String = word().collect();
+                let name = name.trim_end_matches('.');
                 if !wanted.mentions.iter().any(|mention| mention == name) {
                     return Err(Danger::Mention(excerpt(&text[at..])));
                 }
             }
             '#' if begins(|c| c.is_ascii_digit()) => {
-                let digits: String = word.chars().take_while(char::is_ascii_digit).collect();
-                if !digits.parse().is_ok_and(|iid| wanted.references.contains(&iid)) {
+                let digits: String = word().take_while(char::is_ascii_digit).collect();
+                // Behind a word it would be another project's issue.
+                let alone = !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+                if !alone || !digits.parse().is_ok_and(|iid| wanted.references.contains(&iid)) {
                     return Err(Danger::Reference(excerpt(&text[at..])));
                 }
             }
@@ -135,7 +140,7 @@ fn check_text(text: &str, wanted: &Wanted) -> Result<(), Danger> {
             '~' | '%' if begins(|c| c.is_alphanumeric() || c == '"') => {
                 return Err(Danger::Reference(excerpt(&text[at..])));
             }
-            ':' if rest.starts_with("//") && text[..at].to_ascii_lowercase().ends_with(['p', 's']) => {
+            ':' if rest.starts_with("//") && text[..at].ends_with(['p', 's', 'P', 'S']) => {
                 return Err(Danger::Reference(excerpt(&text[at..])));
             }
             _ => {}
@@ -163,6 +168,14 @@ mod tests {
         assert_eq!(guard(text), Ok(()));
     }
 
+    /// It would take minutes if any part walked the rest of the text from each letter.
+    #[test]
+    fn long_texts_without_a_blank_are_checked_in_one_walk() {
+        for piece in ["x", "@\u{2060}", "ü", ":a", "1"] {
+            assert_eq!(guard(&piece.repeat(400_000)), Ok(()), "{piece}");
+        }
+    }
+
     #[test]
     fn each_danger_is_found() {
         for dangerous in [
@@ -185,6 +198,10 @@ mod tests {
             "a <b>x</b>",
             "https://gitlab.example/a/b/-/issues/1",
             "<!-- open",
+            "g/p#12",
+            "<summary>@all</summary>",
+            "<details>\n@all",
+            "<details>\n#7\n</details>",
         ] {
             assert!(guard(dangerous).is_err(), "{dangerous}");
         }
