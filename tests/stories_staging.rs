@@ -176,6 +176,24 @@ async fn an_idempotency_key_brings_the_same_answer() {
 }
 
 #[tokio::test]
+async fn a_decision_made_before_gitlabs_answer_has_arrived_is_not_forgotten() {
+    let world = World::new().await;
+    let slow = Trouble::slow_body(std::time::Duration::from_millis(400));
+    world.sandbox.fault(Fault::new(Method::POST, "/issues", slow));
+    let first = job("1");
+    let ((status, answer), ()) = tokio::join!(world.post(&first), async {
+        while world.sandbox.world().issues.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        world.reviewer().relabel(1, &["job-match/approved"], &[]).unwrap();
+        world.settle().await;
+    });
+    assert_eq!((status, &answer["state"]), (StatusCode::CREATED, &json!("approved")));
+    world.expect(1, "approved").await;
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn an_idempotency_key_that_is_being_worked_on_is_409() {
     let world = World::new().await;
     let post = || {

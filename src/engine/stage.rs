@@ -162,6 +162,11 @@ impl Engine {
         };
         let issue = connected.project.create_issue(&new).await?;
         let _issue = self.inner.issues.hold(issue.iid).await;
+        // A delivery may have been faster than the answer: then people's acts since are in the mirror already.
+        let met = self.inner.mirror.record(issue.iid)?.filter(|record| record.issue_id == issue.id);
+        if let Some(record) = met {
+            return Ok(record);
+        }
         let issue = self.repair_creation(connected, issue, &new).await;
         let record = new_record(&issue, staged.job.clone(), Some(staged.nonce), State::Pending);
         self.inner.mirror.put(&record, None)?;

@@ -366,7 +366,7 @@ impl Gitlab {
         endpoint.parameters().add_to_url(&mut url);
         if let Some(page) = page {
             let mut query = url.query_pairs_mut();
-            if !endpoint.parameters_name("per_page") {
+            if !brings(endpoint, "per_page") {
                 query.append_pair("per_page", "100");
             }
             query.append_pair("page", &page.to_string());
@@ -424,20 +424,11 @@ impl Gitlab {
     }
 }
 
-/// Whether an endpoint brings a parameter of its own; said apart so that paging does not override it.
-trait ParametersName {
-    fn parameters_name(&self, name: &str) -> bool;
-}
-
-impl<E: Endpoint> ParametersName for E {
-    fn parameters_name(&self, name: &str) -> bool {
-        let mut probe = match Url::parse("http://probe/") {
-            Ok(url) => url,
-            Err(_) => return false,
-        };
-        self.parameters().add_to_url(&mut probe);
-        probe.query_pairs().any(|(given, _)| given == name)
-    }
+/// Whether an endpoint brings a parameter of its own, which paging must not override.
+fn brings(endpoint: &impl Endpoint, name: &str) -> bool {
+    let Ok(mut probe) = Url::parse("http://probe/") else { return false };
+    endpoint.parameters().add_to_url(&mut probe);
+    probe.query_pairs().any(|(given, _)| given == name)
 }
 
 /// At most so many in any 60 seconds. A token bucket cannot promise that: it lets a full bucket out on top.
