@@ -10,6 +10,7 @@ pub mod domain;
 pub mod engine;
 pub mod gitlab;
 pub mod mirror;
+pub mod notify;
 pub mod sandbox;
 pub mod templates;
 pub mod web;

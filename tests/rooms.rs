@@ -6,20 +6,33 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A room and what of ours it may use. `clock` and `templates` are tools that any room but `domain` may use.
-const ROOMS: [(&str, &[&str]); 11] = [
+const ROOMS: [(&str, &[&str]); 12] = [
     ("domain", &[]),
     ("clock", &[]),
     ("templates", &[]),
     ("sandbox", &[]),
     ("gitlab", &["domain", "clock", "templates"]),
     ("mirror", &["domain"]),
-    ("config", &["domain", "engine", "gitlab"]),
-    ("engine", &["domain", "gitlab", "mirror", "clock", "templates"]),
-    ("web", &["domain", "gitlab", "mirror", "engine", "config", "clock", "templates"]),
-    ("app", &["domain", "gitlab", "mirror", "engine", "config", "clock", "templates", "web"]),
+    ("notify", &["domain", "gitlab", "mirror", "clock", "templates"]),
+    ("config", &["domain", "engine", "gitlab", "notify"]),
+    ("engine", &["domain", "gitlab", "mirror", "clock", "templates", "notify"]),
+    ("web", &["domain", "gitlab", "mirror", "engine", "config", "clock", "templates", "notify"]),
+    ("app", &["domain", "gitlab", "mirror", "engine", "config", "clock", "templates", "notify", "web"]),
     (
         "cli",
-        &["domain", "gitlab", "mirror", "engine", "config", "clock", "templates", "web", "app", "sandbox"],
+        &[
+            "domain",
+            "gitlab",
+            "mirror",
+            "engine",
+            "config",
+            "clock",
+            "templates",
+            "notify",
+            "web",
+            "app",
+            "sandbox",
+        ],
     ),
 ];
 

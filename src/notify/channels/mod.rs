@@ -1,0 +1,27 @@
+//! The ways out: each takes a message and says what became of it.
+
+use std::time::Duration;
+
+/// What became of a message that was handed to a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The other side has it; `id` is what it calls it.
+    Sent {
+        /// The other side's own name of the message, where it gives one.
+        id: Option<String>,
+    },
+    /// The other side does not have it, or nobody knows; trying again is worth it.
+    TryAgain {
+        /// How long the other side asks to wait.
+        after: Option<Duration>,
+        /// Why, in words for people.
+        reason: String,
+        /// Whether the other side may have it all the same: then trying again may repeat it.
+        unclear: bool,
+    },
+    /// The other side does not have it, and will not before a person has done something.
+    GiveUp {
+        /// What is wrong and what to do, in words for people.
+        reason: String,
+    },
+}
