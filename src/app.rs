@@ -57,7 +57,7 @@ pub fn assemble(settings: Settings, clock: Clock, patience: Patience) -> anyhow:
         Arc::new(mirror),
         Arc::new(templates),
         clock,
-        settings.policy(),
+        settings.policy.clone(),
     );
     match found {
         Found::Kept => {}
@@ -112,7 +112,7 @@ impl App {
     /// Where it cannot listen, or the mirror, the templates or TLS cannot be used.
     pub async fn start(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
         let listen = settings.listen;
-        let (interval, idle) = (settings.sync_interval, settings.idle);
+        let (interval, idle) = (settings.policy.sync_interval, settings.idle);
         let listener = TcpListener::bind(listen).await.with_context(|| {
             format!(
                 "cannot listen on {listen}; is another service there? VORHOELLE_LISTEN names another address"

@@ -13,9 +13,9 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("sandbox", &[]),
     ("gitlab", &["domain", "clock", "templates"]),
     ("mirror", &["domain"]),
-    ("notify", &["domain", "gitlab", "mirror", "clock", "templates"]),
-    ("config", &["domain", "engine", "gitlab", "notify"]),
-    ("engine", &["domain", "gitlab", "mirror", "clock", "templates", "notify"]),
+    ("notify", &["domain", "gitlab", "mirror", "engine", "config", "clock", "templates"]),
+    ("config", &["domain", "gitlab"]),
+    ("engine", &["domain", "gitlab", "mirror", "config", "clock", "templates"]),
     ("web", &["domain", "gitlab", "mirror", "engine", "config", "clock", "templates", "notify"]),
     ("app", &["domain", "gitlab", "mirror", "engine", "config", "clock", "templates", "notify", "web"]),
     (

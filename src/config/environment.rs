@@ -7,8 +7,7 @@ use std::path::PathBuf;
 use reqwest::Url;
 use secrecy::SecretString;
 
-use super::{ApiToken, File, GitlabSettings, Idle, Settings, duration, nearest};
-use crate::domain::decide::Reviewers;
+use super::{ApiToken, File, GitlabSettings, Idle, Layers, Origin, Setting, Settings, nearest};
 use crate::gitlab::webhook::{SigningKey, WebhookSecrets};
 
 /// Every variable, without its prefix.
@@ -126,7 +125,7 @@ impl Environment {
     }
 
     /// Everything that was set, or errors and none.
-    pub(super) fn settings(&self, file: &File, errors: &mut Vec<String>) -> Option<Settings> {
+    pub(super) fn settings(&self, layers: Layers, errors: &mut Vec<String>) -> Option<Settings> {
         let token = self.secret("GITLAB_TOKEN", errors);
         if token.is_none() && errors.iter().all(|error| !error.contains("GITLAB_TOKEN")) {
             errors.push("VORHOELLE_GITLAB_TOKEN is missing: an access token with scope api".to_owned());
@@ -148,21 +147,11 @@ impl Environment {
         let setup_token = self.secret("SETUP_TOKEN", errors);
         let former_users = self.former_users(errors);
         let webhook = self.webhook(errors);
-        let sync_interval = self.get("SYNC_INTERVAL").or(file.sync_interval.as_deref()).unwrap_or("5m");
-        let sync_interval = duration(sync_interval)
-            .map_err(|error| errors.push(format!("VORHOELLE_SYNC_INTERVAL: {error}")))
-            .ok();
-        let min_score = self.min_score(file, errors);
-        let enforced = self.boolean("ENFORCE_REVIEWERS", errors).or(file.enforce_reviewers).unwrap_or(false);
-        let usernames = match self.get("REVIEWERS") {
-            Some(names) => list(names),
-            None => file.reviewers.clone().unwrap_or_default(),
-        };
-        if enforced && usernames.is_empty() {
-            errors.push("VORHOELLE_ENFORCE_REVIEWERS is true and VORHOELLE_REVIEWERS names nobody: no decision would count".to_owned());
-        }
-        let assign =
-            file.channels.as_ref().and_then(|channels| channels.todo.as_ref()?.enabled).unwrap_or(true);
+        let policy = layers.policy(None, &former_users).map_err(|wrong| {
+            errors
+                .extend(wrong.iter().map(|one| format!("{}: {}", layers.place(&one.key, None), one.message)));
+        });
+        let channels = self.channels(errors);
         let idle = self.idle(errors);
         let api_tokens = self.api_tokens(errors);
         let listen = self.listen(errors);
@@ -181,19 +170,46 @@ impl Environment {
             listen: listen?,
             public_url,
             database: PathBuf::from(self.get("DATABASE").unwrap_or("data/mirror.sqlite")),
-            sync_interval: sync_interval?,
             idle,
             templates: self.get("TEMPLATES").map(PathBuf::from),
-            min_score: min_score?,
-            language: file.language.unwrap_or_default(),
-            reviewers: Reviewers { enforced, usernames },
-            assign,
-            allow_public_project: file.allow_public_project.unwrap_or(false),
+            channels,
+            layers,
+            policy: policy.ok()?,
+            variables: self.explain(),
         })
     }
 
+    /// What the environment says of keys that the settings file has too.
+    pub(super) fn layer(&self, errors: &mut Vec<String>) -> File {
+        File {
+            // What is no number is refused with the other scores.
+            min_score: self
+                .get("MIN_SCORE")
+                .map(|text| text.parse().ok().filter(|n: &f64| n.is_finite()).unwrap_or(-1.0)),
+            reviewers: self.get("REVIEWERS").map(list),
+            enforce_reviewers: self.boolean("ENFORCE_REVIEWERS", errors),
+            sync_interval: self.get("SYNC_INTERVAL").map(str::to_owned),
+            ..File::default()
+        }
+    }
+
+    /// The variables that are set, secrets as `***`.
+    fn explain(&self) -> Vec<Setting> {
+        let known = KNOWN.iter().filter_map(|name| {
+            let file = format!("{name}_FILE");
+            let value = match (SECRET.contains(name), self.get(name), self.get(&file)) {
+                (true, None, Some(path)) => format!("*** (from {path})"),
+                (true, Some(_), _) => "***".to_owned(),
+                (_, value, _) => value?.to_owned(),
+            };
+            let key = format!("VORHOELLE_{name}");
+            Some(Setting { key: key.clone(), value: value.into(), origin: Origin::Variable })
+        });
+        known.collect()
+    }
+
     /// A secret, from its variable or from the file that another names.
-    fn secret(&self, name: &str, errors: &mut Vec<String>) -> Option<SecretString> {
+    pub(super) fn secret(&self, name: &str, errors: &mut Vec<String>) -> Option<SecretString> {
         let text = match (self.get(name), self.get(&format!("{name}_FILE"))) {
             (Some(_), Some(_)) => {
                 errors.push(format!("VORHOELLE_{name} and VORHOELLE_{name}_FILE are both set; keep one"));
@@ -262,18 +278,6 @@ impl Environment {
         tokens
     }
 
-    fn min_score(&self, file: &File, errors: &mut Vec<String>) -> Option<f64> {
-        let score = match self.get("MIN_SCORE") {
-            Some(text) => text.parse().unwrap_or(f64::NAN),
-            None => file.min_score.unwrap_or(70.0),
-        };
-        let fine = crate::domain::job_match::Score::new(score).is_ok();
-        if !fine {
-            errors.push("VORHOELLE_MIN_SCORE: must be a number from 0 to 100, in percent".to_owned());
-        }
-        fine.then_some(score)
-    }
-
     fn listen(&self, errors: &mut Vec<String>) -> Option<SocketAddr> {
         let port = self.variables.get("PORT").map(|port| format!("0.0.0.0:{port}"));
         let listen =
@@ -309,7 +313,7 @@ impl Environment {
         }
     }
 
-    fn url(&self, name: &str, errors: &mut Vec<String>) -> Option<Url> {
+    pub(super) fn url(&self, name: &str, errors: &mut Vec<String>) -> Option<Url> {
         let text = self.get(name)?;
         let url =
             Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());

@@ -2,57 +2,73 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::DEFAULT_FILE;
 use crate::domain::Language;
 
 /// What a settings file says; the same keys stand in the settings issue.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
     /// Lowest score that is staged, in percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub min_score: Option<f64>,
     /// The language of what people read.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub language: Option<Language>,
     /// Who decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reviewers: Option<Vec<String>>,
     /// Whether a decision by anybody else is taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub enforce_reviewers: Option<bool>,
     /// Whether a project is used that strangers can read.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub allow_public_project: Option<bool>,
     /// How often GitLab is read.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub sync_interval: Option<String>,
     /// When a pending match is reminded of.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub remind_after: Option<String>,
     /// When an undecided match is rejected.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub expire_after: Option<String>,
     /// When a pipeline that stages nothing is reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub quiet_alarm_after: Option<String>,
     /// One by one or in digests.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<Batch>,
     /// When nothing is sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub quiet_hours: Option<QuietHours>,
     /// What is different for a channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<Channels>,
 }
 
 /// One by one or in digests.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Batch {
     /// `immediate` or `digest`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<BatchMode>,
     /// At which times of day.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<Vec<String>>,
     /// How often.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub every: Option<String>,
     /// Most matches in one digest.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max: Option<u32>,
 }
 
 /// One by one or in digests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BatchMode {
     /// One by one.
@@ -62,75 +78,90 @@ pub enum BatchMode {
 }
 
 /// When nothing is sent.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QuietHours {
     /// From when, as a time of day.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     /// Until when; before `from` it is on the next day.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
     /// In which time zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
     /// On which days they begin.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub days: Option<Vec<String>>,
     /// From which score on a match is sent all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub urgent_score: Option<f64>,
 }
 
 /// What is different for a channel.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Channels {
     /// E-mail.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<Channel>,
     /// Slack.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub slack: Option<Channel>,
     /// WhatsApp.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub whatsapp: Option<Channel>,
     /// The assignment at creation, which makes a ToDo.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub todo: Option<Todo>,
 }
 
 /// What is different for a channel.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Channel {
     /// Whether it is on.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
     /// One by one or in digests.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<Batch>,
     /// When nothing is sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub quiet_hours: Option<QuietHours>,
     /// How long a match must have been pending.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub delay: Option<String>,
     /// Whether messages hold links that decide.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub action_links: Option<bool>,
 }
 
 /// The assignment at creation: always at once.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Todo {
     /// Whether issues are assigned.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
 }
 
 impl File {
-    /// Reads the named file, or the default one where there is one.
+    /// Reads the named file, or the default one where there is one: its name, its text, and what it says.
     ///
     /// # Errors
     ///
     /// In words, with file and line.
-    pub fn read(named: Option<&Path>) -> Result<Self, String> {
+    pub fn read(named: Option<&Path>) -> Result<(String, String, Self), String> {
         let path = named.unwrap_or(Path::new(DEFAULT_FILE));
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Self::default());
-            }
+            Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(format!("{}: cannot be read: {error}", path.display())),
         };
-        Self::parse(&text).map_err(|(line, error)| format!("{}:{line}: {error}", path.display()))
+        let file =
+            Self::parse(&text).map_err(|(line, error)| format!("{}:{line}: {error}", path.display()))?;
+        Ok((path.display().to_string(), text, file))
     }
 
     /// Reads settings from YAML.

@@ -2,8 +2,11 @@
 //!
 //! Secrets come from the environment only, or from files that it names.
 
+mod channels;
 mod environment;
 mod file;
+mod layers;
+mod policy;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,12 +17,14 @@ use std::time::Duration;
 use reqwest::Url;
 use secrecy::SecretString;
 
+pub use channels::{
+    ChannelSettings, GmailSettings, MailSettings, Mailer, SmtpSecurity, SmtpSettings, WhatsAppSettings,
+};
 pub use environment::Environment;
 pub use file::File;
+pub use layers::{CHANGEABLE, IssueLayer, Layers, Origin, Setting};
+pub use policy::{ChannelPolicy, Policy, WrongSetting};
 
-use crate::domain::Language;
-use crate::domain::decide::Reviewers;
-use crate::engine::Policy;
 use crate::gitlab::webhook::WebhookSecrets;
 
 /// Where the settings file is looked for unless it is said.
@@ -40,22 +45,18 @@ pub struct Settings {
     pub public_url: Option<Url>,
     /// The mirror's file.
     pub database: PathBuf,
-    /// How often GitLab is read in case a webhook was lost.
-    pub sync_interval: Duration,
     /// Whether work is done in background loops or inside requests.
     pub idle: Idle,
     /// A folder that overrides templates.
     pub templates: Option<PathBuf>,
-    /// Lowest score that is staged, in percent.
-    pub min_score: f64,
-    /// The language of what people read.
-    pub language: Language,
-    /// Who decides.
-    pub reviewers: Reviewers,
-    /// Whether issues are assigned.
-    pub assign: bool,
-    /// Whether a project is used that strangers can read.
-    pub allow_public_project: bool,
+    /// The channels whose variables are set.
+    pub channels: ChannelSettings,
+    /// What people have set about matches and messages, layer by layer.
+    pub layers: Layers,
+    /// What that amounts to while the settings issue says nothing.
+    pub policy: Policy,
+    /// The variables that are set, secrets as `***`.
+    pub variables: Vec<Setting>,
 }
 
 /// How to reach GitLab.
@@ -115,26 +116,15 @@ impl Settings {
     pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Self, SettingsError> {
         let mut errors = environment.unknown();
         let named = file.map(Path::to_owned).or_else(|| environment.get("CONFIG").map(PathBuf::from));
-        let file = File::read(named.as_deref()).unwrap_or_else(|error| {
+        let (path, text, file) = File::read(named.as_deref()).unwrap_or_else(|error| {
             errors.push(error);
-            File::default()
+            Default::default()
         });
-        let settings = environment.settings(&file, &mut errors);
+        let layers = Layers::new(path, text, file, environment.layer(&mut errors));
+        let settings = environment.settings(layers, &mut errors);
         match settings.filter(|_| errors.is_empty()) {
             Some(settings) => Ok(settings),
             None => Err(SettingsError(errors)),
-        }
-    }
-
-    /// What the engine goes by.
-    pub fn policy(&self) -> Policy {
-        Policy {
-            min_score: self.min_score,
-            reviewers: self.reviewers.clone(),
-            language: self.language,
-            assign: self.assign,
-            allow_public_project: self.allow_public_project,
-            former_users: self.gitlab.former_users.clone(),
         }
     }
 }
@@ -203,7 +193,10 @@ mod tests {
         assert_eq!(settings.gitlab.url.as_str(), "https://gitlab.com/");
         assert_eq!(settings.listen, "127.0.0.1:8080".parse().unwrap());
         assert_eq!(settings.database, Path::new("data/mirror.sqlite"));
-        assert_eq!((settings.min_score, settings.sync_interval), (70.0, Duration::from_secs(300)));
+        assert_eq!(
+            (settings.policy.min_score, settings.policy.sync_interval),
+            (70.0, Duration::from_secs(300))
+        );
         assert_eq!(load(&[("PORT", "9000")]).unwrap().listen, "0.0.0.0:9000".parse().unwrap());
     }
 

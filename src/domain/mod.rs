@@ -1,5 +1,6 @@
 //! What a match is and what may happen to it: no I/O, no async, no clock.
 
+pub mod channel;
 pub mod decide;
 pub mod history;
 pub mod identity;
@@ -7,8 +8,10 @@ pub mod inert;
 pub mod job_match;
 pub mod language;
 pub mod posted;
+pub mod schedule;
 pub mod state;
 
+pub use channel::Channel;
 pub use job_match::JobMatch;
 pub use language::Language;
 pub use state::State;

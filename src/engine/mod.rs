@@ -30,30 +30,13 @@ pub use queue::{Hint, Queue};
 pub use stage::{Staging, StagingError};
 
 use crate::clock::Clock;
-use crate::domain::Language;
-use crate::domain::decide::{Refusal, Reviewers};
+use crate::config::Policy;
+use crate::domain::decide::Refusal;
 use crate::gitlab::labels::OurLabels;
 use crate::gitlab::{Gitlab, GitlabError};
 use crate::mirror::{Mirror, MirrorError};
 use crate::templates::Templates;
 use locks::Locks;
-
-/// What people have set about matches.
-#[derive(Clone, Debug)]
-pub struct Policy {
-    /// Lowest score that is staged, in percent.
-    pub min_score: f64,
-    /// Who decides, and whether nobody else may.
-    pub reviewers: Reviewers,
-    /// In which language issues and comments are written.
-    pub language: Language,
-    /// Whether issues are assigned to the first reviewer, which makes their ToDo.
-    pub assign: bool,
-    /// Whether a project is used that strangers can read.
-    pub allow_public_project: bool,
-    /// Earlier users of the service, whose issues and comments still count as its own.
-    pub former_users: BTreeSet<u64>,
-}
 
 /// Why the engine could not do what was asked.
 #[derive(Debug, thiserror::Error)]

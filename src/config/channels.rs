@@ -1,0 +1,355 @@
+//! How messages leave: mail servers, Slack, Twilio, Gmail, as the environment names them.
+
+use std::path::PathBuf;
+
+use lettre::message::Mailbox;
+use reqwest::Url;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::Environment;
+
+/// Where Gmail's API is unless it is said.
+const GMAIL_API: &str = "https://gmail.googleapis.com";
+/// Where Google gives out access tokens unless it is said.
+const GMAIL_TOKEN: &str = "https://oauth2.googleapis.com/token";
+/// Where Twilio's API is unless it is said.
+const TWILIO_API: &str = "https://api.twilio.com";
+
+/// The channels whose variables are set.
+#[derive(Clone, Debug, Default)]
+pub struct ChannelSettings {
+    /// E-mail.
+    pub mail: Option<MailSettings>,
+    /// Slack's incoming webhook; its address is the secret.
+    pub slack: Option<SecretString>,
+    /// WhatsApp through Twilio.
+    pub whatsapp: Option<WhatsAppSettings>,
+}
+
+/// Who writes to whom, and through what.
+#[derive(Clone, Debug)]
+pub struct MailSettings {
+    /// The sender.
+    pub from: Mailbox,
+    /// The reviewers' addresses; each gets a message of their own.
+    pub to: Vec<Mailbox>,
+    /// Through what.
+    pub mailer: Mailer,
+}
+
+/// Through what mails leave.
+#[derive(Clone, Debug)]
+pub enum Mailer {
+    /// A mail server.
+    Smtp(SmtpSettings),
+    /// A folder that each mail is written to as an `.eml` file.
+    Folder(PathBuf),
+    /// Gmail's API.
+    Gmail(GmailSettings),
+}
+
+/// A mail server.
+#[derive(Clone, Debug)]
+pub struct SmtpSettings {
+    /// Its name; its certificate must carry it.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the connection is kept secret.
+    pub security: SmtpSecurity,
+    /// User and password.
+    pub credentials: Option<(String, SecretString)>,
+}
+
+/// How the connection to a mail server is kept secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmtpSecurity {
+    /// Not at all.
+    None,
+    /// It begins in the clear and turns to TLS before anything is said; a server that cannot is refused.
+    StartTls,
+    /// TLS from the first byte on.
+    Tls,
+}
+
+/// A Twilio account that sends on WhatsApp.
+#[derive(Clone, Debug)]
+pub struct WhatsAppSettings {
+    /// The account.
+    pub account_sid: String,
+    /// Its token.
+    pub auth_token: SecretString,
+    /// The sender's number, with or without `whatsapp:` in front.
+    pub from: String,
+    /// The reviewer's number, with or without `whatsapp:` in front.
+    pub to: String,
+    /// The approved template that is used outside of the 24-hour session.
+    pub content_sid: Option<String>,
+    /// Where Twilio's API is.
+    pub api_url: Url,
+}
+
+/// A Google application that may send as its user.
+#[derive(Clone, Debug)]
+pub struct GmailSettings {
+    /// The application.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: SecretString,
+    /// What `vorhoelle gmail login` printed.
+    pub refresh_token: SecretString,
+    /// Where Gmail's API is.
+    pub api_url: Url,
+    /// Where access tokens are given out.
+    pub token_url: Url,
+}
+
+impl Environment {
+    /// The channels whose variables are set.
+    pub(super) fn channels(&self, errors: &mut Vec<String>) -> ChannelSettings {
+        ChannelSettings {
+            mail: self.mail(errors),
+            slack: self.slack(errors),
+            whatsapp: self.whatsapp(errors),
+        }
+    }
+
+    fn mail(&self, errors: &mut Vec<String>) -> Option<MailSettings> {
+        let folder = self.get("MAIL_FILE_DIR").map(|path| Mailer::Folder(PathBuf::from(path)));
+        let smtp = self.secret("SMTP_URL", errors).and_then(|url| {
+            let read = smtp(url.expose_secret());
+            read.map_err(|error| errors.push(format!("VORHOELLE_SMTP_URL: {error}"))).ok()
+        });
+        let gmail = self.gmail(errors);
+        if smtp.is_some() && gmail.is_some() && folder.is_none() {
+            errors.push(
+                "VORHOELLE_SMTP_URL and VORHOELLE_GMAIL_REFRESH_TOKEN are both set; keep the one that mails shall leave through"
+                    .to_owned(),
+            );
+        }
+        let mailer = folder.or(smtp.map(Mailer::Smtp)).or(gmail.map(Mailer::Gmail));
+        let from = self.get("MAIL_FROM").map(|text| self.mailbox("MAIL_FROM", text, errors));
+        let to = self.get("MAIL_TO").map(|text| {
+            let all: Vec<_> =
+                text.split(',').map(|one| self.mailbox("MAIL_TO", one.trim(), errors)).collect();
+            all
+        });
+        let mailer = match (mailer, &from, &to) {
+            (Some(mailer), Some(_), Some(_)) => mailer,
+            (None, None, None) => return None,
+            (None, ..) => {
+                // What is wrong with a mailer has been said; that none is there has not.
+                if errors.iter().all(|error| !error.contains("SMTP") && !error.contains("GMAIL")) {
+                    errors.push(
+                        "VORHOELLE_MAIL_FROM or VORHOELLE_MAIL_TO is set and nothing to send through; set \
+                         VORHOELLE_SMTP_URL, VORHOELLE_MAIL_FILE_DIR or the VORHOELLE_GMAIL_… variables"
+                            .to_owned(),
+                    );
+                }
+                return None;
+            }
+            (Some(_), from, to) => {
+                for (name, there) in [("MAIL_FROM", from.is_some()), ("MAIL_TO", to.is_some())] {
+                    if !there {
+                        errors.push(format!(
+                            "VORHOELLE_{name} is missing: mails need a sender and a recipient"
+                        ));
+                    }
+                }
+                return None;
+            }
+        };
+        Some(MailSettings { from: from??, to: to?.into_iter().collect::<Option<Vec<_>>>()?, mailer })
+    }
+
+    fn mailbox(&self, name: &str, text: &str, errors: &mut Vec<String>) -> Option<Mailbox> {
+        let mailbox = text.parse::<Mailbox>().map_err(|_| {
+            format!("VORHOELLE_{name}: must be an e-mail address such as anna@example.com or Anna <anna@example.com>")
+        });
+        let plain = mailbox.and_then(|mailbox| {
+            // Most servers take no other letters, and say so only when the mail is on its way.
+            let ascii = mailbox.email.user().is_ascii();
+            if ascii {
+                Ok(mailbox)
+            } else {
+                Err(format!("VORHOELLE_{name}: the part before the @ must be plain ASCII"))
+            }
+        });
+        plain.map_err(|error| errors.push(error)).ok()
+    }
+
+    fn slack(&self, errors: &mut Vec<String>) -> Option<SecretString> {
+        let url = self.secret("SLACK_WEBHOOK_URL", errors)?;
+        let fine = Url::parse(url.expose_secret())
+            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        if !fine {
+            errors.push("VORHOELLE_SLACK_WEBHOOK_URL: must be the address of an incoming webhook, https://hooks.slack.com/…".to_owned());
+        }
+        fine.then_some(url)
+    }
+
+    fn whatsapp(&self, errors: &mut Vec<String>) -> Option<WhatsAppSettings> {
+        let auth_token = self.secret("TWILIO_AUTH_TOKEN", errors);
+        let api_url = self.url("TWILIO_API_URL", errors).or_else(|| Url::parse(TWILIO_API).ok())?;
+        let said = |name: &str| self.get(name).map(str::to_owned);
+        let parts = [
+            ("TWILIO_ACCOUNT_SID", said("TWILIO_ACCOUNT_SID")),
+            ("TWILIO_FROM", said("TWILIO_FROM")),
+            ("TWILIO_TO", said("TWILIO_TO")),
+        ];
+        if auth_token.is_none() && parts.iter().all(|(_, part)| part.is_none()) {
+            return None;
+        }
+        let mut missing: Vec<&str> =
+            parts.iter().filter(|(_, part)| part.is_none()).map(|(name, _)| *name).collect();
+        if auth_token.is_none() {
+            missing.push("TWILIO_AUTH_TOKEN");
+        }
+        for name in missing {
+            errors.push(format!("VORHOELLE_{name} is missing: WhatsApp through Twilio needs account, token, sender and recipient"));
+        }
+        let [(_, account_sid), (_, from), (_, to)] = parts;
+        for (name, number) in [("TWILIO_FROM", &from), ("TWILIO_TO", &to)] {
+            if number.as_ref().is_some_and(|number| !is_a_number(number)) {
+                errors.push(format!("VORHOELLE_{name}: must be a number such as +436641234567"));
+            }
+        }
+        Some(WhatsAppSettings {
+            account_sid: account_sid?,
+            auth_token: auth_token?,
+            from: from?,
+            to: to?,
+            content_sid: said("TWILIO_CONTENT_SID"),
+            api_url,
+        })
+    }
+
+    fn gmail(&self, errors: &mut Vec<String>) -> Option<GmailSettings> {
+        let client_secret = self.secret("GMAIL_CLIENT_SECRET", errors);
+        let refresh_token = self.secret("GMAIL_REFRESH_TOKEN", errors);
+        let client_id = self.get("GMAIL_CLIENT_ID").map(str::to_owned);
+        let api_url = self.url("GMAIL_API_URL", errors).or_else(|| Url::parse(GMAIL_API).ok())?;
+        let token_url = self.url("GMAIL_TOKEN_URL", errors).or_else(|| Url::parse(GMAIL_TOKEN).ok())?;
+        // Client and secret alone are what `gmail login` starts from.
+        let refresh_token = refresh_token?;
+        for (name, there) in
+            [("GMAIL_CLIENT_ID", client_id.is_some()), ("GMAIL_CLIENT_SECRET", client_secret.is_some())]
+        {
+            if !there {
+                errors.push(format!("VORHOELLE_{name} is missing: Gmail needs the application's id and secret beside the refresh token"));
+            }
+        }
+        Some(GmailSettings {
+            client_id: client_id?,
+            client_secret: client_secret?,
+            refresh_token,
+            api_url,
+            token_url,
+        })
+    }
+}
+
+fn is_a_number(text: &str) -> bool {
+    let digits = text.trim_start_matches("whatsapp:").trim_start_matches('+');
+    (6..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// `smtp://user:password@host:port?tls=required`, `smtps://…`; the error never shows the address, which holds a password.
+fn smtp(text: &str) -> Result<SmtpSettings, String> {
+    let form = "must look like smtp://user:password@host:587?tls=required or smtps://user:password@host";
+    let url = Url::parse(text).map_err(|_| form.to_owned())?;
+    let host = url.host_str().filter(|host| !host.is_empty()).ok_or(form)?;
+    let mut starttls = false;
+    for (name, value) in url.query_pairs() {
+        match (name.as_ref(), value.as_ref()) {
+            ("tls", "required") => starttls = true,
+            ("tls", _) => return Err("tls must be required".to_owned()),
+            _ => return Err("knows no other option than tls=required".to_owned()),
+        }
+    }
+    let security = match (url.scheme(), starttls) {
+        ("smtps", _) => SmtpSecurity::Tls,
+        ("smtp", true) => SmtpSecurity::StartTls,
+        ("smtp", false) => SmtpSecurity::None,
+        _ => return Err(form.to_owned()),
+    };
+    let usual = match security {
+        SmtpSecurity::None => 25,
+        SmtpSecurity::StartTls => 587,
+        SmtpSecurity::Tls => 465,
+    };
+    let credentials = match (url.username(), url.password()) {
+        ("", None) => None,
+        (user, Some(password)) if !user.is_empty() => {
+            Some((decoded(user)?, SecretString::from(decoded(password)?)))
+        }
+        _ => {
+            return Err(
+                "needs both user and password, or neither; write @ and : in them as %40 and %3A".to_owned()
+            );
+        }
+    };
+    Ok(SmtpSettings { host: host.to_owned(), port: url.port().unwrap_or(usual), security, credentials })
+}
+
+fn decoded(text: &str) -> Result<String, String> {
+    let bytes = percent_encoding::percent_decode_str(text);
+    bytes
+        .decode_utf8()
+        .map(std::borrow::Cow::into_owned)
+        .map_err(|_| "user and password must be UTF-8".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> (ChannelSettings, Vec<String>) {
+        let all = variables.iter().map(|(name, value)| (format!("VORHOELLE_{name}"), (*value).to_owned()));
+        let mut errors = Vec::new();
+        let channels = Environment::of(all).channels(&mut errors);
+        (channels, errors)
+    }
+
+    #[test]
+    fn a_mail_server_is_read_from_its_address() {
+        let server = smtp("smtp://u%40h:p%3Aw@mail.example.com?tls=required").unwrap();
+        assert_eq!(
+            (server.host.as_str(), server.port, server.security),
+            ("mail.example.com", 587, SmtpSecurity::StartTls)
+        );
+        let (user, password) = server.credentials.unwrap();
+        assert_eq!((user.as_str(), password.expose_secret()), ("u@h", "p:w"));
+        assert_eq!(smtp("smtps://h").unwrap().port, 465);
+        assert_eq!(smtp("smtp://h:2525").unwrap().port, 2525);
+        for wrong in ["http://h", "smtp://", "smtp://h?tls=maybe", "smtp://user@h", "smtp://h?pool=1"] {
+            let error = smtp(wrong).unwrap_err();
+            assert!(!error.contains("user@h"), "{error}");
+        }
+    }
+
+    #[test]
+    fn half_a_channel_says_what_is_missing() {
+        let (_, errors) = read(&[("SMTP_URL", "smtp://h"), ("MAIL_FROM", "a@example.com")]);
+        assert!(errors[0].contains("VORHOELLE_MAIL_TO is missing"), "{errors:?}");
+        let (_, errors) = read(&[("MAIL_TO", "a@example.com")]);
+        assert!(errors[0].contains("VORHOELLE_SMTP_URL"), "{errors:?}");
+        let (_, errors) = read(&[("TWILIO_FROM", "whatsapp:+43123456789"), ("TWILIO_TO", "me")]);
+        assert!(errors.iter().any(|error| error.contains("TWILIO_TO: must be a number")), "{errors:?}");
+        assert!(errors.iter().any(|error| error.contains("TWILIO_AUTH_TOKEN is missing")), "{errors:?}");
+        let (_, errors) = read(&[("SLACK_WEBHOOK_URL", "hooks.slack.com/x")]);
+        assert!(errors[0].contains("SLACK_WEBHOOK_URL"), "{errors:?}");
+    }
+
+    #[test]
+    fn mails_may_go_to_several_people() {
+        let (channels, errors) = read(&[
+            ("MAIL_FILE_DIR", "outbox"),
+            ("MAIL_FROM", "Vorhölle <jobs@example.com>"),
+            ("MAIL_TO", "anna@example.com, Bert <bert@example.com>"),
+        ]);
+        assert!(errors.is_empty(), "{errors:?}");
+        assert_eq!(channels.mail.unwrap().to.len(), 2);
+        assert!(read(&[]).0.mail.is_none());
+    }
+}

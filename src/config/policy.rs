@@ -1,0 +1,397 @@
+//! What people have set about matches and messages, checked and ready to be gone by.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use jiff::civil::{Time, Weekday};
+use jiff::tz::TimeZone;
+
+use super::file::{self, BatchMode, File};
+use super::{IssueLayer, Layers, duration};
+use crate::domain::decide::Reviewers;
+use crate::domain::job_match::Score;
+use crate::domain::schedule::{Batch, DigestTimes, QuietHours, Schedule};
+use crate::domain::{Channel, Language};
+
+/// Most matches in one message.
+const LARGEST_DIGEST: u32 = 100;
+/// Shortest span between digests.
+const SHORTEST_EVERY: Duration = Duration::from_secs(1);
+/// The days of the week as settings call them.
+const DAYS: [(&str, Weekday); 7] = [
+    ("mon", Weekday::Monday),
+    ("tue", Weekday::Tuesday),
+    ("wed", Weekday::Wednesday),
+    ("thu", Weekday::Thursday),
+    ("fri", Weekday::Friday),
+    ("sat", Weekday::Saturday),
+    ("sun", Weekday::Sunday),
+];
+
+/// What people have set.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Lowest score that is staged, in percent.
+    pub min_score: f64,
+    /// Who decides, and whether nobody else may.
+    pub reviewers: Reviewers,
+    /// In which language issues, comments and messages are written.
+    pub language: Language,
+    /// Whether issues are assigned to the first reviewer, which makes their ToDo.
+    pub assign: bool,
+    /// Whether a project is used that strangers can read.
+    pub allow_public_project: bool,
+    /// How often GitLab is read in case a webhook was lost.
+    pub sync_interval: Duration,
+    /// Earlier users of the service, whose issues, comments and reactions still count as its own.
+    pub former_users: BTreeSet<u64>,
+    /// When a pending match is reminded of; never where none.
+    pub remind_after: Option<SignedDuration>,
+    /// When an undecided match is rejected; never where none.
+    pub expire_after: Option<SignedDuration>,
+    /// When a pipeline that stages nothing is reported; never where none.
+    pub quiet_alarm_after: Option<SignedDuration>,
+    /// How each channel that carries messages sends.
+    pub channels: BTreeMap<Channel, ChannelPolicy>,
+}
+
+/// How a channel sends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChannelPolicy {
+    /// Whether it may be on; its variables decide whether it is.
+    pub enabled: bool,
+    /// Whether its messages hold links that decide.
+    pub action_links: bool,
+    /// When it sends.
+    pub schedule: Schedule,
+}
+
+/// A key whose value cannot be used, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongSetting {
+    /// The key, with points between its parts.
+    pub key: String,
+    /// What is wrong with it and what is allowed.
+    pub message: String,
+}
+
+impl Layers {
+    /// What holds when all layers are put together.
+    ///
+    /// # Errors
+    ///
+    /// Every key whose value cannot be used.
+    pub fn policy(
+        &self,
+        issue: Option<&IssueLayer>,
+        former_users: &BTreeSet<u64>,
+    ) -> Result<Policy, Vec<WrongSetting>> {
+        let file = self.together(issue);
+        let mut reader = Reader { wrong: Vec::new() };
+        let policy = reader.policy(&file, former_users.clone());
+        // What all channels share is read once a channel.
+        let mut wrong: Vec<WrongSetting> = Vec::new();
+        for one in reader.wrong {
+            if !wrong.contains(&one) {
+                wrong.push(one);
+            }
+        }
+        if wrong.is_empty() { Ok(policy) } else { Err(wrong) }
+    }
+}
+
+/// Reads a file's texts and notes what is wrong.
+struct Reader {
+    wrong: Vec<WrongSetting>,
+}
+
+impl Reader {
+    fn wrong(&mut self, key: &str, message: impl Into<String>) {
+        self.wrong.push(WrongSetting { key: key.to_owned(), message: message.into() });
+    }
+
+    /// The value, or the fallback and a note.
+    fn checked<T>(&mut self, key: &str, value: Result<T, String>, fallback: T) -> T {
+        value.unwrap_or_else(|message| {
+            self.wrong(key, message);
+            fallback
+        })
+    }
+
+    fn policy(&mut self, file: &File, former_users: BTreeSet<u64>) -> Policy {
+        let channels = file.channels.clone().unwrap_or_default();
+        let min_score = file.min_score.unwrap_or(70.0);
+        if Score::new(min_score).is_err() {
+            self.wrong("min_score", "must be a number from 0 to 100, in percent");
+        }
+        let sync = file.sync_interval.as_deref().unwrap_or("5m");
+        let sync_interval = self.checked("sync_interval", duration(sync), Duration::from_secs(300));
+        if sync_interval < Duration::from_secs(1) {
+            self.wrong("sync_interval", "must be a second at least");
+        }
+        let of = [
+            (Channel::Email, channels.email),
+            (Channel::Slack, channels.slack),
+            (Channel::Whatsapp, channels.whatsapp),
+        ];
+        let mut policies = BTreeMap::new();
+        for (channel, own) in of {
+            policies.insert(channel, self.channel(channel, &own.unwrap_or_default(), file));
+        }
+        Policy {
+            min_score,
+            reviewers: self.reviewers(file),
+            language: file.language.unwrap_or_default(),
+            assign: channels.todo.and_then(|todo| todo.enabled).unwrap_or(true),
+            allow_public_project: file.allow_public_project.unwrap_or(false),
+            sync_interval,
+            former_users,
+            remind_after: self.span("remind_after", file.remind_after.as_deref()),
+            expire_after: self.span("expire_after", file.expire_after.as_deref()),
+            quiet_alarm_after: self.span("quiet_alarm_after", file.quiet_alarm_after.as_deref()),
+            channels: policies,
+        }
+    }
+
+    fn reviewers(&mut self, file: &File) -> Reviewers {
+        let usernames = file.reviewers.clone().unwrap_or_default();
+        for name in &usernames {
+            // What GitLab allows in usernames; anything else could be text that GitLab runs.
+            let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+            if name.is_empty() || !name.chars().all(fine) {
+                self.wrong("reviewers", format!("`{name}` is no GitLab username; leave out the @"));
+            }
+        }
+        let enforced = file.enforce_reviewers.unwrap_or(false);
+        if enforced && usernames.is_empty() {
+            self.wrong("enforce_reviewers", "is true and reviewers names nobody: no decision would count");
+        }
+        Reviewers { enforced, usernames }
+    }
+
+    fn span(&mut self, key: &str, text: Option<&str>) -> Option<SignedDuration> {
+        let text = text.filter(|text| *text != "off")?;
+        let span = duration(text).map_err(|error| format!("{error}; or off"));
+        let span = self.checked(key, span, Duration::ZERO);
+        SignedDuration::try_from(span).ok()
+    }
+
+    fn channel(&mut self, channel: Channel, own: &file::Channel, file: &File) -> ChannelPolicy {
+        let key = |name: &str| format!("channels.{channel}.{name}");
+        let delay = own.delay.as_deref().unwrap_or("0s");
+        let delay = self.checked(&key("delay"), duration(delay), Duration::ZERO);
+        let quiet =
+            self.quiet_hours(&key("quiet_hours"), own.quiet_hours.as_ref(), file.quiet_hours.as_ref());
+        let zone = quiet.as_ref().map_or_else(TimeZone::system, |quiet| quiet.zone.clone());
+        let batch = self.batch(&key("batch"), own.batch.as_ref(), file.batch.as_ref());
+        ChannelPolicy {
+            enabled: own.enabled.unwrap_or(true),
+            // A mail goes to the reviewer's own box; other channels lead to GitLab unless the setting says otherwise.
+            action_links: own.action_links.unwrap_or(channel == Channel::Email),
+            schedule: Schedule {
+                batch,
+                quiet,
+                delay: SignedDuration::try_from(delay).unwrap_or(SignedDuration::ZERO),
+                zone,
+            },
+        }
+    }
+
+    fn batch(&mut self, own_key: &str, own: Option<&file::Batch>, all: Option<&file::Batch>) -> Batch {
+        let (own, all) = (own.cloned().unwrap_or_default(), all.cloned().unwrap_or_default());
+        // The channel's choice of times takes the place of the common one.
+        let chosen = own.at.is_some() || own.every.is_some();
+        let (times_key, times) = if chosen { (own_key, &own) } else { ("batch", &all) };
+        let max = own.max.or(all.max).unwrap_or(20);
+        if !(1..=LARGEST_DIGEST).contains(&max) {
+            let key = if own.max.is_some() { own_key } else { "batch" };
+            self.wrong(&format!("{key}.max"), format!("must be from 1 to {LARGEST_DIGEST}"));
+        }
+        let times = self.digest_times(times_key, times);
+        let digest = match own.mode.or(all.mode).unwrap_or(BatchMode::Immediate) {
+            BatchMode::Immediate => None,
+            BatchMode::Digest => Some(times.unwrap_or_else(|| {
+                let key = if own.mode.is_some() { own_key } else { "batch" };
+                self.wrong(
+                    &format!("{key}.at"),
+                    "a digest needs times, such as at: [\"08:00\"], or every: 2h",
+                );
+                DigestTimes::At(Vec::new())
+            })),
+        };
+        Batch { digest, max: usize::try_from(max).unwrap_or(usize::MAX) }
+    }
+
+    fn digest_times(&mut self, key: &str, batch: &file::Batch) -> Option<DigestTimes> {
+        if let Some(at) = &batch.at {
+            let key = format!("{key}.at");
+            if at.is_empty() {
+                self.wrong(&key, "must name a time of day at least, such as [\"08:00\"]");
+            }
+            let times = at.iter().map(|text| self.checked(&key, time_of_day(text), Time::midnight()));
+            return Some(DigestTimes::At(times.collect()));
+        }
+        let every = batch.every.as_deref()?;
+        let key = format!("{key}.every");
+        let span = self.checked(&key, duration(every), SHORTEST_EVERY);
+        if span < SHORTEST_EVERY {
+            self.wrong(&key, "must be a second at least");
+        }
+        SignedDuration::try_from(span).ok().map(DigestTimes::Every)
+    }
+
+    fn quiet_hours(
+        &mut self,
+        own_key: &str,
+        own: Option<&file::QuietHours>,
+        all: Option<&file::QuietHours>,
+    ) -> Option<QuietHours> {
+        if own.is_none() && all.is_none() {
+            return None;
+        }
+        let (own, all) = (own.cloned().unwrap_or_default(), all.cloned().unwrap_or_default());
+        let at =
+            |is_own: bool, name: &str| format!("{}.{name}", if is_own { own_key } else { "quiet_hours" });
+        let mut time = |is_own: bool, name: &str, text: Option<String>| {
+            let read = text.as_deref().map_or_else(
+                || Err("is missing; write a time of day such as \"22:00\"".to_owned()),
+                time_of_day,
+            );
+            self.checked(&at(is_own, name), read, Time::midnight())
+        };
+        let from = time(own.from.is_some(), "from", own.from.or(all.from));
+        let to = time(own.to.is_some(), "to", own.to.or(all.to));
+        let zone_key = at(own.timezone.is_some(), "timezone");
+        let zone =
+            own.timezone.or(all.timezone).map_or_else(|| Ok(TimeZone::system()), |name| time_zone(&name));
+        let zone = self.checked(&zone_key, zone, TimeZone::UTC);
+        let days_key = at(own.days.is_some(), "days");
+        let days = own
+            .days
+            .or(all.days)
+            .map_or_else(|| Ok(DAYS.map(|(_, day)| day).to_vec()), |names| weekdays(&names));
+        let days = self.checked(&days_key, days, Vec::new());
+        let urgent_key = at(own.urgent_score.is_some(), "urgent_score");
+        let urgent = own
+            .urgent_score
+            .or(all.urgent_score)
+            .map(|percent| Score::new(percent).map(Some).map_err(|error| error.to_string()));
+        let urgent = urgent.and_then(|urgent| self.checked(&urgent_key, urgent, None));
+        Some(QuietHours { from, to, zone, days, urgent })
+    }
+}
+
+fn time_of_day(text: &str) -> Result<Time, String> {
+    let wrong = || format!("`{text}` is no time of day; write hours and minutes, such as \"08:00\"");
+    let (hours, minutes) = text.split_once(':').ok_or_else(wrong)?;
+    let number = |part: &str| {
+        let plain = (1..=2).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+        part.parse::<i8>().ok().filter(|_| plain)
+    };
+    let parts = number(hours).zip(number(minutes).filter(|_| minutes.len() == 2));
+    parts.and_then(|(hour, minute)| Time::new(hour, minute, 0, 0).ok()).ok_or_else(wrong)
+}
+
+fn time_zone(name: &str) -> Result<TimeZone, String> {
+    TimeZone::get(name)
+        .map_err(|_| format!("`{name}` is no time zone; use an IANA name such as Europe/Vienna"))
+}
+
+fn weekdays(names: &[String]) -> Result<Vec<Weekday>, String> {
+    let day = |name: &String| {
+        let found = DAYS.iter().find(|(word, _)| *word == name).map(|(_, day)| *day);
+        found.ok_or_else(|| format!("`{name}` is no day; use mon, tue, wed, thu, fri, sat or sun"))
+    };
+    names.iter().map(day).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::time;
+
+    use super::*;
+
+    fn read(yaml: &str) -> Result<Policy, Vec<WrongSetting>> {
+        let layers =
+            Layers::new("x.yml".to_owned(), yaml.to_owned(), File::parse(yaml).unwrap(), File::default());
+        layers.policy(None, &BTreeSet::new())
+    }
+
+    fn wrong(yaml: &str) -> String {
+        read(yaml)
+            .unwrap_err()
+            .iter()
+            .map(|one| format!("{}: {}", one.key, one.message))
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    /// The example of the contract, section 10, as it stands there.
+    #[test]
+    fn the_contracts_example_is_understood() {
+        let policy = read(
+            "min_score: 70
+language: de                      # or en
+reviewers: [anna]
+enforce_reviewers: false
+allow_public_project: false
+sync_interval: 5m
+remind_after: 2d
+expire_after: off
+quiet_alarm_after: 3d
+batch: {mode: immediate, at: [\"08:00\", \"17:30\"], every: 2h, max: 20}   # at or every
+quiet_hours: {from: \"22:00\", to: \"07:00\", timezone: Europe/Vienna, days: [mon, tue, wed, thu, fri, sat, sun], urgent_score: 95}
+channels:
+  email: {enabled: true, batch: {mode: digest, at: [\"08:00\"]}, quiet_hours: {from: \"20:00\", to: \"08:00\"}, delay: 30m}
+  slack: {action_links: false}
+  whatsapp: {}
+  todo: {}
+",
+        )
+        .unwrap();
+        let email = &policy.channels[&Channel::Email].schedule;
+        assert_eq!(email.batch.digest, Some(DigestTimes::At(vec![time(8, 0, 0, 0)])));
+        let quiet = email.quiet.as_ref().unwrap();
+        assert_eq!((quiet.from, quiet.to), (time(20, 0, 0, 0), time(8, 0, 0, 0)));
+        assert_eq!(quiet.zone.iana_name(), Some("Europe/Vienna"));
+        assert_eq!(email.zone.iana_name(), Some("Europe/Vienna"));
+        assert_eq!(email.delay, SignedDuration::from_mins(30));
+        let slack = &policy.channels[&Channel::Slack];
+        assert_eq!(slack.schedule.batch, Batch { digest: None, max: 20 });
+        assert!(!slack.action_links && policy.assign);
+        assert_eq!(slack.schedule.quiet.as_ref().unwrap().from, time(22, 0, 0, 0));
+        assert_eq!((policy.remind_after, policy.expire_after), (Some(SignedDuration::from_hours(48)), None));
+    }
+
+    #[test]
+    fn what_is_wrong_says_its_key_and_what_is_allowed() {
+        let all = wrong(
+            "min_score: 0.7\nremind_after: soon\nreviewers: [\"@anna\"]\nbatch: {mode: digest}\nquiet_hours: {from: \"25:00\", timezone: Wien, days: [montag], urgent_score: 0.9}\nchannels: {slack: {batch: {max: 0}}}\n",
+        );
+        for part in [
+            "min_score: must be a number from 0 to 100",
+            "remind_after: `soon` is no duration",
+            "reviewers: `@anna` is no GitLab username",
+            "batch.at: a digest needs times",
+            "quiet_hours.from: `25:00` is no time of day",
+            "quiet_hours.to: is missing",
+            "quiet_hours.timezone: `Wien` is no time zone",
+            "quiet_hours.days: `montag` is no day",
+            "quiet_hours.urgent_score: scale is 0–100",
+            "channels.slack.batch.max: must be from 1 to 100",
+        ] {
+            assert!(all.contains(part), "{part} in:\n{all}");
+        }
+        assert!(wrong("enforce_reviewers: true\n").contains("names nobody"));
+    }
+
+    #[test]
+    fn a_channels_own_times_take_the_place_of_the_common_ones() {
+        let policy = read("batch: {mode: digest, at: [\"8:00\"]}\nchannels: {slack: {batch: {every: 2h}}, email: {batch: {mode: immediate}}}\n").unwrap();
+        let digest = |channel| policy.channels[&channel].schedule.batch.digest.clone();
+        assert_eq!(digest(Channel::Slack), Some(DigestTimes::Every(SignedDuration::from_hours(2))));
+        assert_eq!(digest(Channel::Email), None);
+        assert_eq!(digest(Channel::Whatsapp), Some(DigestTimes::At(vec![time(8, 0, 0, 0)])));
+    }
+}
