@@ -57,6 +57,7 @@ pub fn assemble(settings: Settings, clock: Clock, patience: Patience) -> anyhow:
         Arc::new(mirror),
         Arc::new(templates),
         clock,
+        settings.layers.clone(),
         settings.policy.clone(),
     );
     match found {

@@ -202,8 +202,8 @@ fn overlay(
     }
 }
 
-/// Every value of a file by its key, lists whole.
-fn leaves(file: &File) -> BTreeMap<String, Value> {
+/// Every value that a file says by its key, with points between the parts; lists whole.
+pub fn leaves(file: &File) -> BTreeMap<String, Value> {
     fn walk(key: &str, value: Value, leaves: &mut BTreeMap<String, Value>) {
         match value {
             Value::Object(parts) => {

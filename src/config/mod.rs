@@ -3,6 +3,7 @@
 //! Secrets come from the environment only, or from files that it names.
 
 mod channels;
+mod edit;
 mod environment;
 mod file;
 mod layers;
@@ -20,9 +21,10 @@ use secrecy::SecretString;
 pub use channels::{
     ChannelSettings, GmailSettings, MailSettings, Mailer, SmtpSecurity, SmtpSettings, WhatsAppSettings,
 };
+pub use edit::edit;
 pub use environment::Environment;
 pub use file::File;
-pub use layers::{CHANGEABLE, IssueLayer, Layers, Origin, Setting};
+pub use layers::{CHANGEABLE, IssueLayer, Layers, Origin, Setting, leaves};
 pub use policy::{ChannelPolicy, Policy, WrongSetting};
 
 use crate::gitlab::webhook::WebhookSecrets;

@@ -55,6 +55,9 @@ impl Engine {
     ///
     /// Where GitLab cannot be reached, refuses the token, or the project is not one to stage matches in.
     pub async fn connected(&self) -> Result<Arc<Connected>, EngineError> {
+        if self.inner.reviewers_changed.swap(false, Ordering::Relaxed) {
+            *self.inner.connected.write().await = None;
+        }
         if let Some(connected) = self.inner.connected.read().await.as_ref() {
             return Ok(Arc::clone(connected));
         }

@@ -27,6 +27,7 @@ impl Engine {
         let connected = self.connected().await?;
         self.read_labels(&connected.project).await?;
         let read_everything = self.read_changes(&connected).await?;
+        self.read_settings(&connected).await?;
         {
             let mut status = self.status_mut();
             status.caught_up = true;

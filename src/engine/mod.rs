@@ -11,6 +11,7 @@ mod hook_watch;
 mod locks;
 mod queue;
 mod reconcile;
+mod settings_issue;
 mod stage;
 mod strangers;
 mod texts;
@@ -27,10 +28,11 @@ pub use connect::Connected;
 pub use decisions::{Decision, DecisionError};
 pub use hook_watch::{HookHealth, HookWatch};
 pub use queue::{Hint, Queue};
+pub use settings_issue::ChangeError;
 pub use stage::{Staging, StagingError};
 
 use crate::clock::Clock;
-use crate::config::Policy;
+use crate::config::{IssueLayer, Layers, Policy};
 use crate::domain::decide::Refusal;
 use crate::gitlab::labels::OurLabels;
 use crate::gitlab::{Gitlab, GitlabError};
@@ -93,6 +95,8 @@ pub struct Status {
     pub token_expires: Option<Date>,
     /// What is to be said of the mirror.
     pub mirror_note: Option<String>,
+    /// Why what stands in the settings issue does not count.
+    pub settings_problem: Option<String>,
 }
 
 /// The engine; a cheap handle.
@@ -107,7 +111,15 @@ struct Inner {
     mirror: Arc<Mirror>,
     templates: Arc<Templates>,
     clock: Clock,
+    layers: Layers,
+    /// What the settings issue says, where there is one.
+    issue_layer: RwLock<Option<IssueLayer>>,
+    changing_settings: tokio::sync::Mutex<()>,
     policy: RwLock<Arc<Policy>>,
+    /// Whether other people decide since GitLab was met.
+    reviewers_changed: AtomicBool,
+    /// Rings when something may have to be told: a new match, a decision, other settings.
+    news: tokio::sync::Notify,
     connected: tokio::sync::RwLock<Option<Arc<Connected>>>,
     labels: RwLock<Labels>,
     reading_names: AtomicBool,
@@ -144,6 +156,7 @@ impl Engine {
         mirror: Arc<Mirror>,
         templates: Arc<Templates>,
         clock: Clock,
+        layers: Layers,
         policy: Policy,
     ) -> Self {
         Self {
@@ -153,7 +166,12 @@ impl Engine {
                 mirror,
                 templates,
                 clock,
+                layers,
+                issue_layer: RwLock::default(),
+                changing_settings: tokio::sync::Mutex::default(),
                 policy: RwLock::new(Arc::new(policy)),
+                reviewers_changed: AtomicBool::new(false),
+                news: tokio::sync::Notify::new(),
                 connected: tokio::sync::RwLock::default(),
                 labels: RwLock::default(),
                 reading_names: AtomicBool::new(false),
@@ -171,14 +189,35 @@ impl Engine {
         }
     }
 
-    /// What people have set.
-    pub fn policy(&self) -> Arc<Policy> {
-        Arc::clone(&self.inner.policy.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
     /// The mirror.
     pub fn mirror(&self) -> &Mirror {
         &self.inner.mirror
+    }
+
+    /// The texts that people read.
+    pub fn templates(&self) -> &Arc<Templates> {
+        &self.inner.templates
+    }
+
+    /// Rings when something may have to be told: a new match, a decision, other settings.
+    pub fn news(&self) -> &tokio::sync::Notify {
+        &self.inner.news
+    }
+
+    /// Whether people may be told of matches: GitLab has been read, and no earlier bot's issues are unaccounted for.
+    pub fn may_tell(&self) -> bool {
+        self.status().caught_up && self.may_write().is_ok()
+    }
+
+    /// Whether an issue is a match that waits for a decision.
+    pub fn is_pending(&self, issue: &crate::gitlab::Issue) -> bool {
+        let observed = self.observed(issue);
+        observed.is_match && !observed.closed && observed.states == [crate::domain::State::Pending].into()
+    }
+
+    /// What a label of ours is called now.
+    pub fn label_name(&self, kind: crate::gitlab::labels::LabelKind) -> String {
+        self.names().name(kind).to_owned()
     }
 
     /// The clock.

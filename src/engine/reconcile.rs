@@ -71,6 +71,9 @@ impl Engine {
         if issue.moved_to_id.is_some() {
             return self.is_gone(issue.iid);
         }
+        if self.is_about_settings(&issue) {
+            self.read_settings(connected).await?;
+        }
         let known = self.inner.mirror.record(issue.iid)?;
         let live = |record: &Record| matches!(record.standing, Standing::Live | Standing::Withdrawn);
         match known.filter(|record| live(record) && record.issue_id == issue.id) {

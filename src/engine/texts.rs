@@ -91,6 +91,20 @@ impl Engine {
         )
     }
 
+    /// A comment of ours from its template.
+    ///
+    /// # Errors
+    ///
+    /// Where the template is wrong, or would put foreign text where it could do harm.
+    pub fn comment_text(
+        &self,
+        name: &str,
+        context: Value,
+        references: Vec<u64>,
+    ) -> Result<String, EngineError> {
+        self.text_with(name, context, &Wanted { mentions: Vec::new(), references })
+    }
+
     fn text(&self, name: &str, context: Value) -> Result<String, EngineError> {
         self.text_with(name, context, &Wanted::default())
     }

@@ -232,6 +232,16 @@ impl Project {
         self.gitlab.get(&built(endpoint.build())?).await
     }
 
+    /// Replaces an issue's text.
+    ///
+    /// # Errors
+    ///
+    /// As any call.
+    pub async fn describe_issue(&self, iid: u64, description: &str) -> Result<Issue, GitlabError> {
+        let endpoint = EditIssue::builder().project(self.id).issue(iid).description(description).build();
+        self.gitlab.get(&built(endpoint)?).await
+    }
+
     pub(super) fn plain(&self, method: Method, path: &str) -> Plain {
         Plain::new(method, format!("projects/{}/{path}", self.id))
     }

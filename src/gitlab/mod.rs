@@ -12,6 +12,7 @@ pub mod issues;
 pub mod labels;
 pub mod notes;
 pub mod people;
+pub mod reactions;
 pub mod todos;
 pub mod webhook;
 

@@ -42,6 +42,23 @@ impl Project {
         Ok(notes)
     }
 
+    /// Who last changed an issue's text, by GitLab's own line about it; none where nobody did since it was made.
+    ///
+    /// # Errors
+    ///
+    /// As any call.
+    pub async fn last_editor(&self, iid: u64) -> Result<Option<User>, GitlabError> {
+        let endpoint = self
+            .plain(Method::GET, &format!("issues/{iid}/notes"))
+            .query("activity_filter", "only_activity")
+            .query("order_by", "created_at")
+            .query("sort", "asc");
+        let notes: Vec<Note> = self.gitlab.all(&endpoint).await?;
+        let edits =
+            notes.into_iter().filter(|note| note.system && note.body.starts_with("changed the description"));
+        Ok(edits.max_by_key(|note| (note.created_at, note.id)).map(|note| note.author))
+    }
+
     /// Writes a comment, below GitLab's limit on comments.
     ///
     /// # Errors

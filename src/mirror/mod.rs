@@ -3,6 +3,7 @@
 //! It is a cache: deleting it loses nothing. Only retry helpers (idempotency keys, unclear creations) live here alone,
 //! and the fingerprint catches what they would have caught.
 
+mod deliveries;
 mod matches;
 mod schema;
 mod steps;
@@ -16,6 +17,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 /// What the mirror fails with.
 pub use rusqlite::Error as MirrorError;
 
+pub use deliveries::{Delivery, DeliveryKind, DeliveryOutcome};
 pub use matches::{Counts, Cursor, Query, Record, Sort, Standing};
 pub use steps::StepPlace;
 
@@ -107,7 +109,8 @@ impl Mirror {
     /// Where the disk fails.
     pub fn clear(&self) -> Result<(), MirrorError> {
         self.write().execute_batch(
-            "BEGIN; DELETE FROM matches; DELETE FROM steps; DELETE FROM facts WHERE name = 'cursor'; COMMIT;",
+            "BEGIN; DELETE FROM matches; DELETE FROM steps; DELETE FROM deliveries;
+             DELETE FROM facts WHERE name NOT IN ('owner', 'labels'); COMMIT;",
         )
     }
 
@@ -153,6 +156,15 @@ impl Mirror {
             )?
             .execute([name, value])
             .map(drop)
+    }
+
+    /// Forgets a fact.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn forget(&self, name: &str) -> rusqlite::Result<()> {
+        self.write().execute("DELETE FROM facts WHERE name = ?1", [name]).map(drop)
     }
 
     /// The answer that was given under an idempotency key since `since`.

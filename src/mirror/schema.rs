@@ -5,7 +5,8 @@ use std::path::Path;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// Each entry takes the file from the version of its index to the next.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE matches (
         iid INTEGER PRIMARY KEY,
@@ -35,7 +36,19 @@ const MIGRATIONS: [&str; 1] = ["
         key TEXT PRIMARY KEY, at INTEGER NOT NULL, body BLOB NOT NULL, status INTEGER NOT NULL, answer TEXT NOT NULL
     ) WITHOUT ROWID;
     CREATE TABLE unclear (fingerprint TEXT PRIMARY KEY, since TEXT NOT NULL) WITHOUT ROWID;
-"];
+",
+    "
+    CREATE TABLE deliveries (
+        iid INTEGER NOT NULL,
+        channel TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        at INTEGER,
+        reason TEXT,
+        PRIMARY KEY (iid, channel, kind)
+    ) WITHOUT ROWID;
+",
+];
 
 /// Why a file cannot be the mirror.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,8 @@
 //! Telling the reviewer: what, over which channel, and once.
 
 pub mod channels;
+pub mod mime;
 mod notice;
+pub mod render;
 
 pub use notice::{Notice, NoticeKind, NoticeMatch};

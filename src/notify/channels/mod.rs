@@ -1,6 +1,12 @@
 //! The ways out: each takes a message and says what became of it.
 
+mod mail_folder;
+mod smtp;
+
 use std::time::Duration;
+
+pub use mail_folder::MailFolder;
+pub use smtp::Smtp;
 
 /// What became of a message that was handed to a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,250 @@
+//! What was told on which channel. GitLab holds the receipts as our reactions; here is what they say, and what has
+//! gone wrong since.
+
+use jiff::Timestamp;
+use rusqlite::{Row, params};
+use serde::{Deserialize, Serialize};
+
+use super::Mirror;
+use super::matches::from_json;
+use crate::domain::Channel;
+use crate::domain::job_match::Score;
+use crate::domain::schedule::Waiting;
+
+/// A message about a match on a channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Delivery {
+    /// The channel.
+    pub channel: Channel,
+    /// What the message was about.
+    pub kind: DeliveryKind,
+    /// What became of it.
+    pub outcome: DeliveryOutcome,
+    /// When; none where only GitLab's receipt tells of it.
+    pub at: Option<Timestamp>,
+    /// Until when it is held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deferred_until: Option<Timestamp>,
+    /// Why it is held or was not sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What a message about a match was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeliveryKind {
+    /// That it is new, alone or in a digest.
+    Match,
+    /// That it still waits.
+    Reminder,
+}
+
+impl DeliveryKind {
+    /// The word in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Match => "match",
+            Self::Reminder => "reminder",
+        }
+    }
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryOutcome {
+    /// The channel has it.
+    Sent,
+    /// It is held: quiet hours, a digest, a delay; or a reminder that has not gone yet.
+    Deferred,
+    /// The channel failed and is tried again.
+    Failed,
+    /// The channel will not take it before a person has done something.
+    GivenUp,
+}
+
+impl DeliveryOutcome {
+    /// The word in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Deferred => "deferred",
+            Self::Failed => "failed",
+            Self::GivenUp => "given_up",
+        }
+    }
+}
+
+impl Mirror {
+    /// The pending matches that a channel has not been told of, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn untold(&self, channel: Channel) -> rusqlite::Result<Vec<Waiting>> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT iid, created_at, score FROM matches WHERE standing = 'live' AND state = 'pending'
+                 AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.iid = matches.iid AND channel = ?1
+                                 AND kind = 'match' AND outcome = 'sent')
+                 ORDER BY iid",
+            )?;
+            statement.query_map([channel.as_str()], waiting)?.collect()
+        })
+    }
+
+    /// The pending matches made before a moment that nobody was reminded of.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn unreminded(&self, made_before: Timestamp) -> rusqlite::Result<Vec<u64>> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT iid FROM matches WHERE standing = 'live' AND state = 'pending' AND created_at <= ?1
+                 AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.iid = matches.iid AND kind = 'reminder')
+                 ORDER BY iid",
+            )?;
+            statement.query_map([made_before.as_millisecond()], |row| row.get(0))?.collect()
+        })
+    }
+
+    /// The matches that a channel is to be reminded of and has not been, those that are still pending.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn reminders(&self, channel: Channel) -> rusqlite::Result<Vec<u64>> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT matches.iid FROM matches JOIN deliveries ON deliveries.iid = matches.iid
+                 WHERE standing = 'live' AND state = 'pending' AND channel = ?1 AND kind = 'reminder'
+                 AND outcome != 'sent' ORDER BY matches.iid",
+            )?;
+            statement.query_map([channel.as_str()], |row| row.get(0))?.collect()
+        })
+    }
+
+    /// The pending matches made before a moment: nobody decided about them.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn undecided(&self, made_before: Timestamp) -> rusqlite::Result<Vec<u64>> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT iid FROM matches WHERE standing = 'live' AND state = 'pending' AND created_at <= ?1 ORDER BY iid",
+            )?;
+            statement.query_map([made_before.as_millisecond()], |row| row.get(0))?.collect()
+        })
+    }
+
+    /// When the last match was made that counts, in whatever state it is.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn last_match_made(&self) -> rusqlite::Result<Option<Timestamp>> {
+        self.read(|connection| {
+            let at: Option<i64> = connection
+                .prepare_cached("SELECT max(created_at) FROM matches WHERE standing = 'live'")?
+                .query_row([], |row| row.get(0))?;
+            Ok(at.and_then(|at| Timestamp::from_millisecond(at).ok()))
+        })
+    }
+
+    /// Notes what became of messages about matches.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn note_deliveries(&self, iids: &[u64], delivery: &Delivery) -> rusqlite::Result<()> {
+        let mut connection = self.write();
+        let transaction = connection.transaction()?;
+        for iid in iids {
+            transaction
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO deliveries (iid, channel, kind, outcome, at, reason)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                )?
+                .execute(params![
+                    iid,
+                    delivery.channel.as_str(),
+                    delivery.kind.as_str(),
+                    delivery.outcome.as_str(),
+                    delivery.at.map(Timestamp::as_millisecond),
+                    delivery.reason,
+                ])?;
+        }
+        transaction.commit()
+    }
+
+    /// Notes receipts that GitLab tells of; what is known of them already stays.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn note_receipts(&self, iids: &[u64], channel: Channel, kind: DeliveryKind) -> rusqlite::Result<()> {
+        let mut connection = self.write();
+        let transaction = connection.transaction()?;
+        for iid in iids {
+            transaction
+                .prepare_cached(
+                    "INSERT INTO deliveries (iid, channel, kind, outcome) VALUES (?1, ?2, ?3, 'sent')
+                     ON CONFLICT DO UPDATE SET outcome = 'sent', reason = NULL WHERE outcome != 'sent'",
+                )?
+                .execute(params![iid, channel.as_str(), kind.as_str()])?;
+        }
+        transaction.commit()
+    }
+
+    /// What was told of a match.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn deliveries(&self, iid: u64) -> rusqlite::Result<Vec<Delivery>> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT json_quote(channel), json_quote(kind), json_quote(outcome), at, reason FROM deliveries
+                 WHERE iid = ?1 ORDER BY kind, channel",
+            )?;
+            let rows = statement.query_map([iid], |row| {
+                Ok(Delivery {
+                    channel: from_json(row, 0)?,
+                    kind: from_json(row, 1)?,
+                    outcome: from_json(row, 2)?,
+                    at: row.get::<_, Option<i64>>(3)?.and_then(|at| Timestamp::from_millisecond(at).ok()),
+                    deferred_until: None,
+                    reason: row.get(4)?,
+                })
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// How many matches each channel was told of.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn told(&self) -> rusqlite::Result<Vec<(Channel, u64)>> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT json_quote(channel), count(*) FROM deliveries WHERE kind = 'match' AND outcome = 'sent'
+                 GROUP BY channel ORDER BY channel",
+            )?;
+            statement.query_map([], |row| Ok((from_json(row, 0)?, row.get(1)?)))?.collect()
+        })
+    }
+}
+
+fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
+    let (made, score): (i64, f64) = (row.get(1)?, row.get(2)?);
+    Ok(Waiting {
+        iid: row.get(0)?,
+        since: Timestamp::from_millisecond(made).unwrap_or_default(),
+        score: Score::new(score).ok(),
+    })
+}

@@ -1,0 +1,127 @@
+//! Mail over SMTP, one connection a mail, with a deadline on each half of the conversation.
+//!
+//! Before the server has the whole message a failure means that nothing was sent; after it, silence means that nobody
+//! knows. The two are told apart here, because a match may be told of twice and an employer may not.
+
+use std::time::Duration;
+
+use lettre::address::Envelope;
+use lettre::transport::smtp::Error;
+use lettre::transport::smtp::authentication::{Credentials, Mechanism};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::extension::ClientId;
+use secrecy::ExposeSecret;
+
+use super::Outcome;
+use crate::config::{SmtpSecurity, SmtpSettings};
+
+/// How long connecting, TLS, login and the addresses may take together.
+const INTRODUCTION: Duration = Duration::from_secs(30);
+/// How long the message itself may take: RFC 5321 wants ten minutes, a service that others wait for cannot.
+const MESSAGE: Duration = Duration::from_secs(90);
+/// How long saying goodbye may take.
+const GOODBYE: Duration = Duration::from_millis(300);
+
+/// A mail server.
+#[derive(Clone, Debug)]
+pub struct Smtp {
+    settings: SmtpSettings,
+}
+
+impl Smtp {
+    /// A mail server; nothing is said to it yet.
+    pub const fn new(settings: SmtpSettings) -> Self {
+        Self { settings }
+    }
+
+    /// Sends a message.
+    pub async fn send(&self, envelope: &Envelope, message: &[u8]) -> Outcome {
+        let introduced = match tokio::time::timeout(INTRODUCTION, self.introduce(envelope)).await {
+            Ok(introduced) => introduced,
+            Err(_) => return not_sent(format!("{} did not answer in time", self.name())),
+        };
+        let mut connection = match introduced {
+            Ok(connection) => connection,
+            Err(error) => return self.refused(&error),
+        };
+        let outcome = match tokio::time::timeout(MESSAGE, connection.message(message)).await {
+            Ok(Ok(response)) => Outcome::Sent { id: response.first_line().map(str::to_owned) },
+            Ok(Err(error)) if error.status().is_some() => self.refused(&error),
+            Ok(Err(error)) => unclear(format!("{} broke off after it had the message: {error}", self.name())),
+            Err(_) => unclear(format!("{} did not say whether it took the message", self.name())),
+        };
+        let _ = tokio::time::timeout(GOODBYE, connection.quit()).await;
+        outcome
+    }
+
+    /// Everything up to the point from which on the server may have the message.
+    async fn introduce(&self, envelope: &Envelope) -> Result<AsyncSmtpConnection, Error> {
+        let SmtpSettings { host, port, security, credentials } = &self.settings;
+        let hello = ClientId::default();
+        let tls = || TlsParameters::builder(host.clone()).build_rustls();
+        let at_once = if *security == SmtpSecurity::Tls { Some(tls()?) } else { None };
+        let mut connection = AsyncSmtpConnection::connect_tokio1(
+            (host.as_str(), *port),
+            Some(INTRODUCTION),
+            &hello,
+            at_once,
+            None,
+        )
+        .await?;
+        if *security == SmtpSecurity::StartTls {
+            connection.starttls(tls()?, &hello).await?;
+        }
+        if let Some((user, password)) = credentials {
+            let credentials = Credentials::new(user.clone(), password.expose_secret().to_owned());
+            connection.auth(&[Mechanism::Plain, Mechanism::Login], &credentials).await?;
+        }
+        connection.command(Mail::new(envelope.from().cloned(), Vec::new())).await?;
+        for recipient in envelope.to() {
+            connection.command(Rcpt::new(recipient.clone(), Vec::new())).await?;
+        }
+        connection.command(Data).await?;
+        Ok(connection)
+    }
+
+    fn refused(&self, error: &Error) -> Outcome {
+        let code = error.status().map(|code| code.to_string());
+        let advice = match code.as_deref() {
+            Some("530" | "534" | "535" | "538") => "; check user and password in VORHOELLE_SMTP_URL",
+            Some("550" | "551" | "553") => {
+                "; check the addresses in VORHOELLE_MAIL_FROM and VORHOELLE_MAIL_TO"
+            }
+            _ if error.is_tls() => {
+                "; is its certificate valid for this name? SSL_CERT_FILE names other trust anchors"
+            }
+            _ => "",
+        };
+        let reason = format!("{} did not take the mail: {}{advice}", self.name(), in_words(error));
+        if error.is_permanent() { Outcome::GiveUp { reason } } else { not_sent(reason) }
+    }
+
+    fn name(&self) -> String {
+        format!("the mail server {}:{}", self.settings.host, self.settings.port)
+    }
+}
+
+fn in_words(error: &Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        let inner_words = inner.to_string();
+        if !words.contains(&inner_words) {
+            words = format!("{words}: {inner_words}");
+        }
+        cause = inner.source();
+    }
+    words
+}
+
+fn not_sent(reason: String) -> Outcome {
+    Outcome::TryAgain { after: None, reason, unclear: false }
+}
+
+fn unclear(reason: String) -> Outcome {
+    Outcome::TryAgain { after: None, reason, unclear: true }
+}

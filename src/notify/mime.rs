@@ -1,0 +1,174 @@
+//! A mail as it goes over the wire. The same mail twice has the same bytes, so that a repeat is known as one.
+
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use lettre::Message;
+use lettre::message::header::{ContentType, Header, HeaderName, HeaderValue};
+use lettre::message::{Attachment, Mailbox, MultiPart, MultiPartKind, SinglePart};
+use sha2::{Digest as _, Sha256};
+
+/// What a mail is made of.
+#[derive(Clone, Debug)]
+pub struct Mail {
+    /// Who writes.
+    pub from: Mailbox,
+    /// To whom.
+    pub to: Mailbox,
+    /// Where answers go, if not to the sender.
+    pub reply_to: Option<Mailbox>,
+    /// One line.
+    pub subject: String,
+    /// For those who read HTML.
+    pub html: String,
+    /// For everybody else.
+    pub text: String,
+    /// With angle brackets; a repeat of the mail has the same.
+    pub message_id: String,
+    /// The mails that this one belongs to, with angle brackets, the nearest last.
+    pub references: Vec<String>,
+    /// The name of the list that it goes to: what filters sort by. None for a mail to one person from another.
+    pub list_id: Option<String>,
+    /// When it was written.
+    pub date: Timestamp,
+    /// Files that go with it.
+    pub attachments: Vec<File>,
+}
+
+/// A file that goes with a mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Its name, without a path.
+    pub name: String,
+    /// Its content type, such as `application/pdf`.
+    pub content_type: String,
+    /// Its bytes.
+    pub content: Vec<u8>,
+}
+
+/// RFC 2919.
+#[derive(Clone)]
+struct ListId(String);
+
+impl Header for ListId {
+    fn name() -> HeaderName {
+        HeaderName::new_from_ascii_str("List-Id")
+    }
+
+    fn parse(text: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Self(text.to_owned()))
+    }
+
+    fn display(&self) -> HeaderValue {
+        HeaderValue::new(Self::name(), self.0.clone())
+    }
+}
+
+/// RFC 3834: a machine wrote it, so that no other machine answers that it is on holiday.
+#[derive(Clone)]
+struct AutoSubmitted;
+
+impl Header for AutoSubmitted {
+    fn name() -> HeaderName {
+        HeaderName::new_from_ascii_str("Auto-Submitted")
+    }
+
+    fn parse(_: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Self)
+    }
+
+    fn display(&self) -> HeaderValue {
+        HeaderValue::new(Self::name(), "auto-generated".to_owned())
+    }
+}
+
+impl Mail {
+    /// The message.
+    ///
+    /// # Errors
+    ///
+    /// Where a part of it cannot be put into a mail: a content type that is none.
+    pub fn compose(&self) -> anyhow::Result<Message> {
+        let mut message = Message::builder()
+            .from(self.from.clone())
+            .to(self.to.clone())
+            .subject(&self.subject)
+            .date(SystemTime::UNIX_EPOCH + Duration::from_secs(self.date.as_second().unsigned_abs()))
+            .message_id(Some(self.message_id.clone()));
+        if let Some(reply_to) = &self.reply_to {
+            message = message.reply_to(reply_to.clone());
+        }
+        if let Some(nearest) = self.references.last() {
+            message = message.in_reply_to(nearest.clone()).references(self.references.join(" "));
+        }
+        if let Some(list) = &self.list_id {
+            message = message.header(ListId(list.clone())).header(AutoSubmitted);
+        }
+        let texts = MultiPart::builder()
+            .kind(MultiPartKind::Alternative)
+            .boundary(self.boundary("texts"))
+            .singlepart(SinglePart::plain(self.text.clone()))
+            .singlepart(SinglePart::html(self.html.clone()));
+        if self.attachments.is_empty() {
+            return Ok(message.multipart(texts)?);
+        }
+        let mut all =
+            MultiPart::builder().kind(MultiPartKind::Mixed).boundary(self.boundary("all")).multipart(texts);
+        for file in &self.attachments {
+            let content_type = ContentType::parse(&file.content_type)?;
+            all = all.singlepart(Attachment::new(file.name.clone()).body(file.content.clone(), content_type));
+        }
+        Ok(message.multipart(all)?)
+    }
+
+    /// Derived from the mail, where a random one would make each copy another.
+    fn boundary(&self, part: &str) -> String {
+        let hash = Sha256::new().chain_update(part).chain_update(&self.message_id).finalize();
+        hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mail() -> Mail {
+        Mail {
+            from: "Vorhölle <jobs@example.com>".parse().unwrap(),
+            to: "anna@example.com".parse().unwrap(),
+            reply_to: None,
+            subject: "Grüße\r\nBcc: all@example.com".to_owned(),
+            html: "<p>x</p>".to_owned(),
+            text: "x\n.\ny".to_owned(),
+            message_id: "<match.1@example.com>".to_owned(),
+            references: vec!["<a@example.com>".to_owned(), "<b@example.com>".to_owned()],
+            list_id: Some("<jobs.example.com>".to_owned()),
+            date: "2026-11-23T08:00:00Z".parse().unwrap(),
+            attachments: vec![File {
+                name: "Lebenslauf Übersicht.pdf".to_owned(),
+                content_type: "application/pdf".to_owned(),
+                content: vec![0, 1, 2],
+            }],
+        }
+    }
+
+    #[test]
+    fn the_same_mail_has_the_same_bytes_and_no_line_breaks_into_its_headers() {
+        let bytes = mail().compose().unwrap().formatted();
+        assert_eq!(bytes, mail().compose().unwrap().formatted());
+        let text = String::from_utf8(bytes).unwrap();
+        let headers = text.split("\r\n\r\n").next().unwrap();
+        assert!(!headers.contains("\r\nBcc:"), "{headers}");
+        for line in [
+            "Message-ID: <match.1@example.com>",
+            "In-Reply-To: <b@example.com>",
+            "References: <a@example.com> <b@example.com>",
+            "List-Id: <jobs.example.com>",
+            "Auto-Submitted: auto-generated",
+            "Date: Mon, 23 Nov 2026 08:00:00 +0000",
+        ] {
+            assert!(headers.contains(line), "{line} in\n{headers}");
+        }
+        assert!(text.contains("AAEC"), "the attachment");
+    }
+}
