@@ -34,7 +34,7 @@ fn main() {
 async fn measure() {
     let sandbox = Sandbox::start(Options::default()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let Parts { engine, router } = assemble(&sandbox, &folder.path().join("mirror.sqlite"));
+    let Parts { engine, router, .. } = assemble(&sandbox, &folder.path().join("mirror.sqlite"));
     engine.delta().await.unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/api/v1/matches", listener.local_addr().unwrap());

@@ -15,6 +15,7 @@ use crate::config::{Idle, Settings};
 use crate::engine::{Engine, HookWatch};
 use crate::gitlab::{Connection, Gitlab, Patience};
 use crate::mirror::{Found, Mirror};
+use crate::notify::Notifier;
 use crate::templates::Templates;
 use crate::web::{self, Web};
 
@@ -29,6 +30,8 @@ const LOOPS_END: Duration = Duration::from_secs(1);
 pub struct Parts {
     /// The engine.
     pub engine: Engine,
+    /// What tells reviewers.
+    pub notifier: Notifier,
     /// Its HTTP side.
     pub router: Router,
 }
@@ -70,8 +73,9 @@ pub fn assemble(settings: Settings, clock: Clock, patience: Patience) -> anyhow:
             engine.note_about_the_mirror(note);
         }
     }
-    let router = web::router(Web::new(engine.clone(), settings));
-    Ok(Parts { engine, router })
+    let notifier = Notifier::new(engine.clone(), &settings);
+    let router = web::router(Web::new(engine.clone(), notifier.clone(), settings));
+    Ok(Parts { engine, notifier, router })
 }
 
 /// A client of the settings' GitLab.
@@ -121,7 +125,7 @@ impl App {
         })?;
         let address = listener.local_addr()?;
         let watch = hook_watch(&settings, &clock)?;
-        let Parts { engine, router } = assemble(settings, clock.clone(), Patience::default())?;
+        let Parts { engine, notifier, router } = assemble(settings, clock.clone(), Patience::default())?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(web::server::serve(listener, router, stop.clone(), clock.clone()));
         if idle == Idle::Loops {
@@ -129,6 +133,9 @@ impl App {
                 let engine = engine.clone();
                 tasks.spawn(stop.clone().run_until_cancelled_owned(async move { engine.work().await }));
             }
+        }
+        if idle == Idle::Loops {
+            notifier.start(&tasks, &stop);
         }
         let follow = follow(engine.clone(), clock, interval, idle, watch);
         tasks.spawn(stop.clone().run_until_cancelled_owned(follow));

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
-use minijinja::{Environment, UndefinedBehavior};
+use minijinja::value::{Serde, Value};
+use minijinja::{AutoEscape, Environment, Output, State, UndefinedBehavior};
 use rust_embed::RustEmbed;
 use serde::Serialize;
 
@@ -52,6 +52,7 @@ impl Templates {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_fuel(Some(FUEL));
+        environment.set_formatter(write_escaped);
         environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
         // The sandbox is no part of the service and brings its own.
         for name in Embedded::iter().filter(|name| !name.starts_with("sandbox/")) {
@@ -76,6 +77,33 @@ impl Templates {
     pub fn render(&self, name: &str, context: impl Serialize) -> Result<String, TemplateError> {
         Ok(self.environment.get_template(name)?.render(Serde(context))?)
     }
+}
+
+/// Values as HTML, but for slashes: addresses stay readable to whoever looks at a mail's source.
+fn write_escaped(
+    out: &mut Output<'_>,
+    state: &mut State<'_, '_>,
+    value: &Value,
+) -> Result<(), minijinja::Error> {
+    let text = match value.as_str() {
+        Some(text) if *state.auto_escape() == AutoEscape::Html && !value.is_safe() => text,
+        _ => return minijinja::escape_formatter(out, state, value),
+    };
+    let mut rest = text;
+    while let Some(at) = rest.find(['<', '>', '&', '"', '\'']) {
+        let (before, from) = rest.split_at(at);
+        let escaped = match from.as_bytes()[0] {
+            b'<' => "&lt;",
+            b'>' => "&gt;",
+            b'&' => "&amp;",
+            b'"' => "&quot;",
+            _ => "&#39;",
+        };
+        out.write_str(before)?;
+        out.write_str(escaped)?;
+        rest = &from[1..];
+    }
+    Ok(out.write_str(rest)?)
 }
 
 #[cfg(test)]

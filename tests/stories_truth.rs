@@ -45,21 +45,12 @@ async fn a_decision_that_a_person_forged_is_a_plain_comment() {
     world.finish().await;
 }
 
-/// The project's bot gets a new user, as a new project token does.
-fn replace_bot(world: &World) -> String {
-    let mut gitlab = world.sandbox.world();
-    let id = gitlab.add_user("bot2", Some(Role::Reporter));
-    gitlab.users.iter_mut().find(|user| user.id == id).unwrap().bot = true;
-    drop(gitlab);
-    world.sandbox.token("bot2")
-}
-
 #[tokio::test]
 async fn with_a_new_bot_user_nothing_is_written_until_the_old_one_is_listed() {
     let mut world = World::new().await;
     let iid = world.stage("1").await;
     world.kill(Disk::Wiped).await;
-    let token = replace_bot(&world);
+    let token = world.replace_bot();
     world.set_variable("GITLAB_TOKEN", &token);
     world.start().await;
     world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();

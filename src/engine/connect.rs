@@ -29,6 +29,8 @@ pub struct Connected {
     pub project: Project,
     /// Whose token ours is.
     pub us: User,
+    /// The project's page.
+    pub web_url: String,
     /// The host of GitLab's pages.
     pub host: Option<String>,
     /// The reviewers' numbers, in the order of the setting; those GitLab does not know are left out.
@@ -69,6 +71,19 @@ impl Engine {
         Ok(Arc::clone(slot.insert(Arc::new(connected))))
     }
 
+    /// Where the pending matches are listed in GitLab.
+    ///
+    /// # Errors
+    ///
+    /// Where GitLab was never met and cannot be now.
+    pub async fn list_url(&self) -> Result<String, EngineError> {
+        let connected = self.connected().await?;
+        let label = self.label_name(LabelKind::State(State::Pending));
+        let query =
+            url::form_urlencoded::Serializer::new(String::new()).append_pair("label_name[]", &label).finish();
+        Ok(format!("{}/-/issues?{query}", connected.web_url))
+    }
+
     async fn connect(&self) -> Result<Connected, EngineError> {
         let us = self.inner.gitlab.current_user().await?;
         let (project, info) = self.inner.gitlab.project(&self.inner.project).await.map_err(|error| {
@@ -95,7 +110,7 @@ impl Engine {
         let reviewers = self.find_reviewers(&project, &policy.reviewers.usernames).await?;
         let ours = policy.former_users.iter().copied().chain([us.id]).collect();
         let host = url::Url::parse(&info.web_url).ok().and_then(|url| url.host_str().map(str::to_owned));
-        let connected = Connected { project, us, host, reviewers, ours };
+        let connected = Connected { project, us, web_url: info.web_url, host, reviewers, ours };
         self.read_labels(&connected.project).await?;
         Ok(connected)
     }

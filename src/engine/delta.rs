@@ -26,13 +26,15 @@ impl Engine {
     async fn delta_once(&self) -> Result<(), EngineError> {
         let connected = self.connected().await?;
         self.read_labels(&connected.project).await?;
-        let read_everything = self.read_changes(&connected).await?;
-        self.read_settings(&connected).await?;
+        let mut settings = Vec::new();
+        let read_everything = self.read_changes(&connected, &mut settings).await?;
+        self.read_settings(&connected, read_everything.then_some(settings)).await?;
         {
             let mut status = self.status_mut();
             status.caught_up = true;
             status.last_delta = Some(self.inner.clock.now());
         }
+        self.inner.news.notify_waiters();
         self.check_token_once_a_day().await;
         if !read_everything {
             self.check_open_issues(&connected).await?;
@@ -40,8 +42,12 @@ impl Engine {
         self.read_histories(&connected).await
     }
 
-    /// Says whether it read every issue, not only the changed ones.
-    async fn read_changes(&self, connected: &Connected) -> Result<bool, EngineError> {
+    /// Says whether it read every issue, not only the changed ones. Issues about settings are laid aside.
+    async fn read_changes(
+        &self,
+        connected: &Connected,
+        settings: &mut Vec<Issue>,
+    ) -> Result<bool, EngineError> {
         let saved = self.inner.mirror.fact("cursor")?.and_then(|text| text.parse::<Timestamp>().ok());
         let mut newest = saved;
         let mut since = saved.map(|at| at.checked_sub(OVERLAP).unwrap_or(at));
@@ -50,6 +56,9 @@ impl Engine {
             let (issues, more) = connected.project.issues_updated_since(since, page).await?;
             let last = issues.iter().map(|issue| issue.updated_at).max();
             for issue in issues {
+                if self.is_about_settings(&issue) && settings.iter().all(|other| other.iid != issue.iid) {
+                    settings.push(issue.clone());
+                }
                 self.see(connected, issue).await?;
             }
             newest = newest.max(last);

@@ -280,7 +280,9 @@ impl Engine {
     async fn look(&self, iid: u64, hint: Hint) {
         // The guard frees the issue even where this is dropped in mid-step.
         let _done = Done { queue: &self.inner.queue, iid };
-        if let Err(error) = self.reconcile(iid, hint).await {
+        let looked = self.reconcile(iid, hint).await;
+        self.inner.news.notify_waiters();
+        if let Err(error) = looked {
             let failures = hint.failures + 1;
             let pause = error.retry_after().unwrap_or(Duration::from_secs(300));
             let pause = if matches!(error, EngineError::Stale) && failures <= 3 {

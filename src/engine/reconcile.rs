@@ -72,7 +72,7 @@ impl Engine {
             return self.is_gone(issue.iid);
         }
         if self.is_about_settings(&issue) {
-            self.read_settings(connected).await?;
+            self.read_settings(connected, None).await?;
         }
         let known = self.inner.mirror.record(issue.iid)?;
         let live = |record: &Record| matches!(record.standing, Standing::Live | Standing::Withdrawn);

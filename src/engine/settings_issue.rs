@@ -71,10 +71,17 @@ impl Engine {
         labelled || self.issue_layer().is_some_and(|layer| layer.iid == issue.iid)
     }
 
-    /// Reads the settings issue and goes by it.
-    pub(super) async fn read_settings(&self, connected: &Connected) -> Result<(), EngineError> {
+    /// Goes by the settings issue: by what was read of it already, or reads it.
+    pub(super) async fn read_settings(
+        &self,
+        connected: &Connected,
+        read: Option<Vec<Issue>>,
+    ) -> Result<(), EngineError> {
         let _one_at_a_time = self.inner.changing_settings.lock().await;
-        let (first, others) = self.settings_issues(connected).await?;
+        let (first, others) = match read {
+            Some(issues) => choose(connected, issues),
+            None => self.settings_issues(connected).await?,
+        };
         if self.may_write().is_ok() {
             for other in &others {
                 let context = json!({ "kind": "other", "first": first.as_ref().map(|first| first.iid) });
@@ -93,12 +100,8 @@ impl Engine {
         connected: &Connected,
     ) -> Result<(Option<Issue>, Vec<Issue>), EngineError> {
         let names = self.names();
-        let mut issues = connected.project.issues_with_label(names.name(LabelKind::Settings)).await?;
-        issues.sort_by_key(|issue| issue.iid);
-        let first =
-            issues.iter().position(|issue| connected.is_us(issue.author.id) && issue.moved_to_id.is_none());
-        let first = first.map(|index| issues.remove(index));
-        Ok((first, issues))
+        let issues = connected.project.issues_with_label(names.name(LabelKind::Settings)).await?;
+        Ok(choose(connected, issues))
     }
 
     async fn read_settings_of(&self, connected: &Connected, issue: &Issue) -> Result<(), EngineError> {
@@ -226,6 +229,11 @@ impl Engine {
         }
     }
 
+    /// The number of the settings issue, where there is one.
+    pub fn known_settings_issue(&self) -> Option<u64> {
+        self.issue_layer().map(|layer| layer.iid)
+    }
+
     /// The number of the settings issue; it is made where there is none.
     ///
     /// # Errors
@@ -324,6 +332,14 @@ impl Engine {
     pub fn policy(&self) -> Arc<Policy> {
         Arc::clone(&self.inner.policy.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Our own settings issue is the first that the service made; the others have no effect.
+fn choose(connected: &Connected, mut issues: Vec<Issue>) -> (Option<Issue>, Vec<Issue>) {
+    issues.sort_by_key(|issue| issue.iid);
+    let ours = |issue: &Issue| connected.is_us(issue.author.id) && issue.moved_to_id.is_none();
+    let first = issues.iter().position(ours).map(|index| issues.remove(index));
+    (first, issues)
 }
 
 /// Where the settings stand in a description.

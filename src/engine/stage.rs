@@ -170,6 +170,7 @@ impl Engine {
         let issue = self.repair_creation(connected, issue, &new).await;
         let record = new_record(&issue, staged.job.clone(), Some(staged.nonce), State::Pending);
         self.inner.mirror.put(&record, None)?;
+        self.inner.news.notify_waiters();
         tracing::info!(iid = record.iid, "match {} is staged", record.iid);
         Ok(record)
     }

@@ -94,19 +94,21 @@ impl Mirror {
         })
     }
 
-    /// The pending matches made before a moment that nobody was reminded of.
+    /// The pending matches that somebody was told of before a moment and nobody was reminded of.
     ///
     /// # Errors
     ///
     /// Where the disk fails.
-    pub fn unreminded(&self, made_before: Timestamp) -> rusqlite::Result<Vec<u64>> {
+    pub fn unreminded(&self, told_before: Timestamp) -> rusqlite::Result<Vec<u64>> {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT iid FROM matches WHERE standing = 'live' AND state = 'pending' AND created_at <= ?1
+                 AND EXISTS (SELECT 1 FROM deliveries WHERE deliveries.iid = matches.iid AND kind = 'match'
+                             AND outcome = 'sent' AND (at IS NULL OR at <= ?1))
                  AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.iid = matches.iid AND kind = 'reminder')
                  ORDER BY iid",
             )?;
-            statement.query_map([made_before.as_millisecond()], |row| row.get(0))?.collect()
+            statement.query_map([told_before.as_millisecond()], |row| row.get(0))?.collect()
         })
     }
 

@@ -8,7 +8,7 @@ use super::Web;
 use super::problem::Problem;
 use crate::domain::history::Step;
 use crate::domain::{JobMatch, State};
-use crate::mirror::Record;
+use crate::mirror::{Delivery, Record};
 
 /// A match, as posted and with what became of it.
 #[derive(Debug, Serialize)]
@@ -35,7 +35,7 @@ pub(super) struct WholeAnswer {
     #[serde(flatten)]
     answer: MatchAnswer,
     history: Vec<Step>,
-    deliveries: Vec<Value>,
+    deliveries: Vec<Delivery>,
 }
 
 impl MatchAnswer {
@@ -61,6 +61,7 @@ impl MatchAnswer {
 impl WholeAnswer {
     pub(super) fn of(web: &Web, record: Record) -> Result<Self, Problem> {
         let history = web.engine().mirror().steps(record.iid)?;
-        Ok(Self { answer: MatchAnswer::of(web, record)?, history, deliveries: Vec::new() })
+        let deliveries = web.notifier().deliveries(&record)?;
+        Ok(Self { answer: MatchAnswer::of(web, record)?, history, deliveries })
     }
 }

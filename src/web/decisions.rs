@@ -105,11 +105,14 @@ pub(super) async fn stats(State(web): State<Web>) -> Result<Response, Problem> {
     }
     let weeks: Vec<Value> =
         weeks.into_iter().map(|(week, matches)| json!({ "week": week, "matches": matches })).collect();
+    let told = mirror.told()?;
+    let deliveries: BTreeMap<&str, u64> =
+        told.into_iter().map(|(channel, count)| (channel.as_str(), count)).collect();
     Ok(Json(json!({
         "states": counts,
         "median_hours_to_decision": median(&hours),
         "matches_per_week": weeks,
-        "deliveries": {},
+        "deliveries": deliveries,
     }))
     .into_response())
 }

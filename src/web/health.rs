@@ -47,6 +47,8 @@ pub(super) async fn health(State(web): State<Web>) -> Response {
             "note": status.mirror_note,
             "matches": counts.as_ref().ok(),
         },
+        "channels": web.notifier().health(),
+        "settings": { "status": part(status.settings_problem.is_none()), "problem": status.settings_problem },
         "backlog": web.engine().backlog(),
         "unlisted_bots": {
             "ids": strangers,
@@ -63,5 +65,6 @@ pub(super) async fn health(State(web): State<Web>) -> Response {
 pub(super) async fn tick(State(web): State<Web>) -> Result<Response, Problem> {
     web.engine().delta().await?;
     web.engine().work_off().await;
+    web.notifier().tick().await;
     Ok(Json(json!({ "backlog": web.engine().backlog() })).into_response())
 }

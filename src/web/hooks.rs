@@ -9,7 +9,6 @@ use tokio::sync::Semaphore;
 
 use super::Web;
 use super::problem::Problem;
-use crate::config::Idle;
 use crate::engine::Hint;
 use crate::gitlab::webhook;
 
@@ -19,8 +18,6 @@ const BODY_LIMIT: usize = 25 * 1024 * 1024;
 const ROOM: usize = 64 * 1024;
 /// How long a body may take; GitLab itself gives up after ten seconds.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
-/// Where work is done inside requests, how much of one; GitLab gives up after ten seconds.
-const WORK_DEADLINE: Duration = Duration::from_secs(8);
 
 /// Room for bodies that are being read, so that their sum is bounded.
 pub(super) struct Room(Semaphore);
@@ -51,10 +48,7 @@ pub(super) async fn receive(State(web): State<Web>, request: Request) -> Result<
     if web.engine().is_our_project(touched.project) {
         web.engine()
             .hint(touched.iid, Hint { updated_at: touched.updated_at, by: touched.user, failures: 0 });
-        if web.settings().idle == Idle::Request {
-            // The clock may stop once we have answered.
-            let _ = tokio::time::timeout(WORK_DEADLINE, web.engine().work_off()).await;
-        }
+        web.finish_inside_the_request().await;
     }
     Ok(StatusCode::ACCEPTED)
 }

@@ -46,10 +46,12 @@ pub(super) async fn post(
         Problem::new(StatusCode::BAD_REQUEST).detail(format!("the body is no JSON: {error}"))
     })?;
     let work = async {
-        match value {
+        let staged = match value {
             Value::Array(values) => stage_several(&web, values).await,
             value => stage_one(&web, value).await,
-        }
+        };
+        web.finish_inside_the_request().await;
+        staged
     };
     idempotency::once(&web, &caller, &headers, &body, work).await
 }

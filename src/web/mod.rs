@@ -2,15 +2,18 @@
 
 mod answer;
 mod auth;
+mod config;
 mod decisions;
 mod health;
 mod hooks;
 mod idempotency;
 mod matches;
+mod notify;
 mod problem;
 pub mod server;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue};
@@ -21,12 +24,15 @@ use axum::{Router, http::StatusCode};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
-use crate::config::Settings;
+use crate::config::{Idle, Settings};
 use crate::engine::Engine;
+use crate::notify::Notifier;
 use problem::Problem;
 
 /// Largest body of the API: a hundred matches with long advertisements.
 const API_BODY_LIMIT: usize = 32 * 1024 * 1024;
+/// How long work inside a request may take: GitLab waits ten seconds for an answer.
+const WORK_DEADLINE: Duration = Duration::from_secs(8);
 /// Longest `X-Request-Id` that is taken over from a caller.
 const REQUEST_ID_LIMIT: usize = 64;
 
@@ -38,6 +44,7 @@ pub struct Web {
 
 struct Inner {
     engine: Engine,
+    notifier: Notifier,
     settings: Settings,
     hooks: hooks::Room,
     running: idempotency::Running,
@@ -45,9 +52,10 @@ struct Inner {
 
 impl Web {
     /// The web side of a service.
-    pub fn new(engine: Engine, settings: Settings) -> Self {
+    pub fn new(engine: Engine, notifier: Notifier, settings: Settings) -> Self {
         let inner = Inner {
             engine,
+            notifier,
             settings,
             hooks: hooks::Room::default(),
             running: idempotency::Running::default(),
@@ -59,8 +67,23 @@ impl Web {
         &self.inner.engine
     }
 
+    fn notifier(&self) -> &Notifier {
+        &self.inner.notifier
+    }
+
     fn settings(&self) -> &Settings {
         &self.inner.settings
+    }
+
+    /// Where the clock may stop once we have answered, what a request caused is done before.
+    async fn finish_inside_the_request(&self) {
+        if self.settings().idle == Idle::Request {
+            let work = async {
+                self.engine().work_off().await;
+                self.notifier().tick().await;
+            };
+            let _ = tokio::time::timeout(WORK_DEADLINE, work).await;
+        }
     }
 }
 
@@ -71,6 +94,8 @@ pub fn router(web: Web) -> Router {
         .route("/matches/{iid}", get(matches::get).patch(matches::patch))
         .route("/decisions", get(decisions::list))
         .route("/stats", get(decisions::stats))
+        .route("/config", get(config::get).patch(config::patch))
+        .route("/notify/test", post(notify::test))
         .route("/tick", post(health::tick))
         .layer(DefaultBodyLimit::max(API_BODY_LIMIT))
         .fallback(not_found)

@@ -20,6 +20,7 @@ use vorhoelle::clock::Clock;
 use vorhoelle::config::{Environment, Settings};
 use vorhoelle::engine::{Engine, HookWatch};
 use vorhoelle::gitlab::Patience;
+use vorhoelle::notify::Notifier;
 use vorhoelle::sandbox::{Options, Person, Sandbox};
 use vorhoelle::web;
 
@@ -38,6 +39,7 @@ pub struct World {
     pub sandbox: Sandbox,
     pub http: Client,
     pub engine: Engine,
+    pub notifier: Notifier,
     pub address: SocketAddr,
     folder: TempDir,
     variables: Vec<(String, String)>,
@@ -86,7 +88,7 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let settings = settings(&sandbox, &folder, &variables, file.as_deref());
-        let Parts { engine, router } = app::assemble(settings, clock.clone(), patience()).unwrap();
+        let Parts { engine, notifier, router } = app::assemble(settings, clock.clone(), patience()).unwrap();
         let serving = CancellationToken::new();
         let served = tokio::spawn(web::server::serve(listener, router, serving.clone(), clock.clone()));
         Self {
@@ -95,6 +97,7 @@ impl World {
             // Without certificates: nothing here speaks TLS, and reading them takes longest.
             http: Client::builder().tls_certs_only([]).build().unwrap(),
             engine,
+            notifier,
             address,
             folder,
             variables,
@@ -132,6 +135,15 @@ impl World {
     pub fn person(&self, name: &str) -> Person {
         self.clock.advance(Duration::from_secs(1));
         self.sandbox.as_user(name)
+    }
+
+    /// The project's bot gets a new user, as a new project token does; tells its token.
+    pub fn replace_bot(&self) -> String {
+        let mut gitlab = self.sandbox.world();
+        let id = gitlab.add_user("bot2", Some(vorhoelle::sandbox::Role::Reporter));
+        gitlab.users.iter_mut().find(|user| user.id == id).unwrap().bot = true;
+        drop(gitlab);
+        self.sandbox.token("bot2")
     }
 
     pub fn reviewer(&self) -> Person {
@@ -188,6 +200,33 @@ impl World {
         }
     }
 
+    /// Time passes, and the service tells people what is due by then.
+    pub async fn tell_after(&self, minutes: u64) {
+        self.clock.advance(Duration::from_secs(minutes * 60));
+        self.tell().await;
+    }
+
+    /// What is due now is told.
+    pub async fn tell(&self) {
+        self.settle().await;
+        self.notifier.tick().await;
+        self.settle().await;
+    }
+
+    /// The names of our own reactions to an issue: the receipts.
+    pub fn receipts(&self, iid: u64) -> Vec<String> {
+        let bot = self.sandbox.as_user("bot").id();
+        let gitlab = self.sandbox.world();
+        let mut names: Vec<String> = gitlab
+            .reactions
+            .iter()
+            .filter(|one| one.iid == iid && one.user == bot)
+            .map(|one| one.name.clone())
+            .collect();
+        names.sort();
+        names
+    }
+
     /// The delta read that the service makes by itself every few minutes.
     pub async fn delta(&self) {
         self.clock.advance(Duration::from_secs(300));
@@ -219,8 +258,10 @@ impl World {
     pub async fn start(&mut self) {
         let listener = TcpListener::bind(self.address).await.unwrap();
         let settings = settings(&self.sandbox, &self.folder, &self.variables, self.file.as_deref());
-        let Parts { engine, router } = app::assemble(settings, self.clock.clone(), patience()).unwrap();
+        let Parts { engine, notifier, router } =
+            app::assemble(settings, self.clock.clone(), patience()).unwrap();
         self.engine = engine;
+        self.notifier = notifier;
         self.serving = CancellationToken::new();
         let serve = web::server::serve(listener, router, self.serving.clone(), self.clock.clone());
         self.served = Some(tokio::spawn(serve));

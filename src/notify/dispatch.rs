@@ -1,0 +1,430 @@
+//! One channel's turn: what is due goes out, one message at a time.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::channels::Outcome;
+use super::flight::{Cargo, Flight, match_id};
+use super::senders::Message;
+use super::{Notice, NoticeKind, NoticeMatch, Notifier, REMINDED, receipt};
+use crate::config::Policy;
+use crate::domain::Channel;
+use crate::domain::inert::GitlabLine;
+use crate::domain::job_match::Score;
+use crate::domain::schedule::{Plan, Waiting};
+use crate::engine::{EngineError, Hint};
+use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome, Record, Standing};
+
+/// The first pause after a failure; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+/// The longest pause that is not asked for by the other side.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// How long a match is left alone that GitLab says is not pending although the mirror does.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
+/// How often people are told in a comment that a channel is given up.
+const COMPLAIN_EVERY: SignedDuration = SignedDuration::from_hours(24);
+
+/// What a step of a turn ended with.
+enum Step {
+    /// There may be more to do.
+    Again,
+    /// Nothing is due before then.
+    Wait(Option<Timestamp>),
+}
+
+impl Notifier {
+    /// Sends everything that is due on a channel and says when something will be.
+    pub(super) async fn turn(&self, channel: Channel) -> Option<Timestamp> {
+        let turn = self.inner.turns.get(&channel)?;
+        let _one_at_a_time = turn.lock().await;
+        loop {
+            match self.step(channel).await {
+                Ok(Step::Again) => {}
+                Ok(Step::Wait(until)) => {
+                    self.change(channel, |state| state.held_until = until);
+                    return until;
+                }
+                Err(error) => {
+                    tracing::warn!(%channel, %error, "a channel's turn failed; it is taken again");
+                    let pause = error.retry_after().unwrap_or(LONGEST_PAUSE);
+                    return Some(self.pause(channel, pause));
+                }
+            }
+        }
+    }
+
+    async fn step(&self, channel: Channel) -> Result<Step, EngineError> {
+        let engine = self.engine();
+        if !engine.may_tell() {
+            return Ok(Step::Wait(None));
+        }
+        let policy = engine.policy();
+        let Some(own) = policy.channels.get(&channel).filter(|own| own.enabled) else {
+            return Ok(Step::Wait(None));
+        };
+        self.read_receipts().await?;
+        let (now, state) = (self.now(), self.state(channel));
+        if let Some(until) = state.paused_until.filter(|until| *until > now) {
+            return Ok(Step::Wait(Some(until)));
+        }
+        if let Some(flight) = Flight::load(engine, channel)? {
+            return self.carry(channel, flight, &policy).await;
+        }
+        let free = own.schedule.not_before(now);
+        if free <= now
+            && let Some(flight) = self.extra(channel, &policy, now).await?
+        {
+            flight.keep(engine, channel)?;
+            return Ok(Step::Again);
+        }
+        let mut waiting = engine.mirror().untold(channel)?;
+        waiting.retain(|one| state.later.get(&one.iid).is_none_or(|later| *later <= now));
+        let later = state.later.values().copied().filter(|later| *later > now).min();
+        let last_digest = self.memory().await?.last_digest.get(&channel).copied();
+        Ok(match own.schedule.plan(&waiting, last_digest, now) {
+            Plan::Send { iids, digest } => {
+                Flight::new(&self.inner.home, Cargo::Matches, iids, digest, now).keep(engine, channel)?;
+                Step::Again
+            }
+            Plan::Hold(until) => Step::Wait(Some(later.map_or(until, |later| later.min(until)))),
+            Plan::Nothing => Step::Wait(later.or((free > now).then_some(free))),
+        })
+    }
+
+    /// A reminder or a quiet alarm that is due on this channel.
+    async fn extra(
+        &self,
+        channel: Channel,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Option<Flight>, EngineError> {
+        let mirror = self.engine().mirror();
+        let home = &self.inner.home;
+        let reminders = mirror.reminders(channel)?;
+        if !reminders.is_empty() {
+            return Ok(Some(Flight::new(home, Cargo::Reminder, reminders, true, now)));
+        }
+        let Some(after) = policy.quiet_alarm_after else { return Ok(None) };
+        let Some(due) = mirror.last_match_made()?.and_then(|last| last.checked_add(after).ok()) else {
+            return Ok(None);
+        };
+        let alarmed = self.memory().await?.last_quiet_alarm.get(&channel).is_some_and(|at| *at >= due);
+        Ok((due <= now && !alarmed).then(|| Flight::new(home, Cargo::Quiet, Vec::new(), false, now)))
+    }
+
+    /// Takes a message as far as it comes: sent, acknowledged in GitLab, noted in the mirror.
+    async fn carry(
+        &self,
+        channel: Channel,
+        mut flight: Flight,
+        policy: &Policy,
+    ) -> Result<Step, EngineError> {
+        let engine = self.engine();
+        if flight.sent_at.is_none() {
+            let Some(notice) = self.notice(channel, &mut flight, policy).await? else {
+                Flight::forget(engine, channel)?;
+                return Ok(Step::Again);
+            };
+            if let Some(until) = self.quiet_until(channel, &notice, policy) {
+                return Ok(Step::Wait(Some(until)));
+            }
+            flight.keep(engine, channel)?;
+            match self.hand_over(channel, &notice, &mut flight).await {
+                Outcome::Sent { .. } => {
+                    let now = self.now();
+                    flight.sent_at = Some(now);
+                    flight.keep(engine, channel)?;
+                    self.change(channel, |state| {
+                        *state = super::ChannelState {
+                            last_sent: Some(now),
+                            later: std::mem::take(&mut state.later),
+                            ..super::ChannelState::default()
+                        };
+                    });
+                    tracing::info!(%channel, iids = ?flight.iids, cargo = ?flight.cargo, "a message is sent");
+                }
+                failed => {
+                    self.failed(channel, &flight, failed).await?;
+                    return Ok(Step::Again);
+                }
+            }
+        }
+        self.acknowledge(channel, &flight).await?;
+        Flight::forget(engine, channel)?;
+        Ok(Step::Again)
+    }
+
+    async fn hand_over(&self, channel: Channel, notice: &Notice, flight: &mut Flight) -> Outcome {
+        let Some(sender) = self.inner.senders.get(&channel) else {
+            return Outcome::GiveUp { reason: "the channel is not set up".to_owned() };
+        };
+        let references: Vec<String> = match flight.cargo {
+            Cargo::Reminder => flight.iids.iter().map(|iid| match_id(&self.inner.home, *iid)).collect(),
+            _ => Vec::new(),
+        };
+        let message = Message {
+            notice,
+            id: &flight.id,
+            references: &references,
+            at: self.now(),
+            done: &mut flight.done,
+        };
+        sender.send(self.engine().templates(), message).await
+    }
+
+    /// Receipts in GitLab, then the mirror, then what has no match to hang on.
+    async fn acknowledge(&self, channel: Channel, flight: &Flight) -> Result<(), EngineError> {
+        let (kind, emoji) = match flight.cargo {
+            Cargo::Matches => (DeliveryKind::Match, receipt(channel)),
+            Cargo::Reminder | Cargo::Quiet => (DeliveryKind::Reminder, Some(REMINDED)),
+        };
+        if let Some(emoji) = emoji {
+            self.give_receipts(&flight.iids, emoji).await?;
+        }
+        let sent = Delivery {
+            channel,
+            kind,
+            outcome: DeliveryOutcome::Sent,
+            at: flight.sent_at,
+            deferred_until: None,
+            reason: None,
+        };
+        self.engine().mirror().note_deliveries(&flight.iids, &sent)?;
+        self.change(channel, |state| state.later.retain(|iid, _| !flight.iids.contains(iid)));
+        let at = flight.sent_at.unwrap_or_else(|| self.now());
+        match flight.cargo {
+            Cargo::Matches if flight.digest => {
+                self.remember(|memory| {
+                    memory.last_digest.insert(channel, at);
+                })
+                .await
+            }
+            Cargo::Matches => Ok(()),
+            Cargo::Reminder => {
+                self.remember(|memory| memory.last_reminder = memory.last_reminder.max(Some(at))).await
+            }
+            Cargo::Quiet => {
+                self.remember(|memory| {
+                    memory.last_quiet_alarm.insert(channel, at);
+                })
+                .await
+            }
+        }
+    }
+
+    /// What a message says, from what GitLab says now: what was decided or told meanwhile is left out. None where
+    /// nothing is left to say.
+    async fn notice(
+        &self,
+        channel: Channel,
+        flight: &mut Flight,
+        policy: &Policy,
+    ) -> Result<Option<Notice>, EngineError> {
+        if flight.cargo != Cargo::Quiet {
+            self.drop_what_is_done(channel, flight).await?;
+            if flight.iids.is_empty() {
+                return Ok(None);
+            }
+        }
+        let mut matches = Vec::with_capacity(flight.iids.len());
+        for iid in &flight.iids {
+            if let Some(record) = self.engine().mirror().record(*iid)? {
+                matches.push(self.notice_match(record)?);
+            }
+        }
+        let score = |one: &NoticeMatch| one.job.score.map_or(-1.0, Score::percent);
+        matches.sort_by(|a, b| score(b).total_cmp(&score(a)).then(a.iid.cmp(&b.iid)));
+        let kind = match flight.cargo {
+            Cargo::Matches if matches.len() == 1 => NoticeKind::Match,
+            Cargo::Matches => NoticeKind::Digest,
+            Cargo::Reminder => NoticeKind::Reminder,
+            Cargo::Quiet => {
+                let last = self.engine().mirror().last_match_made()?.unwrap_or_else(|| self.now());
+                NoticeKind::Quiet { since: self.now().duration_since(last) }
+            }
+        };
+        Ok(Some(self.say(kind, matches, policy).await?))
+    }
+
+    /// A notice with the addresses that every notice has.
+    pub(super) async fn say(
+        &self,
+        kind: NoticeKind,
+        matches: Vec<NoticeMatch>,
+        policy: &Policy,
+    ) -> Result<Notice, EngineError> {
+        Ok(Notice {
+            kind,
+            language: policy.language,
+            matches,
+            list_url: self.engine().list_url().await?,
+            inbox_url: self.inner.public_url.as_ref().map(ToString::to_string),
+        })
+    }
+
+    fn notice_match(&self, record: Record) -> Result<NoticeMatch, EngineError> {
+        let since = record.decided_at.unwrap_or(record.created_at).max(record.created_at);
+        Ok(NoticeMatch {
+            possible_duplicates: self.engine().mirror().possible_duplicates(&record.job, Some(record.iid))?,
+            iid: record.iid,
+            web_url: record.web_url,
+            job: record.job,
+            waiting: self.now().duration_since(since),
+            approve_url: None,
+            reject_url: None,
+        })
+    }
+
+    async fn drop_what_is_done(&self, channel: Channel, flight: &mut Flight) -> Result<(), EngineError> {
+        let engine = self.engine();
+        let connected = engine.connected().await?;
+        let issues = connected.project.issues_by_iid(&flight.iids).await?;
+        let is_pending = |iid: u64| issues.iter().any(|issue| issue.iid == iid && engine.is_pending(issue));
+        let mut told = Vec::new();
+        if let (Cargo::Matches, Some(emoji)) = (flight.cargo, receipt(channel)) {
+            told = connected.project.iids_with_our_reaction(emoji, None, &flight.iids).await?;
+            // Another instance, or ourselves before the disk was lost.
+            engine.mirror().note_receipts(&told, channel, DeliveryKind::Match)?;
+        }
+        let again = self.now().checked_add(LOOK_AGAIN).unwrap_or(Timestamp::MAX);
+        let before = flight.iids.clone();
+        flight.iids.retain(|iid| is_pending(*iid) && !told.contains(iid));
+        for iid in before.into_iter().filter(|iid| !is_pending(*iid)) {
+            engine.hint(iid, Hint::default());
+            self.change(channel, |state| {
+                state.later.insert(iid, again);
+            });
+        }
+        if flight.cargo == Cargo::Reminder {
+            let decided = engine.mirror().reminders(channel)?;
+            flight.iids.retain(|iid| decided.contains(iid));
+        }
+        Ok(())
+    }
+
+    /// Until when a message that was interrupted has to wait because it has become quiet.
+    fn quiet_until(&self, channel: Channel, notice: &Notice, policy: &Policy) -> Option<Timestamp> {
+        let schedule = &policy.channels.get(&channel)?.schedule;
+        let now = self.now();
+        let urgent =
+            |one: &NoticeMatch| schedule.quiet.as_ref().is_some_and(|quiet| quiet.is_urgent(one.job.score));
+        let goes_anyway = !notice.matches.is_empty() && notice.matches.iter().all(urgent);
+        Some(schedule.not_before(now)).filter(|until| *until > now && !goes_anyway)
+    }
+
+    async fn failed(&self, channel: Channel, flight: &Flight, outcome: Outcome) -> Result<(), EngineError> {
+        let (after, reason, unclear, given_up) = match outcome {
+            Outcome::Sent { .. } => return Ok(()),
+            Outcome::TryAgain { after, reason, unclear } => (after, reason, unclear, false),
+            Outcome::GiveUp { reason } => (None, reason, false, true),
+        };
+        let failures = self.state(channel).failures.saturating_add(1);
+        let pause = after.unwrap_or_else(|| growing_pause(failures));
+        let until = self.pause(channel, pause);
+        tracing::warn!(%channel, %reason, failures, ?pause, unclear, given_up, "a message was not sent");
+        self.change(channel, |state| {
+            state.failures = failures;
+            state.error = Some(reason.clone());
+            state.given_up = given_up;
+            if given_up {
+                // Others first: one message that nobody takes must not hold them up.
+                let later = until.checked_add(growing_pause(failures)).unwrap_or(until);
+                state.later.extend(flight.iids.iter().map(|iid| (*iid, later)));
+            }
+        });
+        let kind = if flight.cargo == Cargo::Matches { DeliveryKind::Match } else { DeliveryKind::Reminder };
+        let failed = Delivery {
+            channel,
+            kind,
+            outcome: if given_up { DeliveryOutcome::GivenUp } else { DeliveryOutcome::Failed },
+            at: Some(self.now()),
+            deferred_until: None,
+            reason: Some(reason.clone()),
+        };
+        self.engine().mirror().note_deliveries(&flight.iids, &failed)?;
+        if flight.done.is_empty() && !unclear {
+            // Nobody has it: what is said next is planned afresh.
+            Flight::forget(self.engine(), channel)?;
+        } else {
+            flight.keep(self.engine(), channel)?;
+        }
+        if given_up {
+            self.complain(channel, flight, &reason).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells people in a comment that a channel is given up, once a day at most.
+    async fn complain(&self, channel: Channel, flight: &Flight, reason: &str) -> Result<(), EngineError> {
+        let (engine, now) = (self.engine(), self.now());
+        let fact = format!("complained {channel}");
+        let last = engine.mirror().fact(&fact)?.and_then(|at| at.parse::<Timestamp>().ok());
+        if last.is_some_and(|last| now.duration_since(last) < COMPLAIN_EVERY) {
+            return Ok(());
+        }
+        let Some(iid) = flight.iids.first() else { return Ok(()) };
+        engine.mirror().remember(&fact, &now.to_string())?;
+        let context = json!({ "channel": channel.as_str(), "reason": GitlabLine::new(reason) });
+        let text = engine.comment_text("given_up", context, Vec::new())?;
+        if let Err(error) = engine.connected().await?.project.comment(*iid, &text).await {
+            tracing::warn!(%channel, iid, %error, "nobody could be told that the channel is given up");
+        }
+        Ok(())
+    }
+
+    fn pause(&self, channel: Channel, pause: Duration) -> Timestamp {
+        let until = self.now().checked_add(pause).unwrap_or(Timestamp::MAX);
+        self.change(channel, |state| state.paused_until = Some(until));
+        until
+    }
+
+    /// What is held or failing of a pending match, for the API; what was sent stands in the mirror.
+    pub fn deliveries(&self, record: &Record) -> Result<Vec<Delivery>, EngineError> {
+        let mut deliveries = self.engine().mirror().deliveries(record.iid)?;
+        if record.state != crate::domain::State::Pending || record.standing != Standing::Live {
+            deliveries.retain(|one| one.outcome != DeliveryOutcome::Deferred);
+            return Ok(deliveries);
+        }
+        let policy = self.engine().policy();
+        let waiting = Waiting { iid: record.iid, since: record.created_at, score: record.job.score };
+        for channel in self.active() {
+            let there = |one: &&mut Delivery| one.channel == channel && one.kind == DeliveryKind::Match;
+            let until = self.state(channel).paused_until.filter(|until| *until > self.now());
+            if let Some(known) = deliveries.iter_mut().find(there) {
+                if known.outcome != DeliveryOutcome::Sent {
+                    known.deferred_until = until;
+                }
+                continue;
+            }
+            let Some(own) = policy.channels.get(&channel) else { continue };
+            let (due, reason) = own.schedule.due(&waiting, None);
+            deliveries.push(Delivery {
+                channel,
+                kind: DeliveryKind::Match,
+                outcome: DeliveryOutcome::Deferred,
+                at: None,
+                deferred_until: Some(until.map_or(due, |until| until.max(due)).max(self.now())),
+                reason: Some(reason_in_words(reason).to_owned()),
+            });
+        }
+        Ok(deliveries)
+    }
+}
+
+fn reason_in_words(reason: crate::domain::schedule::Reason) -> &'static str {
+    use crate::domain::schedule::Reason;
+    match reason {
+        Reason::Delay => "delay",
+        Reason::Digest => "digest",
+        Reason::QuietHours => "quiet_hours",
+    }
+}
+
+/// Five seconds, ten, twenty, … an hour, and up to a tenth more so that many do not come back at once.
+fn growing_pause(failures: u32) -> Duration {
+    let doubled = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(12)).min(LONGEST_PAUSE);
+    let share = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
+    doubled + doubled / 10 * share / 255
+}

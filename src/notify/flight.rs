@@ -1,0 +1,93 @@
+//! The one message that a channel is about to send, has sent, or has sent and not acknowledged in GitLab yet.
+//!
+//! It stands on the disk before the message leaves, so that after a kill only what was between the other side's "yes"
+//! and our next write is repeated; with the disk lost GitLab's receipts say what is left to do.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::Channel;
+use crate::engine::{Engine, EngineError};
+
+/// What the message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Cargo {
+    /// New matches.
+    Matches,
+    /// Matches that have waited long.
+    Reminder,
+    /// A quiet pipeline.
+    Quiet,
+}
+
+/// A message on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Flight {
+    pub cargo: Cargo,
+    /// The issues that it tells of.
+    pub iids: Vec<u64>,
+    /// Whether it was planned as a digest.
+    pub digest: bool,
+    /// What a repeat of it has in common with it.
+    pub id: String,
+    /// Recipients, by their place, who have it.
+    pub done: Vec<usize>,
+    /// When the other side took it; receipts are still to be given.
+    pub sent_at: Option<Timestamp>,
+}
+
+impl Flight {
+    /// A message that has not left. `home` tells services apart that send from one domain.
+    pub(super) fn new(home: &str, cargo: Cargo, iids: Vec<u64>, digest: bool, at: Timestamp) -> Self {
+        let mut flight = Self { cargo, iids, digest, id: String::new(), done: Vec::new(), sent_at: None };
+        flight.id = flight.id_from(home, at);
+        flight
+    }
+
+    /// A match has one id for ever, so that its second mail is known as a repeat; of digests it is the set of matches
+    /// that tells them apart, of reminders and alarms the day as well.
+    fn id_from(&self, home: &str, at: Timestamp) -> String {
+        let day = at.as_second() / 86_400;
+        match (self.cargo, self.iids.as_slice()) {
+            (Cargo::Matches, [iid]) => match_id(home, *iid),
+            (Cargo::Matches, iids) => format!("digest.{}.{home}", digest_of(iids)),
+            (Cargo::Reminder, iids) => format!("reminder.{}.{day}.{home}", digest_of(iids)),
+            (Cargo::Quiet, _) => format!("quiet.{day}.{home}"),
+        }
+    }
+
+    pub(super) fn load(engine: &Engine, channel: Channel) -> Result<Option<Self>, EngineError> {
+        let text = engine.mirror().fact(&fact(channel))?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    pub(super) fn keep(&self, engine: &Engine, channel: Channel) -> Result<(), EngineError> {
+        let text = serde_json::to_string(self).map_err(|error| EngineError::Text(error.to_string()))?;
+        Ok(engine.mirror().remember(&fact(channel), &text)?)
+    }
+
+    pub(super) fn forget(engine: &Engine, channel: Channel) -> Result<(), EngineError> {
+        Ok(engine.mirror().forget(&fact(channel))?)
+    }
+}
+
+/// The id of the message about one match.
+pub(super) fn match_id(home: &str, iid: u64) -> String {
+    format!("match.{iid}.{home}")
+}
+
+fn fact(channel: Channel) -> String {
+    format!("flight {channel}")
+}
+
+fn digest_of(iids: &[u64]) -> String {
+    let mut sorted = iids.to_vec();
+    sorted.sort_unstable();
+    let mut hash = Sha256::new();
+    for iid in sorted {
+        hash.update(iid.to_be_bytes());
+    }
+    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}

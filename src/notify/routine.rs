@@ -1,0 +1,171 @@
+//! What comes round by itself: turns of every channel, reminders, expiry.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Notifier;
+use super::memory::Memory;
+use crate::domain::State;
+use crate::domain::history::Through;
+use crate::engine::{Decision, EngineError};
+use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome};
+
+/// The longest pause between two looks: settings change, clocks jump.
+const AT_LEAST_EVERY: Duration = Duration::from_secs(60);
+/// Reminders go together, at most so often.
+const REMIND_EVERY: SignedDuration = SignedDuration::from_hours(24);
+
+impl Notifier {
+    /// Starts every loop: one a channel, so that one that fails delays no other, and one for what comes round by itself.
+    pub fn start(&self, tasks: &TaskTracker, stop: &CancellationToken) {
+        for channel in self.inner.senders.keys().copied() {
+            let notifier = self.clone();
+            let turns = async move {
+                loop {
+                    // Listening begins before looking, so that nothing rings in between unheard.
+                    let news = notifier.engine().news().notified();
+                    let until = notifier.turn(channel).await;
+                    notifier.wait(news, until).await;
+                }
+            };
+            tasks.spawn(stop.clone().run_until_cancelled_owned(turns));
+        }
+        let notifier = self.clone();
+        let rounds = async move {
+            loop {
+                notifier.round().await;
+                notifier.engine().clock().sleep(AT_LEAST_EVERY).await;
+            }
+        };
+        tasks.spawn(stop.clone().run_until_cancelled_owned(rounds));
+    }
+
+    async fn wait(&self, news: impl Future<Output = ()>, until: Option<Timestamp>) {
+        let left = until.map(|until| until.duration_since(self.now()));
+        let left = left.and_then(|left| Duration::try_from(left).ok()).unwrap_or(AT_LEAST_EVERY);
+        // A moment after the time rather than before it.
+        let pause = left.min(AT_LEAST_EVERY) + Duration::from_millis(1);
+        tokio::select! {
+            () = news => {}
+            () = self.engine().clock().sleep(pause) => {}
+        }
+    }
+
+    /// Does everything that is due now; for platforms that stop the clock between requests, and for tests.
+    pub async fn tick(&self) {
+        self.round().await;
+        let turns = self.inner.senders.keys().map(|channel| self.turn(*channel));
+        futures_util::future::join_all(turns).await;
+    }
+
+    async fn round(&self) {
+        if !self.engine().may_tell() {
+            return;
+        }
+        let done = async {
+            self.expire().await?;
+            self.remind().await
+        };
+        if let Err(error) = done.await {
+            tracing::warn!(%error, "reminders and expiry could not be looked after; they are again in a minute");
+        }
+    }
+
+    /// Rejects what nobody decided in time; undoable like any rejection.
+    async fn expire(&self) -> Result<(), EngineError> {
+        let engine = self.engine();
+        let policy = engine.policy();
+        let Some(before) = policy.expire_after.and_then(|after| self.now().checked_sub(after).ok()) else {
+            return Ok(());
+        };
+        for iid in engine.mirror().undecided(before)? {
+            if !self.has_waited_since(iid, before)? {
+                continue;
+            }
+            let comment = policy.language.pick("nicht rechtzeitig entschieden", "not decided in time");
+            let decision = Decision {
+                to: State::Rejected,
+                by: "service".to_owned(),
+                through: Through::Service,
+                comment: Some(comment.to_owned()),
+            };
+            if let Err(error) = engine.decide(iid, decision).await {
+                tracing::warn!(iid, %error, "match {iid} has expired and could not be rejected yet");
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks what is to be reminded of on every channel; each sends it in its own turn.
+    async fn remind(&self) -> Result<(), EngineError> {
+        let engine = self.engine();
+        let channels = self.active();
+        let now = self.now();
+        let before = engine.policy().remind_after.and_then(|after| now.checked_sub(after).ok());
+        let (Some(before), false) = (before, channels.is_empty()) else { return Ok(()) };
+        self.read_receipts().await?;
+        let recently = |last: Timestamp| now.duration_since(last) < REMIND_EVERY;
+        if self.memory().await?.last_reminder.is_some_and(recently) {
+            return Ok(());
+        }
+        let mut iids = engine.mirror().unreminded(before)?;
+        let mut waited = Vec::with_capacity(iids.len());
+        for iid in iids.drain(..) {
+            if self.has_waited_since(iid, before)? {
+                waited.push(iid);
+            }
+        }
+        if waited.is_empty() {
+            return Ok(());
+        }
+        for channel in channels {
+            let due = Delivery {
+                channel,
+                kind: DeliveryKind::Reminder,
+                outcome: DeliveryOutcome::Deferred,
+                at: None,
+                deferred_until: None,
+                reason: None,
+            };
+            engine.mirror().note_deliveries(&waited, &due)?;
+        }
+        let mut slot = self.inner.memory.lock().await;
+        if let Some(memory) = slot.as_mut() {
+            memory.last_reminder = Some(now);
+            memory.keep(engine)?;
+        }
+        engine.news().notify_waiters();
+        Ok(())
+    }
+
+    /// Whether a match has been pending since then: one that was put back to pending begins anew.
+    fn has_waited_since(&self, iid: u64, before: Timestamp) -> Result<bool, EngineError> {
+        let record = self.engine().mirror().record(iid)?;
+        Ok(record.is_some_and(|record| record.decided_at.is_none_or(|decided| decided <= before)))
+    }
+
+    /// What is remembered of digests and alarms.
+    pub(super) async fn memory(&self) -> Result<Memory, EngineError> {
+        let mut slot = self.inner.memory.lock().await;
+        if let Some(memory) = slot.as_ref() {
+            return Ok(memory.clone());
+        }
+        Ok(slot.insert(Memory::load(self.engine()).await?).clone())
+    }
+
+    /// Remembers something of digests and alarms, here and in GitLab.
+    pub(super) async fn remember(&self, change: impl FnOnce(&mut Memory)) -> Result<(), EngineError> {
+        self.memory().await?;
+        let mut slot = self.inner.memory.lock().await;
+        let memory = slot.get_or_insert_default();
+        change(memory);
+        memory.keep(self.engine())?;
+        if let Err(error) = memory.publish(self.engine()).await {
+            tracing::warn!(%error, "GitLab could not be told of the last digest; this disk remembers it");
+        }
+        Ok(())
+    }
+}
