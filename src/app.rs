@@ -51,6 +51,7 @@ pub struct App {
 /// Where the mirror, the templates or TLS cannot be used.
 pub fn assemble(settings: Settings, clock: Clock, patience: Patience) -> anyhow::Result<Parts> {
     let templates = Templates::load(settings.templates.as_deref())?;
+    crate::notify::render::check(&templates)?;
     let gitlab = gitlab(&settings, clock.clone(), patience)?;
     let owner = format!("{} {}", settings.gitlab.url, settings.gitlab.project);
     let (mirror, found) = Mirror::open(&settings.database, &owner)?;

@@ -14,7 +14,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 use support::{Difference, Disk, World, job};
 use vorhoelle::engine::HookHealth;
-use vorhoelle::sandbox::{Fault, HookMode, IssueType, Options, Role, Trouble};
+use vorhoelle::sandbox::{Fault, HookMode, IssueType, Options, Trouble};
 
 #[tokio::test]
 async fn a_block_that_a_person_forged_is_plain_text() {

@@ -22,6 +22,7 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let engine = context.engine().await?;
+    engine.set_follows(true);
     let decision = Decision {
         to: arguments.state,
         by: "cli".to_owned(),

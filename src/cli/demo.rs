@@ -46,7 +46,7 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
     let client = Client::builder().build().context("no HTTP client can be made")?;
     let service = format!("http://{}", app.address());
     let staged = stage(&client, &service).await?;
-    print(&introduction(&sandbox, &service, &staged));
+    print(&introduction(&sandbox, &service, &staged, &outbox(folder.path())));
     if arguments.once {
         once(&client, &sandbox, &service).await?;
     } else {
@@ -82,6 +82,7 @@ fn settings(
     context: &Context,
 ) -> anyhow::Result<Settings> {
     let mirror = folder.join("mirror.sqlite");
+    let outbox = outbox(folder);
     let variables = [
         ("GITLAB_URL", sandbox.url().to_owned()),
         ("GITLAB_TOKEN", sandbox.token("bot")),
@@ -93,6 +94,9 @@ fn settings(
         ("LISTEN", listen.to_string()),
         ("PUBLIC_URL", format!("http://{listen}")),
         ("DATABASE", mirror.to_string_lossy().into_owned()),
+        ("MAIL_FILE_DIR", outbox.to_string_lossy().into_owned()),
+        ("MAIL_FROM", "Vorhölle <jobs@vorhoelle.example>".to_owned()),
+        ("MAIL_TO", "reviewer@vorhoelle.example".to_owned()),
     ];
     let mut environment = Environment::default();
     for (name, value) in variables {
@@ -102,6 +106,11 @@ fn settings(
         environment.set("TEMPLATES", templates);
     }
     Ok(Settings::load(context.config.as_deref(), &environment)?)
+}
+
+/// Where the demo's mails go.
+fn outbox(folder: &std::path::Path) -> std::path::PathBuf {
+    folder.join("outbox")
 }
 
 /// Stages the sample matches one after the other, so that they have the same numbers every time.
@@ -126,14 +135,16 @@ async fn stage_one(client: &Client, service: &str, job: &Value) -> anyhow::Resul
     }
 }
 
-fn introduction(sandbox: &Sandbox, service: &str, staged: &[Value]) -> String {
+fn introduction(sandbox: &Sandbox, service: &str, staged: &[Value], outbox: &std::path::Path) -> String {
     let (gitlab, project) = (sandbox.url().trim_end_matches('/'), sandbox.project());
     let matches: Vec<String> = staged.iter().map(row).collect();
     format!(
         "{}\n\nDrag a card in GitLab:  {gitlab}/{project}/-/boards\nThe reviewer's ToDos:   {gitlab}/dashboard/todos\n\
          Webhook deliveries:     {gitlab}/{project}/-/hooks\nThe service:            {service}/health\n\
-         Its API:                curl -H 'Authorization: Bearer {TOKEN}' {service}/api/v1/matches",
-        matches.join("\n")
+         Its API:                curl -H 'Authorization: Bearer {TOKEN}' {service}/api/v1/matches\n\
+         Its mails:              {}",
+        matches.join("\n"),
+        outbox.display()
     )
 }
 

@@ -32,6 +32,7 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
 
 async fn rebuild(context: &Context) -> anyhow::Result<ExitCode> {
     let engine = app::assemble(context.settings()?, Clock::System, Patience::default())?.engine;
+    engine.set_follows(false);
     engine.mirror().clear()?;
     engine.delta().await?;
     engine.work_off().await;
@@ -49,6 +50,7 @@ async fn check(context: &Context) -> anyhow::Result<ExitCode> {
     let mut fresh = settings;
     fresh.database = folder.path().join("fresh.sqlite");
     let fresh = app::assemble(fresh, Clock::System, Patience::default())?.engine;
+    fresh.set_follows(false);
     fresh.delta().await?;
     let differences = mirrored.mirror().differences(fresh.mirror())?;
     for difference in &differences {

@@ -1,9 +1,11 @@
 //! The commands, one file each. Data goes to stdout, what is said about it to stderr.
 
+mod config;
 mod decide;
 mod demo;
 mod list;
 mod mirror;
+mod notify;
 mod sandbox;
 mod serve;
 mod setup;
@@ -13,9 +15,10 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
+use crate::app::Parts;
 use crate::clock::Clock;
 use crate::config::{Environment, Settings, SettingsError};
 use crate::engine::Engine;
@@ -69,6 +72,16 @@ enum Command {
     Decide(decide::Arguments),
     /// Read the mirror anew, or compare it with GitLab.
     Mirror(mirror::Arguments),
+    /// Send a test message on each channel.
+    Notify(notify::Arguments),
+    /// Check the settings, or show them with where each comes from.
+    Config(config::Arguments),
+    /// Print completions for a shell.
+    #[command(after_help = "Example:\n  vorhoelle completions bash > /etc/bash_completion.d/vorhoelle")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
 }
 
 /// What every command may use.
@@ -83,12 +96,18 @@ impl Context {
         Settings::load(self.config.as_deref(), &self.environment)
     }
 
-    /// An engine that has read GitLab: for commands that end.
-    async fn engine(&self) -> anyhow::Result<Engine> {
+    /// A service that has read GitLab and follows nobody: for commands that end, maybe beside `serve`.
+    async fn parts(&self) -> anyhow::Result<Parts> {
         let parts = crate::app::assemble(self.settings()?, Clock::System, Patience::default())?;
+        parts.engine.set_follows(false);
         parts.engine.delta().await?;
         parts.engine.work_off().await;
-        Ok(parts.engine)
+        Ok(parts)
+    }
+
+    /// Its engine.
+    async fn engine(&self) -> anyhow::Result<Engine> {
+        Ok(self.parts().await?.engine)
     }
 }
 
@@ -133,6 +152,12 @@ async fn run(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
         Command::Show(arguments) => list::show(arguments, context).await,
         Command::Decide(arguments) => decide::run(arguments, context).await,
         Command::Mirror(arguments) => mirror::run(arguments, context).await,
+        Command::Notify(arguments) => notify::run(arguments, context).await,
+        Command::Config(arguments) => config::run(arguments, context).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "vorhoelle", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

@@ -30,6 +30,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let values = read(&arguments.file)?;
     let engine = context.engine().await?;
+    engine.set_follows(true);
     let bar = ProgressBar::new(values.len() as u64);
     let outcomes: Vec<Value> = stream::iter(values.into_iter().enumerate())
         .map(|(index, value)| {

@@ -124,6 +124,7 @@ impl Engine {
         mut record: Record,
         step: Step,
     ) -> Result<Record, EngineError> {
+        self.may_follow()?;
         self.may_write()?;
         self.fresh_names(&connected.project).await?;
         let before = crate::domain::decide::Observed {

@@ -170,7 +170,8 @@ impl Engine {
                 (record.decided_by, record.decided_at) = (Some(last.by.clone()), Some(last.at));
             }
             self.inner.mirror.put_whole(&record, &history.steps)?;
-            if let Some(decision) = history.open_decision.filter(|decision| decision.from == record.state) {
+            let open = history.open_decision.filter(|decision| decision.from == record.state);
+            if let Some(decision) = open.filter(|_| self.may_follow().is_ok()) {
                 self.carry_out(connected, record, decision).await?;
             }
         }

@@ -17,7 +17,7 @@ mod strangers;
 mod texts;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -61,6 +61,9 @@ pub enum EngineError {
     /// GitLab has not been read yet since the start.
     #[error("GitLab has not been read yet since the start; try again in a few seconds")]
     NotReady,
+    /// Another process follows this project; this one only looks.
+    #[error("only `vorhoelle serve` follows what people do")]
+    LooksOnly,
     /// A read that was older than what GitLab had told us already.
     #[error("GitLab's answer is older than its own notice")]
     Stale,
@@ -73,7 +76,7 @@ impl EngineError {
             Self::Gitlab(error) => error.retry_after(),
             Self::NotReady | Self::Stale => Some(Duration::from_secs(2)),
             Self::Mirror(_) | Self::Unfit(_) => Some(Duration::from_secs(60)),
-            Self::Text(_) | Self::TooLarge(_) => None,
+            Self::Text(_) | Self::TooLarge(_) | Self::LooksOnly => None,
         }
     }
 }
@@ -123,6 +126,8 @@ struct Inner {
     connected: tokio::sync::RwLock<Option<Arc<Connected>>>,
     labels: RwLock<Labels>,
     reading_names: AtomicBool,
+    /// Whether this process repairs labels and answers people; a command beside `serve` must not.
+    follows: AtomicBool,
     issues: Locks<u64>,
     /// One staging at a time of a fingerprint, and of a role at an end client: a possible duplicate must see the other.
     stagings: Locks<String>,
@@ -175,6 +180,7 @@ impl Engine {
                 connected: tokio::sync::RwLock::default(),
                 labels: RwLock::default(),
                 reading_names: AtomicBool::new(false),
+                follows: AtomicBool::new(true),
                 issues: Locks::default(),
                 stagings: Locks::default(),
                 delta: tokio::sync::Mutex::default(),
@@ -235,6 +241,16 @@ impl Engine {
         self.inner.queue.len()
     }
 
+    /// Whether this process repairs labels and answers people. A command beside `serve` looks only, apart from the
+    /// issue that it is about.
+    pub fn set_follows(&self, follows: bool) {
+        self.inner.follows.store(follows, Ordering::Relaxed);
+    }
+
+    fn may_follow(&self) -> Result<(), EngineError> {
+        if self.inner.follows.load(Ordering::Relaxed) { Ok(()) } else { Err(EngineError::LooksOnly) }
+    }
+
     /// Takes a hint at an issue; looking happens later.
     pub fn hint(&self, iid: u64, hint: Hint) {
         self.inner.queue.push(iid, hint);
@@ -282,6 +298,9 @@ impl Engine {
         let _done = Done { queue: &self.inner.queue, iid };
         let looked = self.reconcile(iid, hint).await;
         self.inner.news.notify_waiters();
+        if matches!(looked, Err(EngineError::LooksOnly)) {
+            return;
+        }
         if let Err(error) = looked {
             let failures = hint.failures + 1;
             let pause = error.retry_after().unwrap_or(Duration::from_secs(300));

@@ -144,6 +144,9 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let iid = issue.iid;
         let change = self.change_for(&verdict.repair);
+        if verdict.refusal.is_some() || !change.is_empty() {
+            self.may_follow()?;
+        }
         // Where the token is a reviewer's own, what we write clears their ToDo as if they had acted.
         let undoes = verdict.refusal.is_some() && connected.is_a_reviewers_token();
         let had_todo = undoes && connected.project.has_pending_todo(iid).await.unwrap_or(false);
@@ -190,6 +193,7 @@ impl Engine {
         if change.is_empty() {
             return Ok(issue);
         }
+        self.may_follow()?;
         self.may_write()?;
         if !change.add_labels.is_empty() {
             // A label that was renamed meanwhile must not be made a second time under its old name.
@@ -371,6 +375,9 @@ impl Engine {
     ) -> Result<(), EngineError> {
         record.standing = Standing::Duplicate;
         record.history_known = true;
+        if observed.is_match || !observed.states.is_empty() {
+            self.may_follow()?;
+        }
         let decided = observed.states.iter().copied().find(|state| *state != State::Pending);
         if let Some(to) = decided.filter(|_| first.state == State::Pending) {
             let through = super::Decision {

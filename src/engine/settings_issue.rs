@@ -82,7 +82,7 @@ impl Engine {
             Some(issues) => choose(connected, issues),
             None => self.settings_issues(connected).await?,
         };
-        if self.may_write().is_ok() {
+        if self.may_write().is_ok() && self.may_follow().is_ok() {
             for other in &others {
                 let context = json!({ "kind": "other", "first": first.as_ref().map(|first| first.iid) });
                 self.say_once(connected, other, "elsewhere", context).await?;
@@ -134,7 +134,7 @@ impl Engine {
             ),
         };
         tracing::warn!(iid = issue.iid, "{problem}");
-        if self.may_write().is_ok() {
+        if self.may_write().is_ok() && self.may_follow().is_ok() {
             self.say_once(connected, issue, &fingerprint(yaml.unwrap_or_default()), context).await?;
         }
         let last = good.and_then(|good| self.understand(issue.iid, &good.yaml).ok());
