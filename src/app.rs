@@ -13,7 +13,8 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::config::{Idle, Settings};
 use crate::engine::{Engine, HookWatch};
-use crate::gitlab::{Connection, Gitlab, Patience};
+use crate::gitlab::{CallReport, Connection, Gitlab, Patience};
+use crate::metrics::Metrics;
 use crate::mirror::{Found, Mirror};
 use crate::notify::Notifier;
 use crate::templates::Templates;
@@ -52,7 +53,8 @@ pub struct App {
 pub fn assemble(settings: Settings, clock: Clock, patience: Patience) -> anyhow::Result<Parts> {
     let templates = Templates::load(settings.templates.as_deref())?;
     crate::notify::render::check(&templates)?;
-    let gitlab = gitlab(&settings, clock.clone(), patience)?;
+    let metrics = Arc::new(Metrics::default());
+    let gitlab = observed_gitlab(&settings, clock.clone(), patience, Some(&metrics))?;
     let owner = format!("{} {}", settings.gitlab.url, settings.gitlab.project);
     let (mirror, found) = Mirror::open(&settings.database, &owner)?;
     let engine = Engine::new(
@@ -74,8 +76,8 @@ pub fn assemble(settings: Settings, clock: Clock, patience: Patience) -> anyhow:
             engine.note_about_the_mirror(note);
         }
     }
-    let notifier = Notifier::new(engine.clone(), &settings);
-    let router = web::router(Web::new(engine.clone(), notifier.clone(), settings));
+    let notifier = Notifier::new(engine.clone(), &settings, Arc::clone(&metrics));
+    let router = web::router(Web::new(engine.clone(), notifier.clone(), metrics, settings));
     Ok(Parts { engine, notifier, router })
 }
 
@@ -85,13 +87,30 @@ pub fn assemble(settings: Settings, clock: Clock, patience: Patience) -> anyhow:
 ///
 /// Where TLS cannot be set up.
 pub fn gitlab(settings: &Settings, clock: Clock, patience: Patience) -> anyhow::Result<Gitlab> {
+    observed_gitlab(settings, clock, patience, None)
+}
+
+/// A client whose calls are counted.
+fn observed_gitlab(
+    settings: &Settings,
+    clock: Clock,
+    patience: Patience,
+    metrics: Option<&Arc<Metrics>>,
+) -> anyhow::Result<Gitlab> {
     let connection = Connection {
         url: settings.gitlab.url.clone(),
         token: settings.gitlab.token.clone(),
         extra_ca: settings.gitlab.extra_ca.clone(),
         patience,
     };
-    Gitlab::new(connection, clock, Arc::new(|_| {}))
+    let metrics = metrics.cloned();
+    let observer = move |call: &CallReport| {
+        if let Some(metrics) = &metrics {
+            metrics.called_gitlab(call.method.as_str(), call.status.map(|status| status.as_u16()), call.took);
+            metrics.gitlab_said(call.remaining, call.clock_skew);
+        }
+    };
+    Gitlab::new(connection, clock, Arc::new(observer))
 }
 
 /// How the webhook is looked after: with the Maintainer's token where there is one.

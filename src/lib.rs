@@ -9,6 +9,7 @@ pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod gitlab;
+pub mod metrics;
 pub mod mirror;
 pub mod notify;
 pub mod sandbox;

@@ -6,18 +6,22 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A room and what of ours it may use. `clock` and `templates` are tools that any room but `domain` may use.
-const ROOMS: [(&str, &[&str]); 12] = [
+const ROOMS: [(&str, &[&str]); 13] = [
     ("domain", &[]),
     ("clock", &[]),
     ("templates", &[]),
+    ("metrics", &[]),
     ("sandbox", &[]),
     ("gitlab", &["domain", "clock", "templates"]),
     ("mirror", &["domain"]),
-    ("notify", &["domain", "gitlab", "mirror", "engine", "config", "clock", "templates"]),
+    ("notify", &["domain", "gitlab", "mirror", "engine", "config", "clock", "templates", "metrics"]),
     ("config", &["domain", "gitlab"]),
-    ("engine", &["domain", "gitlab", "mirror", "config", "clock", "templates"]),
-    ("web", &["domain", "gitlab", "mirror", "engine", "config", "clock", "templates", "notify"]),
-    ("app", &["domain", "gitlab", "mirror", "engine", "config", "clock", "templates", "notify", "web"]),
+    ("engine", &["domain", "gitlab", "mirror", "config", "clock", "templates", "metrics"]),
+    ("web", &["domain", "gitlab", "mirror", "engine", "config", "clock", "templates", "metrics", "notify"]),
+    (
+        "app",
+        &["domain", "gitlab", "mirror", "engine", "config", "clock", "templates", "metrics", "notify", "web"],
+    ),
     (
         "cli",
         &[

@@ -11,6 +11,8 @@
     reason = "a story that fails, panics"
 )]
 
+#[path = "support/smtp.rs"]
+mod smtp;
 mod support;
 
 use std::collections::BTreeMap;
@@ -18,7 +20,8 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use support::{Disk, World, job};
+use smtp::{MailServer, Mood};
+use support::{Difference, Disk, World, job};
 use vorhoelle::sandbox::{Fault, HookMode, Trouble};
 
 const STATES: [&str; 4] = ["pending", "approved", "rejected", "sent"];
@@ -70,16 +73,37 @@ fn whatever_happens_in_whatever_order_it_ends_well() {
     assert!(failed.is_empty(), "of {} seeds these fail: {failed:?}", seeds.len());
 }
 
+/// What happened that bears on what may be true at the end.
+#[derive(Default)]
+struct Past {
+    /// The matches that the API accepted, by their id.
+    accepted: BTreeMap<String, u64>,
+    /// After each of these a message may come again: its receipt or the other side's yes may have been lost.
+    repeats: usize,
+}
+
+/// How a service of a seed tells people.
+const SETTINGS: [&str; 3] = [
+    "language: en\nremind_after: off\nquiet_alarm_after: off\n",
+    "language: en\nremind_after: off\nquiet_alarm_after: off\nchannels: {email: {delay: 5m}}\n",
+    "language: en\nbatch: {mode: digest, every: 30m, max: 2}\nremind_after: off\nquiet_alarm_after: off\n",
+];
+
 /// One life of a service.
 async fn live(seed: u64, log: &std::sync::Mutex<Vec<String>>) {
     let mut dice = Dice(seed);
-    let mut world = World::new().await;
+    let mails = MailServer::start(false).await;
+    let address: &'static str = Box::leak(format!("smtp://{}", mails.address).into_boxed_str());
+    let variables =
+        vec![("SMTP_URL", address), ("MAIL_FROM", "jobs@example.com"), ("MAIL_TO", "anna@example.com")];
+    let file = Some(*dice.pick(&SETTINGS));
+    let mut world = World::with(Difference { variables, file, ..Difference::default() }).await;
     let lists = STATES.map(|state| format!("job-match/{state}"));
     let lists: Vec<&str> = lists.iter().map(String::as_str).collect();
     world.sandbox.as_user("owner").create_board("Job matches", &lists).unwrap();
-    let mut accepted: BTreeMap<String, u64> = BTreeMap::new();
+    let mut past = Past::default();
     for _ in 0..ACTS {
-        let act = act(&mut dice, &mut world, &mut accepted).await;
+        let act = act(&mut dice, &mut world, &mails, &mut past).await;
         log.lock().unwrap().push(act);
         if dice.roll(3) > 0 {
             world.settle().await;
@@ -87,30 +111,59 @@ async fn live(seed: u64, log: &std::sync::Mutex<Vec<String>>) {
     }
     world.sandbox.clear_faults();
     world.sandbox.hook_mode(HookMode::Deliver);
+    mails.set_mood(Mood::Fine);
     log.lock().unwrap().push("the storm is over".to_owned());
     come_to_rest(&world).await;
-    check(&world, &accepted).await;
+    check(&world, &past.accepted).await;
+    check_mails(&world, &mails, past.repeats);
     let before = picture(&world).await;
+    let told = mails.mails().len();
     world.restart(Disk::Wiped).await;
     come_to_rest(&world).await;
     assert_eq!(picture(&world).await, before, "what GitLab alone tells is what the mirror knew");
-    check(&world, &accepted).await;
+    assert_eq!(mails.mails().len(), told, "a lost disk repeats no message");
+    check(&world, &past.accepted).await;
 }
 
-async fn act(dice: &mut Dice, world: &mut World, accepted: &mut BTreeMap<String, u64>) -> String {
-    let iids: Vec<u64> = world.sandbox.world().issues.keys().copied().collect();
-    let iid = if iids.is_empty() { 1 } else { *dice.pick(&iids) };
+/// Every pending match was told of, none more often than once and once more for each repeat that could not be helped.
+fn check_mails(world: &World, mails: &MailServer, repeats: usize) {
+    let texts: Vec<String> = mails
+        .mails()
+        .iter()
+        .map(|mail| {
+            let mail = mail_parser::MessageParser::default().parse(&mail.message).unwrap();
+            mail.body_text(0).unwrap().replace('\r', "")
+        })
+        .collect();
+    for iid in matches(world) {
+        let line = format!("/-/issues/{iid}\n");
+        let times = texts.iter().filter(|text| text.contains(&line)).count();
+        assert!(
+            times <= 1 + repeats,
+            "#{iid} was told of {times} times, {repeats} repeats could not be helped"
+        );
+        let labels = world.labels(iid);
+        if labels == ["job-match", "job-match/pending"] {
+            assert!(times > 0, "#{iid} waits and nobody was told");
+            assert_eq!(world.receipts(iid), ["e-mail"], "receipts of #{iid}");
+        }
+    }
+}
+
+async fn act(dice: &mut Dice, world: &mut World, mails: &MailServer, past: &mut Past) -> String {
+    let iids = matches(world);
+    let iid = if iids.is_empty() { 999 } else { *dice.pick(&iids) };
     let label = |state: &str| format!("job-match/{state}");
     let state = *dice.pick(&STATES);
     let who = *dice.pick(&["reviewer", "colleague"]);
     // Acts on issues that are not there are refused by the sandbox as by GitLab.
-    match dice.roll(23) {
+    match dice.roll(28) {
         0..=3 => {
             let id = dice.roll(4).to_string();
             let (status, answer) = world.post(&job(&id)).await;
             if status.is_success() {
                 let iid = answer["iid"].as_u64().unwrap();
-                accepted.insert(id.clone(), iid);
+                past.accepted.insert(id.clone(), iid);
             }
             format!("post {id}: {status}")
         }
@@ -152,6 +205,7 @@ async fn act(dice: &mut Dice, world: &mut World, accepted: &mut BTreeMap<String,
                     (Method::POST, "/notes"),
                     (Method::GET, "/issues"),
                     (Method::GET, "_events"),
+                    (Method::POST, "/award_emoji"),
                 ])
                 .clone();
             let mut troubles = vec![
@@ -173,6 +227,8 @@ async fn act(dice: &mut Dice, world: &mut World, accepted: &mut BTreeMap<String,
         }
         16 => {
             let disk = *dice.pick(&[Disk::Kept, Disk::Wiped]);
+            // Its receipt may not have reached GitLab yet.
+            past.repeats += usize::from(disk == Disk::Wiped);
             world.kill(disk).await;
             world.start().await;
             let read = world.engine.delta().await;
@@ -206,11 +262,38 @@ async fn act(dice: &mut Dice, world: &mut World, accepted: &mut BTreeMap<String,
             let done = world.person(who).drag(iid, &from, to);
             format!("{who} drags #{iid} from {from} to {to}: {}", done.is_ok())
         }
+        22 => {
+            let mood = *dice.pick(&[Mood::Fine, Mood::Busy, Mood::GoneAfterMessage]);
+            mails.set_mood(mood);
+            format!("the mail server is {mood:?}")
+        }
+        23..=25 => {
+            let before = mails.mails().len();
+            world.clock.advance(Duration::from_secs(120));
+            world.notifier.tick().await;
+            let sent = mails.mails().len() - before;
+            if mails.mood() == Mood::GoneAfterMessage {
+                past.repeats += sent;
+            }
+            format!("people are told: {sent} mails")
+        }
+        26 => {
+            let body = json!({ "min_score": dice.roll(90) });
+            let answer = world.call(world.http.patch(world.url("/api/v1/config")).json(&body)).await;
+            format!("settings {body}: {}", answer.0)
+        }
         _ => {
             world.clock.advance(Duration::from_secs(300));
             format!("delta read: {}", world.engine.delta().await.is_ok())
         }
     }
+}
+
+/// Every issue but that of the settings.
+fn matches(world: &World) -> Vec<u64> {
+    let gitlab = world.sandbox.world();
+    let all = gitlab.issues.keys().copied();
+    all.filter(|iid| !gitlab.labels_of(*iid).contains(&"job-match/settings".to_owned())).collect()
 }
 
 /// Until nothing is left to do; retries that wait get the time that they wait for.
@@ -222,7 +305,10 @@ async fn come_to_rest(world: &World) {
         if read.is_ok() && world.engine.backlog() == 0 {
             world.clock.advance(Duration::from_secs(400));
             world.engine.delta().await.unwrap();
-            world.settle().await;
+            // The longest pause of a channel, and a few digests.
+            for _ in 0..4 {
+                world.tell_after(70).await;
+            }
             return;
         }
     }
@@ -231,7 +317,7 @@ async fn come_to_rest(world: &World) {
 
 /// What must hold once everything has settled.
 async fn check(world: &World, accepted: &BTreeMap<String, u64>) {
-    let iids: Vec<u64> = world.sandbox.world().issues.keys().copied().collect();
+    let iids = matches(world);
     let mut titles = BTreeMap::new();
     for iid in iids {
         let labels = world.labels(iid);
@@ -270,7 +356,7 @@ fn check_history(iid: u64, answer: &Value) {
 
 /// Every match, as the API tells it.
 async fn picture(world: &World) -> Vec<Value> {
-    let iids: Vec<u64> = world.sandbox.world().issues.keys().copied().collect();
+    let iids = matches(world);
     let mut matches = Vec::new();
     for iid in iids {
         let (_, mut answer) = world.get(&format!("/api/v1/matches/{iid}")).await;

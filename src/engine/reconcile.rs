@@ -312,6 +312,8 @@ impl Engine {
                     None => self.take_in(connected, &issue, &observed, &mut record).await,
                 }
             }
+            // The settings issue is no match, whatever people put on it.
+            None if ours && self.is_about_settings(&issue) => Ok(()),
             None if observed.is_match => self.adopt(connected, issue, &observed, ours).await,
             None => Ok(()),
         }

@@ -16,7 +16,7 @@ pub mod reactions;
 pub mod todos;
 pub mod webhook;
 
-pub use client::{Connection, Gitlab, Patience};
+pub use client::{CallReport, Connection, Gitlab, Patience};
 pub use error::GitlabError;
 pub use issues::Issue;
 

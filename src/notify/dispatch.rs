@@ -171,7 +171,14 @@ impl Notifier {
             at: self.now(),
             done: &mut flight.done,
         };
-        sender.send(self.engine().templates(), message).await
+        let outcome = sender.send(self.engine().templates(), message).await;
+        let word = match &outcome {
+            Outcome::Sent { .. } => "sent",
+            Outcome::TryAgain { .. } => "failed",
+            Outcome::GiveUp { .. } => "given_up",
+        };
+        self.inner.metrics.told(channel.as_str(), word);
+        outcome
     }
 
     /// Receipts in GitLab, then the mirror, then what has no match to hang on.
@@ -260,7 +267,7 @@ impl Notifier {
             language: policy.language,
             matches,
             list_url: self.engine().list_url().await?,
-            inbox_url: self.inner.public_url.as_ref().map(ToString::to_string),
+            inbox_url: None,
         })
     }
 

@@ -19,7 +19,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use reqwest::Url;
 use sha2::{Digest as _, Sha256};
 
 pub use health::{ChannelHealth, TestResult};
@@ -28,6 +27,7 @@ pub use notice::{Notice, NoticeKind, NoticeMatch};
 use crate::config::{ChannelSettings, Settings};
 use crate::domain::Channel;
 use crate::engine::Engine;
+use crate::metrics::Metrics;
 use memory::Memory;
 use senders::Sender;
 
@@ -42,7 +42,7 @@ struct Inner {
     senders: BTreeMap<Channel, Sender>,
     /// Tells this service's messages from those of another that sends from the same domain.
     home: String,
-    public_url: Option<Url>,
+    metrics: Arc<Metrics>,
     turns: BTreeMap<Channel, tokio::sync::Mutex<()>>,
     states: Mutex<BTreeMap<Channel, ChannelState>>,
     /// Whether GitLab's receipts have been read since the start.
@@ -70,7 +70,7 @@ struct ChannelState {
 
 impl Notifier {
     /// What tells reviewers on the channels that are set up.
-    pub fn new(engine: Engine, settings: &Settings) -> Self {
+    pub fn new(engine: Engine, settings: &Settings, metrics: Arc<Metrics>) -> Self {
         let senders = Sender::all(&settings.channels);
         let home = Sha256::new()
             .chain_update(settings.gitlab.url.as_str())
@@ -82,7 +82,7 @@ impl Notifier {
             turns: senders.keys().map(|channel| (*channel, tokio::sync::Mutex::default())).collect(),
             senders,
             home: home.iter().take(4).map(|byte| format!("{byte:02x}")).collect(),
-            public_url: settings.public_url.clone(),
+            metrics,
             states: Mutex::default(),
             receipts_read: tokio::sync::Mutex::default(),
             memory: tokio::sync::Mutex::default(),

@@ -2,12 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::Web;
 use super::problem::Problem;
+use crate::metrics::{CONTENT_TYPE, Part};
 
 /// The process runs.
 pub(super) async fn live() -> &'static str {
@@ -59,6 +60,33 @@ pub(super) async fn health(State(web): State<Web>) -> Response {
     });
     let code = if fine { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, Json(answer)).into_response()
+}
+
+/// Figures for Prometheus.
+pub(super) async fn metrics(State(web): State<Web>) -> Result<Response, Problem> {
+    let (metrics, status) = (&web.inner.metrics, web.engine().status());
+    let second = |at: Option<jiff::Timestamp>| at.map_or(0, jiff::Timestamp::as_second);
+    let counts = web.engine().mirror().counts()?;
+    metrics.set(Part::Backlog, i64::try_from(web.engine().backlog()).unwrap_or(i64::MAX));
+    metrics.set(Part::GitlabUp, i64::from(status.gitlab_error.is_none() && status.caught_up));
+    metrics.set(Part::LastRead, second(status.last_delta));
+    metrics.set(Part::LastEvent, second(status.last_event));
+    metrics.set(Part::Ignored, i64::try_from(counts.ignored).unwrap_or(i64::MAX));
+    let states = [
+        ("pending", counts.pending),
+        ("approved", counts.approved),
+        ("rejected", counts.rejected),
+        ("sent", counts.sent),
+    ];
+    for (state, count) in states {
+        metrics.set_matches(state, count);
+    }
+    for one in web.notifier().health() {
+        if !matches!(one.status, "not_set_up" | "disabled") {
+            metrics.set_channel(one.channel.as_str(), one.status == "ok", one.waiting);
+        }
+    }
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], metrics.encode()).into_response())
 }
 
 /// Does what is due now.

@@ -15,7 +15,7 @@ pub mod server;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -26,6 +26,7 @@ use tracing::Instrument as _;
 
 use crate::config::{Idle, Settings};
 use crate::engine::Engine;
+use crate::metrics::Metrics;
 use crate::notify::Notifier;
 use problem::Problem;
 
@@ -45,6 +46,7 @@ pub struct Web {
 struct Inner {
     engine: Engine,
     notifier: Notifier,
+    metrics: Arc<Metrics>,
     settings: Settings,
     hooks: hooks::Room,
     running: idempotency::Running,
@@ -52,10 +54,11 @@ struct Inner {
 
 impl Web {
     /// The web side of a service.
-    pub fn new(engine: Engine, notifier: Notifier, settings: Settings) -> Self {
+    pub fn new(engine: Engine, notifier: Notifier, metrics: Arc<Metrics>, settings: Settings) -> Self {
         let inner = Inner {
             engine,
             notifier,
+            metrics,
             settings,
             hooks: hooks::Room::default(),
             running: idempotency::Running::default(),
@@ -107,11 +110,28 @@ pub fn router(web: Web) -> Router {
         .route("/health", get(health::health))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .route_layer(middleware::from_fn_with_state(web.clone(), measure))
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
         .layer(CatchPanicLayer::custom(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()))
         .layer(middleware::from_fn(identify))
         .with_state(web)
+}
+
+/// Counts the request under its route's pattern.
+async fn measure(
+    axum::extract::State(web): axum::extract::State<Web>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let started = std::time::Instant::now();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = next.run(request).await;
+    let route = route.as_ref().map_or("", MatchedPath::as_str);
+    web.inner.metrics.answered(method.as_str(), route, response.status().as_u16(), started.elapsed());
+    response
 }
 
 async fn not_found() -> Problem {

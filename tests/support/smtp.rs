@@ -92,6 +92,10 @@ impl MailServer {
         *self.mood.lock().unwrap() = mood;
     }
 
+    pub fn mood(&self) -> Mood {
+        *self.mood.lock().unwrap()
+    }
+
     pub fn mails(&self) -> Vec<Received> {
         self.mails.lock().unwrap().clone()
     }
