@@ -58,13 +58,14 @@ impl Serialize for Origin {
 }
 
 /// A value and who says so.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Setting {
     /// The key, with points between its parts: `quiet_hours.from`; or the variable's name.
     pub key: String,
     /// The value; secrets are `***`.
     pub value: Value,
     /// Who says so.
+    #[schema(value_type = String)]
     pub origin: Origin,
 }
 

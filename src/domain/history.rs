@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::State;
 
 /// One step from a state to another.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Step {
     /// Where it was.
     pub from: State,
@@ -16,6 +16,7 @@ pub struct Step {
     /// not say.
     pub by: String,
     /// When.
+    #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     /// Through what.
     pub through: Through,
@@ -25,7 +26,7 @@ pub struct Step {
 }
 
 /// Through what a decision was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Through {
     /// A label, a board, closing or reopening.

@@ -6,6 +6,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::Url;
+use utoipa::ToSchema;
 
 /// Longest title, in characters: GitLab's own limit on an issue's title.
 pub const TITLE_LIMIT: usize = 255;
@@ -26,10 +27,11 @@ pub const EXTRA_LIMIT: usize = 100_000;
 
 /// A job that a search pipeline found, as posted. Text is as the pipeline sent it, apart from control characters:
 /// it was written by strangers and is made inert where it is used.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JobMatch {
     /// What the job is called.
+    #[schema(min_length = 1, max_length = 255)]
     pub title: String,
     /// Who advertises it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,9 +41,11 @@ pub struct JobMatch {
     pub agency: Option<String>,
     /// How well it fits, 0–100 percent. Rows of an imported file and issues made by hand have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, minimum = 0, maximum = 100)]
     pub score: Option<Score>,
     /// Where the advertisement stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = Uri)]
     pub url: Option<WebUrl>,
     /// Which portal or feed it came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,9 +85,11 @@ pub struct JobMatch {
     pub description: Option<String>,
     /// The last day to apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = Date)]
     pub deadline: Option<Date>,
     /// Whatever else the pipeline wants to have back.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schema(value_type = Object)]
     pub extra: Map<String, Value>,
 }
 
@@ -224,7 +230,7 @@ impl From<WebUrl> for String {
 pub struct NoWebUrl;
 
 /// How much of the work is remote.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum Remote {
     /// In percent, 0–100.
@@ -243,8 +249,9 @@ impl fmt::Display for Remote {
 }
 
 /// A share of 0–100 percent.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(into = "Value")]
+#[schema(minimum = 0, maximum = 100)]
 pub struct Percent(pub f64);
 
 impl From<Percent> for Value {
@@ -254,7 +261,7 @@ impl From<Percent> for Value {
 }
 
 /// What the work pays.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum Rate {
     /// An amount of money a unit of time.
@@ -264,10 +271,11 @@ pub enum Rate {
 }
 
 /// An amount of money a unit of time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Amount {
     /// How much.
+    #[schema(value_type = f64, minimum = 0)]
     pub amount: Money,
     /// Of what: an ISO 4217 code or a sign, as posted.
     pub currency: String,
@@ -287,7 +295,7 @@ impl From<Money> for Value {
 }
 
 /// The unit of time of a rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Per {
     /// An hour.
@@ -316,7 +324,7 @@ impl Per {
 }
 
 /// Whom to write to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Contact {
     /// The person's name.
@@ -331,7 +339,7 @@ pub struct Contact {
 }
 
 /// Which skills were matched and which are missing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Skills {
     /// Asked for and there.

@@ -10,7 +10,7 @@ use super::job_match::{
 };
 
 /// What is wrong with one field, in words for whoever wrote the pipeline.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct FieldError {
     /// The field, as a path: `contact.email`, `skills.matched[2]`; empty for the value as a whole.
     pub field: String,

@@ -12,7 +12,7 @@ use crate::domain::job_match::Score;
 use crate::domain::schedule::Waiting;
 
 /// A message about a match on a channel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Delivery {
     /// The channel.
     pub channel: Channel,
@@ -21,9 +21,11 @@ pub struct Delivery {
     /// What became of it.
     pub outcome: DeliveryOutcome,
     /// When; none where only GitLab's receipt tells of it.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub at: Option<Timestamp>,
     /// Until when it is held.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub deferred_until: Option<Timestamp>,
     /// Why it is held or was not sent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,7 +33,7 @@ pub struct Delivery {
 }
 
 /// What a message about a match was about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DeliveryKind {
     /// That it is new, alone or in a digest.
@@ -51,7 +53,7 @@ impl DeliveryKind {
 }
 
 /// What became of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryOutcome {
     /// The channel has it.

@@ -142,7 +142,7 @@ pub struct Cursor {
 }
 
 /// How many matches there are in each state, and how many that do not count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Counts {
     /// Pending.
     pub pending: u64,

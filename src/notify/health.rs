@@ -31,7 +31,7 @@ pub struct ChannelHealth {
 }
 
 /// What came of a message on demand.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct TestResult {
     /// The channel.
     pub channel: Channel,
@@ -41,7 +41,7 @@ pub struct TestResult {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// How long it took, in milliseconds.
-    pub took_ms: u128,
+    pub took_ms: u64,
 }
 
 impl Notifier {
@@ -109,7 +109,7 @@ impl Notifier {
                 channel,
                 outcome: if reason.is_none() { "ok" } else { "failed" },
                 reason,
-                took_ms: started.elapsed().as_millis(),
+                took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             });
         }
         Ok(results)

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::Web;
 use super::problem::Problem;
@@ -11,26 +12,30 @@ use crate::domain::{JobMatch, State};
 use crate::mirror::{Delivery, Record};
 
 /// A match, as posted and with what became of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct MatchAnswer {
     iid: u64,
     web_url: String,
     state: State,
     allowed_states: Vec<State>,
     fingerprint: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
     decided_by: Option<String>,
+    #[schema(value_type = Option<String>, format = DateTime)]
     decided_at: Option<Timestamp>,
     possible_duplicates: Vec<u64>,
     /// The tracker's fields; none was set yet.
+    #[schema(value_type = Option<Object>)]
     application: Option<Value>,
     #[serde(flatten)]
     job: JobMatch,
 }
 
 /// A match with its life.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct WholeAnswer {
     #[serde(flatten)]
     answer: MatchAnswer,

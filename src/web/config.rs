@@ -4,29 +4,62 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::Web;
-use super::problem::{ApiJson, Problem};
-use crate::config::{CHANGEABLE, File};
+use super::openapi::{PROBLEM, Refusals};
+use super::problem::{ApiJson, Parts, Problem};
+use crate::config::{CHANGEABLE, File, Setting};
 use crate::domain::posted::FieldError;
 use crate::engine::ChangeError;
 
 /// Every setting with its value and origin; secrets are `***`.
+#[utoipa::path(
+    get, path = "/config", tag = "service",
+    responses((status = 200, description = "The settings", body = Settings), Refusals),
+)]
 pub(super) async fn get(State(web): State<Web>) -> Response {
     answer(&web).into_response()
 }
 
-fn answer(web: &Web) -> Json<Value> {
-    Json(json!({
-        "settings": web.engine().explain_settings(),
-        "variables": web.settings().variables,
-        "settings_issue": web.engine().known_settings_issue(),
-        "problem": web.engine().status().settings_problem,
-    }))
+/// Every setting.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Settings {
+    /// The keys of the settings file.
+    settings: Vec<Setting>,
+    /// The environment's variables that are set.
+    variables: Vec<Setting>,
+    /// The number of the settings issue, where there is one.
+    settings_issue: Option<u64>,
+    /// Why what stands in the settings issue does not count.
+    problem: Option<String>,
+}
+
+fn answer(web: &Web) -> Json<Settings> {
+    Json(Settings {
+        settings: web.engine().explain_settings(),
+        variables: web.settings().variables.clone(),
+        settings_issue: web.engine().known_settings_issue(),
+        problem: web.engine().status().settings_problem,
+    })
 }
 
 /// Changes settings: the keys of the settings file, nested as there; null takes a key away.
+#[utoipa::path(
+    patch, path = "/config", tag = "service",
+    request_body(content = Object, example = json!({"min_score": 80, "quiet_hours": {"from": "22:00", "to": "07:00"}})),
+    responses(
+        (status = 200, description = "The settings as they are now", body = Settings),
+        (status = 409, description = "The environment fixes a key", body = Parts, content_type = PROBLEM),
+        (status = 413, description = "Too large", body = Parts, content_type = PROBLEM),
+        (status = 415, description = "The body is not sent as JSON", body = Parts, content_type = PROBLEM),
+        (status = 502, description = "GitLab refused", body = Parts, content_type = PROBLEM),
+        (status = 503, description = "GitLab does not answer; try again after Retry-After", body = Parts, content_type = PROBLEM),
+        Refusals,
+    ),
+)]
 pub(super) async fn patch(
     State(web): State<Web>,
     ApiJson(body): ApiJson<Value>,

@@ -12,27 +12,44 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::Web;
-use super::problem::Problem;
-use crate::domain::history::Step;
-use crate::mirror::{Record, StepPlace};
+use super::openapi::{PROBLEM, Refusals};
+use super::problem::{Parts, Problem};
+use crate::domain;
+use crate::domain::history::{Step, Through};
+use crate::domain::job_match::Score;
+use crate::mirror::{Counts, Record, StepPlace};
 
 /// When to come back while history is still being read.
 const HISTORY_SOON: Duration = Duration::from_secs(10);
 
 /// What decisions may be asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct DecisionsQuery {
+    /// Only those made at or after this moment.
+    #[param(value_type = Option<String>, format = DateTime)]
     since: Option<Timestamp>,
+    /// From where a page before this one said that the next begins.
     cursor: Option<String>,
+    /// At most so many; 50 where it is not said.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
 }
 
-/// Every decision in order.
+/// Every decision in order, oldest first.
+#[utoipa::path(
+    get, path = "/decisions", tag = "decisions", params(DecisionsQuery),
+    responses(
+        (status = 200, description = "A page of decisions", body = Decisions),
+        (status = 503, description = "The history is still being read", body = Parts, content_type = PROBLEM),
+        Refusals,
+    ),
+)]
 pub(super) async fn list(
     State(web): State<Web>,
     query: Result<Query<DecisionsQuery>, QueryRejection>,
@@ -52,28 +69,51 @@ pub(super) async fn list(
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(|(place, ..)| write_cursor(*place));
-    let decisions: Vec<Value> =
-        rows.into_iter().map(|(place, step, record)| decision(place, step, record)).collect();
-    let mut answer = json!({ "decisions": decisions });
-    if let Some(cursor) = next {
-        answer["next_cursor"] = cursor.into();
-    }
-    Ok(Json(answer).into_response())
+    let decisions = rows.into_iter().map(|(place, step, record)| decision(place, step, record)).collect();
+    Ok(Json(Decisions { decisions, next_cursor: next }).into_response())
 }
 
-fn decision(place: StepPlace, step: Step, record: Record) -> Value {
-    json!({
-        "id": format!("{}-{}", place.iid, place.number),
-        "iid": place.iid,
-        "from": step.from,
-        "to": step.to,
-        "by": step.by,
-        "at": step.at,
-        "through": step.through,
-        "comment": step.comment,
-        "score": record.job.score,
-        "source": record.job.source,
-    })
+/// A page of decisions.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Decisions {
+    decisions: Vec<DecisionAnswer>,
+    /// Where the next page begins; missing on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+/// A step that a match took.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DecisionAnswer {
+    /// The same whenever it is asked for.
+    id: String,
+    iid: u64,
+    from: domain::State,
+    to: domain::State,
+    /// A GitLab username, an API token's name, `link:email`, `cli`, `csv` or `service`.
+    by: String,
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    through: Through,
+    comment: Option<String>,
+    #[schema(value_type = Option<f64>)]
+    score: Option<Score>,
+    source: Option<String>,
+}
+
+fn decision(place: StepPlace, step: Step, record: Record) -> DecisionAnswer {
+    DecisionAnswer {
+        id: format!("{}-{}", place.iid, place.number),
+        iid: place.iid,
+        from: step.from,
+        to: step.to,
+        by: step.by,
+        at: step.at,
+        through: step.through,
+        comment: step.comment,
+        score: record.job.score,
+        source: record.job.source,
+    }
 }
 
 fn write_cursor(place: StepPlace) -> String {
@@ -95,6 +135,10 @@ fn read_cursor(text: &str) -> Result<StepPlace, Problem> {
 }
 
 /// What all of it amounts to.
+#[utoipa::path(
+    get, path = "/stats", tag = "decisions",
+    responses((status = 200, description = "The figures", body = Stats), Refusals),
+)]
 pub(super) async fn stats(State(web): State<Web>) -> Result<Response, Problem> {
     let mirror = web.engine().mirror();
     let counts = mirror.counts()?;
@@ -103,18 +147,32 @@ pub(super) async fn stats(State(web): State<Web>) -> Result<Response, Problem> {
     for at in made {
         *weeks.entry(week(at)).or_default() += 1;
     }
-    let weeks: Vec<Value> =
-        weeks.into_iter().map(|(week, matches)| json!({ "week": week, "matches": matches })).collect();
+    let matches_per_week = weeks.into_iter().map(|(week, matches)| Week { week, matches }).collect();
     let told = mirror.told()?;
-    let deliveries: BTreeMap<&str, u64> =
-        told.into_iter().map(|(channel, count)| (channel.as_str(), count)).collect();
-    Ok(Json(json!({
-        "states": counts,
-        "median_hours_to_decision": median(&hours),
-        "matches_per_week": weeks,
-        "deliveries": deliveries,
-    }))
-    .into_response())
+    let deliveries = told.into_iter().map(|(channel, count)| (channel.as_str(), count)).collect();
+    let answer =
+        Stats { states: counts, median_hours_to_decision: median(&hours), matches_per_week, deliveries };
+    Ok(Json(answer).into_response())
+}
+
+/// What all matches amount to.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Stats {
+    states: Counts,
+    /// From creation to the first decision; null where nothing was decided yet.
+    median_hours_to_decision: Option<f64>,
+    matches_per_week: Vec<Week>,
+    /// How many matches each channel was told of.
+    deliveries: BTreeMap<&'static str, u64>,
+}
+
+/// How many matches a week brought.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Week {
+    /// ISO 8601, in UTC.
+    #[schema(example = "2026-W48")]
+    week: String,
+    matches: u64,
 }
 
 /// Such as `2026-W48`, in UTC.

@@ -4,18 +4,26 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::Web;
-use super::problem::Problem;
+use super::openapi::{PROBLEM, Refusals};
+use super::problem::{Parts, Problem};
 use crate::metrics::{CONTENT_TYPE, Part};
 
 /// The process runs.
+#[utoipa::path(get, path = "/livez", tag = "health", security(()),
+    responses((status = 200, description = "It does", body = String, content_type = "text/plain")))]
 pub(super) async fn live() -> &'static str {
     "alive\n"
 }
 
 /// GitLab has been read since the start, so that matches can be staged and decided.
+#[utoipa::path(get, path = "/readyz", tag = "health", security(()), responses(
+    (status = 200, description = "Ready", body = String, content_type = "text/plain"),
+    (status = 503, description = "Not yet", body = Parts, content_type = PROBLEM)))]
 pub(super) async fn ready(State(web): State<Web>) -> Response {
     if web.engine().status().caught_up {
         "ready\n".into_response()
@@ -29,6 +37,9 @@ pub(super) async fn ready(State(web): State<Web>) -> Response {
 }
 
 /// Every part and how it fares; no secrets, so that no token is needed.
+#[utoipa::path(get, path = "/health", tag = "health", security(()), responses(
+    (status = 200, description = "Every part is fine", body = Object),
+    (status = 503, description = "A part is not", body = Object)))]
 pub(super) async fn health(State(web): State<Web>) -> Response {
     let status = web.engine().status();
     let counts = web.engine().mirror().counts();
@@ -63,6 +74,9 @@ pub(super) async fn health(State(web): State<Web>) -> Response {
 }
 
 /// Figures for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "health", security(()), responses(
+    (status = 200, description = "OpenMetrics text", body = String, content_type = "application/openmetrics-text"),
+    (status = 503, description = "The mirror cannot be read", body = Parts, content_type = PROBLEM)))]
 pub(super) async fn metrics(State(web): State<Web>) -> Result<Response, Problem> {
     let (metrics, status) = (&web.inner.metrics, web.engine().status());
     let second = |at: Option<jiff::Timestamp>| at.map_or(0, jiff::Timestamp::as_second);
@@ -89,10 +103,26 @@ pub(super) async fn metrics(State(web): State<Web>) -> Result<Response, Problem>
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], metrics.encode()).into_response())
 }
 
-/// Does what is due now.
+/// What is left to do.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Ticked {
+    /// Issues that wait to be looked at.
+    backlog: usize,
+}
+
+/// Does what is due now: the delta read, held messages; for a scheduler on platforms that sleep.
+#[utoipa::path(
+    post, path = "/tick", tag = "service",
+    responses(
+        (status = 200, description = "Done", body = Ticked),
+        (status = 502, description = "GitLab refused", body = Parts, content_type = PROBLEM),
+        (status = 503, description = "GitLab does not answer; try again after Retry-After", body = Parts, content_type = PROBLEM),
+        Refusals,
+    ),
+)]
 pub(super) async fn tick(State(web): State<Web>) -> Result<Response, Problem> {
     web.engine().delta().await?;
     web.engine().work_off().await;
     web.notifier().tick().await;
-    Ok(Json(json!({ "backlog": web.engine().backlog() })).into_response())
+    Ok(Json(Ticked { backlog: web.engine().backlog() }).into_response())
 }

@@ -8,7 +8,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use tokio::sync::Semaphore;
 
 use super::Web;
-use super::problem::Problem;
+use super::openapi::PROBLEM;
+use super::problem::{Parts, Problem};
 use crate::engine::Hint;
 use crate::gitlab::webhook;
 
@@ -28,7 +29,20 @@ impl Default for Room {
     }
 }
 
-/// Takes a delivery.
+/// Takes a delivery of GitLab's and answers at once; the work is done after.
+#[utoipa::path(
+    post, path = "/webhooks/gitlab", tag = "webhook", security(()),
+    params(("X-Gitlab-Token" = Option<String>, Header, description = "The webhook's secret"),
+           ("webhook-signature" = Option<String>, Header, description = "GitLab's signature, from 19.0 on")),
+    request_body(content = Object, description = "As GitLab sends it"),
+    responses(
+        (status = 202, description = "Taken, or none of ours and dropped"),
+        (status = 400, description = "No JSON", body = Parts, content_type = PROBLEM),
+        (status = 401, description = "Token or signature are wrong or missing", body = Parts, content_type = PROBLEM),
+        (status = 408, description = "The body did not arrive in time", body = Parts, content_type = PROBLEM),
+        (status = 413, description = "Over 25 MiB", body = Parts, content_type = PROBLEM),
+    ),
+)]
 pub(super) async fn receive(State(web): State<Web>, request: Request) -> Result<StatusCode, Problem> {
     let (parts, body) = request.into_parts();
     let now = web.engine().clock().now();

@@ -10,15 +10,17 @@ use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
 
 use super::Web;
 use super::answer::{MatchAnswer, WholeAnswer};
 use super::auth::Caller;
 use super::idempotency;
-use super::problem::{ApiJson, Problem};
-use crate::domain;
+use super::openapi::{PROBLEM, Refusals};
+use super::problem::{ApiJson, Parts, Problem};
 use crate::domain::history::Through;
 use crate::domain::posted::{self, FieldError};
+use crate::domain::{self, JobMatch};
 use crate::engine::{Decision, StagingError};
 use crate::mirror::{self, Cursor, Sort, Standing};
 
@@ -29,7 +31,25 @@ const AT_ONCE: usize = 8;
 /// Longest comment on a decision, in characters.
 const COMMENT_LIMIT: usize = 5_000;
 
-/// Stages one match, or several.
+/// Stages one match, or up to a hundred in an array. The answer comes after GitLab has the issue.
+#[utoipa::path(
+    post, path = "/matches", tag = "matches",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key brings the same answer for 24 hours")),
+    request_body(content = Posted, description = "A match, or an array of them", example = json!({
+        "title": "Cloud Architect", "company": "Amoria Bond", "score": 97, "url": "https://example.com/jobs/4711",
+        "source": "feed", "external_id": "4711", "location": "Wien", "remote": 80,
+        "rate": {"amount": 115, "currency": "EUR", "per": "hour"}, "skills": {"matched": ["AWS"], "missing": ["SAP"]},
+    })),
+    responses(
+        (status = 201, description = "The match is staged", body = MatchAnswer, headers(("Location" = String))),
+        (status = 200, description = "It was staged before; or the outcome of each of several", body = Staged),
+        (status = 409, description = "A request with this Idempotency-Key is being worked on", body = Parts, content_type = PROBLEM),
+        (status = 413, description = "Too large", body = Parts, content_type = PROBLEM),
+        (status = 502, description = "GitLab refused", body = Parts, content_type = PROBLEM),
+        (status = 503, description = "GitLab does not answer; try again after Retry-After", body = Parts, content_type = PROBLEM),
+        Refusals,
+    ),
+)]
 pub(super) async fn post(
     State(web): State<Web>,
     Extension(caller): Extension<Caller>,
@@ -56,9 +76,61 @@ pub(super) async fn post(
     idempotency::once(&web, &caller, &headers, &body, work).await
 }
 
-type Staged = Result<(StatusCode, Option<String>, String), Problem>;
+/// What may be posted.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) enum Posted {
+    /// One match.
+    One(JobMatch),
+    /// Up to a hundred.
+    Several(Vec<JobMatch>),
+}
 
-async fn stage_one(web: &Web, value: Value) -> Staged {
+/// What staging answers where nothing new was made, or several were posted.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) enum Staged {
+    /// The match that was there.
+    One(MatchAnswer),
+    /// One outcome for each of several.
+    Several(Outcomes),
+}
+
+/// What became of several matches.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct Outcomes {
+    results: Vec<Outcome>,
+    created: u64,
+    existing: u64,
+    below_minimum: u64,
+    invalid: u64,
+    failed: u64,
+}
+
+/// What became of one of several.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct Outcome {
+    /// Its place in the array.
+    index: u64,
+    /// `created`, `existing`, `below_minimum`, `invalid` or `failed`.
+    outcome: String,
+    /// The match, where it is staged.
+    r#match: Option<MatchAnswer>,
+    /// What was wrong.
+    errors: Option<Vec<FieldError>>,
+    /// Whether trying again may help, where it failed.
+    retry: Option<bool>,
+    /// In how many seconds.
+    retry_after: Option<u64>,
+}
+
+type Answered = Result<(StatusCode, Option<String>, String), Problem>;
+
+async fn stage_one(web: &Web, value: Value) -> Answered {
     let job = posted::parse(value).map_err(Problem::invalid)?;
     let staging = web.engine().stage(job).await?;
     let location = format!("/api/v1/matches/{}", staging.record.iid);
@@ -67,7 +139,7 @@ async fn stage_one(web: &Web, value: Value) -> Staged {
     Ok((status, Some(location), to_json(&answer)?))
 }
 
-async fn stage_several(web: &Web, values: Vec<Value>) -> Staged {
+async fn stage_several(web: &Web, values: Vec<Value>) -> Answered {
     if values.len() > ARRAY_LIMIT {
         let detail = format!("{} matches at once; at most {ARRAY_LIMIT} are allowed", values.len());
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY).detail(detail));
@@ -118,20 +190,36 @@ async fn stage_element(web: &Web, index: usize, value: Value) -> Value {
 }
 
 /// What a list may be asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
+    /// Only those in this state.
+    #[param(inline)]
     state: Option<domain::State>,
+    /// Only those of this score or a better one, in percent.
     min_score: Option<f64>,
+    /// Only those whose texts hold every one of these words.
     q: Option<String>,
+    /// Only those made at or after this moment; with `sort=updated`, changed.
+    #[param(value_type = Option<String>, format = DateTime)]
     since: Option<Timestamp>,
+    /// At most so many; 50 where it is not said.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
+    /// From where a page before this one said that the next begins.
     cursor: Option<String>,
+    /// By what, the largest or newest first: `created`, `score` or `updated`.
     #[serde(default)]
+    #[param(value_type = Option<String>, pattern = "^(created|score|updated)$")]
     sort: Sort,
 }
 
-/// Lists matches.
+/// Lists matches, newest first unless `sort` says otherwise.
+#[utoipa::path(
+    get, path = "/matches", tag = "matches", params(ListQuery),
+    responses((status = 200, description = "A page of matches; `Link: rel=\"next\"` leads on", body = Page), Refusals),
+)]
 pub(super) async fn list(
     State(web): State<Web>,
     uri: axum::extract::OriginalUri,
@@ -158,15 +246,20 @@ pub(super) async fn list(
         records.into_iter().map(|record| MatchAnswer::of(&web, record)).collect::<Result<Vec<_>, _>>()?;
     let next = next.as_ref().map(write_cursor).transpose()?;
     let link = next.as_ref().map(|cursor| next_link(&uri, cursor));
-    let mut answer = json!({ "matches": matches });
-    if let Some(cursor) = next {
-        answer["next_cursor"] = cursor.into();
-    }
-    let mut response = axum::Json(answer).into_response();
+    let mut response = axum::Json(Page { matches, next_cursor: next }).into_response();
     if let Some(link) = link.and_then(|link| link.parse().ok()) {
         response.headers_mut().insert(header::LINK, link);
     }
     Ok(response)
+}
+
+/// A page of matches.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Page {
+    matches: Vec<MatchAnswer>,
+    /// Where the next page begins; missing on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
 }
 
 fn next_link(uri: &axum::http::Uri, cursor: &str) -> String {
@@ -190,6 +283,14 @@ fn read_cursor(text: &str) -> Result<Cursor, Problem> {
 }
 
 /// One match with its life.
+#[utoipa::path(
+    get, path = "/matches/{iid}", tag = "matches", params(("iid" = u64, Path, description = "The issue's number")),
+    responses(
+        (status = 200, description = "The match", body = WholeAnswer),
+        (status = 404, description = "There is no such match", body = Parts, content_type = PROBLEM),
+        Refusals,
+    ),
+)]
 pub(super) async fn get(State(web): State<Web>, iid: Path<String>) -> Result<Response, Problem> {
     let record = web.engine().mirror().record(number(&iid)?)?;
     let record = record.filter(|record| record.standing == Standing::Live).ok_or_else(|| unknown(&iid))?;
@@ -197,14 +298,32 @@ pub(super) async fn get(State(web): State<Web>, iid: Path<String>) -> Result<Res
 }
 
 /// A decision, as posted.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Decide {
+    /// Where the match shall go.
+    #[schema(value_type = domain::State)]
     state: String,
+    /// What is said about it.
+    #[schema(max_length = 5000)]
     comment: Option<String>,
 }
 
-/// Decides.
+/// Decides; answered after GitLab has it. Repeating the present state changes nothing.
+#[utoipa::path(
+    patch, path = "/matches/{iid}", tag = "matches", params(("iid" = u64, Path, description = "The issue's number")),
+    request_body(content = Decide, example = json!({"state": "approved", "comment": "call Clara first"})),
+    responses(
+        (status = 200, description = "The match as it is now", body = WholeAnswer),
+        (status = 404, description = "There is no such match", body = Parts, content_type = PROBLEM),
+        (status = 409, description = "The step is not allowed", body = Parts, content_type = PROBLEM),
+        (status = 413, description = "Too large", body = Parts, content_type = PROBLEM),
+        (status = 415, description = "The body is not sent as JSON", body = Parts, content_type = PROBLEM),
+        (status = 502, description = "GitLab refused", body = Parts, content_type = PROBLEM),
+        (status = 503, description = "GitLab does not answer; try again after Retry-After", body = Parts, content_type = PROBLEM),
+        Refusals,
+    ),
+)]
 pub(super) async fn patch(
     State(web): State<Web>,
     Extension(caller): Extension<Caller>,

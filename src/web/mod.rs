@@ -9,6 +9,7 @@ mod hooks;
 mod idempotency;
 mod matches;
 mod notify;
+mod openapi;
 mod problem;
 pub mod server;
 
@@ -19,10 +20,13 @@ use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Router, http::StatusCode};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::config::{Idle, Settings};
 use crate::engine::Engine;
@@ -90,28 +94,44 @@ impl Web {
     }
 }
 
+/// The API: every address below `/api/v1`, and what each says of itself.
+fn api() -> (Router<Web>, OpenApi) {
+    OpenApiRouter::new()
+        .routes(routes!(matches::post, matches::list))
+        .routes(routes!(matches::get, matches::patch))
+        .routes(routes!(decisions::list))
+        .routes(routes!(decisions::stats))
+        .routes(routes!(config::get, config::patch))
+        .routes(routes!(notify::test))
+        .routes(routes!(health::tick))
+        .split_for_parts()
+}
+
+/// What needs no token.
+fn open() -> (Router<Web>, OpenApi) {
+    OpenApiRouter::new()
+        .routes(routes!(hooks::receive))
+        .routes(routes!(health::health))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+        .split_for_parts()
+}
+
 /// Every address of the service.
 pub fn router(web: Web) -> Router {
-    let api = Router::new()
-        .route("/matches", post(matches::post).get(matches::list))
-        .route("/matches/{iid}", get(matches::get).patch(matches::patch))
-        .route("/decisions", get(decisions::list))
-        .route("/stats", get(decisions::stats))
-        .route("/config", get(config::get).patch(config::patch))
-        .route("/notify/test", post(notify::test))
-        .route("/tick", post(health::tick))
+    let api = api()
+        .0
+        .route("/openapi.json", get(openapi::description))
         .layer(DefaultBodyLimit::max(API_BODY_LIMIT))
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
         .layer(middleware::from_fn_with_state(web.clone(), auth::require_token));
     Router::new()
         .nest("/api/v1", api)
-        .route("/webhooks/gitlab", post(hooks::receive))
-        .route("/health", get(health::health))
-        .route("/livez", get(health::live))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics))
+        .merge(open().0)
         .route_layer(middleware::from_fn_with_state(web.clone(), measure))
+        .merge(openapi::page())
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
         .layer(CatchPanicLayer::custom(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()))

@@ -4,22 +4,40 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Web;
-use super::problem::Problem;
+use super::openapi::{PROBLEM, Refusals};
+use super::problem::{Parts, Problem};
 use crate::domain::Channel;
+use crate::notify::TestResult;
 
 /// Which channels to try; those that are on where none is named.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Test {
+pub(super) struct Test {
     #[serde(default)]
     channels: Vec<Channel>,
 }
 
+/// What came of it, channel by channel.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Results {
+    results: Vec<TestResult>,
+}
+
 /// Sends a test message and tells each channel's true answer. The body may be missing.
+#[utoipa::path(
+    post, path = "/notify/test", tag = "service",
+    request_body(content = Option<Test>, example = json!({"channels": ["email"]})),
+    responses(
+        (status = 200, description = "Each channel's answer", body = Results),
+        (status = 413, description = "Too large", body = Parts, content_type = PROBLEM),
+        (status = 503, description = "GitLab does not answer; try again after Retry-After", body = Parts, content_type = PROBLEM),
+        Refusals,
+    ),
+)]
 pub(super) async fn test(State(web): State<Web>, body: Bytes) -> Result<Response, Problem> {
     let asked: Test = match body.as_ref() {
         [] => Test::default(),
@@ -28,5 +46,5 @@ pub(super) async fn test(State(web): State<Web>, body: Bytes) -> Result<Response
         }
     };
     let results = web.notifier().test(&asked.channels).await?;
-    Ok(Json(json!({ "results": results })).into_response())
+    Ok(Json(Results { results }).into_response())
 }

@@ -7,6 +7,7 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::domain::State;
 use crate::domain::posted::FieldError;
@@ -17,15 +18,23 @@ use crate::mirror::MirrorError;
 #[derive(Clone, Debug)]
 pub(super) struct Problem(Box<Parts>);
 
-#[derive(Clone, Debug, Serialize)]
-struct Parts {
+/// An error (RFC 9457).
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Parts {
+    /// What kind it is; `about:blank` where the status says all.
     r#type: &'static str,
+    /// The status in words.
     title: &'static str,
+    /// The status.
     status: u16,
+    /// What was wrong and what to do.
     #[serde(skip_serializing_if = "String::is_empty")]
     detail: String,
+    /// What was wrong in the body.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
+    /// Where the match may go from where it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     allowed_states: Option<Vec<State>>,
     #[serde(skip)]

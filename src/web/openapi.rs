@@ -1,0 +1,112 @@
+//! The API's own description (OpenAPI 3.1), made from the handlers, and a page that shows it without asking anybody
+//! else for anything.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use axum::Router;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::Value;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{Content, OpenApi, RefOr, ResponseBuilder};
+use utoipa::{IntoResponses, Modify, OpenApi as _, PartialSchema as _};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::Web;
+use super::problem::Parts;
+
+/// The content type of errors.
+pub(super) const PROBLEM: &str = "application/problem+json";
+
+/// What any call below `/api/v1` may be refused with.
+pub(super) struct Refusals;
+
+impl IntoResponses for Refusals {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        let said = [
+            ("400", "The request cannot be read"),
+            ("401", "The bearer token is missing or wrong"),
+            ("422", "A value is wrong; `errors` names the fields"),
+        ];
+        said.into_iter()
+            .map(|(status, words)| {
+                let content = Content::new(Some(Parts::schema()));
+                let response = ResponseBuilder::new().description(words).content(PROBLEM, content).build();
+                (status.to_owned(), RefOr::T(response))
+            })
+            .collect()
+    }
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Vorhölle",
+        description = "Stages job matches as GitLab issues and follows the reviewer's decision.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+    ),
+    modifiers(&Bearer),
+    security(("token" = []))
+)]
+struct Description;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, openapi: &mut OpenApi) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        openapi.components.get_or_insert_default().add_security_scheme("token", scheme);
+    }
+}
+
+/// The description as JSON; made when it is first asked for.
+static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+    let mut openapi = Description::openapi().nest("/api/v1", super::api().1);
+    openapi.merge(super::open().1);
+    as_json(&openapi)
+});
+
+/// The description of the service.
+pub(super) async fn description() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response()
+}
+
+/// The page at `/docs/`; everything that it loads is inside the program.
+pub(super) fn page() -> Router<Web> {
+    let config = Config::new(["/docs/openapi.json"]).try_it_out_enabled(false);
+    let page = SwaggerUi::new("/docs").config(config);
+    Router::from(page).route("/docs/openapi.json", get(description))
+}
+
+/// With what the code cannot say of itself: a posted match has fewer fields than an answered one, and no others.
+fn as_json(openapi: &OpenApi) -> String {
+    let mut json = serde_json::to_value(openapi).unwrap_or_default();
+    let schemas = &mut json["components"]["schemas"];
+    let mut posted = schemas["JobMatch"].clone();
+    posted["required"] = serde_json::json!(["title", "score"]);
+    posted["additionalProperties"] = false.into();
+    if let Some(answered) = schemas["JobMatch"].as_object_mut() {
+        answered.remove("additionalProperties");
+    }
+    schemas["PostedMatch"] = posted;
+    rename(&mut schemas["Posted"]);
+    json.to_string()
+}
+
+fn rename(schema: &mut Value) {
+    match schema {
+        Value::Object(parts) => {
+            for (name, value) in parts {
+                if name == "$ref" && *value == "#/components/schemas/JobMatch" {
+                    *value = "#/components/schemas/PostedMatch".into();
+                } else {
+                    rename(value);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(rename),
+        _ => {}
+    }
+}
