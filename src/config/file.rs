@@ -3,16 +3,18 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::DEFAULT_FILE;
 use crate::domain::Language;
 
 /// What a settings file says; the same keys stand in the settings issue.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct File {
     /// Lowest score that is staged, in percent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 100)]
     pub min_score: Option<f64>,
     /// The language of what people read.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,12 +33,15 @@ pub struct File {
     pub sync_interval: Option<String>,
     /// When a pending match is reminded of.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^([1-9][0-9]{0,3}[smhd]|off)$")]
     pub remind_after: Option<String>,
     /// When an undecided match is rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^([1-9][0-9]{0,3}[smhd]|off)$")]
     pub expire_after: Option<String>,
     /// When a pipeline that stages nothing is reported.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^([1-9][0-9]{0,3}[smhd]|off)$")]
     pub quiet_alarm_after: Option<String>,
     /// One by one or in digests.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,7 +55,7 @@ pub struct File {
 }
 
 /// One by one or in digests.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Batch {
     /// `immediate` or `digest`.
@@ -61,14 +66,16 @@ pub struct Batch {
     pub at: Option<Vec<String>>,
     /// How often.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[1-9][0-9]{0,3}[smhd]$")]
     pub every: Option<String>,
     /// Most matches in one digest.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 100)]
     pub max: Option<u32>,
 }
 
 /// One by one or in digests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BatchMode {
     /// One by one.
@@ -78,14 +85,16 @@ pub enum BatchMode {
 }
 
 /// When nothing is sent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QuietHours {
     /// From when, as a time of day.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^([01]?[0-9]|2[0-3]):[0-5][0-9]$")]
     pub from: Option<String>,
     /// Until when; before `from` it is on the next day.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^([01]?[0-9]|2[0-3]):[0-5][0-9]$")]
     pub to: Option<String>,
     /// In which time zone.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,11 +104,12 @@ pub struct QuietHours {
     pub days: Option<Vec<String>>,
     /// From which score on a match is sent all the same.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 100)]
     pub urgent_score: Option<f64>,
 }
 
 /// What is different for a channel.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Channels {
     /// E-mail.
@@ -117,7 +127,7 @@ pub struct Channels {
 }
 
 /// What is different for a channel.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Channel {
     /// Whether it is on.
@@ -131,6 +141,7 @@ pub struct Channel {
     pub quiet_hours: Option<QuietHours>,
     /// How long a match must have been pending.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[1-9][0-9]{0,3}[smhd]$")]
     pub delay: Option<String>,
     /// Whether messages hold links that decide.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -138,7 +149,7 @@ pub struct Channel {
 }
 
 /// The assignment at creation: always at once.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Todo {
     /// Whether issues are assigned.

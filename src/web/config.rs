@@ -49,7 +49,7 @@ fn answer(web: &Web) -> Json<Settings> {
 /// Changes settings: the keys of the settings file, nested as there; null takes a key away.
 #[utoipa::path(
     patch, path = "/config", tag = "service",
-    request_body(content = Object, example = json!({"min_score": 80, "quiet_hours": {"from": "22:00", "to": "07:00"}})),
+    request_body(content = File, example = json!({"min_score": 80, "quiet_hours": {"from": "22:00", "to": "07:00"}})),
     responses(
         (status = 200, description = "The settings as they are now", body = Settings),
         (status = 409, description = "The environment fixes a key", body = Parts, content_type = PROBLEM),

@@ -64,7 +64,7 @@ pub(super) async fn list(
         let detail = "the history is still being read from GitLab";
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE).detail(detail).retry_after(HISTORY_SOON));
     }
-    let after = asked.cursor.as_deref().map(read_cursor).transpose()?;
+    let after = asked.cursor.as_deref().filter(|cursor| !cursor.is_empty()).map(read_cursor).transpose()?;
     let mut rows = mirror.decisions(asked.since, after, limit + 1)?;
     let more = rows.len() > limit;
     rows.truncate(limit);

@@ -230,7 +230,7 @@ pub(super) async fn list(
     if !(1..=500).contains(&limit) {
         return Err(Problem::field("limit", "must be from 1 to 500"));
     }
-    let after = asked.cursor.as_deref().map(read_cursor).transpose()?;
+    let after = asked.cursor.as_deref().filter(|cursor| !cursor.is_empty()).map(read_cursor).transpose()?;
     let words = asked.q.as_deref().unwrap_or_default().split_whitespace().map(str::to_owned).collect();
     let query = mirror::Query {
         state: asked.state,

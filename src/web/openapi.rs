@@ -16,6 +16,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::Web;
 use super::problem::Parts;
+use crate::config::CHANGEABLE;
 
 /// The content type of errors.
 pub(super) const PROBLEM: &str = "application/problem+json";
@@ -91,6 +92,10 @@ fn as_json(openapi: &OpenApi) -> String {
         answered.remove("additionalProperties");
     }
     schemas["PostedMatch"] = posted;
+    // The file holds a few keys more than may change while the service runs.
+    if let Some(keys) = schemas["File"]["properties"].as_object_mut() {
+        keys.retain(|key, _| CHANGEABLE.contains(&key.as_str()));
+    }
     rename(&mut schemas["Posted"]);
     json.to_string()
 }
