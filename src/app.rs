@@ -91,7 +91,11 @@ pub fn gitlab(settings: &Settings, clock: Clock, patience: Patience) -> anyhow::
 }
 
 /// A client whose calls are counted.
-fn observed_gitlab(
+///
+/// # Errors
+///
+/// Where TLS cannot be set up.
+pub fn observed_gitlab(
     settings: &Settings,
     clock: Clock,
     patience: Patience,

@@ -3,6 +3,7 @@
 mod config;
 mod decide;
 mod demo;
+mod doctor;
 mod list;
 mod mirror;
 mod notify;
@@ -62,6 +63,8 @@ enum Command {
     Sandbox(sandbox::Arguments),
     /// Make labels, board and webhook in the GitLab project; says what it changed.
     Setup(setup::Arguments),
+    /// Check everything that has to be right, and say what to do where it is not.
+    Doctor(doctor::Arguments),
     /// Stage matches from a JSON file.
     Stage(stage::Arguments),
     /// List matches.
@@ -147,6 +150,7 @@ async fn run(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
         Command::Serve(arguments) => serve::run(arguments, context).await,
         Command::Sandbox(arguments) => sandbox::run(arguments).await,
         Command::Setup(arguments) => setup::run(arguments, context).await,
+        Command::Doctor(arguments) => doctor::run(arguments, context).await,
         Command::Stage(arguments) => stage::run(arguments, context).await,
         Command::List(arguments) => list::run(arguments, context).await,
         Command::Show(arguments) => list::show(arguments, context).await,

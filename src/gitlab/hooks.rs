@@ -100,6 +100,23 @@ impl Project {
         self.gitlab.get(&self.plain(Method::PUT, &format!("hooks/{id}")).json(wanted.body())).await
     }
 
+    /// How the last deliveries went, newest first: the receiver's status, or GitLab's words for why there was none.
+    ///
+    /// # Errors
+    ///
+    /// As any call; this log allows 20 a page.
+    pub async fn deliveries(&self, hook: u64) -> Result<Vec<String>, GitlabError> {
+        #[derive(Deserialize)]
+        struct Row {
+            #[serde(default)]
+            response_status: Option<Value>,
+        }
+        let endpoint = self.plain(Method::GET, &format!("hooks/{hook}/events")).query("per_page", 20);
+        let (rows, _): (Vec<Row>, bool) = self.gitlab.page(&endpoint, 1).await?;
+        let word = |status: Value| status.as_str().map_or_else(|| status.to_string(), str::to_owned);
+        Ok(rows.into_iter().filter_map(|row| row.response_status.map(word)).collect())
+    }
+
     /// Has GitLab send a test delivery: one that succeeds revives a disabled webhook.
     ///
     /// # Errors

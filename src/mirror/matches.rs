@@ -369,25 +369,27 @@ impl Mirror {
     ///
     /// Where the disk fails.
     pub fn counts(&self) -> rusqlite::Result<Counts> {
-        self.read(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT standing, state, count(*) FROM matches WHERE standing IN ('live', 'ignored') GROUP BY 1, 2",
-            )?;
-            let mut rows = statement.query([])?;
-            let mut counts = Counts::default();
-            while let Some(row) = rows.next()? {
-                let (standing, state, count): (String, String, u64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                match (standing.as_str(), state.as_str()) {
-                    ("ignored", _) => counts.ignored += count,
-                    (_, "pending") => counts.pending = count,
-                    (_, "approved") => counts.approved = count,
-                    (_, "rejected") => counts.rejected = count,
-                    _ => counts.sent = count,
-                }
-            }
-            Ok(counts)
-        })
+        self.read(counts)
     }
+}
+
+pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Counts> {
+    let mut statement = connection.prepare_cached(
+        "SELECT standing, state, count(*) FROM matches WHERE standing IN ('live', 'ignored') GROUP BY 1, 2",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut counts = Counts::default();
+    while let Some(row) = rows.next()? {
+        let (standing, state, count): (String, String, u64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        match (standing.as_str(), state.as_str()) {
+            ("ignored", _) => counts.ignored += count,
+            (_, "pending") => counts.pending = count,
+            (_, "approved") => counts.approved = count,
+            (_, "rejected") => counts.rejected = count,
+            _ => counts.sent = count,
+        }
+    }
+    Ok(counts)
 }
 
 fn put(connection: &Connection, record: &Record) -> rusqlite::Result<()> {

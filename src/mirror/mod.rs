@@ -92,6 +92,23 @@ impl Mirror {
         ))
     }
 
+    /// Looks at a mirror's file and leaves it as it is.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be used, in words.
+    pub fn inspect(path: &Path, owner: &str) -> Result<Counts, String> {
+        let words = |error: rusqlite::Error| format!("it cannot be read: {error}");
+        let connection = schema::reader(path).map_err(words)?;
+        let found: String = connection
+            .query_row("SELECT value FROM facts WHERE name = 'owner'", [], |row| row.get(0))
+            .map_err(words)?;
+        if found != owner {
+            return Err(format!("it mirrors another project ({found})"));
+        }
+        matches::counts(&connection).map_err(words)
+    }
+
     /// A mirror that is gone when the process ends.
     ///
     /// # Errors

@@ -55,32 +55,49 @@ impl Smtp {
         outcome
     }
 
+    /// Connects, logs in and leaves without a mail.
+    pub async fn check(&self) -> Outcome {
+        let hello = ClientId::default();
+        match tokio::time::timeout(INTRODUCTION, self.log_in(&hello)).await {
+            Err(_) => not_sent(format!("{} did not answer in time", self.name())),
+            Ok(Err(error)) => self.refused(&error),
+            Ok(Ok(mut connection)) => {
+                let _ = tokio::time::timeout(GOODBYE, connection.quit()).await;
+                Outcome::Sent { id: None }
+            }
+        }
+    }
+
     /// Everything up to the point from which on the server may have the message.
     async fn introduce(&self, envelope: &Envelope) -> Result<AsyncSmtpConnection, Error> {
-        let SmtpSettings { host, port, security, credentials } = &self.settings;
-        let hello = ClientId::default();
-        let tls = || TlsParameters::builder(host.clone()).build_rustls();
-        let at_once = if *security == SmtpSecurity::Tls { Some(tls()?) } else { None };
-        let mut connection = AsyncSmtpConnection::connect_tokio1(
-            (host.as_str(), *port),
-            Some(INTRODUCTION),
-            &hello,
-            at_once,
-            None,
-        )
-        .await?;
-        if *security == SmtpSecurity::StartTls {
-            connection.starttls(tls()?, &hello).await?;
-        }
-        if let Some((user, password)) = credentials {
-            let credentials = Credentials::new(user.clone(), password.expose_secret().to_owned());
-            connection.auth(&[Mechanism::Plain, Mechanism::Login], &credentials).await?;
-        }
+        let mut connection = self.log_in(&ClientId::default()).await?;
         connection.command(Mail::new(envelope.from().cloned(), Vec::new())).await?;
         for recipient in envelope.to() {
             connection.command(Rcpt::new(recipient.clone(), Vec::new())).await?;
         }
         connection.command(Data).await?;
+        Ok(connection)
+    }
+
+    async fn log_in(&self, hello: &ClientId) -> Result<AsyncSmtpConnection, Error> {
+        let SmtpSettings { host, port, security, credentials } = &self.settings;
+        let tls = || TlsParameters::builder(host.clone()).build_rustls();
+        let at_once = if *security == SmtpSecurity::Tls { Some(tls()?) } else { None };
+        let mut connection = AsyncSmtpConnection::connect_tokio1(
+            (host.as_str(), *port),
+            Some(INTRODUCTION),
+            hello,
+            at_once,
+            None,
+        )
+        .await?;
+        if *security == SmtpSecurity::StartTls {
+            connection.starttls(tls()?, hello).await?;
+        }
+        if let Some((user, password)) = credentials {
+            let credentials = Credentials::new(user.clone(), password.expose_secret().to_owned());
+            connection.auth(&[Mechanism::Plain, Mechanism::Login], &credentials).await?;
+        }
         Ok(connection)
     }
 

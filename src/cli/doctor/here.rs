@@ -1,0 +1,134 @@
+//! What has to be right on this side: the address, the channels, the mirror.
+
+use std::time::Duration;
+
+use super::Finding;
+use super::gitlab::is_here;
+use crate::config::{Mailer, Settings};
+use crate::domain::Channel;
+use crate::mirror::Mirror;
+use crate::notify::channels::{Outcome, Smtp};
+
+/// How long our own address may take to answer.
+const PUBLIC_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Everything on this side.
+pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
+    let mut findings = vec![public_url(settings).await, api(settings)];
+    findings.extend(channels(settings).await);
+    findings.extend(quiet_hours(settings));
+    findings.push(mirror(settings));
+    findings
+}
+
+async fn public_url(settings: &Settings) -> Finding {
+    let Some(url) = &settings.public_url else {
+        return Finding::warn(
+            "address",
+            "VORHOELLE_PUBLIC_URL is not set",
+            "GitLab and links need to know where this service is",
+        );
+    };
+    let client = reqwest::Client::builder().timeout(PUBLIC_DEADLINE).build();
+    let live = format!("{}/livez", url.as_str().trim_end_matches('/'));
+    let answered = match client {
+        Ok(client) => client.get(&live).send().await.is_ok_and(|answer| answer.status().is_success()),
+        Err(error) => {
+            return Finding::fail(
+                "address",
+                format!("no HTTP client can be made: {error}"),
+                "is the package ca-certificates installed?",
+            );
+        }
+    };
+    if !answered {
+        return Finding::warn(
+            "address",
+            format!("{live} does not answer"),
+            "start vorhoelle serve, or mend VORHOELLE_PUBLIC_URL, the proxy or the firewall",
+        );
+    }
+    if url.scheme() == "http" && !is_here(url) {
+        return Finding::warn(
+            "address",
+            format!("{url} is not encrypted"),
+            "put a proxy with TLS in front: secrets and links travel over it",
+        );
+    }
+    Finding::ok("address", format!("{url} answers"))
+}
+
+fn api(settings: &Settings) -> Finding {
+    if settings.api_tokens.is_empty() {
+        return Finding::warn("api", "nobody can use it", "set VORHOELLE_API_TOKENS to name:token");
+    }
+    let names: Vec<&str> = settings.api_tokens.iter().map(|token| token.name.as_str()).collect();
+    Finding::ok("api", format!("tokens of {}", names.join(", ")))
+}
+
+async fn channels(settings: &Settings) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for channel in Channel::MESSAGES {
+        let enabled = settings.policy.channels.get(&channel).is_some_and(|own| own.enabled);
+        let is_set_up = match channel {
+            Channel::Email => settings.channels.mail.is_some(),
+            Channel::Slack => settings.channels.slack.is_some(),
+            _ => settings.channels.whatsapp.is_some(),
+        };
+        findings.push(match (is_set_up, enabled) {
+            (false, _) => Finding::ok(channel.as_str(), "is not set up"),
+            (true, false) => Finding::ok(channel.as_str(), "is switched off by its setting"),
+            (true, true) => probe(channel, settings).await,
+        });
+    }
+    findings
+}
+
+/// Asks the other side without sending anything.
+async fn probe(channel: Channel, settings: &Settings) -> Finding {
+    let name = channel.as_str();
+    match settings.channels.mail.as_ref().map(|mail| &mail.mailer).filter(|_| channel == Channel::Email) {
+        Some(Mailer::Smtp(smtp)) => match Smtp::new(smtp.clone()).check().await {
+            Outcome::Sent { .. } => Finding::ok(name, format!("{}:{} lets us in", smtp.host, smtp.port)),
+            Outcome::TryAgain { reason, .. } | Outcome::GiveUp { reason } => {
+                Finding::fail(name, reason, "check VORHOELLE_SMTP_URL")
+            }
+        },
+        Some(Mailer::Folder(folder)) => Finding::ok(name, format!("mails are files in {}", folder.display())),
+        _ => Finding::ok(name, format!("is set up; vorhoelle notify test {name} sends a message")),
+    }
+}
+
+/// GitLab's own mails know nothing of our quiet hours.
+fn quiet_hours(settings: &Settings) -> Option<Finding> {
+    let quiet = settings.policy.channels.values().any(|own| own.schedule.quiet.is_some());
+    (quiet && settings.policy.assign).then(|| {
+        Finding::warn(
+            "quiet",
+            "quiet hours hold our messages, not the mails that GitLab itself sends about an assignment",
+            "reviewers set their own notification level of the project to Custom or Mention in GitLab",
+        )
+    })
+}
+
+fn mirror(settings: &Settings) -> Finding {
+    let path = &settings.database;
+    let owner = format!("{} {}", settings.gitlab.url, settings.gitlab.project);
+    if !path.exists() {
+        return Finding::ok("mirror", format!("{} will be made at the first start", path.display()));
+    }
+    match Mirror::inspect(path, &owner) {
+        Ok(counts) => {
+            let all = counts.pending + counts.approved + counts.rejected + counts.sent;
+            Finding::ok(
+                "mirror",
+                format!("{} holds {all} matches, {} of them pending", path.display(), counts.pending),
+            )
+        }
+        Err(why) => Finding::warn(
+            "mirror",
+            format!("{}: {why}", path.display()),
+            "serve moves it aside and reads GitLab anew",
+        ),
+    }
+}
