@@ -6,6 +6,7 @@ use super::{Context, print};
 use crate::domain::State;
 use crate::domain::history::Through;
 use crate::engine::{Decision, DecisionError};
+use crate::web::answer::WholeAnswer;
 
 /// Decide about a match.
 #[derive(Debug, clap::Args)]
@@ -18,10 +19,14 @@ pub(super) struct Arguments {
     /// What you say about it.
     #[arg(long)]
     comment: Option<String>,
+    /// Print the match as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<ExitCode> {
-    let engine = context.engine().await?;
+    let parts = context.parts().await?;
+    let engine = &parts.engine;
     engine.set_follows(true);
     let decision = Decision {
         to: arguments.state,
@@ -32,6 +37,11 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
     let decided = engine.decide(arguments.iid, decision).await;
     engine.mirror().checkpoint();
     match decided {
+        Ok(record) if arguments.json => {
+            let answer = WholeAnswer::of(engine, &parts.notifier, record)?;
+            print(&serde_json::to_string_pretty(&answer)?);
+            Ok(ExitCode::SUCCESS)
+        }
         Ok(record) => {
             print(&format!("#{} is {}", record.iid, record.state));
             Ok(ExitCode::SUCCESS)

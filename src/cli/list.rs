@@ -7,7 +7,8 @@ use anyhow::bail;
 use super::{Context, print};
 use crate::domain::State;
 use crate::domain::posted::clean_line;
-use crate::mirror::{Query, Record, Sort, Standing};
+use crate::mirror::{Delivery, DeliveryOutcome, Query, Record, Sort, Standing};
+use crate::web::answer::{MatchAnswer, WholeAnswer};
 
 /// List matches, newest first.
 #[derive(Debug, clap::Args)]
@@ -36,7 +37,8 @@ pub(super) struct ShowArguments {
 }
 
 pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<ExitCode> {
-    let engine = context.engine().await?;
+    let parts = context.parts().await?;
+    let engine = &parts.engine;
     let query = Query {
         state: arguments.state,
         min_score: None,
@@ -48,42 +50,79 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
     };
     let (records, _) = engine.mirror().list(&query)?;
     if arguments.json {
-        print(&serde_json::to_string_pretty(&records)?);
+        let matches: Vec<MatchAnswer> =
+            records.into_iter().map(|record| MatchAnswer::of(engine, record)).collect::<Result<_, _>>()?;
+        print(&serde_json::to_string_pretty(&matches)?);
         return Ok(ExitCode::SUCCESS);
     }
+    let width = terminal_width();
     for record in &records {
-        print(&line(record, context.colour));
+        let held = held(&parts.notifier.deliveries(record)?);
+        print(&line(record, &held, width, context.colour));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 pub(super) async fn show(arguments: ShowArguments, context: &Context) -> anyhow::Result<ExitCode> {
-    let engine = context.engine().await?;
+    let parts = context.parts().await?;
+    let engine = &parts.engine;
     let record = engine.mirror().record(arguments.iid)?.filter(|record| record.standing == Standing::Live);
     let Some(record) = record else { bail!("there is no match {}", arguments.iid) };
-    let steps = engine.mirror().steps(record.iid)?;
     if arguments.json {
-        let json = serde_json::json!({ "match": record, "history": steps });
-        print(&serde_json::to_string_pretty(&json)?);
+        let answer = WholeAnswer::of(engine, &parts.notifier, record)?;
+        print(&serde_json::to_string_pretty(&answer)?);
         return Ok(ExitCode::SUCCESS);
     }
-    print(&line(&record, context.colour));
+    let steps = engine.mirror().steps(record.iid)?;
+    let deliveries = parts.notifier.deliveries(&record)?;
+    print(&line(&record, "", terminal_width(), context.colour));
     print(&record.web_url);
+    for one in deliveries {
+        let at = one.at.map(|at| format!(" at {at}")).unwrap_or_default();
+        let until = one.deferred_until.map(|until| format!(" until {until}")).unwrap_or_default();
+        let reason = one.reason.map(|reason| format!(" ({})", clean_line(&reason))).unwrap_or_default();
+        print(&format!("{} {}: {}{at}{until}{reason}", one.channel, one.kind.as_str(), one.outcome.as_str()));
+    }
     for step in steps {
         print(&format!("{}  {} → {}  {}", step.at, step.from, step.to, clean_line(&step.by)));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// One match in one line. Foreign text loses what a terminal would obey.
-fn line(record: &Record, colour: bool) -> String {
+/// Until when the messages about a match are held, in words.
+fn held(deliveries: &[Delivery]) -> String {
+    let held = deliveries.iter().filter(|one| one.outcome == DeliveryOutcome::Deferred);
+    let words = held.filter_map(|one| {
+        let until = one.deferred_until?;
+        Some(format!("{} held until {until} ({})", one.channel, one.reason.as_deref().unwrap_or_default()))
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// As wide as the terminal; where the output is no terminal, as wide as it gets.
+fn terminal_width() -> Option<usize> {
+    let terminal = console::Term::stdout();
+    terminal.is_term().then(|| usize::from(terminal.size().1))
+}
+
+/// One match in one line. Foreign text loses what a terminal would obey, and what does not fit.
+fn line(record: &Record, held: &str, width: Option<usize>, colour: bool) -> String {
     let score =
         record.job.score.map_or_else(|| "   ".to_owned(), |score| format!("{:>3}", score.whole_percent()));
     let company = record.job.company.as_ref().or(record.job.agency.as_ref());
     let company = company.map(|company| format!(" – {}", clean_line(company))).unwrap_or_default();
+    let begin = format!("{:>5}  ", format!("#{}", record.iid));
     let state = format!("{:<8}", record.state);
+    let mut rest = format!("  {score}  {}{company}", clean_line(&record.job.title));
+    if !held.is_empty() {
+        rest.push_str(&format!("  [{held}]"));
+    }
+    if let Some(width) = width {
+        let room = width.saturating_sub(console::measure_text_width(&begin) + state.len());
+        rest = console::truncate_str(&rest, room, "…").into_owned();
+    }
     let state = if colour { format!("\x1b[{}m{state}\x1b[0m", code(record.state)) } else { state };
-    format!("{:>5}  {state}  {score}  {}{company}", format!("#{}", record.iid), clean_line(&record.job.title))
+    format!("{begin}{state}{rest}")
 }
 
 const fn code(state: State) -> u8 {

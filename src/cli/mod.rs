@@ -121,14 +121,14 @@ pub fn main() -> ExitCode {
     if let Some(folder) = &arguments.templates {
         environment.set("TEMPLATES", folder.to_string_lossy());
     }
-    let colour = match arguments.color {
+    let wants_none = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+    let coloured = |is_terminal: bool| match arguments.color {
         Colour::Always => true,
         Colour::Never => false,
-        Colour::Auto => {
-            std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
-        }
+        Colour::Auto => is_terminal && !wants_none,
     };
-    if let Err(error) = start_log(&environment, colour) {
+    let colour = coloured(std::io::stdout().is_terminal());
+    if let Err(error) = start_log(&environment, coloured(std::io::stderr().is_terminal())) {
         return fail(&error.into());
     }
     let context = Context { config: arguments.config, environment, colour };

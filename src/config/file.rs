@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::DEFAULT_FILE;
+use super::{DEFAULT_FILE, nearest};
 use crate::domain::Language;
 
 /// What a settings file says; the same keys stand in the settings issue.
@@ -157,6 +157,14 @@ pub struct Todo {
     pub enabled: Option<bool>,
 }
 
+/// The nearest key, where the words are about one that is not known.
+fn did_you_mean(words: &str) -> String {
+    let Some((_, rest)) = words.split_once("unknown field `") else { return String::new() };
+    let Some((key, expected)) = rest.split_once("`, expected one of ") else { return String::new() };
+    let known: Vec<&str> = expected.split(", ").map(|word| word.trim_matches('`')).collect();
+    nearest(key, &known).map(|near| format!("; did you mean {near}?")).unwrap_or_default()
+}
+
 impl File {
     /// Reads the named file, or the default one where there is one: its name, its text, and what it says.
     ///
@@ -189,7 +197,11 @@ impl File {
         let options = serde_saphyr::options! { with_snippet: false };
         serde_saphyr::from_str_with_options(yaml, options).map_err(|error| {
             let line = error.location().map_or(1, |location| location.line());
-            (line, error.to_string().lines().next().unwrap_or_default().to_owned())
+            let words = error.to_string();
+            let words = words.lines().next().unwrap_or_default();
+            // The line is said in front of it.
+            let words = words.split(" at line ").next().unwrap_or(words);
+            (line, format!("{words}{}", did_you_mean(words)))
         })
     }
 }

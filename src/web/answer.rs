@@ -5,15 +5,15 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::Web;
-use super::problem::Problem;
 use crate::domain::history::Step;
 use crate::domain::{JobMatch, State};
+use crate::engine::{Engine, EngineError};
 use crate::mirror::{Delivery, Record};
+use crate::notify::Notifier;
 
 /// A match, as posted and with what became of it.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct MatchAnswer {
+pub struct MatchAnswer {
     iid: u64,
     web_url: String,
     state: State,
@@ -36,7 +36,7 @@ pub(super) struct MatchAnswer {
 
 /// A match with its life.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct WholeAnswer {
+pub struct WholeAnswer {
     #[serde(flatten)]
     answer: MatchAnswer,
     history: Vec<Step>,
@@ -44,8 +44,13 @@ pub(super) struct WholeAnswer {
 }
 
 impl MatchAnswer {
-    pub(super) fn of(web: &Web, record: Record) -> Result<Self, Problem> {
-        let possible_duplicates = web.engine().mirror().possible_duplicates(&record.job, Some(record.iid))?;
+    /// A match as the mirror knows it.
+    ///
+    /// # Errors
+    ///
+    /// Where the mirror's disk fails.
+    pub fn of(engine: &Engine, record: Record) -> Result<Self, EngineError> {
+        let possible_duplicates = engine.mirror().possible_duplicates(&record.job, Some(record.iid))?;
         Ok(Self {
             iid: record.iid,
             allowed_states: record.state.allowed(true),
@@ -64,9 +69,14 @@ impl MatchAnswer {
 }
 
 impl WholeAnswer {
-    pub(super) fn of(web: &Web, record: Record) -> Result<Self, Problem> {
-        let history = web.engine().mirror().steps(record.iid)?;
-        let deliveries = web.notifier().deliveries(&record)?;
-        Ok(Self { answer: MatchAnswer::of(web, record)?, history, deliveries })
+    /// A match with its life as the mirror knows it.
+    ///
+    /// # Errors
+    ///
+    /// Where the mirror's disk fails.
+    pub fn of(engine: &Engine, notifier: &Notifier, record: Record) -> Result<Self, EngineError> {
+        let history = engine.mirror().steps(record.iid)?;
+        let deliveries = notifier.deliveries(&record)?;
+        Ok(Self { answer: MatchAnswer::of(engine, record)?, history, deliveries })
     }
 }

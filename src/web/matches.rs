@@ -82,7 +82,7 @@ pub(super) async fn post(
 #[expect(dead_code, reason = "only its schema is used")]
 pub(super) enum Posted {
     /// One match.
-    One(JobMatch),
+    One(Box<JobMatch>),
     /// Up to a hundred.
     Several(Vec<JobMatch>),
 }
@@ -93,7 +93,7 @@ pub(super) enum Posted {
 #[expect(dead_code, reason = "only its schema is used")]
 pub(super) enum Staged {
     /// The match that was there.
-    One(MatchAnswer),
+    One(Box<MatchAnswer>),
     /// One outcome for each of several.
     Several(Outcomes),
 }
@@ -135,7 +135,7 @@ async fn stage_one(web: &Web, value: Value) -> Answered {
     let staging = web.engine().stage(job).await?;
     let location = format!("/api/v1/matches/{}", staging.record.iid);
     let status = if staging.created { StatusCode::CREATED } else { StatusCode::OK };
-    let answer = MatchAnswer::of(web, staging.record)?;
+    let answer = MatchAnswer::of(web.engine(), staging.record)?;
     Ok((status, Some(location), to_json(&answer)?))
 }
 
@@ -183,7 +183,7 @@ async fn stage_element(web: &Web, index: usize, value: Value) -> Value {
         }
     };
     let outcome = if staging.created { "created" } else { "existing" };
-    match MatchAnswer::of(web, staging.record) {
+    match MatchAnswer::of(web.engine(), staging.record) {
         Ok(answer) => json!({ "index": index, "outcome": outcome, "match": answer }),
         Err(_) => json!({ "index": index, "outcome": outcome }),
     }
@@ -242,8 +242,10 @@ pub(super) async fn list(
         limit,
     };
     let (records, next) = web.engine().mirror().list(&query)?;
-    let matches =
-        records.into_iter().map(|record| MatchAnswer::of(&web, record)).collect::<Result<Vec<_>, _>>()?;
+    let matches = records
+        .into_iter()
+        .map(|record| MatchAnswer::of(web.engine(), record))
+        .collect::<Result<Vec<_>, _>>()?;
     let next = next.as_ref().map(write_cursor).transpose()?;
     let link = next.as_ref().map(|cursor| next_link(&uri, cursor));
     let mut response = axum::Json(Page { matches, next_cursor: next }).into_response();
@@ -294,7 +296,7 @@ fn read_cursor(text: &str) -> Result<Cursor, Problem> {
 pub(super) async fn get(State(web): State<Web>, iid: Path<String>) -> Result<Response, Problem> {
     let record = web.engine().mirror().record(number(&iid)?)?;
     let record = record.filter(|record| record.standing == Standing::Live).ok_or_else(|| unknown(&iid))?;
-    Ok(axum::Json(WholeAnswer::of(&web, record)?).into_response())
+    Ok(axum::Json(WholeAnswer::of(web.engine(), web.notifier(), record)?).into_response())
 }
 
 /// A decision, as posted.
@@ -339,7 +341,7 @@ pub(super) async fn patch(
     }
     let decision = Decision { to, by: caller.0, through: Through::Api, comment };
     let record = web.engine().decide(number(&iid)?, decision).await?;
-    Ok(axum::Json(WholeAnswer::of(&web, record)?).into_response())
+    Ok(axum::Json(WholeAnswer::of(web.engine(), web.notifier(), record)?).into_response())
 }
 
 fn number(iid: &str) -> Result<u64, Problem> {

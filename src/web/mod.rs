@@ -1,6 +1,6 @@
 //! HTTP: the API, GitLab's deliveries, health. `router` is the table of contents.
 
-mod answer;
+pub mod answer;
 mod auth;
 mod config;
 mod decisions;

@@ -1,0 +1,191 @@
+//! What the commands print, as reviewed snapshots: help, tables, errors and what they end with.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use vorhoelle::sandbox::{Options, Sandbox};
+
+/// A GitLab, a folder, and the program.
+struct Desk {
+    sandbox: Sandbox,
+    folder: TempDir,
+}
+
+impl Desk {
+    async fn new() -> Self {
+        Self { sandbox: Sandbox::start(Options::default()).await.unwrap(), folder: TempDir::new().unwrap() }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vorhoelle"));
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("TZ", "UTC")
+            .env("VORHOELLE_LOG", "off")
+            .env("VORHOELLE_GITLAB_URL", self.sandbox.url())
+            .env("VORHOELLE_GITLAB_TOKEN", self.sandbox.token("bot"))
+            .env("VORHOELLE_SETUP_TOKEN", self.sandbox.token("owner"))
+            .env("VORHOELLE_GITLAB_PROJECT", self.sandbox.project())
+            .env("VORHOELLE_WEBHOOK_SECRET", "secret-of-the-webhook")
+            .env("VORHOELLE_API_TOKENS", "pipeline:token-of-the-pipeline")
+            .env("VORHOELLE_REVIEWERS", "reviewer")
+            .env("VORHOELLE_PUBLIC_URL", "http://127.0.0.1:9");
+        command
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command(arguments);
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    }
+
+    async fn said(&self, arguments: &[&str]) -> String {
+        said(arguments, &self.run(arguments).await)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.path().join(name), text).unwrap();
+    }
+}
+
+/// Everything that a command said, and what it ended with.
+fn said(arguments: &[&str], output: &Output) -> String {
+    let mut text =
+        format!("$ vorhoelle {}\n{}", arguments.join(" "), String::from_utf8_lossy(&output.stdout));
+    for line in String::from_utf8_lossy(&output.stderr).lines() {
+        text.push_str(&format!("2> {line}\n"));
+    }
+    text + &format!("exit {}\n", output.status.code().unwrap())
+}
+
+fn settings() -> insta::Settings {
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r"127\.0\.0\.1:\d{2,5}", "[host]");
+    settings.add_filter(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[time]");
+    settings.add_filter(r" +\d+ ms", " [n] ms");
+    settings
+}
+
+/// The matches of the demo.
+fn demo() -> Vec<Value> {
+    serde_json::from_str(include_str!("../config/demo-matches.json")).unwrap()
+}
+
+#[tokio::test]
+async fn every_command_has_help_with_an_example() {
+    let desk = Desk::new().await;
+    let help = desk.said(&["--help"]).await;
+    settings().bind(|| insta::assert_snapshot!("help", help));
+    let commands =
+        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    for command in commands.map(|line| line.split_whitespace().next().unwrap()).filter(|name| *name != "help")
+    {
+        let help = desk.said(&[command, "--help"]).await;
+        assert!(help.contains("Example:\n  "), "{help}");
+        assert!(help.ends_with("exit 0\n"), "{help}");
+    }
+    let wrong = desk.said(&["lst"]).await;
+    assert!(wrong.contains("list") && wrong.ends_with("exit 2\n"), "{wrong}");
+}
+
+#[tokio::test]
+async fn from_an_empty_project_to_a_decided_match() {
+    let desk = Desk::new().await;
+    let mut story = String::new();
+    for (name, place) in [("best.json", 0), ("next.json", 1)] {
+        desk.write(name, &demo()[place].to_string());
+    }
+    desk.write(
+        "wrong.json",
+        r#"[{"title": "x", "score": 0.9}, {"titel": "y", "score": 80}, {"title": "z", "score": 12}]"#,
+    );
+    for arguments in [
+        &["setup", "--dry-run"][..],
+        &["setup"],
+        &["setup"],
+        &["stage", "best.json"],
+        &["stage", "next.json"],
+        &["stage", "best.json"],
+        &["stage", "wrong.json"],
+        &["stage", "nowhere.json"],
+        &["list"],
+        &["list", "--state", "approved"],
+        &["decide", "1", "approved", "--comment", "call Clara first"],
+        &["decide", "2", "sent"],
+        &["decide", "99", "approved"],
+        &["decide", "1", "maybe"],
+        &["show", "1"],
+        &["show", "99"],
+        &["mirror", "check"],
+        &["mirror", "rebuild"],
+        &["doctor"],
+        &["notify", "test", "todo", "slack"],
+        &["config", "check"],
+        &["config", "show"],
+    ] {
+        story.push_str(&desk.said(arguments).await);
+        story.push('\n');
+    }
+    settings().bind(|| insta::assert_snapshot!("story", story));
+}
+
+#[tokio::test]
+async fn json_has_the_shape_of_the_api() {
+    let desk = Desk::new().await;
+    desk.write("matches.json", &demo()[0].to_string());
+    let json = async |arguments: &[&str]| -> Value {
+        let output = desk.run(arguments).await;
+        assert!(output.status.success(), "{}", said(arguments, &output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let staged = json(&["stage", "matches.json", "--json"]).await;
+    assert_eq!((&staged[0]["outcome"], &staged[0]["iid"]), (&json!("created"), &json!(1)));
+    let list = json(&["list", "--json"]).await;
+    assert_eq!(list.as_array().unwrap().len(), 1);
+    let decided = json(&["decide", "1", "approved", "--json"]).await;
+    let shown = json(&["show", "1", "--json"]).await;
+    for answer in [&list[0], &decided, &shown] {
+        for key in
+            ["iid", "web_url", "state", "allowed_states", "fingerprint", "title", "possible_duplicates"]
+        {
+            assert!(answer.get(key).is_some(), "{key} in {answer}");
+        }
+    }
+    assert_eq!((&shown["history"][0]["through"], &shown["history"][0]["by"]), (&json!("cli"), &json!("cli")));
+    let doctor = desk.run(&["doctor", "--json"]).await;
+    let findings: Value = serde_json::from_slice(&doctor.stdout).unwrap();
+    assert_eq!((&findings[0]["check"], &findings[0]["status"]), (&json!("settings"), &json!("ok")));
+    assert_eq!(doctor.status.code(), Some(1), "no webhook");
+    let settings = json(&["config", "show", "--json"]).await;
+    assert_eq!(settings["settings"][0]["key"], "allow_public_project");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_settings_is_said_at_once_and_exits_with_2() {
+    let desk = Desk::new().await;
+    desk.write("settings.yml", "language: en\nmin_scor: 80\n");
+    let mut command = desk.command(&["--config", "settings.yml", "config", "check"]);
+    command.env("VORHOELLE_LISTN", "127.0.0.1:1").env("VORHOELLE_GITLAB_TOKEN", "changeme");
+    let output = command.output().unwrap();
+    let text = said(&["--config", "settings.yml", "config", "check"], &output);
+    settings().bind(|| insta::assert_snapshot!("wrong_settings", text));
+    desk.write("settings.yml", "language: en\nquiet_hours:\n  from: \"22:00\"\n  to: \"7 o'clock\"\n");
+    let text = desk.said(&["--config", "settings.yml", "config", "check"]).await;
+    assert!(text.contains("settings.yml:4: quiet_hours.to: `7 o'clock` is no time of day"), "{text}");
+}
+
+#[tokio::test]
+async fn colours_only_where_they_are_wanted() {
+    let desk = Desk::new().await;
+    desk.write("matches.json", &demo()[0].to_string());
+    desk.run(&["stage", "matches.json"]).await;
+    assert!(!desk.said(&["list"]).await.contains('\u{1b}'), "a pipe is no terminal");
+    assert!(desk.said(&["--color", "always", "list"]).await.contains("\u{1b}[33mpending"));
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(desk.said(&["completions", shell]).await.contains("vorhoelle"));
+    }
+}
