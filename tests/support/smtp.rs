@@ -23,6 +23,8 @@ pub enum Mood {
     Fine,
     /// Refuses recipients that begin with `nobody`.
     Picky,
+    /// Offers no encryption.
+    NoTls,
     /// Puts every message off with 451.
     Busy,
     /// Takes the message and says nothing.
@@ -128,6 +130,7 @@ impl Talk {
                 "EHLO" if self.encrypted => {
                     say(&mut stream, "250-hello\r\n250-AUTH PLAIN LOGIN\r\n250 8BITMIME").await?
                 }
+                "EHLO" if self.mood == Mood::NoTls => say(&mut stream, "250 hello").await?,
                 "EHLO" => say(&mut stream, "250-hello\r\n250 STARTTLS").await?,
                 "STARTTLS" => {
                     say(&mut stream, "220 go ahead").await?;

@@ -102,37 +102,25 @@ impl Smtp {
     }
 
     fn refused(&self, error: &Error) -> Outcome {
+        let words = error.to_string();
         let code = error.status().map(|code| code.to_string());
         let advice = match code.as_deref() {
             Some("530" | "534" | "535" | "538") => "; check user and password in VORHOELLE_SMTP_URL",
             Some("550" | "551" | "553") => {
                 "; check the addresses in VORHOELLE_MAIL_FROM and VORHOELLE_MAIL_TO"
             }
-            _ if error.is_tls() => {
+            _ if words.contains("certificate") => {
                 "; is its certificate valid for this name? SSL_CERT_FILE names other trust anchors"
             }
             _ => "",
         };
-        let reason = format!("{} did not take the mail: {}{advice}", self.name(), in_words(error));
+        let reason = format!("{} did not take the mail: {}{advice}", self.name(), words);
         if error.is_permanent() { Outcome::GiveUp { reason } } else { not_sent(reason) }
     }
 
     fn name(&self) -> String {
         format!("the mail server {}:{}", self.settings.host, self.settings.port)
     }
-}
-
-fn in_words(error: &Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        let inner_words = inner.to_string();
-        if !words.contains(&inner_words) {
-            words = format!("{words}: {inner_words}");
-        }
-        cause = inner.source();
-    }
-    words
 }
 
 fn not_sent(reason: String) -> Outcome {
