@@ -6,13 +6,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A room and what of ours it may use. `clock` and `templates` are tools that any room but `domain` may use.
-const ROOMS: [(&str, &[&str]); 12] = [
+const ROOMS: [(&str, &[&str]); 13] = [
     ("domain", &[]),
     ("clock", &[]),
     ("templates", &[]),
     ("sandbox", &[]),
     ("gitlab", &["domain", "clock", "templates"]),
     ("mirror", &["domain"]),
+    ("csv", &["domain"]),
     ("notify", &["domain", "gitlab", "mirror", "clock", "templates"]),
     ("config", &["domain", "engine", "gitlab", "notify"]),
     ("engine", &["domain", "gitlab", "mirror", "clock", "templates", "notify"]),

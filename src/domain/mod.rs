@@ -8,6 +8,7 @@ pub mod job_match;
 pub mod language;
 pub mod posted;
 pub mod state;
+pub mod tracker;
 
 pub use job_match::JobMatch;
 pub use language::Language;
