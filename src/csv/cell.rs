@@ -39,7 +39,10 @@ impl std::error::Error for CellError {}
 
 /// The beginning of a foreign text, fit for one line of a terminal.
 pub(super) fn excerpt(text: &str) -> String {
-    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    // What turns the direction of writing could make one line look like another.
+    let turns =
+        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let plain = |c: char| if c.is_control() || turns(c) { ' ' } else { c };
     let mut short: String = text.chars().take(60).map(plain).collect();
     if text.chars().nth(60).is_some() {
         short.push('…');

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::posted::{clean_line, clean_text};
 use crate::domain::tracker::Stage;
 
 /// What a column is about. The order is the order of the columns of a new file.
@@ -226,13 +227,17 @@ impl Field {
         value.is_empty() || (self == Self::Stage && value == Stage::None.as_str())
     }
 
-    /// Whether two canonical values of it mean the same. Blanks around a text, the kind of its line ends and control
-    /// characters, which GitLab is never sent, make no difference.
+    /// Whether two canonical values of it mean the same. What a posted match loses anyhow makes no difference: control
+    /// characters, blanks around a text, the kind of its line ends, in one-line fields line ends as such.
     pub fn same(self, one: &str, other: &str) -> bool {
         if one == other || (self.says_nothing(one) && self.says_nothing(other)) {
             return true;
         }
-        meant(one).eq(meant(other))
+        let meant = |text: &str| match self.kind() {
+            Kind::Text => clean_text(text).trim().to_owned(),
+            _ => clean_line(text).trim().to_owned(),
+        };
+        meant(one) == meant(other)
     }
 }
 
@@ -240,13 +245,6 @@ impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
-}
-
-/// The characters of a text that mean something.
-fn meant(text: &str) -> impl Iterator<Item = char> {
-    text.trim_matches(|c: char| c.is_whitespace() || c.is_control())
-        .chars()
-        .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
 }
 
 /// The canonical values of one match on one side: days as `2026-02-07`, numbers with a point, `yes` and `no`, states

@@ -2,10 +2,15 @@
 
 pub mod cell;
 pub mod columns;
+pub mod conflicts;
 mod detect;
 pub mod dialect;
 pub mod field;
+pub mod file;
 pub mod formula;
+mod lock;
+pub mod merge;
+pub mod plan;
 mod scan;
 pub mod styles;
 pub mod table;
@@ -14,4 +19,7 @@ pub use cell::CellError;
 pub use columns::{Columns, ColumnsError};
 pub use dialect::Dialect;
 pub use field::{Field, Kind, Owner, Row};
+pub use file::{CsvFile, FileError, Fingerprint};
+pub use merge::{RowPlan, merge};
+pub use plan::Plan;
 pub use table::{EditError, RowError, Table, TableError};
