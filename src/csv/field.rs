@@ -250,7 +250,7 @@ impl fmt::Display for Field {
 /// The canonical values of one match on one side: days as `2026-02-07`, numbers with a point, `yes` and `no`, states
 /// and stages as their words. A field that is not set is one that this side knows nothing about (the file has no such
 /// column); an empty value is an empty cell.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Row {
     values: [Option<String>; Field::COUNT],
 }
@@ -284,6 +284,12 @@ impl Row {
     /// What is known, in the order of [`Field::ALL`].
     pub fn iter(&self) -> impl Iterator<Item = (Field, &str)> {
         Field::ALL.into_iter().filter_map(|field| Some((field, self.get(field)?)))
+    }
+}
+
+impl fmt::Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
     }
 }
 

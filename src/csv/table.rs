@@ -350,7 +350,7 @@ impl Table {
     /// # Errors
     ///
     /// What the writer says.
-    pub fn write_to(&self, writer: &mut impl Write) -> io::Result<()> {
+    pub fn write_to(&self, writer: &mut (impl Write + ?Sized)) -> io::Result<()> {
         if self.dialect.bom {
             writer.write_all(BOM)?;
         }
@@ -374,7 +374,7 @@ impl Table {
     }
 
     /// Writes a piece in the file's bytes, bit by bit, so that another encoding needs no second copy of the file.
-    fn write_text(&self, mut text: &str, writer: &mut impl Write) -> io::Result<()> {
+    fn write_text(&self, mut text: &str, writer: &mut (impl Write + ?Sized)) -> io::Result<()> {
         while !text.is_empty() {
             let (piece, rest) = text.split_at(text.floor_char_boundary(CHUNK));
             writer.write_all(&self.dialect.encode(piece))?;
