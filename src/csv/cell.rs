@@ -10,6 +10,7 @@ use std::str::FromStr;
 use super::dialect::{Dialect, Newline};
 use super::field::{Field, Kind};
 use super::formula;
+use super::rate;
 use super::styles::{DateStyle, NumberStyle, yes_or_no};
 use crate::domain::State;
 use crate::domain::job_match::{LINE_LIMIT, SUMMARY_LIMIT, Score, TITLE_LIMIT, WebUrl};
@@ -77,7 +78,10 @@ pub(super) fn read<'a>(field: Field, cell: &'a str, dialect: &Dialect) -> Result
         Kind::Share => Ok(share(text, dialect.numbers)),
         Kind::Rate => match dialect.numbers.parse(word) {
             Some(number) => Ok(Cow::Owned(number)),
-            None => line(text, LINE_LIMIT),
+            None => match rate::read(word, dialect.numbers) {
+                Some(amount) => Ok(Cow::Owned(amount)),
+                None => line(text, LINE_LIMIT),
+            },
         },
         Kind::Date => day(word).map(Cow::Owned).ok_or_else(|| NO_DAY.to_owned()),
         Kind::Moment => moment(word).map(Cow::Owned).ok_or_else(|| NO_DAY.to_owned()),
@@ -129,7 +133,7 @@ fn score(word: &str, style: NumberStyle) -> Result<String, String> {
 }
 
 /// A share of percent, or words.
-fn share(text: &str, style: NumberStyle) -> Cow<'_, str> {
+pub(super) fn share(text: &str, style: NumberStyle) -> Cow<'_, str> {
     let number = text.trim();
     let number = number.strip_suffix('%').unwrap_or(number).trim_end();
     match style.parse(number) {
@@ -192,7 +196,10 @@ pub(super) fn written(field: Field, value: &str, dialect: &Dialect, old: &str) -
             Some(number) => written_number(number, dialect, old, " %"),
             None => value.into_owned(),
         },
-        Kind::Rate => written_number(&value, dialect, old, ""),
+        Kind::Rate => match rate::written(&value, dialect.numbers, dialect.headers) {
+            Some(amount) => amount,
+            None => written_number(&value, dialect, old, ""),
+        },
         _ if dialect.cell_newline == Newline::CrLf || old.contains("\r\n") => value.replace('\n', "\r\n"),
         _ => value.into_owned(),
     };
@@ -249,6 +256,7 @@ mod tests {
             (Field::Remote, "nach Absprache", "nach Absprache"),
             (Field::Rate, "1.234,50", "1234.5"),
             (Field::Rate, "95 €/h", "95 €/h"),
+            (Field::Rate, "1.050,50 EUR / Tag", "1050.5 EUR / day"),
             (Field::AppliedOn, "7.2.2026", "2026-02-07"),
             (Field::Created, "07.02.2026 10:30", "2026-02-07"),
             (Field::Created, "2026-02-07T10:30:00Z", "2026-02-07"),

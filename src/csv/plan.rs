@@ -5,8 +5,8 @@ use std::fmt;
 use serde::Serialize;
 
 use super::cell::excerpt;
+use super::error::RowError;
 use super::merge::{Reason, RowPlan};
-use super::table::RowError;
 
 /// What a run does, or with `--dry-run` would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -216,3 +216,42 @@ fn what_gave_way_is_kept_beside_the_file() {
     );
     assert_eq!(file.conflicts_path(), fs::canonicalize(folder.path()).unwrap().join("a.csv.conflicts.csv"));
 }
+
+/// Stands in for a run; the next test starts it and kills it.
+#[test]
+#[ignore = "runs until it is killed"]
+fn replaces_until_it_is_killed() {
+    let Ok(path) = std::env::var("CSV_FILES_KILLED") else { return };
+    let file = CsvFile::open(Path::new(&path)).unwrap();
+    let mut read = file.read().unwrap().unwrap().1;
+    for letter in (b'a'..=b'z').cycle() {
+        read = file.replace(Some(&read), put(&[letter; 200_000])).unwrap();
+    }
+}
+
+#[test]
+fn a_kill_at_any_point_leaves_a_whole_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv");
+    fs::write(&path, [b'-'; 200_000]).unwrap();
+    for round in 0..20 {
+        let mut run = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "disk::replaces_until_it_is_killed", "--ignored"])
+            .env("CSV_FILES_KILLED", &path)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(15 + 3 * round));
+        run.kill().unwrap();
+        run.wait().unwrap();
+        for name in ["a.csv", "a.csv.bak"] {
+            let Ok(bytes) = fs::read(folder.path().join(name)) else {
+                assert_eq!(name, "a.csv.bak", "the file is always there");
+                continue;
+            };
+            assert!(bytes.len() == 200_000 && bytes.iter().all(|byte| *byte == bytes[0]), "{name}");
+        }
+    }
+    drop(CsvFile::open(&path).unwrap());
+    assert_eq!(names(folder.path()), ["a.csv", "a.csv.bak"]);
+}
