@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A room and what of ours it may use. `clock` and `templates` are tools that any room but `domain` may use.
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     ("domain", &[]),
     ("clock", &[]),
     ("templates", &[]),
@@ -14,13 +14,29 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("sandbox", &[]),
     ("gitlab", &["domain", "clock", "templates"]),
     ("mirror", &["domain"]),
+    ("csv", &["domain"]),
     ("notify", &["domain", "gitlab", "mirror", "engine", "config", "clock", "templates", "metrics"]),
     ("config", &["domain", "gitlab"]),
     ("engine", &["domain", "gitlab", "mirror", "config", "clock", "templates", "metrics"]),
-    ("web", &["domain", "gitlab", "mirror", "engine", "config", "clock", "templates", "metrics", "notify"]),
+    (
+        "web",
+        &["domain", "gitlab", "mirror", "engine", "config", "clock", "templates", "metrics", "csv", "notify"],
+    ),
     (
         "app",
-        &["domain", "gitlab", "mirror", "engine", "config", "clock", "templates", "metrics", "notify", "web"],
+        &[
+            "domain",
+            "gitlab",
+            "mirror",
+            "engine",
+            "config",
+            "clock",
+            "templates",
+            "metrics",
+            "csv",
+            "notify",
+            "web",
+        ],
     ),
     (
         "cli",
@@ -32,6 +48,8 @@ const ROOMS: [(&str, &[&str]); 13] = [
             "config",
             "clock",
             "templates",
+            "metrics",
+            "csv",
             "notify",
             "web",
             "app",

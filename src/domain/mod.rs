@@ -10,6 +10,7 @@ pub mod language;
 pub mod posted;
 pub mod schedule;
 pub mod state;
+pub mod tracker;
 
 pub use channel::Channel;
 pub use job_match::JobMatch;

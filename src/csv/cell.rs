@@ -1,0 +1,319 @@
+//! What a cell says, and how a value is written in the file's own style.
+//!
+//! Values travel in one canonical form: days as `2026-02-07`, numbers as `1234.5`, shares as `80 %`, `yes` and `no`,
+//! states and stages as their words. Texts are not touched, apart from line ends, which are `\n`.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use super::dialect::{Dialect, Newline};
+use super::field::{Field, Kind};
+use super::formula;
+use super::rate;
+use super::styles::{DateStyle, NumberStyle, yes_or_no};
+use crate::domain::State;
+use crate::domain::job_match::{LINE_LIMIT, SUMMARY_LIMIT, Score, TITLE_LIMIT, WebUrl};
+use crate::domain::tracker::{Rtr, Stage};
+
+/// A cell that does not say what its column is for.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct CellError {
+    /// The line on which its row begins, from 1.
+    pub line: u32,
+    /// The header of its column, as it stands in the file.
+    pub column: String,
+    /// What stands in it.
+    pub value: String,
+    /// Why that cannot be used, in words.
+    pub reason: String,
+}
+
+impl fmt::Display for CellError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, column, value, reason } = self;
+        write!(f, "line {line}, column `{column}`: `{}` {reason}", excerpt(value))
+    }
+}
+
+impl std::error::Error for CellError {}
+
+/// The beginning of a foreign text, fit for one line of a terminal.
+pub(super) fn excerpt(text: &str) -> String {
+    // What turns the direction of writing could make one line look like another.
+    let turns =
+        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let plain = |c: char| if c.is_control() || turns(c) { ' ' } else { c };
+    let mut short: String = text.chars().take(60).map(plain).collect();
+    if text.chars().nth(60).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+/// What a cell says, in canonical form. Blank cells say nothing: an empty text.
+///
+/// # Errors
+///
+/// In words, what is wrong with it.
+pub(super) fn read<'a>(field: Field, cell: &'a str, dialect: &Dialect) -> Result<Cow<'a, str>, String> {
+    let text = formula::unguard(cell);
+    if text.contains('\0') {
+        return Err("holds a NUL character: the file is damaged or no text".to_owned());
+    }
+    let word = text.trim();
+    if word.is_empty() {
+        // A text of blanks alone is still that text; only where there is nothing to read, nothing is read.
+        return Ok(if matches!(field.kind(), Kind::Line | Kind::Text) {
+            with_lf(text)
+        } else {
+            Cow::Borrowed("")
+        });
+    }
+    match field.kind() {
+        Kind::Iid => iid(word).map(Cow::Owned),
+        Kind::State => known::<State>(word).map(Cow::Owned),
+        Kind::Stage => known::<Stage>(word).map(Cow::Owned),
+        Kind::Score => score(word, dialect.numbers).map(Cow::Owned),
+        Kind::Share => Ok(share(text, dialect.numbers)),
+        Kind::Rate => match dialect.numbers.parse(word) {
+            Some(number) => Ok(Cow::Owned(number)),
+            None => match rate::read(word, dialect.numbers) {
+                Some(amount) => Ok(Cow::Owned(amount)),
+                None => line(text, LINE_LIMIT),
+            },
+        },
+        Kind::Date => day(word).map(Cow::Owned).ok_or_else(|| NO_DAY.to_owned()),
+        Kind::Moment => moment(word).map(Cow::Owned).ok_or_else(|| NO_DAY.to_owned()),
+        Kind::Rtr => rtr(word).map(Cow::Owned),
+        Kind::Url => match WebUrl::try_from(word.to_owned()) {
+            Ok(_) => Ok(Cow::Borrowed(word)),
+            Err(error) => Err(error.to_string()),
+        },
+        Kind::Line if field == Field::Title => line(text, TITLE_LIMIT),
+        Kind::Line => line(text, LINE_LIMIT),
+        Kind::Text => line(text, SUMMARY_LIMIT),
+    }
+}
+
+/// Why something is no day.
+const NO_DAY: &str = "is no day; use 07.02.2026 or 2026-02-07";
+
+/// A whole number above 0, perhaps with the `#` of GitLab.
+fn iid(word: &str) -> Result<String, String> {
+    let digits = word.strip_prefix('#').unwrap_or(word);
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+    match digits.parse::<u64>() {
+        Ok(iid) if iid > 0 && plain => Ok(iid.to_string()),
+        _ => Err("is no number of an issue".to_owned()),
+    }
+}
+
+/// One of a list of words, in any case.
+fn known<T: FromStr + fmt::Display>(word: &str) -> Result<String, String>
+where
+    T::Err: fmt::Display,
+{
+    match word.to_lowercase().parse::<T>() {
+        Ok(value) => Ok(value.to_string()),
+        // The cell stands before the reason already.
+        Err(error) => {
+            let error = error.to_string();
+            Err(error.rsplit_once("` ").map_or(error.clone(), |(_, reason)| reason.to_owned()))
+        }
+    }
+}
+
+/// A score, perhaps with a sign of percent.
+fn score(word: &str, style: NumberStyle) -> Result<String, String> {
+    let number = word.strip_suffix('%').unwrap_or(word).trim_end();
+    let number = style.parse(number).ok_or("is no number from 0 to 100")?;
+    let percent: f64 = number.parse().map_err(|_| "is no number from 0 to 100")?;
+    Score::new(percent).map(|_| number).map_err(|error| error.to_string())
+}
+
+/// A share of percent, or words.
+pub(super) fn share(text: &str, style: NumberStyle) -> Cow<'_, str> {
+    let number = text.trim();
+    let number = number.strip_suffix('%').unwrap_or(number).trim_end();
+    match style.parse(number) {
+        Some(number) if number.parse().is_ok_and(|percent| (0.0..=100.0).contains(&percent)) => {
+            Cow::Owned(format!("{number} %"))
+        }
+        _ => with_lf(text),
+    }
+}
+
+/// A day.
+fn day(word: &str) -> Option<String> {
+    DateStyle::parse(word).map(|(date, _)| date.to_string())
+}
+
+/// A day, perhaps with a time of day behind it.
+fn moment(word: &str) -> Option<String> {
+    day(word).or_else(|| {
+        let (date, time) = word.split_once(['T', ' '])?;
+        let clock = time.starts_with(|c: char| c.is_ascii_digit()) && time.contains(':');
+        if clock { day(date) } else { None }
+    })
+}
+
+/// Yes, no or a day.
+fn rtr(word: &str) -> Result<String, String> {
+    if let Some((date, _)) = DateStyle::parse(word) {
+        return Ok(Rtr::On(date).to_string());
+    }
+    match yes_or_no(word) {
+        Some((true, _)) => Ok(Rtr::Yes.to_string()),
+        Some((false, _)) => Ok(Rtr::No.to_string()),
+        None => Err("is neither ja nor nein (yes, no) nor a day such as 07.02.2026".to_owned()),
+    }
+}
+
+/// A text of at most so many characters.
+fn line(text: &str, limit: usize) -> Result<Cow<'_, str>, String> {
+    if text.len() > limit && text.chars().nth(limit).is_some() {
+        Err(format!("is longer than {limit} characters"))
+    } else {
+        Ok(with_lf(text))
+    }
+}
+
+/// The text with `\n` at the ends of its lines.
+pub(super) fn with_lf(text: &str) -> Cow<'_, str> {
+    if text.contains("\r\n") { Cow::Owned(text.replace("\r\n", "\n")) } else { Cow::Borrowed(text) }
+}
+
+/// A canonical value as it stands in a cell, before quotes. `old` is what stood there: its own style goes before the
+/// file's.
+pub(super) fn written(field: Field, value: &str, dialect: &Dialect, old: &str) -> String {
+    let value = with_lf(value);
+    let text = match field.kind() {
+        Kind::Date | Kind::Moment => written_day(&value, dialect, old),
+        Kind::Rtr => written_rtr(&value, dialect, old),
+        Kind::Score => written_number(&value, dialect, old, ""),
+        Kind::Share => match value.strip_suffix(" %") {
+            Some(number) => written_number(number, dialect, old, " %"),
+            None => value.into_owned(),
+        },
+        Kind::Rate => match rate::written(&value, dialect.numbers, dialect.headers) {
+            Some(amount) => amount,
+            None => written_number(&value, dialect, old, ""),
+        },
+        _ if dialect.cell_newline == Newline::CrLf || old.contains("\r\n") => value.replace('\n', "\r\n"),
+        _ => value.into_owned(),
+    };
+    formula::guard(&text).into_owned()
+}
+
+fn written_day(value: &str, dialect: &Dialect, old: &str) -> String {
+    let style = DateStyle::parse(formula::unguard(old)).map_or(dialect.dates, |(_, style)| style);
+    match DateStyle::parse(value) {
+        Some((date, _)) => style.write(date),
+        None => value.to_owned(),
+    }
+}
+
+fn written_rtr(value: &str, dialect: &Dialect, old: &str) -> String {
+    let language = yes_or_no(old).map_or(dialect.words, |(_, language)| language);
+    match value {
+        "yes" => language.pick("ja", "yes").to_owned(),
+        "no" => language.pick("nein", "no").to_owned(),
+        day => written_day(day, dialect, old),
+    }
+}
+
+/// A number with the unit behind it; anything that is no number is left as it is.
+fn written_number(value: &str, dialect: &Dialect, old: &str, unit: &str) -> String {
+    if !NumberStyle::is_canonical(value) {
+        return format!("{value}{unit}");
+    }
+    let unit = match old.trim_end().strip_suffix('%') {
+        Some(number) if number.ends_with([' ', '\u{a0}']) => " %",
+        Some(_) => "%",
+        None => unit,
+    };
+    format!("{}{unit}", dialect.numbers.write(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Language;
+
+    fn german(field: Field, cell: &str) -> Result<String, String> {
+        read(field, cell, &Dialect::of_a_new_file(Language::De)).map(Cow::into_owned)
+    }
+
+    #[test]
+    fn cells_are_told_in_one_form() {
+        for (field, cell, value) in [
+            (Field::Iid, " #12 ", "12"),
+            (Field::State, "Approved", "approved"),
+            (Field::Stage, "INTERVIEW", "interview"),
+            (Field::Score, "97,5 %", "97.5"),
+            (Field::Remote, "80%", "80 %"),
+            (Field::Remote, "nach Absprache", "nach Absprache"),
+            (Field::Rate, "1.234,50", "1234.5"),
+            (Field::Rate, "95 €/h", "95 €/h"),
+            (Field::Rate, "1.050,50 EUR / Tag", "1050.5 EUR / day"),
+            (Field::AppliedOn, "7.2.2026", "2026-02-07"),
+            (Field::Created, "07.02.2026 10:30", "2026-02-07"),
+            (Field::Created, "2026-02-07T10:30:00Z", "2026-02-07"),
+            (Field::Rtr, "Ja", "yes"),
+            (Field::Rtr, "07.02.2026", "2026-02-07"),
+            (Field::ContactPhone, "'+43 664 123", "+43 664 123"),
+            (Field::Notes, "a\r\nb", "a\nb"),
+            (Field::AppliedOn, "  ", ""),
+        ] {
+            assert_eq!(german(field, cell).as_deref(), Ok(value), "{field}: {cell}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_words() {
+        let long = "x".repeat(TITLE_LIMIT + 1);
+        let words: Vec<String> = [
+            (Field::Iid, "zwölf"),
+            (Field::Iid, "0"),
+            (Field::State, "offen"),
+            (Field::Stage, "hired"),
+            (Field::Score, "0,97"),
+            (Field::Score, "viel"),
+            (Field::AppliedOn, "30.02.2026"),
+            (Field::AppliedOn, "07.02.2026 10:30"),
+            (Field::Rtr, "vielleicht"),
+            (Field::Url, "javascript:alert(1)"),
+            (Field::Title, &long),
+            (Field::Notes, "a\0b"),
+        ]
+        .into_iter()
+        .map(|(field, cell)| {
+            let reason = german(field, cell).unwrap_err();
+            CellError { line: 7, column: field.to_string(), value: cell.to_owned(), reason }.to_string()
+        })
+        .collect();
+        insta::assert_snapshot!(words.join("\n"));
+    }
+
+    #[test]
+    fn a_value_is_written_as_the_cell_was_written_before() {
+        let dialect = Dialect::of_a_new_file(Language::De);
+        for (field, value, old, cell) in [
+            (Field::AppliedOn, "2026-02-07", "", "07.02.2026"),
+            (Field::AppliedOn, "2026-02-07", "2025-12-01", "2026-02-07"),
+            (Field::AppliedOn, "2026-02-07", "01.12.25", "07.02.26"),
+            (Field::Score, "97.5", "", "97,5"),
+            (Field::Score, "97.5", "80%", "97,5%"),
+            (Field::Remote, "50 %", "", "50 %"),
+            (Field::Rate, "-5", "", "-5"),
+            (Field::Rate, "95 €/h", "80", "95 €/h"),
+            (Field::Rtr, "yes", "", "ja"),
+            (Field::Rtr, "no", "yes", "no"),
+            (Field::ContactPhone, "+43 1", "", "'+43 1"),
+            (Field::Notes, "a\nb", "x\r\ny", "a\r\nb"),
+        ] {
+            assert_eq!(written(field, value, &dialect, old), cell, "{field}: {value} over {old}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! What a run would do, for people and as JSON.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::cell::excerpt;
+use super::error::RowError;
+use super::merge::{Reason, RowPlan};
+
+/// What a run does, or with `--dry-run` would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// The rows with something to do, in the order of the file.
+    pub rows: Vec<PlannedRow>,
+    /// The rows that are left out, and why.
+    pub errors: Vec<RowError>,
+}
+
+/// What is done about a row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedRow {
+    /// The line of the file on which it begins, from 1; none where the file gets it as a new row.
+    pub line: Option<u32>,
+    /// The issue; none where it is still to be made.
+    pub iid: Option<u64>,
+    /// The match's title, as a help to the eye.
+    pub title: String,
+    /// What happens to the row as a whole.
+    pub action: Action,
+    /// What happens to its fields.
+    pub plan: RowPlan,
+}
+
+/// What happens to a row as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// File and GitLab both have it.
+    Merge,
+    /// It becomes an issue, and the row gets its iid.
+    Stage,
+    /// The file gets a row for an issue that it does not have.
+    Append,
+}
+
+/// How much a plan does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Rows that become issues.
+    pub staged: usize,
+    /// Issues that become rows.
+    pub appended: usize,
+    /// Fields of the tracker that GitLab gets.
+    pub to_gitlab: usize,
+    /// Steps that are asked for.
+    pub steps: usize,
+    /// Cells that the file gets, new rows apart.
+    pub to_file: usize,
+    /// Values of the file that gave way.
+    pub conflicts: usize,
+    /// Errors in rows, which are left out.
+    pub errors: usize,
+}
+
+impl Plan {
+    /// Notes a row, unless there is nothing to do about it.
+    pub fn push(&mut self, row: PlannedRow) {
+        if row.action != Action::Merge || !row.plan.is_empty() {
+            self.rows.push(row);
+        }
+    }
+
+    /// How much it does.
+    pub fn summary(&self) -> Summary {
+        let mut summary = Summary { errors: self.errors.len(), ..Summary::default() };
+        for PlannedRow { action, plan, .. } in &self.rows {
+            summary.staged += usize::from(*action == Action::Stage);
+            summary.appended += usize::from(*action == Action::Append);
+            summary.to_gitlab += plan.to_gitlab.len();
+            summary.steps += usize::from(plan.step.is_some());
+            summary.to_file += plan.to_file.len();
+            summary.conflicts += plan.conflicts.len();
+        }
+        summary
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            (self.staged, "row becomes an issue", "rows become issues"),
+            (self.appended, "issue becomes a row", "issues become rows"),
+            (self.to_gitlab, "field goes to GitLab", "fields go to GitLab"),
+            (self.steps, "change of state", "changes of state"),
+            (self.to_file, "cell changes", "cells change"),
+            (self.conflicts, "conflict", "conflicts"),
+            (self.errors, "error", "errors"),
+        ];
+        let said: Vec<String> = parts
+            .into_iter()
+            .filter(|(count, ..)| *count > 0)
+            .map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many }))
+            .collect();
+        f.write_str(if said.is_empty() { "nothing to do" } else { "" })?;
+        f.write_str(&said.join(", "))
+    }
+}
+
+impl fmt::Display for Plan {
+    /// A table of one line a field, then what is wrong, then how much it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.rows.is_empty() {
+            writeln!(f, "{:>6}  {:>6}  {:<14} what", "line", "iid", "field")?;
+        }
+        for row in &self.rows {
+            row.write(f)?;
+        }
+        for error in &self.errors {
+            writeln!(f, "left out: {error}")?;
+        }
+        write!(f, "{}", self.summary())
+    }
+}
+
+impl PlannedRow {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let title = excerpt(&self.title);
+        match self.action {
+            Action::Merge => {}
+            Action::Stage => self.line(f, "", &format!("becomes an issue: {title}"))?,
+            Action::Append => self.line(f, "", &format!("becomes a row: {title}"))?,
+        }
+        if let Some(step) = self.plan.step {
+            let from = step.from.map_or("", |from| from.as_str());
+            self.line(f, "state", &format!("GitLab: {from} → {}", step.to))?;
+        }
+        for change in &self.plan.to_gitlab {
+            self.line(f, change.field.as_str(), &format!("GitLab: {}", arrow(&change.from, &change.to)))?;
+        }
+        let conflict = |field| self.plan.conflicts.iter().find(|conflict| conflict.field == field);
+        for change in &self.plan.to_file {
+            let why = match conflict(change.field).map(|conflict| conflict.reason) {
+                None => "",
+                Some(Reason::BothChanged) => " (conflict: both changed)",
+                Some(Reason::NoBase) => " (conflict: differs from GitLab)",
+                Some(Reason::NotTakenOver) => " (conflict: not taken over, it belongs to the match)",
+            };
+            self.line(f, change.field.as_str(), &format!("file: {}{why}", arrow(&change.from, &change.to)))?;
+        }
+        Ok(())
+    }
+
+    fn line(&self, f: &mut fmt::Formatter<'_>, field: &str, what: &str) -> fmt::Result {
+        let line = self.line.map_or_else(|| "new".to_owned(), |line| line.to_string());
+        let iid = self.iid.map_or_else(|| "new".to_owned(), |iid| iid.to_string());
+        writeln!(f, "{line:>6}  {iid:>6}  {field:<14} {what}")
+    }
+}
+
+/// `old → new`, an empty one as a dash.
+fn arrow(from: &str, to: &str) -> String {
+    let shown = |text: &str| if text.is_empty() { "–".to_owned() } else { excerpt(text) };
+    format!("{} → {}", shown(from), shown(to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::field::{Field, Row};
+    use super::super::merge::merge;
+    use super::*;
+
+    fn row(values: &[(Field, &str)]) -> Row {
+        values.iter().map(|(field, value)| (*field, (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_plan_is_a_table_and_json() {
+        let values = |state, notes, company| {
+            row(&[(Field::State, state), (Field::Notes, notes), (Field::Company, company), (Field::Rtr, "")])
+        };
+        let base = values("pending", "call", "ACME");
+        let mut gitlab = values("pending", "called", "ACME");
+        gitlab.set(Field::Rtr, "yes");
+        let merged = merge(Some(&base), &values("approved", "call\nagain", "Acme Ltd"), &gitlab);
+        let mut plan =
+            Plan { errors: vec![RowError::Torn { line: 9, cells: 3, columns: 27 }], ..Plan::default() };
+        let planned = |line, iid, title: &str, action, plan| PlannedRow {
+            line,
+            iid,
+            title: title.into(),
+            action,
+            plan,
+        };
+        plan.push(planned(Some(2), Some(12), "Rust", Action::Merge, merged));
+        plan.push(planned(Some(3), Some(13), "Nothing", Action::Merge, RowPlan::default()));
+        plan.push(planned(Some(4), None, "COBOL", Action::Stage, RowPlan::default()));
+        plan.push(planned(None, Some(14), "Perl", Action::Append, RowPlan::default()));
+        insta::assert_snapshot!(plan);
+        insta::assert_json_snapshot!(plan);
+        assert_eq!(Plan::default().to_string(), "nothing to do");
+    }
+}

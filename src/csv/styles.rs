@@ -1,0 +1,272 @@
+//! How a file writes days, numbers and yes or no, and how it is told from what stands there.
+
+use jiff::civil::Date;
+
+use crate::domain::Language;
+
+/// How a file writes a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DateStyle {
+    /// `2026-02-07`.
+    Iso,
+    /// `07.02.2026`.
+    German,
+    /// `07.02.26`, as a German LibreOffice writes what it shows.
+    GermanShort,
+}
+
+impl DateStyle {
+    /// Reads a day in any style and tells the style. `7.2.2026` is German too.
+    pub fn parse(text: &str) -> Option<(Date, Self)> {
+        let text = text.trim();
+        if let [year, month, day] = parts(text, '-')?[..] {
+            let whole = year.len() == 4 && month.len() == 2 && day.len() == 2;
+            return if whole { Some((date(year, month, day)?, Self::Iso)) } else { None };
+        }
+        let [day, month, year] = parts(text, '.')?[..] else { return None };
+        let short = |part: &str| (1..=2).contains(&part.len());
+        match year.len() {
+            4 if short(day) && short(month) => Some((date(year, month, day)?, Self::German)),
+            2 if short(day) && short(month) => {
+                Some((date(&format!("20{year}"), month, day)?, Self::GermanShort))
+            }
+            _ => None,
+        }
+    }
+
+    /// A day in this style. A year that two digits cannot tell is written with four.
+    pub fn write(self, date: Date) -> String {
+        match self {
+            Self::Iso => date.to_string(),
+            Self::GermanShort if (2000..2100).contains(&date.year()) => {
+                format!("{:02}.{:02}.{:02}", date.day(), date.month(), date.year() - 2000)
+            }
+            Self::German | Self::GermanShort => {
+                format!("{:02}.{:02}.{:04}", date.day(), date.month(), date.year())
+            }
+        }
+    }
+}
+
+/// The parts between the signs, where all of them are digits; blanks around a part are passed over. `None` where
+/// there is anything else in the text than digits, blanks, `-` and `.`.
+fn parts(text: &str, sign: char) -> Option<Vec<&str>> {
+    if text.len() > 20
+        || !text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b' ' | b'-' | b'.'))
+    {
+        return None;
+    }
+    Some(text.split(sign).map(str::trim).collect())
+}
+
+/// A day from its digits.
+fn date(year: &str, month: &str, day: &str) -> Option<Date> {
+    Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?).ok()
+}
+
+/// How a file writes numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NumberStyle {
+    /// What stands before the fraction: `,` or `.`.
+    pub decimal: char,
+    /// Whether thousands are set apart, by the other of the two.
+    pub thousands: bool,
+}
+
+impl NumberStyle {
+    /// The style of a new file of this language.
+    pub const fn of(language: Language) -> Self {
+        let decimal = match language {
+            Language::De => ',',
+            Language::En => '.',
+        };
+        Self { decimal, thousands: false }
+    }
+
+    /// What sets thousands apart.
+    const fn separator(self) -> char {
+        if self.decimal == ',' { '.' } else { ',' }
+    }
+
+    /// Reads a number, and tells it in the one form that all files agree on: `1234.5`, no zeros that say nothing.
+    ///
+    /// `1.234` is read as this style says, `1.234,5` and `1,234.5` are the same number in any style.
+    pub fn parse(self, text: &str) -> Option<String> {
+        let text = text.trim();
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let inside = digits.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b','));
+        let edges = |c: char| c.is_ascii_digit();
+        if !inside || digits.len() > 40 || !digits.starts_with(edges) || !digits.ends_with(edges) {
+            return None;
+        }
+        let decimal = self.decimal_of(digits);
+        let (whole, fraction) = match decimal {
+            Some(decimal) => digits.rsplit_once(decimal)?,
+            None => (digits, ""),
+        };
+        let whole = grouped(whole)?;
+        let whole = whole.trim_start_matches('0');
+        let fraction = fraction.trim_end_matches('0');
+        let sign = if text.starts_with('-') && !(whole.is_empty() && fraction.is_empty()) { "-" } else { "" };
+        let whole = if whole.is_empty() { "0" } else { whole };
+        let point = if fraction.is_empty() { "" } else { "." };
+        Some(format!("{sign}{whole}{point}{fraction}"))
+    }
+
+    /// Which of the two signs stands before the fraction of these digits, if one does.
+    fn decimal_of(self, digits: &str) -> Option<char> {
+        let commas = digits.matches(',').count();
+        let points = digits.matches('.').count();
+        match (commas, points) {
+            (0, 0) => None,
+            // Only thousands come more than once.
+            (2.., 0) | (0, 2..) => None,
+            (0, 1) | (1, 0) => {
+                let sign = if commas == 1 { ',' } else { '.' };
+                let (before, after) = digits.split_once(sign)?;
+                let may_be_thousands = after.len() == 3 && (1..=3).contains(&before.len()) && before != "0";
+                if sign == self.decimal || !may_be_thousands { Some(sign) } else { None }
+            }
+            _ if digits.rfind(',') > digits.rfind('.') => Some(','),
+            _ => Some('.'),
+        }
+    }
+
+    /// A number of the agreed form in this style.
+    pub fn write(self, canonical: &str) -> String {
+        let (sign, digits) = match canonical.strip_prefix('-') {
+            Some(digits) => ("-", digits),
+            None => ("", canonical),
+        };
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let mut text = sign.to_owned();
+        for (place, digit) in whole.chars().enumerate() {
+            if self.thousands && place > 0 && (whole.len() - place) % 3 == 0 {
+                text.push(self.separator());
+            }
+            text.push(digit);
+        }
+        // Three decimals in a file that never sets thousands apart are still told from thousands by the style.
+        if !fraction.is_empty() {
+            text.push(self.decimal);
+            text.push_str(fraction);
+        }
+        text
+    }
+
+    /// Whether the text is a number of the agreed form.
+    pub fn is_canonical(text: &str) -> bool {
+        Self::of(Language::En).parse(text).is_some_and(|number| number == text)
+    }
+
+    /// What a cell says about the style: the sign before a fraction, and whether thousands are set apart.
+    pub fn hint(text: &str) -> Option<Self> {
+        let text = text.trim().trim_end_matches('%').trim_end();
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        Self::of(Language::De).parse(digits)?;
+        let (comma, point) = (digits.rfind(','), digits.rfind('.'));
+        match (comma, point) {
+            (Some(comma), Some(point)) => {
+                Some(Self { decimal: if comma > point { ',' } else { '.' }, thousands: true })
+            }
+            (Some(place), None) | (None, Some(place)) if digits.len() - place != 4 => {
+                let decimal = if comma.is_some() { ',' } else { '.' };
+                Some(Self { decimal, thousands: false })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The digits of a whole number, without what sets its thousands apart; `None` where the groups are no thousands.
+fn grouped(whole: &str) -> Option<String> {
+    let mut groups = whole.split([',', '.']);
+    let first = groups.next()?;
+    let mut digits = first.to_owned();
+    let mut signs: Vec<char> = whole.matches([',', '.']).filter_map(|sign| sign.chars().next()).collect();
+    signs.dedup();
+    if signs.len() > 1 {
+        return None;
+    }
+    for group in groups {
+        if group.len() != 3 || !(1..=3).contains(&first.len()) {
+            return None;
+        }
+        digits.push_str(group);
+    }
+    Some(digits)
+}
+
+/// Yes or no, and the language in which it was said.
+pub fn yes_or_no(text: &str) -> Option<(bool, Language)> {
+    match text.trim().to_lowercase().as_str() {
+        "ja" | "j" | "wahr" => Some((true, Language::De)),
+        "nein" | "falsch" => Some((false, Language::De)),
+        "yes" | "y" | "true" => Some((true, Language::En)),
+        "no" | "n" | "false" => Some((false, Language::En)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_read_in_either_style_and_written_back_in_it() {
+        for (text, day, style) in [
+            ("2026-02-07", "2026-02-07", DateStyle::Iso),
+            ("07.02.2026", "2026-02-07", DateStyle::German),
+            ("7.2.2026", "2026-02-07", DateStyle::German),
+            ("07. 02. 2026", "2026-02-07", DateStyle::German),
+            ("07.02.26", "2026-02-07", DateStyle::GermanShort),
+        ] {
+            let (date, found) = DateStyle::parse(text).unwrap();
+            assert_eq!((date.to_string().as_str(), found), (day, style), "{text}");
+            assert_eq!(DateStyle::parse(&style.write(date)), Some((date, style)));
+        }
+        for text in [
+            "",
+            "30.02.2026",
+            "2026-2-7",
+            "02/07/2026",
+            "7.2",
+            "heute",
+            "2026-02-07T10:00",
+            "1.2.3.4",
+            "07.02.026",
+        ] {
+            assert_eq!(DateStyle::parse(text), None, "{text}");
+        }
+        assert_eq!(DateStyle::GermanShort.write(Date::constant(1999, 1, 2)), "02.01.1999");
+    }
+
+    #[test]
+    fn numbers_are_told_in_one_form() {
+        let (german, english) = (NumberStyle::of(Language::De), NumberStyle::of(Language::En));
+        for (text, as_german, as_english) in [
+            ("97", Some("97"), Some("97")),
+            ("97,50", Some("97.5"), Some("97.5")),
+            ("97.5", Some("97.5"), Some("97.5")),
+            ("1.234", Some("1234"), Some("1.234")),
+            ("1,234", Some("1.234"), Some("1234")),
+            ("1.234,56", Some("1234.56"), Some("1234.56")),
+            ("1,234.56", Some("1234.56"), Some("1234.56")),
+            ("1.234.567", Some("1234567"), Some("1234567")),
+            ("-5", Some("-5"), Some("-5")),
+            ("007", Some("7"), Some("7")),
+            ("-0,0", Some("0"), Some("0")),
+            ("12.34.56", None, None),
+            ("1,23,456", None, None),
+            ("1.234,567.8", None, None),
+            ("", None, None),
+            ("95 €", None, None),
+            ("5.", None, None),
+        ] {
+            assert_eq!(german.parse(text).as_deref(), as_german, "{text} in German");
+            assert_eq!(english.parse(text).as_deref(), as_english, "{text} in English");
+        }
+        assert_eq!(german.write("1234.5"), "1234,5");
+        assert_eq!(NumberStyle { decimal: ',', thousands: true }.write("-1234567.5"), "-1.234.567,5");
+    }
+}

@@ -1,0 +1,383 @@
+//! A file in memory.
+//!
+//! The text of the file is kept as it was read, beside the offsets of its cells; edits lie on top. What nobody edits is
+//! written back byte for byte, whatever the habits of the program that wrote it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use super::cell::{self, CellError};
+use super::columns::{self, Columns};
+use super::detect;
+use super::dialect::{BOM, Dialect, decode};
+use super::error::{EditError, RowError, TableError};
+use super::field::{Field, Row};
+use super::scan::{Layout, Record, offset, unquoted};
+
+/// Largest file in bytes: offsets have four bytes. The reserve is for what gets appended.
+const SIZE_LIMIT: usize = u32::MAX as usize - (64 << 20);
+
+/// How much is put into the file's own bytes at once.
+const CHUNK: usize = 64 << 10;
+
+/// A file in memory.
+#[derive(Clone, Debug)]
+pub struct Table {
+    dialect: Dialect,
+    columns: Columns,
+    text: String,
+    layout: Layout,
+    /// Cells as they are to stand in the file, by row of the file and column.
+    edits: BTreeMap<(usize, usize), String>,
+    appended: usize,
+    widened: bool,
+}
+
+impl Table {
+    /// A new file with headers and no rows.
+    pub fn new(dialect: Dialect) -> Self {
+        let headers: Vec<String> =
+            Field::of_a_new_file().map(|field| columns::header(field, dialect.headers)).collect();
+        let mut text = String::new();
+        let mut ends = Vec::new();
+        for (place, header) in headers.iter().enumerate() {
+            if place > 0 {
+                text.push(char::from(dialect.delimiter.byte()));
+            }
+            text.push_str(&dialect.cell(header, false, false));
+            ends.push(offset(text.len()));
+        }
+        text.push_str(dialect.newline.as_str());
+        let layout =
+            Layout { records: vec![Record { start: 0, first: 0, line: 1 }], ends, unclosed: None, line: 2 };
+        let columns = Columns::of_a_new_file(headers);
+        Self { dialect, columns, text, layout, edits: BTreeMap::new(), appended: 0, widened: false }
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// Where it is no table, or its headers do not say what its columns are. Rows that are wrong are no error here;
+    /// [`Table::values`] names them.
+    pub fn read(bytes: Vec<u8>) -> Result<Self, TableError> {
+        if bytes.len() > SIZE_LIMIT {
+            return Err(TableError::TooLarge);
+        }
+        if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\xd0\xcf\x11\xe0") {
+            return Err(TableError::Workbook);
+        }
+        let (text, encoding, bom) = decode(bytes).map_err(|_| TableError::Utf16)?;
+        // A character of Windows-1252 can take three bytes here.
+        if text.len() > SIZE_LIMIT {
+            return Err(TableError::TooLarge);
+        }
+        let (delimiter, from, line) = detect::delimiter(&text);
+        let layout = Layout::scan(&text, from, line, delimiter.byte(), usize::MAX);
+        if layout.records.is_empty() {
+            return Err(TableError::Empty);
+        }
+        if layout.unclosed == Some(0) {
+            return Err(TableError::UnclosedHeader);
+        }
+        let columns = Columns::new(detect::headers(&text, &layout))?;
+        let dialect = detect::dialect(&text, &layout, &columns, delimiter, (encoding, bom));
+        Ok(Self { dialect, columns, text, layout, edits: BTreeMap::new(), appended: 0, widened: false })
+    }
+
+    /// How the file is written.
+    pub const fn dialect(&self) -> &Dialect {
+        &self.dialect
+    }
+
+    /// What its columns are.
+    pub const fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    /// How many rows there are below the headers, blank and wrong ones too. They are counted from 0.
+    pub fn len(&self) -> usize {
+        self.layout.records.len().saturating_sub(1)
+    }
+
+    /// Whether there are headers only.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The line on which a row begins, from 1.
+    pub fn line(&self, row: usize) -> u32 {
+        self.layout.records.get(row + 1).map_or(self.layout.line, |record| record.line)
+    }
+
+    /// Whether anything would be written differently from how it was read.
+    pub fn is_changed(&self) -> bool {
+        self.appended > 0 || !self.edits.is_empty() || self.widened
+    }
+
+    /// Whether the file was in Windows-1252 and got a character that it has no byte for: it becomes UTF-8 with the mark
+    /// by which spreadsheets know that. The user should be told.
+    pub const fn is_widened(&self) -> bool {
+        self.widened
+    }
+
+    /// What stands in a cell, without quotes; empty where there is no such cell. Columns are counted from 0.
+    pub fn cell(&self, row: usize, place: usize) -> Cow<'_, str> {
+        unquoted(self.raw(row + 1, place))
+    }
+
+    /// Whether all cells of a row are blank.
+    pub fn is_blank(&self, row: usize) -> bool {
+        (0..self.layout.ends_of(row + 1).len()).all(|place| self.cell(row, place).trim().is_empty())
+    }
+
+    /// What a field of a row says, in canonical form; `None` where the file has no such column.
+    ///
+    /// # Errors
+    ///
+    /// Where the cell does not say what its column is for.
+    pub fn get(&self, row: usize, field: Field) -> Result<Option<String>, CellError> {
+        match self.columns.place(field) {
+            Some(place) => self.value(row, field, place).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What a row says, in canonical form; `None` where it is blank.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it. The other rows are not touched by that.
+    pub fn values(&self, row: usize) -> Result<Option<Row>, Vec<RowError>> {
+        let line = self.line(row);
+        if self.layout.unclosed == Some(row + 1) {
+            return Err(vec![RowError::UnclosedQuote { line }]);
+        }
+        if self.is_blank(row) {
+            return Ok(None);
+        }
+        let cells = self.layout.ends_of(row + 1).len();
+        if cells != self.columns.len() {
+            return Err(vec![RowError::Torn { line, cells, columns: self.columns.len() }]);
+        }
+        let mut values = Row::new();
+        let mut errors = Vec::new();
+        for (field, place) in self.columns.fields() {
+            match self.value(row, field, place) {
+                Ok(value) => values.set(field, value),
+                Err(error) => errors.push(RowError::Cell(error)),
+            }
+        }
+        if errors.is_empty()
+            && values.text(Field::Iid).is_empty()
+            && values.text(Field::Title).trim().is_empty()
+        {
+            let reason = "is empty: a row without an iid needs a title".to_owned();
+            let place = self.columns.place(Field::Title).unwrap_or_default();
+            errors.push(RowError::Cell(self.error(row, place, reason)));
+        }
+        if errors.is_empty() { Ok(Some(values)) } else { Err(errors) }
+    }
+
+    /// Sets a field of a row to a canonical value, written in the file's own style. Says whether that changed it.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such cell, or where it is in doubt which cell is which.
+    pub fn set(&mut self, row: usize, field: Field, value: &str) -> Result<bool, EditError> {
+        let place = self.columns.place(field).ok_or(EditError::NoColumn(field))?;
+        self.editable()?;
+        if row >= self.len() || self.layout.ends_of(row + 1).len() != self.columns.len() {
+            return Err(EditError::NoRow);
+        }
+        if self.value(row, field, place).is_ok_and(|now| now == value) {
+            return Ok(false);
+        }
+        let raw = self.raw(row + 1, place);
+        let text = cell::written(field, value, &self.dialect, &unquoted(raw));
+        let cell = self.dialect.cell(&text, raw.starts_with('"'), self.columns.len() == 1).into_owned();
+        self.widen_for(&cell);
+        self.edits.insert((row + 1, place), cell);
+        Ok(true)
+    }
+
+    /// Puts a row behind the last one and tells its number. Columns that are no field stay empty; fields without a
+    /// column are left out.
+    ///
+    /// # Errors
+    ///
+    /// Where the end of the file is in doubt, or it gets too large.
+    pub fn append(&mut self, values: &Row) -> Result<usize, EditError> {
+        self.editable()?;
+        let mut cells = vec![String::new(); self.columns.len()];
+        for (field, place) in self.columns.fields() {
+            if let (Some(value), Some(cell)) = (values.get(field), cells.get_mut(place)) {
+                *cell = cell::written(field, value, &self.dialect, "");
+            }
+        }
+        if self.text.len() + cells.iter().map(|cell| 2 * cell.len() + 3).sum::<usize>()
+            > u32::MAX as usize - 4
+        {
+            return Err(EditError::TooLarge);
+        }
+        if !self.text.ends_with(['\r', '\n']) {
+            self.text.push_str(self.dialect.newline.as_str());
+            self.layout.line += 1;
+        }
+        self.push_record(&cells);
+        self.appended += 1;
+        Ok(self.len() - 1)
+    }
+
+    /// Puts a column behind the last one; its cells are empty. This is how a file without one gets the iids.
+    ///
+    /// # Errors
+    ///
+    /// Where the file has the column, or where it is in doubt which cell is which.
+    pub fn add_column(&mut self, field: Field) -> Result<(), EditError> {
+        self.editable()?;
+        if self.columns.place(field).is_some() {
+            return Err(EditError::Column(field));
+        }
+        let header = columns::header(field, self.dialect.headers);
+        let blank = self.dialect.cell("", false, false).into_owned();
+        let mut text = String::with_capacity(self.text.len() + self.layout.records.len() * (1 + blank.len()));
+        let mut copied = 0;
+        for row in 0..self.layout.records.len() {
+            for place in 0..self.layout.ends_of(row).len() {
+                if let (Some(cell), Some((start, end))) =
+                    (self.edits.get(&(row, place)), self.layout.range(row, place))
+                {
+                    text.push_str(self.text.get(copied..start).unwrap_or_default());
+                    text.push_str(cell);
+                    copied = end;
+                }
+            }
+            let end = self.layout.ends_of(row).last().map_or(copied, |end| *end as usize);
+            text.push_str(self.text.get(copied..end).unwrap_or_default());
+            copied = end;
+            // A torn row gets a cell like any other, or it could look whole now.
+            text.push(char::from(self.dialect.delimiter.byte()));
+            text.push_str(if row == 0 { &header } else { &blank });
+        }
+        text.push_str(self.text.get(copied..).unwrap_or_default());
+        if text.len() > u32::MAX as usize - 4 {
+            return Err(EditError::TooLarge);
+        }
+        let first = self.layout.records.first().copied();
+        let (from, line) = first.map_or((0, 1), |record| (record.start as usize, record.line));
+        self.layout = Layout::scan(&text, from, line, self.dialect.delimiter.byte(), usize::MAX);
+        self.text = text;
+        self.edits.clear();
+        self.appended += 1;
+        self.columns.push(field, header);
+        Ok(())
+    }
+
+    /// Writes the file.
+    ///
+    /// # Errors
+    ///
+    /// What the writer says.
+    pub fn write_to(&self, writer: &mut (impl Write + ?Sized)) -> io::Result<()> {
+        if self.dialect.bom {
+            writer.write_all(BOM)?;
+        }
+        let mut copied = 0;
+        for ((row, place), cell) in &self.edits {
+            if let Some((start, end)) = self.layout.range(*row, *place) {
+                self.write_text(self.text.get(copied..start).unwrap_or_default(), writer)?;
+                self.write_text(cell, writer)?;
+                copied = end;
+            }
+        }
+        self.write_text(self.text.get(copied..).unwrap_or_default(), writer)
+    }
+
+    /// The file's bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.text.len() + BOM.len());
+        // Writing into memory does not fail.
+        let _ = self.write_to(&mut bytes);
+        bytes
+    }
+
+    /// Writes a piece in the file's bytes, bit by bit, so that another encoding needs no second copy of the file.
+    fn write_text(&self, mut text: &str, writer: &mut (impl Write + ?Sized)) -> io::Result<()> {
+        while !text.is_empty() {
+            let (piece, rest) = text.split_at(text.floor_char_boundary(CHUNK));
+            writer.write_all(&self.dialect.encode(piece))?;
+            text = rest;
+        }
+        Ok(())
+    }
+
+    /// A cell as it stands in the file, or will.
+    fn raw(&self, row: usize, place: usize) -> &str {
+        match self.edits.get(&(row, place)) {
+            Some(cell) => cell,
+            None => detect::raw(&self.text, &self.layout, row, place),
+        }
+    }
+
+    fn value(&self, row: usize, field: Field, place: usize) -> Result<String, CellError> {
+        let cell = self.cell(row, place);
+        match cell::read(field, &cell, &self.dialect) {
+            Ok(value) => Ok(value.into_owned()),
+            Err(reason) => Err(self.error(row, place, reason)),
+        }
+    }
+
+    fn error(&self, row: usize, place: usize, reason: String) -> CellError {
+        CellError {
+            line: self.line(row),
+            column: self.columns.header(place).to_owned(),
+            value: self.cell(row, place).into_owned(),
+            reason,
+        }
+    }
+
+    fn editable(&self) -> Result<(), EditError> {
+        match self.layout.unclosed.and_then(|row| self.layout.records.get(row)) {
+            Some(record) => Err(EditError::UnclosedQuote { line: record.line }),
+            None => Ok(()),
+        }
+    }
+
+    fn widen_for(&mut self, cell: &str) {
+        if !self.dialect.can_hold(cell) {
+            self.dialect.widen();
+            self.widened = true;
+        }
+    }
+
+    /// Writes a row at the end of the text, which is at the beginning of a line.
+    fn push_record(&mut self, cells: &[String]) {
+        self.layout.records.push(Record {
+            start: offset(self.text.len()),
+            first: offset(self.layout.ends.len()),
+            line: self.layout.line,
+        });
+        for (place, text) in cells.iter().enumerate() {
+            if place > 0 {
+                self.text.push(char::from(self.dialect.delimiter.byte()));
+            }
+            let cell = self.dialect.cell(text, false, cells.len() == 1);
+            self.layout.line += lines_in(&cell);
+            self.text.push_str(&cell);
+            self.layout.ends.push(offset(self.text.len()));
+            self.widen_for(text);
+        }
+        if self.dialect.final_newline {
+            self.text.push_str(self.dialect.newline.as_str());
+            self.layout.line += 1;
+        }
+    }
+}
+
+/// How many line ends are in a text.
+fn lines_in(text: &str) -> u32 {
+    let ends = text.matches(['\r', '\n']).count() - text.matches("\r\n").count();
+    offset(ends)
+}
