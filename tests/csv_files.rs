@@ -228,6 +228,16 @@ fn what_windows_1252_cannot_hold_makes_the_file_utf_8() {
 }
 
 #[test]
+fn what_windows_1252_would_say_otherwise_makes_the_file_utf_8() {
+    // These two bytes are one letter in UTF-8, and the file would be taken for that.
+    let mut table = Table::read(b"Titel;Notizen\r\nM\xfcller;\r\n".to_vec()).unwrap();
+    table.set(0, Field::Title, "ß€").unwrap();
+    assert!(table.is_widened());
+    let again = Table::read(table.to_bytes()).unwrap();
+    assert_eq!(again.get(0, Field::Title).unwrap().as_deref(), Some("ß€"));
+}
+
+#[test]
 fn what_is_no_table_is_said_in_words() {
     for (bytes, words) in [
         (&b""[..], "the file is empty: not even headers"),

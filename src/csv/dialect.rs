@@ -138,9 +138,14 @@ impl Dialect {
         }
     }
 
-    /// Whether the file can hold the text in the bytes that it is written in.
+    /// Whether the file can hold the text in the bytes that it is written in, so that they are read as they were meant:
+    /// `ß€` in Windows-1252 is a letter of another script in UTF-8.
     pub fn can_hold(&self, text: &str) -> bool {
-        self.encoding == Encoding::Utf8 || text.is_ascii() || !WINDOWS_1252.encode(text).2
+        if self.encoding == Encoding::Utf8 || text.is_ascii() {
+            return true;
+        }
+        let (bytes, _, lost) = WINDOWS_1252.encode(text);
+        !lost && std::str::from_utf8(&bytes).is_err()
     }
 
     /// Makes the file one that can hold any text: UTF-8, with the mark by which spreadsheets know it.

@@ -227,7 +227,9 @@ mod tests {
         #[test]
         fn rows_and_cells_are_the_ones_that_the_csv_crate_finds(text in "[a\";\n\r ]{0,40}") {
             let layout = Layout::scan(&text, 0, 1, b';', usize::MAX);
-            prop_assume!(layout.unclosed.is_none());
+            if layout.unclosed.is_some() {
+                return Ok(());
+            }
             let mut reader = csv::ReaderBuilder::new()
                 .delimiter(b';')
                 .has_headers(false)

@@ -116,7 +116,7 @@ impl Table {
         self.appended > 0 || !self.edits.is_empty() || self.widened
     }
 
-    /// Whether the file was in Windows-1252 and got a character that it has no byte for: it becomes UTF-8 with the mark
+    /// Whether the file was in Windows-1252 and got a text that those bytes cannot say: it becomes UTF-8 with the mark
     /// by which spreadsheets know that. The user should be told.
     pub const fn is_widened(&self) -> bool {
         self.widened
