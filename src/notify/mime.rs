@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use lettre::Message;
-use lettre::message::header::{ContentType, Header, HeaderName, HeaderValue};
-use lettre::message::{Attachment, Mailbox, MultiPart, MultiPartKind, SinglePart};
+use lettre::message::header::{ContentTransferEncoding, ContentType, Header, HeaderName, HeaderValue};
+use lettre::message::{Attachment, Body, Mailbox, MultiPart, MultiPartKind, SinglePart};
 use sha2::{Digest as _, Sha256};
 
 /// What a mail is made of.
@@ -116,7 +116,10 @@ impl Mail {
             MultiPart::builder().kind(MultiPartKind::Mixed).boundary(self.boundary("all")).multipart(texts);
         for file in &self.attachments {
             let content_type = ContentType::parse(&file.content_type)?;
-            all = all.singlepart(Attachment::new(file.name.clone()).body(file.content.clone(), content_type));
+            // Always Base64: as text, line ends would be changed on the way.
+            let content = Body::new_with_encoding(file.content.clone(), ContentTransferEncoding::Base64)
+                .unwrap_or_else(Body::new);
+            all = all.singlepart(Attachment::new(file.name.clone()).body(content, content_type));
         }
         Ok(message.multipart(all)?)
     }
