@@ -2,6 +2,7 @@
 
 mod decide;
 mod demo;
+mod gmail;
 mod list;
 mod mirror;
 mod sandbox;
@@ -69,6 +70,8 @@ enum Command {
     Decide(decide::Arguments),
     /// Read the mirror anew, or compare it with GitLab.
     Mirror(mirror::Arguments),
+    /// Set up sending through Gmail.
+    Gmail(gmail::Arguments),
 }
 
 /// What every command may use.
@@ -133,6 +136,7 @@ async fn run(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
         Command::Show(arguments) => list::show(arguments, context).await,
         Command::Decide(arguments) => decide::run(arguments, context).await,
         Command::Mirror(arguments) => mirror::run(arguments, context).await,
+        Command::Gmail(arguments) => gmail::run(arguments, context).await,
     }
 }
 

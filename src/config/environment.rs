@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use reqwest::Url;
 use secrecy::SecretString;
 
-use super::{ApiToken, File, GitlabSettings, Idle, Settings, duration, nearest};
+use super::{ApiToken, File, GitlabSettings, Idle, Settings, SettingsError, duration, nearest};
 use crate::domain::decide::Reviewers;
 use crate::gitlab::webhook::{SigningKey, WebhookSecrets};
 
@@ -108,6 +108,17 @@ impl Environment {
     pub fn get(&self, name: &str) -> Option<&str> {
         let value = self.variables.get(&format!("VORHOELLE_{name}"))?;
         Some(value.trim()).filter(|value| !value.is_empty())
+    }
+
+    /// A secret by its variable without the prefix, for commands that need no other settings.
+    ///
+    /// # Errors
+    ///
+    /// Where it is a placeholder, holds blanks, or its file cannot be read.
+    pub fn one_secret(&self, name: &str) -> Result<Option<SecretString>, SettingsError> {
+        let mut errors = Vec::new();
+        let secret = self.secret(name, &mut errors);
+        if errors.is_empty() { Ok(secret) } else { Err(SettingsError(errors)) }
     }
 
     /// Names every variable that is none of ours.

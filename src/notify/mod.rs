@@ -2,5 +2,6 @@
 
 pub mod channels;
 mod notice;
+pub mod render;
 
 pub use notice::{Notice, NoticeKind, NoticeMatch};

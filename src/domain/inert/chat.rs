@@ -1,4 +1,4 @@
-//! Text in chat messages: Slack's mrkdwn and plain text, WhatsApp's formatting.
+//! Text in chat messages: Slack's mrkdwn, WhatsApp's formatting.
 //!
 //! A chat program looks for its marks in whatever it is given, and neither Slack nor WhatsApp knows a backslash. So three
 //! things are done. Marks that could begin or end bold, italics, struck-out text or code become letters that look like
@@ -23,11 +23,6 @@ const LONGEST_CLUSTER: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct SlackMarkup(String);
-
-/// A line in a `plain_text` object of Slack's, such as a header.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct SlackPlain(String);
 
 /// A line in a WhatsApp message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -56,7 +51,6 @@ macro_rules! line {
 }
 
 line!(SlackMarkup);
-line!(SlackPlain);
 line!(WhatsAppLine);
 
 /// The length by which the limits here are meant.
@@ -67,7 +61,6 @@ pub fn chat_length(text: &str) -> usize {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     SlackMarkup,
-    SlackPlain,
     WhatsAppLine,
 }
 
@@ -151,7 +144,7 @@ fn written(text: &[char], index: usize, form: Form) -> String {
     let next = text.get(index + 1).copied();
     let mut written = String::new();
     // At the start of a line these make a list or a quotation; Slack's quotation begins with the entity.
-    if before.is_none() && (matches!(c, '>' | '-' | '+' | '•') || c.is_ascii_digit()) && form != Form::SlackPlain {
+    if before.is_none() && begins_block(text) {
         written.push(JOINER);
     }
     match (form, c) {
@@ -166,10 +159,20 @@ fn written(text: &[char], index: usize, form: Form) -> String {
         _ => written.push(c),
     }
     let something_follows = next.is_some_and(|next| next != ' ');
-    if something_follows && (breaks_words(c) || (form == Form::SlackPlain && matches!(c, '<' | '&'))) {
+    if something_follows && breaks_words(c) {
         written.push(JOINER);
     }
     written
+}
+
+/// A quotation, an entry of a list or, `1.`, of a numbered one.
+fn begins_block(line: &[char]) -> bool {
+    let behind_digits = line.iter().find(|c| !c.is_ascii_digit());
+    match line.first() {
+        Some('>' | '-' | '+' | '•') => true,
+        Some(first) => first.is_ascii_digit() && matches!(behind_digits, Some('.' | ')')),
+        None => false,
+    }
 }
 
 /// `snake_case`: no mark there opens or closes anything.
@@ -209,10 +212,15 @@ mod tests {
 
     #[test]
     fn plain_words_stay_as_they_are() {
-        for text in ["Cloud Architect (m/w/d) – Wien, 80 % remote", "snake_case 2*3*4", "C# oder C++ / 5 €", "a~b"] {
+        for text in [
+            "Cloud Architect (m/w/d) – Wien, 80 % remote",
+            "snake_case 2*3*4",
+            "C# oder C++ / 5 €",
+            "a~b",
+            "80 % oder 5",
+        ] {
             assert_eq!(slack(text), text);
             assert_eq!(whatsapp(text), text);
-            assert_eq!(SlackPlain::new(text, 1_000).0, text);
         }
     }
 
@@ -226,7 +234,6 @@ mod tests {
         assert_eq!(whatsapp("https://evil.example"), "https:\u{2060}//evil.\u{2060}example");
         assert_eq!(whatsapp("a@b.at wa.me/1"), "a@\u{2060}b.\u{2060}at wa.\u{2060}me/1");
         assert_eq!(whatsapp("```x``` *b*"), "ˋˋˋxˋˋˋ ∗b∗");
-        assert_eq!(SlackPlain::new("<!here> &amp;", 99).0, "<\u{2060}!here> &\u{2060}amp;");
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod chat;
 mod gitlab;
 mod guard;
 
-pub use chat::{SlackMarkup, SlackPlain, WhatsAppLine, chat_length};
+pub use chat::{SlackMarkup, WhatsAppLine, chat_length};
 pub use gitlab::{GitlabBlock, GitlabLine, GitlabTitle};
 pub use guard::{Danger, Wanted, whole_text_guard};
 

@@ -1,5 +1,11 @@
 //! The ways out: each takes a message and says what became of it.
 
+pub mod gmail;
+pub mod google;
+mod http;
+pub mod slack;
+pub mod whatsapp;
+
 use std::time::Duration;
 
 /// What became of a message that was handed to a channel.
