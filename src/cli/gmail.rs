@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
 
@@ -28,6 +29,9 @@ use crate::config::{SettingsError, duration};
 use crate::notify::channels::google::{
     AUTHORIZE_URL, GoogleApp, METADATA_SCOPE, SEND_SCOPE, TOKEN_URL, Tokens,
 };
+
+/// How long the browser gets to fetch the last page.
+const PARTING: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Set up sending through Gmail.
 #[derive(Debug, clap::Args)]
@@ -89,9 +93,10 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
         "Open this address in a browser on this machine, and choose the account that shall send:\n\n{url}\n"
     ));
     let (answers, mut received) = mpsc::channel(1);
-    let served = tokio::spawn(serve(listener, Desk { state: attempt.state.clone().into(), answers }));
+    let stop = CancellationToken::new();
+    let desk = Desk { state: attempt.state.clone().into(), answers };
+    let served = tokio::spawn(serve(listener, desk, stop.clone()));
     let received = tokio::time::timeout(login.timeout, received.recv()).await;
-    // The page is still on its way to the browser.
     let result = match received {
         Ok(Some(answer)) => finish(&app, &attempt, answer).await,
         Ok(None) => bail!("listening broke off; please try again"),
@@ -100,7 +105,9 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
             login.timeout.as_secs()
         ),
     };
-    served.abort();
+    // The page may still be on its way to the browser.
+    stop.cancel();
+    let _ = tokio::time::timeout(PARTING, served).await;
     let tokens = result?;
     hand_over(&tokens)?;
     Ok(ExitCode::SUCCESS)
@@ -176,9 +183,10 @@ struct Answer {
     error: Option<String>,
 }
 
-async fn serve(listener: TcpListener, desk: Desk) {
+async fn serve(listener: TcpListener, desk: Desk, stop: CancellationToken) {
     let router = Router::new().route("/", get(come_back)).with_state(desk);
-    if let Err(error) = axum::serve(listener, router).await {
+    let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
+    if let Err(error) = served.await {
         tracing::debug!("listening for the browser ended: {error}");
     }
 }
