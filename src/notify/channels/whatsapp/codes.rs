@@ -10,27 +10,23 @@ pub(super) const OUTSIDE_OF_SESSION: u64 = 63_016;
 
 /// What became of a message that failed with `code`, or with `status` where there is no code.
 pub(super) fn judge(code: u64, status: u16, message: &str, after: Option<Duration>) -> Outcome {
+    let message = words(message);
     let said = match code {
-        0 => format!("{status} {}", words(message)),
+        0 => format!("{status} {message}").trim_end().to_owned(),
         code => format!("error {code}"),
     };
     if let Some((reason, pause)) = passing(code) {
-        let after = after.or(pause);
-        return Outcome::TryAgain { after, reason: format!("Twilio: {reason} ({said})"), unclear: false };
+        let reason = format!("Twilio: {reason} ({said})");
+        return Outcome::TryAgain { after: after.or(pause), reason, unclear: false };
     }
-    let reason = match what_to_do(code).or_else(|| by_status(status).filter(|_| code == 0)) {
-        Some(what) => format!("Twilio refuses ({said}): {what}"),
-        None => {
-            let message = if code == 0 { String::new() } else { words(message) };
-            let page = if code == 0 {
-                String::new()
-            } else {
-                format!("; see https://www.twilio.com/docs/api/errors/{code}")
-            };
-            format!("Twilio refuses ({said}): {message}{page}")
-        }
+    let what = match code {
+        0 => by_status(status).to_owned(),
+        code => what_to_do(code).map_or_else(
+            || format!("{message}; see https://www.twilio.com/docs/api/errors/{code}"),
+            str::to_owned,
+        ),
     };
-    Outcome::GiveUp { reason: reason.trim_end_matches([' ', ':']).to_owned() }
+    Outcome::GiveUp { reason: format!("Twilio refuses ({said}): {what}") }
 }
 
 /// Whether an error with this number passes by itself.
@@ -123,13 +119,15 @@ fn what_to_do(code: u64) -> Option<&'static str> {
 }
 
 /// Where no code came with it.
-fn by_status(status: u16) -> Option<&'static str> {
+fn by_status(status: u16) -> &'static str {
     match status {
-        401 | 403 => what_to_do(20_003),
-        404 => Some(
+        // A message that failed afterwards.
+        200..=299 => "the Twilio console may say why, under its logs",
+        401 | 403 => what_to_do(20_003).unwrap_or_default(),
+        301..=308 | 404 => {
             "there is nothing at this address; look whether VORHOELLE_TWILIO_ACCOUNT_SID and VORHOELLE_TWILIO_API_URL \
-             are right",
-        ),
-        _ => None,
+             are right"
+        }
+        _ => "that is nothing that Twilio documents; look whether VORHOELLE_TWILIO_API_URL is right",
     }
 }
