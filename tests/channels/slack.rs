@@ -3,13 +3,15 @@ use std::time::Duration;
 use proptest::prelude::*;
 use secrecy::SecretString;
 use serde_json::json;
-use vorhoelle::domain::Language;
+use vorhoelle::domain::{JobMatch, Language};
 use vorhoelle::notify::channels::Outcome;
 use vorhoelle::notify::channels::slack::{Slack, SlackMessage};
 use vorhoelle::notify::{NoticeKind, render};
 use vorhoelle::templates::Templates;
 
-use crate::notices::{LANGUAGES, assert_inert, demo, each_kind, hostile, notice, without_our_links};
+use crate::notices::{
+    LANGUAGES, about, assert_inert, demo, each_kind, hostile, notice, with_links, without_our_links,
+};
 use crate::receivers::{Receiver, Reply, nobody, slack_takes};
 
 fn templates() -> Templates {
@@ -93,6 +95,19 @@ fn more_than_fit_are_counted() {
     let message =
         json!(render::slack(&templates(), &notice(NoticeKind::Digest, Language::En, many)).unwrap());
     assert!(message["blocks"].to_string().contains("And 3 more. <https://gitlab.example"), "{message:#}");
+}
+
+#[test]
+fn long_matches_leave_room_for_a_few() {
+    let long = JobMatch { company: Some("株式".repeat(40)), ..JobMatch::titled("漢".repeat(255)) };
+    let many = (1..=20).map(|iid| with_links(about(long.clone(), iid))).collect();
+    let message =
+        json!(render::slack(&templates(), &notice(NoticeKind::Digest, Language::De, many)).unwrap());
+    slack_takes(&message);
+    let blocks = message["blocks"].to_string();
+    let shown = blocks.matches("Annehmen …").count();
+    assert!((5..20).contains(&shown), "{shown}");
+    assert!(blocks.contains(&format!("Und {} weitere. ", 20 - shown)), "{blocks}");
 }
 
 #[test]

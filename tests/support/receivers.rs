@@ -172,6 +172,9 @@ pub fn slack_takes(message: &Value) -> Vec<String> {
     texts.push(text.to_owned());
     let blocks = message["blocks"].as_array().expect("blocks");
     assert!((1..=50).contains(&blocks.len()), "{} blocks", blocks.len());
+    // Slack says `msg_blocks_too_long` from about 12,000 characters on.
+    let whole = message["blocks"].to_string().len();
+    assert!(whole < 11_500, "blocks of {whole} bytes");
     let mut look = |object: &Value, limit: usize| {
         let text = object["text"].as_str().expect("a text");
         assert!((1..=limit).contains(&length(text)), "{} of {limit}: {text}", length(text));

@@ -143,3 +143,25 @@ fn causes(error: reqwest::Error) -> String {
 pub(super) fn words(text: &str) -> String {
     crate::domain::posted::clean_line(text).chars().take(WORDS_LIMIT).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_come_is_not_waited_for() {
+        // The backlog accepts the connection; nobody reads it.
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/secretpart", silent.local_addr().unwrap())).unwrap();
+        let request = client(&url).unwrap().post(url).timeout(Duration::from_millis(50));
+        let lost = call("Slack", request).await.unwrap_err();
+        assert!(lost.unclear && lost.reason.starts_with("Slack did not answer in time: "), "{}", lost.reason);
+        assert!(!lost.reason.contains("secretpart"), "{}", lost.reason);
+    }
+
+    #[test]
+    fn a_large_body_gets_more_time() {
+        assert_eq!(deadline(1_000), TOTAL);
+        assert_eq!(deadline(25_000_000), TOTAL + Duration::from_secs(200));
+    }
+}

@@ -22,14 +22,10 @@ use super::http::{self, Answer, Lost, call};
 use crate::clock::Clock;
 
 const PEER: &str = "Twilio";
-/// The pauses before each look at a message that is under way. WhatsApp answers Twilio within a second or two.
-const LOOKS: [Duration; 5] = [
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(3),
-    Duration::from_secs(4),
-];
+/// The pauses before each look at a message that is under way. WhatsApp answers Twilio within a second or two;
+/// where work is done inside a request, all of them together must fit into it.
+const LOOKS: [Duration; 4] =
+    [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(2)];
 
 /// A message for WhatsApp: [`crate::notify::render::whatsapp`] makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]

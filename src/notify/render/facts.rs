@@ -9,9 +9,6 @@ use crate::domain::Language;
 use crate::gitlab::issue_text::rate_text;
 use crate::notify::{Notice, NoticeKind, NoticeMatch};
 
-/// Most skills named of each list.
-const SKILLS: usize = 8;
-
 /// How long the parts of a match may become in a message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sizes {
@@ -21,6 +18,8 @@ pub(super) struct Sizes {
     pub line: usize,
     /// One skill.
     pub skill: usize,
+    /// How many skills are named of each list.
+    pub skills: usize,
     /// The pipeline's words on why it fits; 0 leaves them out.
     pub summary: usize,
 }
@@ -81,7 +80,7 @@ fn match_context(shown: &NoticeMatch, language: Language, sizes: Sizes, inert: I
     };
     let skills = |skills: &[String]| -> Vec<String> {
         let inert = skills.iter().map(|skill| inert(skill, sizes.skill));
-        inert.filter(|skill| !skill.is_empty()).take(SKILLS).collect()
+        inert.filter(|skill| !skill.is_empty()).take(sizes.skills).collect()
     };
     let date = language.pick("%d.%m.%Y", "%Y-%m-%d");
     let title = Some(inert(&job.title, sizes.title)).filter(|title| !title.is_empty());
@@ -103,9 +102,9 @@ fn match_context(shown: &NoticeMatch, language: Language, sizes: Sizes, inert: I
         "duration": line(&job.duration),
         "deadline": job.deadline.map(|deadline| deadline.strftime(date).to_string()),
         "matched": skills(&job.skills.matched),
-        "matched_more": job.skills.matched.len().saturating_sub(SKILLS),
+        "matched_more": job.skills.matched.len().saturating_sub(sizes.skills),
         "missing": skills(&job.skills.missing),
-        "missing_more": job.skills.missing.len().saturating_sub(SKILLS),
+        "missing_more": job.skills.missing.len().saturating_sub(sizes.skills),
         "summary": job.summary.as_deref().map(|summary| inert(summary, sizes.summary)).filter(|s| !s.is_empty()),
         "possible_duplicates": shown.possible_duplicates.iter().take(5).collect::<Vec<_>>(),
         "waiting": Span::of(shown.waiting),
@@ -121,7 +120,9 @@ pub(super) fn own_link(text: &str) -> Option<String> {
     }
     let link = url.as_str().chars().fold(String::new(), |mut link, c| {
         match c {
-            '<' | '>' | '|' | '"' | '*' | '`' | '~' => link.push_str(&format!("%{:02X}", u32::from(c))),
+            '<' | '>' | '|' | '"' | '*' | '`' | '~' | '[' | ']' | '(' | ')' => {
+                link.push_str(&format!("%{:02X}", u32::from(c)))
+            }
             c => link.push(c),
         }
         link

@@ -17,9 +17,9 @@ use crate::templates::Templates;
 /// Most matches shown: two blocks each, and room for what stands around them.
 const MOST_SHOWN: usize = 20;
 /// For a message about one match.
-const ONE: Sizes = Sizes { title: 250, line: 200, skill: 60, summary: 900 };
+const ONE: Sizes = Sizes { title: 250, line: 200, skill: 60, skills: 8, summary: 900 };
 /// For one of several: the reasons are one line.
-const SEVERAL: Sizes = Sizes { title: 120, line: 60, skill: 24, summary: 140 };
+const SEVERAL: Sizes = Sizes { title: 120, line: 60, skill: 24, skills: 5, summary: 140 };
 
 /// The most that Slack takes, in characters: <https://docs.slack.dev/reference/block-kit/blocks>.
 const BLOCKS: usize = 50;
@@ -30,6 +30,10 @@ const FIELD: usize = 2_000;
 const ELEMENTS: usize = 10;
 const BUTTON: usize = 75;
 const URL: usize = 3_000;
+/// The most that all blocks together may have, in bytes of JSON. Slack documents no limit and answers
+/// `msg_blocks_too_long` from about 12,000 characters on (<https://github.com/slackapi/bolt-js/issues/2509>); how it counts
+/// is not known, so this counts most.
+const WHOLE: usize = 10_000;
 /// Slack cuts the fallback at 40,000 and advises 4,000.
 const FALLBACK: usize = 4_000;
 
@@ -47,23 +51,40 @@ struct Made {
 /// Where the template is wrong or makes what Slack would refuse; never because of what a match holds.
 pub fn slack(templates: &Templates, notice: &Notice) -> Result<SlackMessage, RenderError> {
     let template = format!("slack/notice.{}.json", notice.language.pick("de", "en"));
-    let sizes = if notice.matches.len() == 1 { ONE } else { SEVERAL };
-    let mut context = facts::context(notice, MOST_SHOWN, sizes, |text, limit| {
-        SlackMarkup::new(text, limit).as_str().to_owned()
-    });
-    escape_links(&mut context);
-    let rendered = templates.render(&template, context)?;
-    let made: Made = serde_json::from_str(&rendered)
-        .map_err(|error| RenderError::NoJson { template: template.clone(), error })?;
-    match check(&made) {
-        Ok(()) => Ok(SlackMessage {
-            text: made.text,
-            blocks: made.blocks,
-            unfurl_links: false,
-            unfurl_media: false,
-        }),
-        Err(what) => Err(RenderError::Refused { template, what }),
+    for (shown, sizes) in attempts(notice.matches.len()) {
+        let made = make(templates, &template, notice, shown, sizes)?;
+        if let Err(what) = check(&made) {
+            return Err(RenderError::Refused { template, what });
+        }
+        if json!(made.blocks).to_string().len() <= WHOLE {
+            let Made { text, blocks } = made;
+            return Ok(SlackMessage { text, blocks, unfurl_links: false, unfurl_media: false });
+        }
     }
+    let what = format!("even without any match the blocks have more than {WHOLE} bytes");
+    Err(RenderError::Refused { template, what })
+}
+
+/// What is tried, from most to least: how many matches, with how many words.
+fn attempts(matches: usize) -> impl Iterator<Item = (usize, Sizes)> {
+    let all = matches.min(MOST_SHOWN);
+    let one = (all == 1).then_some((1, ONE));
+    one.into_iter().chain((0..=all).rev().map(|shown| (shown, SEVERAL)))
+}
+
+fn make(
+    templates: &Templates,
+    template: &str,
+    notice: &Notice,
+    shown: usize,
+    sizes: Sizes,
+) -> Result<Made, RenderError> {
+    let inert = |text: &str, limit| SlackMarkup::new(text, limit).as_str().to_owned();
+    let mut context = facts::context(notice, shown, sizes, inert);
+    escape_links(&mut context);
+    let rendered = templates.render(template, context)?;
+    serde_json::from_str(&rendered)
+        .map_err(|error| RenderError::NoJson { template: template.to_owned(), error })
 }
 
 /// In mrkdwn an address is text, so that its ampersands are entities; in a button it is an address. Both are there.

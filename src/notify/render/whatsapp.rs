@@ -20,14 +20,14 @@ const MOST_SHOWN: usize = 20;
 const VARIABLE: usize = 220;
 /// About one match, from most to fewest words.
 const ONE: [Sizes; 3] = [
-    Sizes { title: 200, line: 80, skill: 40, summary: 400 },
-    Sizes { title: 120, line: 40, skill: 24, summary: 0 },
-    Sizes { title: 80, line: 24, skill: 0, summary: 0 },
+    Sizes { title: 200, line: 80, skill: 40, skills: 8, summary: 400 },
+    Sizes { title: 120, line: 40, skill: 24, skills: 5, summary: 0 },
+    Sizes { title: 80, line: 24, skill: 0, skills: 5, summary: 0 },
 ];
 /// About one of several.
 const SEVERAL: [Sizes; 2] = [
-    Sizes { title: 80, line: 40, skill: 20, summary: 100 },
-    Sizes { title: 60, line: 24, skill: 0, summary: 0 },
+    Sizes { title: 80, line: 40, skill: 20, skills: 5, summary: 100 },
+    Sizes { title: 60, line: 24, skill: 0, skills: 5, summary: 0 },
 ];
 
 /// A notice as a WhatsApp message.
@@ -85,7 +85,7 @@ fn tidy(text: &str) -> String {
 /// line breaks, tabs and more than four blanks in a row (Twilio's errors 21656 and 92007).
 fn variables(templates: &Templates, notice: &Notice) -> Result<BTreeMap<String, String>, RenderError> {
     let template = format!("whatsapp/variables.{}.txt", notice.language.pick("de", "en"));
-    let sizes = Sizes { title: 120, line: 60, skill: 24, summary: 200 };
+    let sizes = Sizes { title: 120, line: 60, skill: 24, skills: 5, summary: 200 };
     let rendered = templates.render(&template, facts::context(notice, 1, sizes, inert))?;
     let lines = rendered.lines().map(str::trim).filter(|line| !line.is_empty());
     Ok(lines.enumerate().map(|(index, line)| ((index + 1).to_string(), variable(line))).collect())
