@@ -103,7 +103,7 @@ fn what_to_do(status: u16, word: &str) -> String {
                 .to_owned()
         }
         "user_not_found" => format!("whom the webhook wrote to is gone; {renew}"),
-        "invalid_payload" | "no_text" | "invalid_blocks" | "invalid_blocks_format" | "too_many_attachments" => {
+        "msg_too_long" | "msg_blocks_too_long" | "invalid_payload" | "no_text" | "invalid_blocks" | "invalid_blocks_format" | "too_many_attachments" => {
             "the message is not what Slack takes; if templates/slack was changed, go back to the original".to_owned()
         }
         _ => match status {
