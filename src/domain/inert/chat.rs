@@ -128,6 +128,10 @@ fn shorten(pieces: &mut Vec<Piece>, length: usize, limit: usize) {
     while pieces.last().is_some_and(|last| last.original == ' ') {
         pieces.pop();
     }
+    // It stood inside of a word and stands at the end of one now.
+    if let Some(last) = pieces.last_mut().filter(|last| matches!(last.original, '*' | '_' | '~')) {
+        last.written = look_alike(last.original).to_string();
+    }
     if limit > 0 {
         pieces.push(Piece { original: ELLIPSIS, written: ELLIPSIS.to_string() });
     }
@@ -253,6 +257,7 @@ mod tests {
         assert_eq!(WhatsAppLine::new("ab👨\u{200D}👩\u{200D}👧 and more", 8).0, "ab…");
         assert_eq!(WhatsAppLine::new("e\u{301}e\u{301}e\u{301}", 4).0, "e\u{301}…");
         assert_eq!(WhatsAppLine::new("abc", 0).0, "");
+        assert_eq!(WhatsAppLine::new("snake_case", 7).0, "snakeˍ…");
     }
 
     proptest! {
