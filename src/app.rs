@@ -76,7 +76,7 @@ pub fn assemble(settings: Settings, clock: Clock, patience: Patience) -> anyhow:
             engine.note_about_the_mirror(note);
         }
     }
-    let notifier = Notifier::new(engine.clone(), &settings, Arc::clone(&metrics));
+    let notifier = Notifier::new(engine.clone(), &settings, Arc::clone(&metrics))?;
     let router = web::router(Web::new(engine.clone(), notifier.clone(), metrics, settings));
     Ok(Parts { engine, notifier, router })
 }

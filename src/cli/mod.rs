@@ -4,6 +4,7 @@ mod config;
 mod decide;
 mod demo;
 mod doctor;
+mod gmail;
 mod list;
 mod mirror;
 mod notify;
@@ -85,6 +86,8 @@ enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+    /// Set up sending through Gmail.
+    Gmail(gmail::Arguments),
 }
 
 /// What every command may use.
@@ -162,6 +165,7 @@ async fn run(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
             clap_complete::generate(shell, &mut Arguments::command(), "vorhoelle", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Gmail(arguments) => gmail::run(arguments, context).await,
     }
 }
 

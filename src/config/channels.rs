@@ -6,7 +6,8 @@ use lettre::message::Mailbox;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::Environment;
+use super::whatsapp::{self, WhatsAppSettings};
+use super::{Environment, SettingsError};
 
 /// Where Gmail's API is unless it is said.
 const GMAIL_API: &str = "https://gmail.googleapis.com";
@@ -72,35 +73,25 @@ pub enum SmtpSecurity {
     Tls,
 }
 
-/// A Twilio account that sends on WhatsApp.
-#[derive(Clone, Debug)]
-pub struct WhatsAppSettings {
-    /// The account.
-    pub account_sid: String,
-    /// Its token.
-    pub auth_token: SecretString,
-    /// The sender's number, with or without `whatsapp:` in front.
-    pub from: String,
-    /// The reviewer's number, with or without `whatsapp:` in front.
-    pub to: String,
-    /// The approved template that is used outside of the 24-hour session.
-    pub content_sid: Option<String>,
-    /// Where Twilio's API is.
-    pub api_url: Url,
-}
-
 /// A Google application that may send as its user.
 #[derive(Clone, Debug)]
 pub struct GmailSettings {
     /// The application.
-    pub client_id: String,
-    /// Its secret.
-    pub client_secret: SecretString,
+    pub app: GoogleAppSettings,
     /// What `vorhoelle gmail login` printed.
     pub refresh_token: SecretString,
     /// Where Gmail's API is.
     pub api_url: Url,
-    /// Where access tokens are given out.
+}
+
+/// A client of the type “Desktop app” in the Google console.
+#[derive(Clone, Debug)]
+pub struct GoogleAppSettings {
+    /// Its id; no secret.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: SecretString,
+    /// Where tokens are given out.
     pub token_url: Url,
 }
 
@@ -112,6 +103,16 @@ impl Environment {
             slack: self.slack(errors),
             whatsapp: self.whatsapp(errors),
         }
+    }
+
+    /// The Google application that `vorhoelle gmail login` asks consent for.
+    ///
+    /// # Errors
+    ///
+    /// Where a part of it is missing or wrong.
+    pub fn google_application(&self) -> Result<GoogleAppSettings, SettingsError> {
+        let mut errors = Vec::new();
+        self.google_app(&mut errors).ok_or(SettingsError(errors))
     }
 
     fn mail(&self, errors: &mut Vec<String>) -> Option<MailSettings> {
@@ -209,49 +210,48 @@ impl Environment {
             errors.push(format!("VORHOELLE_{name} is missing: WhatsApp through Twilio needs account, token, sender and recipient"));
         }
         let [(_, account_sid), (_, from), (_, to)] = parts;
-        for (name, number) in [("TWILIO_FROM", &from), ("TWILIO_TO", &to)] {
-            if number.as_ref().is_some_and(|number| !is_a_number(number)) {
-                errors.push(format!("VORHOELLE_{name}: must be a number such as +436641234567"));
-            }
-        }
+        let mut read = |name: &str, text: Option<String>, reader: fn(&str) -> Result<String, String>| {
+            text.and_then(|text| {
+                reader(&text).map_err(|error| errors.push(format!("VORHOELLE_{name}: {error}"))).ok()
+            })
+        };
+        let account_sid = read("TWILIO_ACCOUNT_SID", account_sid, |text| whatsapp::sid(text, "AC"));
+        let from = read("TWILIO_FROM", from, whatsapp::sender);
+        let to = read("TWILIO_TO", to, whatsapp::number);
+        let content_sid =
+            read("TWILIO_CONTENT_SID", said("TWILIO_CONTENT_SID"), |text| whatsapp::sid(text, "HX"));
         Some(WhatsAppSettings {
             account_sid: account_sid?,
             auth_token: auth_token?,
             from: from?,
             to: to?,
-            content_sid: said("TWILIO_CONTENT_SID"),
+            content_sid,
             api_url,
         })
     }
 
     fn gmail(&self, errors: &mut Vec<String>) -> Option<GmailSettings> {
-        let client_secret = self.secret("GMAIL_CLIENT_SECRET", errors);
-        let refresh_token = self.secret("GMAIL_REFRESH_TOKEN", errors);
-        let client_id = self.get("GMAIL_CLIENT_ID").map(str::to_owned);
-        let api_url = self.url("GMAIL_API_URL", errors).or_else(|| Url::parse(GMAIL_API).ok())?;
-        let token_url = self.url("GMAIL_TOKEN_URL", errors).or_else(|| Url::parse(GMAIL_TOKEN).ok())?;
         // Client and secret alone are what `gmail login` starts from.
-        let refresh_token = refresh_token?;
+        let refresh_token = self.secret("GMAIL_REFRESH_TOKEN", errors)?;
+        let api_url = self.url("GMAIL_API_URL", errors).or_else(|| Url::parse(GMAIL_API).ok())?;
+        Some(GmailSettings { app: self.google_app(errors)?, refresh_token, api_url })
+    }
+
+    fn google_app(&self, errors: &mut Vec<String>) -> Option<GoogleAppSettings> {
+        let client_secret = self.secret("GMAIL_CLIENT_SECRET", errors);
+        let client_id = self.get("GMAIL_CLIENT_ID").map(str::to_owned);
+        let token_url = self.url("GMAIL_TOKEN_URL", errors).or_else(|| Url::parse(GMAIL_TOKEN).ok())?;
         for (name, there) in
             [("GMAIL_CLIENT_ID", client_id.is_some()), ("GMAIL_CLIENT_SECRET", client_secret.is_some())]
         {
             if !there {
-                errors.push(format!("VORHOELLE_{name} is missing: Gmail needs the application's id and secret beside the refresh token"));
+                errors.push(format!(
+                    "VORHOELLE_{name} is missing: `vorhoelle gmail login --help` says how to get it"
+                ));
             }
         }
-        Some(GmailSettings {
-            client_id: client_id?,
-            client_secret: client_secret?,
-            refresh_token,
-            api_url,
-            token_url,
-        })
+        Some(GoogleAppSettings { client_id: client_id?, client_secret: client_secret?, token_url })
     }
-}
-
-fn is_a_number(text: &str) -> bool {
-    let digits = text.trim_start_matches("whatsapp:").trim_start_matches('+');
-    (6..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// `smtp://user:password@host:port?tls=required`, `smtps://…`; the error never shows the address, which holds a password.
@@ -335,8 +335,31 @@ mod tests {
         let (_, errors) = read(&[("MAIL_TO", "a@example.com")]);
         assert!(errors[0].contains("VORHOELLE_SMTP_URL"), "{errors:?}");
         let (_, errors) = read(&[("TWILIO_FROM", "whatsapp:+43123456789"), ("TWILIO_TO", "me")]);
-        assert!(errors.iter().any(|error| error.contains("TWILIO_TO: must be a number")), "{errors:?}");
+        assert!(
+            errors.iter().any(|error| error.contains("TWILIO_TO: must be a telephone number")),
+            "{errors:?}"
+        );
         assert!(errors.iter().any(|error| error.contains("TWILIO_AUTH_TOKEN is missing")), "{errors:?}");
+        let wrong = [
+            ("TWILIO_ACCOUNT_SID", "SK1", "must be AC"),
+            ("TWILIO_FROM", "Anna", "must be a telephone number"),
+            ("TWILIO_TO", "01 555", "must be a telephone number"),
+            ("TWILIO_CONTENT_SID", "x", "must be HX"),
+            ("TWILIO_API_URL", "twilio", "must be an http:// or https:// address"),
+        ];
+        for (name, value, what) in wrong {
+            let mut all = vec![
+                ("TWILIO_ACCOUNT_SID", "AC1"),
+                ("TWILIO_AUTH_TOKEN", "t0ken"),
+                ("TWILIO_FROM", "+14155238886"),
+                ("TWILIO_TO", "+4315550123"),
+            ];
+            all.retain(|(other, _)| *other != name);
+            all.push((name, value));
+            let (_, errors) = read(&all);
+            assert_eq!(errors.len(), 1, "{errors:?}");
+            assert!(errors[0].starts_with(&format!("VORHOELLE_{name}: {what}")), "{errors:?}");
+        }
         let (_, errors) = read(&[("SLACK_WEBHOOK_URL", "hooks.slack.com/x")]);
         assert!(errors[0].contains("SLACK_WEBHOOK_URL"), "{errors:?}");
     }

@@ -8,6 +8,7 @@ mod environment;
 mod file;
 mod layers;
 mod policy;
+mod whatsapp;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -19,13 +20,14 @@ use reqwest::Url;
 use secrecy::SecretString;
 
 pub use channels::{
-    ChannelSettings, GmailSettings, MailSettings, Mailer, SmtpSecurity, SmtpSettings, WhatsAppSettings,
+    ChannelSettings, GmailSettings, GoogleAppSettings, MailSettings, Mailer, SmtpSecurity, SmtpSettings,
 };
 pub use edit::edit;
 pub use environment::Environment;
 pub use file::File;
 pub use layers::{CHANGEABLE, IssueLayer, Layers, Origin, Setting, leaves};
 pub use policy::{ChannelPolicy, Policy, WrongSetting};
+pub use whatsapp::WhatsAppSettings;
 
 use crate::gitlab::webhook::WebhookSecrets;
 

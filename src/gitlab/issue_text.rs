@@ -246,7 +246,7 @@ fn link(url: &url::Url) -> String {
 }
 
 /// `105 €/h` in words: amount, currency and unit of time.
-fn rate_text(rate: &Rate, language: Language) -> String {
+pub(crate) fn rate_text(rate: &Rate, language: Language) -> String {
     match rate {
         Rate::Text(text) => text.clone(),
         Rate::Amount(Amount { amount: Money(amount), currency, per }) => {

@@ -2,7 +2,7 @@
 //! gone wrong since.
 
 use jiff::Timestamp;
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::Mirror;
@@ -201,6 +201,42 @@ impl Mirror {
                 .execute(params![iid, channel.as_str(), kind.as_str()])?;
         }
         transaction.commit()
+    }
+
+    /// Notes what the other side called the mails about matches. It is lost with the disk: then the reminder stands
+    /// beside them in people's mailboxes and not below.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn note_message_ids(&self, iids: &[u64], channel: Channel, ids: &str) -> rusqlite::Result<()> {
+        let mut connection = self.write();
+        let transaction = connection.transaction()?;
+        for iid in iids {
+            transaction
+                .prepare_cached(
+                    "UPDATE deliveries SET message_ids = ?3 WHERE iid = ?1 AND channel = ?2 AND kind = 'match'",
+                )?
+                .execute(params![iid, channel.as_str(), ids])?;
+        }
+        transaction.commit()
+    }
+
+    /// What the other side called the mails about a match, with blanks between; none where it kept our name.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn message_ids(&self, iid: u64, channel: Channel) -> rusqlite::Result<Option<String>> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT message_ids FROM deliveries WHERE iid = ?1 AND channel = ?2 AND kind = 'match'",
+                )?
+                .query_row(params![iid, channel.as_str()], |row| row.get(0))
+                .optional()
+                .map(Option::flatten)
+        })
     }
 
     /// What was told of a match.

@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// Each entry takes the file from the version of its index to the next.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE matches (
@@ -48,6 +48,7 @@ const MIGRATIONS: [&str; 2] = [
         PRIMARY KEY (iid, channel, kind)
     ) WITHOUT ROWID;
 ",
+    "ALTER TABLE deliveries ADD COLUMN message_ids TEXT;",
 ];
 
 /// Why a file cannot be the mirror.

@@ -132,9 +132,10 @@ impl Notifier {
             }
             flight.keep(engine, channel)?;
             match self.hand_over(channel, &notice, &mut flight).await {
-                Outcome::Sent { .. } => {
+                Outcome::Sent { id } => {
                     let now = self.now();
                     flight.sent_at = Some(now);
+                    flight.message_ids = id.filter(|id| id.starts_with('<'));
                     flight.keep(engine, channel)?;
                     self.change(channel, |state| {
                         *state = super::ChannelState {
@@ -161,7 +162,7 @@ impl Notifier {
             return Outcome::GiveUp { reason: "the channel is not set up".to_owned() };
         };
         let references: Vec<String> = match flight.cargo {
-            Cargo::Reminder => flight.iids.iter().map(|iid| match_id(&self.inner.home, *iid)).collect(),
+            Cargo::Reminder => flight.iids.iter().flat_map(|iid| self.ids_of(channel, *iid)).collect(),
             _ => Vec::new(),
         };
         let message = Message {
@@ -181,6 +182,15 @@ impl Notifier {
         outcome
     }
 
+    /// What the mails about a match are called: as the other side called them, else as we did.
+    fn ids_of(&self, channel: Channel, iid: u64) -> Vec<String> {
+        let given = self.engine().mirror().message_ids(iid, channel).unwrap_or_default();
+        match given {
+            Some(ids) => ids.split(' ').map(str::to_owned).collect(),
+            None => vec![match_id(&self.inner.home, iid)],
+        }
+    }
+
     /// Receipts in GitLab, then the mirror, then what has no match to hang on.
     async fn acknowledge(&self, channel: Channel, flight: &Flight) -> Result<(), EngineError> {
         let (kind, emoji) = match flight.cargo {
@@ -198,7 +208,11 @@ impl Notifier {
             deferred_until: None,
             reason: None,
         };
-        self.engine().mirror().note_deliveries(&flight.iids, &sent)?;
+        let mirror = self.engine().mirror();
+        mirror.note_deliveries(&flight.iids, &sent)?;
+        if let (Cargo::Matches, Some(ids)) = (flight.cargo, &flight.message_ids) {
+            mirror.note_message_ids(&flight.iids, channel, ids)?;
+        }
         self.change(channel, |state| state.later.retain(|iid, _| !flight.iids.contains(iid)));
         let at = flight.sent_at.unwrap_or_else(|| self.now());
         match flight.cargo {

@@ -36,12 +36,23 @@ pub(super) struct Flight {
     pub done: Vec<usize>,
     /// When the other side took it; receipts are still to be given.
     pub sent_at: Option<Timestamp>,
+    /// The Message-IDs that the other side gave the mails in place of ours, with blanks between.
+    #[serde(default)]
+    pub message_ids: Option<String>,
 }
 
 impl Flight {
     /// A message that has not left. `home` tells services apart that send from one domain.
     pub(super) fn new(home: &str, cargo: Cargo, iids: Vec<u64>, digest: bool, at: Timestamp) -> Self {
-        let mut flight = Self { cargo, iids, digest, id: String::new(), done: Vec::new(), sent_at: None };
+        let mut flight = Self {
+            cargo,
+            iids,
+            digest,
+            id: String::new(),
+            done: Vec::new(),
+            sent_at: None,
+            message_ids: None,
+        };
         flight.id = flight.id_from(home, at);
         flight
     }

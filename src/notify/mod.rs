@@ -23,6 +23,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use health::{ChannelHealth, TestResult};
 pub use notice::{Notice, NoticeKind, NoticeMatch};
+pub use senders::check;
 
 use crate::config::{ChannelSettings, Settings};
 use crate::domain::Channel;
@@ -70,8 +71,12 @@ struct ChannelState {
 
 impl Notifier {
     /// What tells reviewers on the channels that are set up.
-    pub fn new(engine: Engine, settings: &Settings, metrics: Arc<Metrics>) -> Self {
-        let senders = Sender::all(&settings.channels);
+    ///
+    /// # Errors
+    ///
+    /// Where TLS cannot be set up.
+    pub fn new(engine: Engine, settings: &Settings, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+        let senders = Sender::all(&settings.channels, engine.clock())?;
         let home = Sha256::new()
             .chain_update(settings.gitlab.url.as_str())
             .chain_update([0])
@@ -87,7 +92,7 @@ impl Notifier {
             receipts_read: tokio::sync::Mutex::default(),
             memory: tokio::sync::Mutex::default(),
         };
-        Self { inner: Arc::new(inner) }
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The channels that are set up and on.

@@ -6,9 +6,13 @@ use jiff::Timestamp;
 use lettre::address::Envelope;
 use lettre::message::Mailbox;
 
+use super::channels::gmail::Gmail;
+use super::channels::slack::Slack;
+use super::channels::whatsapp::WhatsApp;
 use super::channels::{MailFolder, Outcome, Smtp};
 use super::mime::Mail;
 use super::{Notice, render};
+use crate::clock::Clock;
 use crate::config::{ChannelSettings, MailSettings, Mailer};
 use crate::domain::Channel;
 use crate::templates::Templates;
@@ -30,6 +34,8 @@ pub(super) struct Message<'a> {
 /// One way out.
 pub(super) enum Sender {
     Mail(MailSender),
+    Slack(Slack),
+    WhatsApp(WhatsApp),
 }
 
 pub(super) struct MailSender {
@@ -41,31 +47,67 @@ pub(super) struct MailSender {
 enum MailWay {
     Smtp(Smtp),
     Folder(MailFolder),
+    Gmail(Gmail),
 }
 
 impl Sender {
     /// The ways out that are set up.
-    pub(super) fn all(settings: &ChannelSettings) -> BTreeMap<Channel, Self> {
-        let mail = settings.mail.as_ref().and_then(MailSender::new);
-        mail.map(|mail| (Channel::Email, Self::Mail(mail))).into_iter().collect()
+    ///
+    /// # Errors
+    ///
+    /// Where TLS cannot be set up.
+    pub(super) fn all(settings: &ChannelSettings, clock: &Clock) -> anyhow::Result<BTreeMap<Channel, Self>> {
+        let mut senders = BTreeMap::new();
+        if let Some(mail) = &settings.mail {
+            senders.insert(Channel::Email, Self::Mail(MailSender::new(mail, clock)?));
+        }
+        if let Some(webhook) = &settings.slack {
+            senders.insert(Channel::Slack, Self::Slack(Slack::new(webhook.clone())?));
+        }
+        if let Some(whatsapp) = &settings.whatsapp {
+            let whatsapp = WhatsApp::new(whatsapp.clone(), clock.clone())?;
+            senders.insert(Channel::Whatsapp, Self::WhatsApp(whatsapp));
+        }
+        Ok(senders)
     }
 
     /// Renders and sends.
     pub(super) async fn send(&self, templates: &Templates, message: Message<'_>) -> Outcome {
         match self {
             Self::Mail(mail) => mail.send(templates, message).await,
+            Self::Slack(slack) => match render::slack(templates, message.notice) {
+                Ok(text) => slack.send(&text).await,
+                Err(error) => Outcome::GiveUp { reason: error.to_string() },
+            },
+            Self::WhatsApp(whatsapp) => match render::whatsapp(templates, message.notice) {
+                Ok(text) => whatsapp.send(&text).await,
+                Err(error) => Outcome::GiveUp { reason: error.to_string() },
+            },
+        }
+    }
+
+    /// Asks the other side whether it would take a message, and sends none.
+    pub(super) async fn check(&self) -> Outcome {
+        match self {
+            Self::Mail(mail) => match &mail.way {
+                MailWay::Smtp(smtp) => smtp.check().await,
+                MailWay::Gmail(gmail) => gmail.check().await,
+                MailWay::Folder(_) => Outcome::Sent { id: None },
+            },
+            Self::Slack(slack) => slack.check().await,
+            Self::WhatsApp(whatsapp) => whatsapp.check().await,
         }
     }
 }
 
 impl MailSender {
-    fn new(settings: &MailSettings) -> Option<Self> {
+    fn new(settings: &MailSettings, clock: &Clock) -> anyhow::Result<Self> {
         let way = match &settings.mailer {
             Mailer::Smtp(smtp) => MailWay::Smtp(Smtp::new(smtp.clone())),
             Mailer::Folder(folder) => MailWay::Folder(MailFolder::new(folder.clone())),
-            Mailer::Gmail(_) => return None,
+            Mailer::Gmail(gmail) => MailWay::Gmail(Gmail::new(gmail.clone(), clock.clone())?),
         };
-        Some(Self { from: settings.from.clone(), to: settings.to.clone(), way })
+        Ok(Self { from: settings.from.clone(), to: settings.to.clone(), way })
     }
 
     /// Sends to one recipient after the other: a bad address stops nobody else's mail.
@@ -75,7 +117,10 @@ impl MailSender {
             Err(error) => return Outcome::GiveUp { reason: error.to_string() },
         };
         let domain = self.from.email.domain();
-        let with_domain = |id: &str| format!("<{id}@{domain}>");
+        let with_domain = |id: &str| {
+            // What a server made up itself is whole.
+            if id.starts_with('<') { id.to_owned() } else { format!("<{id}@{domain}>") }
+        };
         let mut mail = Mail {
             from: self.from.clone(),
             to: self.from.clone(),
@@ -90,13 +135,15 @@ impl MailSender {
             attachments: Vec::new(),
         };
         let (mut delivered, mut failed, mut given_up) = (!message.done.is_empty(), None, None);
+        let mut ids: Vec<String> = Vec::new();
         for (index, recipient) in self.to.iter().enumerate() {
             if message.done.contains(&index) {
                 continue;
             }
             mail.to = recipient.clone();
             match self.hand_over(&mail, index).await {
-                Outcome::Sent { .. } => {
+                Outcome::Sent { id } => {
+                    ids.extend(id);
                     delivered = true;
                     message.done.push(index);
                 }
@@ -108,10 +155,10 @@ impl MailSender {
             (Some(again), _) => again,
             (None, Some((index, reason))) if delivered => {
                 tracing::error!(recipient = index + 1, %reason, "a recipient's mail is given up, the others have theirs");
-                Outcome::Sent { id: None }
+                Outcome::Sent { id: joined(&ids) }
             }
             (None, Some((_, reason))) => Outcome::GiveUp { reason },
-            (None, None) => Outcome::Sent { id: None },
+            (None, None) => Outcome::Sent { id: joined(&ids) },
         }
     }
 
@@ -126,6 +173,21 @@ impl MailSender {
         match &self.way {
             MailWay::Smtp(smtp) => smtp.send(envelope, &message.formatted()).await,
             MailWay::Folder(folder) => folder.send(&mail.message_id, recipient, &message.formatted()),
+            MailWay::Gmail(gmail) => gmail.send(&message.formatted()).await,
         }
     }
+}
+
+fn joined(ids: &[String]) -> Option<String> {
+    (!ids.is_empty()).then(|| ids.join(" "))
+}
+
+/// Asks a channel that is set up whether it would take a message, and sends none.
+///
+/// # Errors
+///
+/// Where TLS cannot be set up, or the channel is not.
+pub async fn check(settings: &ChannelSettings, channel: Channel, clock: &Clock) -> anyhow::Result<Outcome> {
+    let sender = Sender::all(settings, clock)?.remove(&channel);
+    Ok(sender.ok_or_else(|| anyhow::anyhow!("{channel} is not set up"))?.check().await)
 }

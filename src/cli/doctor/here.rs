@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::Finding;
 use super::gitlab::is_here;
+use crate::clock::Clock;
 use crate::config::{Mailer, Settings};
 use crate::domain::Channel;
 use crate::mirror::Mirror;
-use crate::notify::channels::{Outcome, Smtp};
+use crate::notify::channels::Outcome;
 
 /// How long our own address may take to answer.
 const PUBLIC_DEADLINE: Duration = Duration::from_secs(5);
@@ -87,15 +88,24 @@ async fn channels(settings: &Settings) -> Vec<Finding> {
 /// Asks the other side without sending anything.
 async fn probe(channel: Channel, settings: &Settings) -> Finding {
     let name = channel.as_str();
-    match settings.channels.mail.as_ref().map(|mail| &mail.mailer).filter(|_| channel == Channel::Email) {
-        Some(Mailer::Smtp(smtp)) => match Smtp::new(smtp.clone()).check().await {
-            Outcome::Sent { .. } => Finding::ok(name, format!("{}:{} lets us in", smtp.host, smtp.port)),
-            Outcome::TryAgain { reason, .. } | Outcome::GiveUp { reason } => {
-                Finding::fail(name, reason, "check VORHOELLE_SMTP_URL")
-            }
-        },
-        Some(Mailer::Folder(folder)) => Finding::ok(name, format!("mails are files in {}", folder.display())),
-        _ => Finding::ok(name, format!("is set up; vorhoelle notify test {name} sends a message")),
+    let mailer = settings.channels.mail.as_ref().map(|mail| &mail.mailer);
+    let (who, variables) = match (channel, mailer) {
+        (Channel::Email, Some(Mailer::Folder(folder))) => {
+            return Finding::ok(name, format!("mails are files in {}", folder.display()));
+        }
+        (Channel::Email, Some(Mailer::Smtp(smtp))) => {
+            (format!("{}:{}", smtp.host, smtp.port), "VORHOELLE_SMTP_URL")
+        }
+        (Channel::Email, _) => ("Gmail".to_owned(), "the VORHOELLE_GMAIL_… variables"),
+        (Channel::Slack, _) => ("Slack".to_owned(), "VORHOELLE_SLACK_WEBHOOK_URL"),
+        _ => ("Twilio".to_owned(), "the VORHOELLE_TWILIO_… variables"),
+    };
+    match crate::notify::check(&settings.channels, channel, &Clock::System).await {
+        Ok(Outcome::Sent { .. }) => Finding::ok(name, format!("{who} lets us in")),
+        Ok(Outcome::TryAgain { reason, .. } | Outcome::GiveUp { reason }) => {
+            Finding::fail(name, reason, format!("check {variables}"))
+        }
+        Err(error) => Finding::fail(name, format!("{error:#}"), "is the package ca-certificates installed?"),
     }
 }
 

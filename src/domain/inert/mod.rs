@@ -3,9 +3,11 @@
 //! One type a sink; each can only be made by making text harmless for it. GitLab's form keeps the text readable and can
 //! be undone exactly.
 
+mod chat;
 mod gitlab;
 mod guard;
 
+pub use chat::{SlackMarkup, WhatsAppLine, chat_length};
 pub use gitlab::{GitlabBlock, GitlabLine, GitlabTitle};
 pub use guard::{Danger, Wanted, whole_text_guard};
 

@@ -1,7 +1,12 @@
 //! The ways out: each takes a message and says what became of it.
 
+pub mod gmail;
+pub mod google;
+mod http;
 mod mail_folder;
+pub mod slack;
 mod smtp;
+pub mod whatsapp;
 
 use std::time::Duration;
 

@@ -1,8 +1,14 @@
-//! A notice in the form of each channel.
+//! A notice in the form of each channel. The words stand in templates; what a channel allows is kept here, whatever a
+//! match holds and whatever somebody made of a template.
 
+mod facts;
 mod mail;
+mod slack;
+mod whatsapp;
 
 pub use mail::{MailText, mail};
+pub use slack::slack;
+pub use whatsapp::whatsapp;
 
 use jiff::SignedDuration;
 
@@ -10,12 +16,36 @@ use crate::domain::{JobMatch, Language};
 use crate::notify::{Notice, NoticeKind, NoticeMatch};
 use crate::templates::{TemplateError, Templates};
 
+/// Why a notice has no form for a channel. Always a template's fault, for what a match holds is cut to fit.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// The template cannot be rendered.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// The template does not make the JSON that it should.
+    #[error("the template {template} makes no usable JSON: {error}")]
+    NoJson {
+        /// The template.
+        template: String,
+        /// What is wrong with it, and where.
+        error: serde_json::Error,
+    },
+    /// The template makes more than the channel takes, or something that it does not know.
+    #[error("the template {template} makes a message that would be refused: {what}")]
+    Refused {
+        /// The template.
+        template: String,
+        /// What is too much or missing, and how much is allowed.
+        what: String,
+    },
+}
+
 /// Renders a sample of every kind, so that a template that names something that is not there is an error at the start.
 ///
 /// # Errors
 ///
 /// The first template that cannot be rendered, with its line.
-pub fn check(templates: &Templates) -> Result<(), TemplateError> {
+pub fn check(templates: &Templates) -> Result<(), RenderError> {
     let since = SignedDuration::from_hours(72);
     let kinds = [
         NoticeKind::Match,
@@ -35,6 +65,8 @@ pub fn check(templates: &Templates) -> Result<(), TemplateError> {
                 inbox_url: Some("https://jobs.example/".to_owned()),
             };
             mail(templates, &notice)?;
+            slack(templates, &notice)?;
+            whatsapp(templates, &notice)?;
         }
     }
     Ok(())

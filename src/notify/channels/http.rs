@@ -1,0 +1,167 @@
+//! One call to a peer: what came back, or why nothing did and whether the peer may have acted all the same.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use reqwest::{Client, RequestBuilder, StatusCode, Url, header};
+use serde_json::Value;
+
+use super::Outcome;
+
+/// Longest wait for a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Longest wait for a whole answer.
+const TOTAL: Duration = Duration::from_secs(20);
+/// What each second of a longer wait must carry, in bytes: 1 Mbit/s.
+const SLOWEST: u64 = 125_000;
+/// Most that is read of an answer, in bytes; the rest says nothing that we look at.
+const BODY_LIMIT: usize = 64 * 1024;
+/// Longest wait that a peer may ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3_600);
+/// Most characters that a peer's own words get in one of our sentences.
+const WORDS_LIMIT: usize = 200;
+
+/// A client for one peer: with deadlines, and following no redirect, for that could carry a message to somebody else.
+///
+/// # Errors
+///
+/// Where TLS cannot be set up.
+pub(super) fn client(peer: &Url) -> anyhow::Result<Client> {
+    let mut builder = Client::builder()
+        .connect_timeout(CONNECT)
+        .timeout(TOTAL)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("vorhoelle/", env!("CARGO_PKG_VERSION")));
+    if peer.scheme() == "http" {
+        // No TLS will be spoken, and a client with the system's certificates cannot be built where there are none.
+        builder = builder.tls_certs_only([]);
+    }
+    builder.build().context("cannot set up TLS; is the package `ca-certificates` installed?")
+}
+
+/// The longest wait for the answer to a request with so large a body, in bytes.
+pub(super) fn deadline(body: usize) -> Duration {
+    TOTAL + Duration::from_secs(body as u64 / SLOWEST)
+}
+
+/// Reads a peer's address. It never stands in the error: it may be a secret.
+///
+/// # Errors
+///
+/// Where it is none, in words that name the variable.
+pub(super) fn peer_url(text: &str, variable: &str) -> anyhow::Result<Url> {
+    let url =
+        Url::parse(text.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.with_context(|| format!("{variable}: must be an http:// or https:// address"))
+}
+
+/// What a peer answered.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub status: StatusCode,
+    pub retry_after: Option<Duration>,
+    pub body: String,
+}
+
+impl Answer {
+    /// The answer as JSON; null where it is none.
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_default()
+    }
+
+    /// What any peer means by a status that asks to try again; none where it means something else.
+    pub(super) fn try_again(&self, peer: &str) -> Option<Outcome> {
+        let status = self.status.as_u16();
+        let (reason, unclear) = match status {
+            429 => (format!("{peer} asks to slow down (429)"), false),
+            408 => (format!("{peer} waited too long for the request (408)"), false),
+            // The server broke off; how far it had come, it does not say.
+            500.. => (format!("{peer} has trouble of its own ({status})"), true),
+            _ => return None,
+        };
+        Some(Outcome::TryAgain { after: self.retry_after, reason, unclear })
+    }
+}
+
+/// No whole answer.
+#[derive(Debug)]
+pub(super) struct Lost {
+    pub reason: String,
+    pub unclear: bool,
+}
+
+impl From<Lost> for Outcome {
+    fn from(lost: Lost) -> Self {
+        Self::TryAgain { after: None, reason: lost.reason, unclear: lost.unclear }
+    }
+}
+
+/// Makes one call.
+///
+/// # Errors
+///
+/// Where no answer came, or one of success that broke off.
+pub(super) async fn call(peer: &str, request: RequestBuilder) -> Result<Answer, Lost> {
+    let lost = |error: reqwest::Error| {
+        let unclear = !error.is_connect() && !error.is_builder();
+        let what = match (error.is_connect(), error.is_timeout()) {
+            (true, _) => "cannot be reached",
+            (false, true) => "did not answer in time",
+            (false, false) => "broke off without an answer",
+        };
+        Lost { reason: format!("{peer} {what}: {}", causes(error)), unclear }
+    };
+    let mut response = request.send().await.map_err(lost)?;
+    let status = response.status();
+    let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let retry_after = retry_after.and_then(|text| text.trim().parse().ok());
+    let retry_after = retry_after.map(|seconds| Duration::from_secs(seconds).min(LONGEST_PAUSE));
+    let mut body = Vec::new();
+    while body.len() < BODY_LIMIT {
+        match response.chunk().await {
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => break,
+            // A refusal is one without its words, too.
+            Err(error) if status.is_success() => return Err(lost(error)),
+            Err(_) => break,
+        }
+    }
+    Ok(Answer { status, retry_after, body: String::from_utf8_lossy(&body).into_owned() })
+}
+
+/// What an error is caused by, without the address: it may be a secret.
+fn causes(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut deepest: &dyn std::error::Error = &error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    words(&deepest.to_string())
+}
+
+/// A peer's own words inside a sentence of ours: one line, not long.
+pub(super) fn words(text: &str) -> String {
+    crate::domain::posted::clean_line(text).chars().take(WORDS_LIMIT).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_come_is_not_waited_for() {
+        // The backlog accepts the connection; nobody reads it.
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/secretpart", silent.local_addr().unwrap())).unwrap();
+        let request = client(&url).unwrap().post(url).timeout(Duration::from_millis(50));
+        let lost = call("Slack", request).await.unwrap_err();
+        assert!(lost.unclear && lost.reason.starts_with("Slack did not answer in time: "), "{}", lost.reason);
+        assert!(!lost.reason.contains("secretpart"), "{}", lost.reason);
+    }
+
+    #[test]
+    fn a_large_body_gets_more_time() {
+        assert_eq!(deadline(1_000), TOTAL);
+        assert_eq!(deadline(25_000_000), TOTAL + Duration::from_secs(200));
+    }
+}
