@@ -5,6 +5,7 @@ mod decide;
 mod demo;
 mod doctor;
 mod gmail;
+mod healthcheck;
 mod list;
 mod mirror;
 mod notify;
@@ -80,6 +81,8 @@ enum Command {
     Notify(notify::Arguments),
     /// Check the settings, or show them with where each comes from.
     Config(config::Arguments),
+    /// Ask the service on this machine whether it lives: for containers.
+    Healthcheck(healthcheck::Arguments),
     /// Print completions for a shell.
     #[command(after_help = "Example:\n  vorhoelle completions bash > /etc/bash_completion.d/vorhoelle")]
     Completions {
@@ -161,6 +164,7 @@ async fn run(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
         Command::Mirror(arguments) => mirror::run(arguments, context).await,
         Command::Notify(arguments) => notify::run(arguments, context).await,
         Command::Config(arguments) => config::run(arguments, context).await,
+        Command::Healthcheck(arguments) => healthcheck::run(arguments, context).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "vorhoelle", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

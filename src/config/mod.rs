@@ -8,6 +8,7 @@ mod environment;
 mod file;
 mod layers;
 mod policy;
+pub mod reference;
 mod whatsapp;
 
 use std::collections::BTreeSet;
