@@ -4,6 +4,7 @@ mod config;
 mod decide;
 mod demo;
 mod doctor;
+mod erase;
 mod gmail;
 mod healthcheck;
 mod list;
@@ -75,6 +76,8 @@ enum Command {
     Show(list::ShowArguments),
     /// Decide about a match.
     Decide(decide::Arguments),
+    /// Remove a person's data, and say what is left.
+    Erase(erase::Arguments),
     /// Read the mirror anew, or compare it with GitLab.
     Mirror(mirror::Arguments),
     /// Send a test message on each channel.
@@ -161,6 +164,7 @@ async fn run(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
         Command::List(arguments) => list::run(arguments, context).await,
         Command::Show(arguments) => list::show(arguments, context).await,
         Command::Decide(arguments) => decide::run(arguments, context).await,
+        Command::Erase(arguments) => erase::run(arguments, context).await,
         Command::Mirror(arguments) => mirror::run(arguments, context).await,
         Command::Notify(arguments) => notify::run(arguments, context).await,
         Command::Config(arguments) => config::run(arguments, context).await,

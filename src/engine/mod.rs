@@ -6,6 +6,7 @@
 mod connect;
 mod decisions;
 mod delta;
+mod erase;
 mod history;
 mod hook_watch;
 mod locks;
@@ -26,6 +27,7 @@ use jiff::civil::Date;
 
 pub use connect::Connected;
 pub use decisions::{Decision, DecisionError};
+pub use erase::{Erasure, ErasureError};
 pub use hook_watch::{HookHealth, HookWatch};
 pub use queue::{Hint, Queue};
 pub use settings_issue::ChangeError;

@@ -74,6 +74,9 @@ impl Engine {
         if self.is_about_settings(&issue) {
             self.read_settings(connected, None).await?;
         }
+        if let Some(fingerprint) = self.left_of(connected, &issue) {
+            return self.note_erased(&issue, fingerprint);
+        }
         let known = self.inner.mirror.record(issue.iid)?;
         let live = |record: &Record| matches!(record.standing, Standing::Live | Standing::Withdrawn);
         match known.filter(|record| live(record) && record.issue_id == issue.id) {
@@ -184,7 +187,7 @@ impl Engine {
     }
 
     /// Writes a change and checks that GitLab did it.
-    async fn write(
+    pub(super) async fn write(
         &self,
         connected: &Connected,
         issue: Issue,

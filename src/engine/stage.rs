@@ -41,6 +41,9 @@ pub enum StagingError {
         /// The least that is staged.
         minimum: f64,
     },
+    /// Its data was removed at a person's wish.
+    #[error("the data of this match was removed at a person's wish; it is not staged again")]
+    Erased,
     /// Something did not do its part.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -61,12 +64,14 @@ impl Engine {
         // In a task of its own: a caller who goes away must not stop it in mid-step.
         let engine = self.clone();
         let task = tokio::spawn(async move { engine.note(engine.stage_once(job).await) });
-        Ok(task
+        let staged = task
             .await
-            .unwrap_or_else(|error| Err(EngineError::Text(format!("staging broke off: {error}"))))?)
+            .unwrap_or_else(|error| Err(EngineError::Text(format!("staging broke off: {error}"))))?;
+        staged.ok_or(StagingError::Erased)
     }
 
-    async fn stage_once(&self, job: JobMatch) -> Result<Staging, EngineError> {
+    /// None where the match's data was removed.
+    async fn stage_once(&self, job: JobMatch) -> Result<Option<Staging>, EngineError> {
         let connected = self.connected().await?;
         if !self.status().caught_up {
             return Err(EngineError::NotReady);
@@ -75,8 +80,11 @@ impl Engine {
         let staged = Staged { job, nonce: Uuid::new_v4() };
         let fingerprint = Fingerprint::of(&staged.job, staged.nonce);
         let _one_at_a_time = self.inner.stagings.hold(fingerprint.as_str().to_owned()).await;
+        if self.inner.mirror.is_erased(&fingerprint)? {
+            return Ok(None);
+        }
         if let Some(record) = self.inner.mirror.record_of(&fingerprint)? {
-            return Ok(Staging { record, created: false });
+            return Ok(Some(Staging { record, created: false }));
         }
         let mut unclear = self.inner.mirror.unclear_since(fingerprint.as_str())?;
         let mut tries = 0;
@@ -85,7 +93,7 @@ impl Engine {
                 && let Some(record) = self.find_created(&connected, &fingerprint, since).await?
             {
                 self.inner.mirror.set_unclear(fingerprint.as_str(), None)?;
-                return Ok(Staging { record, created: tries > 0 });
+                return Ok(Some(Staging { record, created: tries > 0 }));
             }
             let started = self.inner.clock.now();
             tries += 1;
@@ -94,7 +102,7 @@ impl Engine {
                     if unclear.is_some() {
                         self.inner.mirror.set_unclear(fingerprint.as_str(), None)?;
                     }
-                    return Ok(Staging { record, created: true });
+                    return Ok(Some(Staging { record, created: true }));
                 }
                 Err(EngineError::Gitlab(error)) if error.is_unclear() => {
                     tracing::warn!(%error, tries, "it is unclear whether an issue was created; GitLab is read before another try");
@@ -233,5 +241,6 @@ pub(super) fn new_record(issue: &Issue, job: JobMatch, nonce: Option<Uuid>, stat
         label_event: 0,
         state_event: 0,
         history_known: true,
+        erased: None,
     }
 }

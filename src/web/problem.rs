@@ -124,6 +124,7 @@ impl From<StagingError> for Problem {
     fn from(error: StagingError) -> Self {
         match error {
             StagingError::BelowMinimum { .. } => Self::field("score", error.to_string()),
+            StagingError::Erased => Self::new(StatusCode::GONE).detail(error.to_string()),
             StagingError::Engine(error) => error.into(),
         }
     }
