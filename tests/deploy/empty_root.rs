@@ -23,11 +23,11 @@ struct Root {
 impl Root {
     fn new(environment: Vec<(String, String)>) -> Self {
         let folder = TempDir::new().unwrap();
-        let program = Path::new(env!("CARGO_BIN_EXE_vorhoelle"));
-        let needed = libraries(program);
+        let (program, _) = program();
+        let needed = libraries(&program);
         let mut files: Vec<(PathBuf, PathBuf)> =
             needed.into_iter().map(|path| (path.clone(), path)).collect();
-        files.push((program.to_owned(), "/usr/local/bin/vorhoelle".into()));
+        files.push((program, "/usr/local/bin/vorhoelle".into()));
         files.push((ANCHORS.into(), ANCHORS.into()));
         for (from, to) in files {
             let to = folder.path().join(to.strip_prefix("/").unwrap());
@@ -35,7 +35,7 @@ impl Root {
             std::fs::copy(&from, &to).unwrap();
         }
         std::fs::create_dir(folder.path().join("data")).unwrap();
-        if cfg!(debug_assertions) {
+        if program().1 {
             std::fs::create_dir_all(folder.path().join(&env!("CARGO_MANIFEST_DIR")[1..]).join("templates"))
                 .unwrap();
         }
@@ -54,8 +54,7 @@ impl Root {
             .arg("--bind")
             .args([self.data.path(), Path::new("/data")])
             .args(["--chdir", "/"]);
-        if cfg!(debug_assertions) {
-            // A debug build reads its texts from the tree, a release build holds them.
+        if program().1 {
             let texts = concat!(env!("CARGO_MANIFEST_DIR"), "/templates");
             command.args(["--ro-bind", texts, texts]);
         }
@@ -64,6 +63,15 @@ impl Root {
         }
         command.arg("/usr/local/bin/vorhoelle").args(arguments);
         command
+    }
+}
+
+/// The program, and whether it reads its texts from the tree: a debug build does. `VORHOELLE_RELEASE` names a release
+/// build, such as the one that goes into an image.
+fn program() -> (PathBuf, bool) {
+    match std::env::var_os("VORHOELLE_RELEASE") {
+        Some(path) => (path.into(), false),
+        None => (env!("CARGO_BIN_EXE_vorhoelle").into(), cfg!(debug_assertions)),
     }
 }
 
