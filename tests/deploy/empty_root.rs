@@ -23,7 +23,7 @@ struct Root {
 impl Root {
     fn new(environment: Vec<(String, String)>) -> Self {
         let folder = TempDir::new().unwrap();
-        let (program, _) = program();
+        let (program, reads_the_tree) = program();
         let needed = libraries(&program);
         let mut files: Vec<(PathBuf, PathBuf)> =
             needed.into_iter().map(|path| (path.clone(), path)).collect();
@@ -35,7 +35,7 @@ impl Root {
             std::fs::copy(&from, &to).unwrap();
         }
         std::fs::create_dir(folder.path().join("data")).unwrap();
-        if program().1 {
+        if reads_the_tree {
             std::fs::create_dir_all(folder.path().join(&env!("CARGO_MANIFEST_DIR")[1..]).join("templates"))
                 .unwrap();
         }
