@@ -232,16 +232,22 @@ struct Desk {
 }
 
 impl Desk {
-    async fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vorhoelle"));
-        command.args(arguments).current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
+    fn settings(&self, command: &mut Command) {
+        command.current_dir(self.folder.path()).env_clear();
         command
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("VORHOELLE_LOG", "off")
             .env("VORHOELLE_GITLAB_URL", self.sandbox.url())
             .env("VORHOELLE_GITLAB_TOKEN", self.sandbox.token("bot"))
             .env("VORHOELLE_GITLAB_PROJECT", "4711")
             .env("VORHOELLE_WEBHOOK_SECRET", "secret-of-the-webhook")
             .env("VORHOELLE_REVIEWERS", "reviewer");
+    }
+
+    async fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vorhoelle"));
+        command.args(arguments).stdin(Stdio::null());
+        self.settings(&mut command);
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
@@ -281,4 +287,37 @@ async fn the_command_asks_does_it_and_says_what_is_left() {
     assert_eq!(outcomes, ["erased", "erased", "created"], "{said}");
     let (code, _, error) = desk.run(&["erase", "99", "--yes"]).await;
     assert!(code == 1 && error.contains("there is no match 99"), "{error}");
+}
+
+/// On a terminal it asks; `script` makes one.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_terminal_it_asks_and_takes_no_for_an_answer() {
+    if Command::new("script").arg("--version").output().is_err() {
+        eprintln!("skipped: script, of util-linux, is not installed");
+        return;
+    }
+    let desk = Desk {
+        sandbox: Sandbox::start(Options::default()).await.unwrap(),
+        folder: tempfile::TempDir::new().unwrap(),
+    };
+    std::fs::write(desk.folder.path().join("job.json"), with_a_person("1").to_string()).unwrap();
+    assert_eq!(desk.run(&["stage", "job.json"]).await.0, 0);
+    let command = format!("{} erase 1", env!("CARGO_BIN_EXE_vorhoelle"));
+    for (answer, erased) in [("n", false), ("", false), ("y", true)] {
+        let mut terminal = Command::new("script");
+        terminal.args(["--quiet", "--return", "--command", &command, "/dev/null"]);
+        desk.settings(&mut terminal);
+        let said = tokio::task::spawn_blocking(move || {
+            use std::io::Write as _;
+            let mut running = terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+            running.stdin.as_mut().unwrap().write_all(format!("{answer}\n").as_bytes()).unwrap();
+            running.wait_with_output().unwrap()
+        });
+        let said = said.await.unwrap();
+        let text = String::from_utf8_lossy(&said.stdout).into_owned();
+        assert!(text.contains("Cloud Architect 1") || erased, "what is asked about is named: {text}");
+        assert_eq!(said.status.success(), erased, "{text}");
+        let title = desk.sandbox.world().issue(1).unwrap().title.clone();
+        assert_eq!(title.contains("Cloud Architect"), !erased, "{text}");
+    }
 }
