@@ -7,7 +7,9 @@ use proptest::prelude::*;
 #[path = "../fuzz/src/lib.rs"]
 mod checks;
 
-const TARGETS: [(&str, fn(&[u8])); 6] = [
+type Check = fn(&[u8]);
+
+const TARGETS: [(&str, Check); 6] = [
     ("webhook", checks::webhook),
     ("inert", checks::inert),
     ("issue_text", checks::issue_text),
