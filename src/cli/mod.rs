@@ -1,6 +1,7 @@
 //! The commands, one file each. Data goes to stdout, what is said about it to stderr.
 
 mod config;
+mod csv;
 mod decide;
 mod demo;
 mod doctor;
@@ -92,6 +93,8 @@ enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+    /// The applications tracker as a spreadsheet.
+    Csv(csv::Arguments),
     /// Set up sending through Gmail.
     Gmail(gmail::Arguments),
 }
@@ -173,6 +176,7 @@ async fn run(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
             clap_complete::generate(shell, &mut Arguments::command(), "vorhoelle", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Csv(arguments) => csv::run(arguments, context).await,
         Command::Gmail(arguments) => gmail::run(arguments, context).await,
     }
 }

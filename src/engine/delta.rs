@@ -169,6 +169,7 @@ impl Engine {
             }
             record.label_event = history.label_event;
             record.history_known = true;
+            record.application = history.application;
             if let Some(last) = history.steps.last() {
                 (record.decided_by, record.decided_at) = (Some(last.by.clone()), Some(last.at));
             }

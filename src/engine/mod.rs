@@ -16,6 +16,7 @@ mod settings_issue;
 mod stage;
 mod strangers;
 mod texts;
+mod tracker;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -32,6 +33,7 @@ pub use hook_watch::{HookHealth, HookWatch};
 pub use queue::{Hint, Queue};
 pub use settings_issue::ChangeError;
 pub use stage::{Staging, StagingError};
+pub use tracker::ApplicationError;
 
 use crate::clock::Clock;
 use crate::config::{IssueLayer, Layers, Policy};

@@ -10,7 +10,7 @@ use super::Mirror;
 use crate::domain::history::Step;
 use crate::domain::identity::{Fingerprint, Role};
 use crate::domain::job_match::Contact;
-use crate::domain::{JobMatch, State};
+use crate::domain::{Application, JobMatch, State};
 
 /// A match as the mirror holds it: what the issue said when it was read last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +48,9 @@ pub struct Record {
     /// What is left of the identity of a match whose data was removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erased: Option<Fingerprint>,
+    /// The tracker's fields, as our comment says them.
+    #[serde(default, skip_serializing_if = "Application::is_empty")]
+    pub application: Application,
 }
 
 impl Record {
@@ -372,6 +375,19 @@ impl Mirror {
             let next =
                 rows.last().filter(|_| more).map(|(last, value)| Cursor { value: *value, iid: last.iid });
             Ok((rows.into_iter().map(|(record, _)| record).collect(), next))
+        })
+    }
+
+    /// Every match that counts, in the order of their issues.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn live(&self) -> rusqlite::Result<Vec<Record>> {
+        self.read(|connection| {
+            let mut statement = connection
+                .prepare_cached("SELECT record FROM matches WHERE standing = 'live' ORDER BY iid")?;
+            statement.query_map([], |row| from_json(row, 0))?.collect()
         })
     }
 

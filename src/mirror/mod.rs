@@ -3,6 +3,7 @@
 //! It is a cache: deleting it loses nothing. Only retry helpers (idempotency keys, unclear creations) live here alone,
 //! and the fingerprint catches what they would have caught.
 
+mod agreed;
 mod deliveries;
 mod matches;
 mod schema;
