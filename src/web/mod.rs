@@ -1,4 +1,4 @@
-//! HTTP: the API, GitLab's deliveries, health. `router` is the table of contents.
+//! HTTP: the API, the pages, GitLab's deliveries, health. `router` is the table of contents.
 
 pub mod answer;
 mod auth;
@@ -10,6 +10,7 @@ mod idempotency;
 mod matches;
 mod notify;
 mod openapi;
+mod pages;
 mod problem;
 pub mod server;
 
@@ -54,11 +55,13 @@ struct Inner {
     settings: Settings,
     hooks: hooks::Room,
     running: idempotency::Running,
+    pages: pages::Room,
 }
 
 impl Web {
     /// The web side of a service.
     pub fn new(engine: Engine, notifier: Notifier, metrics: Arc<Metrics>, settings: Settings) -> Self {
+        let pages = pages::Room::new(engine.templates());
         let inner = Inner {
             engine,
             notifier,
@@ -66,6 +69,7 @@ impl Web {
             settings,
             hooks: hooks::Room::default(),
             running: idempotency::Running::default(),
+            pages,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -130,6 +134,7 @@ pub fn router(web: Web) -> Router {
     Router::new()
         .nest("/api/v1", api)
         .merge(open().0)
+        .merge(pages::routes())
         .route_layer(middleware::from_fn_with_state(web.clone(), measure))
         .merge(openapi::page())
         .fallback(not_found)
