@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -137,7 +137,7 @@ pub fn router(web: Web) -> Router {
         .merge(pages::routes())
         .route_layer(middleware::from_fn_with_state(web.clone(), measure))
         .merge(openapi::page())
-        .fallback(not_found)
+        .fallback(nowhere)
         .method_not_allowed_fallback(not_allowed)
         .layer(CatchPanicLayer::custom(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()))
         .layer(middleware::from_fn(identify))
@@ -161,6 +161,16 @@ async fn measure(
 
 async fn not_found() -> Problem {
     Problem::new(StatusCode::NOT_FOUND)
+}
+
+/// An address that nothing is at: a page for people, a problem for programs.
+async fn nowhere(visit: pages::Visit, headers: HeaderMap) -> Response {
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accepted.contains("text/html") {
+        visit.say(StatusCode::NOT_FOUND, "not_found", "")
+    } else {
+        Problem::new(StatusCode::NOT_FOUND).into_response()
+    }
 }
 
 async fn not_allowed() -> Problem {
