@@ -14,7 +14,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("sandbox", &[]),
     ("gitlab", &["domain", "clock", "templates"]),
     ("mirror", &["domain"]),
-    ("csv", &["domain"]),
+    ("csv", &["domain", "engine", "mirror"]),
     ("notify", &["domain", "gitlab", "mirror", "engine", "config", "clock", "templates", "metrics"]),
     ("config", &["domain", "gitlab"]),
     ("engine", &["domain", "gitlab", "mirror", "config", "clock", "templates", "metrics"]),

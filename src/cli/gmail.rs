@@ -33,6 +33,7 @@ const PARTING: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Set up sending through Gmail.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  vorhoelle gmail login")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Command,

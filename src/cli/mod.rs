@@ -1,10 +1,13 @@
 //! The commands, one file each. Data goes to stdout, what is said about it to stderr.
 
 mod config;
+mod csv;
 mod decide;
 mod demo;
 mod doctor;
+mod erase;
 mod gmail;
+mod healthcheck;
 mod list;
 mod mirror;
 mod notify;
@@ -74,18 +77,24 @@ enum Command {
     Show(list::ShowArguments),
     /// Decide about a match.
     Decide(decide::Arguments),
+    /// Remove a person's data, and say what is left.
+    Erase(erase::Arguments),
     /// Read the mirror anew, or compare it with GitLab.
     Mirror(mirror::Arguments),
     /// Send a test message on each channel.
     Notify(notify::Arguments),
     /// Check the settings, or show them with where each comes from.
     Config(config::Arguments),
+    /// Ask the service on this machine whether it lives: for containers.
+    Healthcheck(healthcheck::Arguments),
     /// Print completions for a shell.
     #[command(after_help = "Example:\n  vorhoelle completions bash > /etc/bash_completion.d/vorhoelle")]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
+    /// The applications tracker as a spreadsheet.
+    Csv(csv::Arguments),
     /// Set up sending through Gmail.
     Gmail(gmail::Arguments),
 }
@@ -158,13 +167,16 @@ async fn run(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
         Command::List(arguments) => list::run(arguments, context).await,
         Command::Show(arguments) => list::show(arguments, context).await,
         Command::Decide(arguments) => decide::run(arguments, context).await,
+        Command::Erase(arguments) => erase::run(arguments, context).await,
         Command::Mirror(arguments) => mirror::run(arguments, context).await,
         Command::Notify(arguments) => notify::run(arguments, context).await,
         Command::Config(arguments) => config::run(arguments, context).await,
+        Command::Healthcheck(arguments) => healthcheck::run(arguments, context).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "vorhoelle", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Csv(arguments) => csv::run(arguments, context).await,
         Command::Gmail(arguments) => gmail::run(arguments, context).await,
     }
 }

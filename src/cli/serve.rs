@@ -10,12 +10,21 @@ use crate::clock::Clock;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  VORHOELLE_GITLAB_PROJECT=me/jobs VORHOELLE_GITLAB_TOKEN_FILE=token \\\n  \
-    VORHOELLE_WEBHOOK_SECRET_FILE=secret vorhoelle serve"
+    VORHOELLE_WEBHOOK_SECRET_FILE=secret vorhoelle serve\n\n--help lists every variable.",
+    after_long_help = after_long_help()
 )]
 pub(super) struct Arguments {
     /// Where to listen [default: VORHOELLE_LISTEN, else 127.0.0.1:8080].
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+}
+
+fn after_long_help() -> String {
+    format!(
+        "Example:\n  VORHOELLE_GITLAB_PROJECT=me/jobs VORHOELLE_GITLAB_TOKEN_FILE=token \\\n  \
+         VORHOELLE_WEBHOOK_SECRET_FILE=secret vorhoelle serve\n\n{}",
+        crate::config::reference::help()
+    )
 }
 
 pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<ExitCode> {

@@ -86,8 +86,11 @@ async fn stage(engine: &Engine, index: usize, value: Value) -> Value {
             "web_url": staging.record.web_url,
         }),
         Err(error) => {
-            let outcome =
-                if matches!(error, StagingError::BelowMinimum { .. }) { "below_minimum" } else { "failed" };
+            let outcome = match error {
+                StagingError::BelowMinimum { .. } => "below_minimum",
+                StagingError::Erased => "erased",
+                StagingError::Engine(_) => "failed",
+            };
             json!({ "index": index, "title": title, "outcome": outcome, "errors": [{ "field": "", "message": error.to_string() }] })
         }
     }

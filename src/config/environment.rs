@@ -7,67 +7,12 @@ use std::path::PathBuf;
 use reqwest::Url;
 use secrecy::SecretString;
 
-use super::{ApiToken, File, GitlabSettings, Idle, Layers, Origin, Setting, Settings, nearest};
+use super::reference::{VARIABLES, Variable, variable};
+use super::{
+    ApiToken, File, GitlabSettings, Idle, Layers, Origin, Setting, Settings, SettingsError, nearest,
+};
 use crate::gitlab::webhook::{SigningKey, WebhookSecrets};
 
-/// Every variable, without its prefix.
-const KNOWN: [&str; 40] = [
-    "GITLAB_URL",
-    "GITLAB_TOKEN",
-    "FORMER_USERS",
-    "IDLE",
-    "SETUP_TOKEN",
-    "GITLAB_PROJECT",
-    "GITLAB_CA_FILE",
-    "WEBHOOK_SECRET",
-    "WEBHOOK_SIGNING_TOKEN",
-    "API_TOKENS",
-    "REVIEWERS",
-    "ENFORCE_REVIEWERS",
-    "LISTEN",
-    "PUBLIC_URL",
-    "DATABASE",
-    "MIN_SCORE",
-    "SYNC_INTERVAL",
-    "SMTP_URL",
-    "MAIL_FROM",
-    "MAIL_TO",
-    "MAIL_FILE_DIR",
-    "GMAIL_CLIENT_ID",
-    "GMAIL_CLIENT_SECRET",
-    "GMAIL_REFRESH_TOKEN",
-    "GMAIL_API_URL",
-    "GMAIL_TOKEN_URL",
-    "SLACK_WEBHOOK_URL",
-    "TWILIO_ACCOUNT_SID",
-    "TWILIO_AUTH_TOKEN",
-    "TWILIO_FROM",
-    "TWILIO_TO",
-    "TWILIO_CONTENT_SID",
-    "TWILIO_API_URL",
-    "LINK_SECRET",
-    "TEMPLATES",
-    "EVENTS_URL",
-    "EVENTS_SECRET",
-    "LOG",
-    "LOG_FORMAT",
-    "CONFIG",
-];
-/// Those that are secret: each may also be named by a variable that ends in `_FILE`.
-const SECRET: [&str; 12] = [
-    "GITLAB_TOKEN",
-    "SETUP_TOKEN",
-    "WEBHOOK_SECRET",
-    "WEBHOOK_SIGNING_TOKEN",
-    "API_TOKENS",
-    "SMTP_URL",
-    "GMAIL_CLIENT_SECRET",
-    "GMAIL_REFRESH_TOKEN",
-    "SLACK_WEBHOOK_URL",
-    "TWILIO_AUTH_TOKEN",
-    "LINK_SECRET",
-    "EVENTS_SECRET",
-];
 /// What stands in examples and is no secret.
 const PLACEHOLDERS: [&str; 6] = ["changeme", "change-me", "change_me", "xxx", "xxxx", "your-token"];
 
@@ -109,15 +54,26 @@ impl Environment {
         Some(value.trim()).filter(|value| !value.is_empty())
     }
 
+    /// Where a service of this environment listens.
+    ///
+    /// # Errors
+    ///
+    /// Where that is no address with a port.
+    pub fn address(&self) -> Result<SocketAddr, SettingsError> {
+        let mut errors = Vec::new();
+        self.listen(&mut errors).ok_or(SettingsError(errors))
+    }
+
     /// Names every variable that is none of ours.
     pub(super) fn unknown(&self) -> Vec<String> {
         let names = self.variables.keys().filter_map(|name| name.strip_prefix("VORHOELLE_"));
         let unknown = names.filter(|name| {
-            let secret_file = name.strip_suffix("_FILE").is_some_and(|name| SECRET.contains(&name));
-            !KNOWN.contains(name) && !secret_file
+            let secret_file = name.strip_suffix("_FILE").and_then(variable).is_some_and(|named| named.secret);
+            variable(name).is_none() && !secret_file
         });
+        let known: Vec<&str> = VARIABLES.iter().map(|variable| variable.name).collect();
         unknown
-            .map(|name| match nearest(name, &KNOWN) {
+            .map(|name| match nearest(name, &known) {
                 Some(near) => format!("VORHOELLE_{name} is no setting; did you mean VORHOELLE_{near}?"),
                 None => format!("VORHOELLE_{name} is no setting; `vorhoelle serve --help` lists them"),
             })
@@ -195,9 +151,9 @@ impl Environment {
 
     /// The variables that are set, secrets as `***`.
     fn explain(&self) -> Vec<Setting> {
-        let known = KNOWN.iter().filter_map(|name| {
+        let known = VARIABLES.iter().filter_map(|Variable { name, secret, .. }| {
             let file = format!("{name}_FILE");
-            let value = match (SECRET.contains(name), self.get(name), self.get(&file)) {
+            let value = match (*secret, self.get(name), self.get(&file)) {
                 (true, None, Some(path)) => format!("*** (from {path})"),
                 (true, Some(_), _) => "***".to_owned(),
                 (_, value, _) => value?.to_owned(),

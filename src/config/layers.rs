@@ -159,7 +159,7 @@ impl Layers {
 }
 
 /// What holds where nobody says otherwise.
-fn defaults() -> File {
+pub(super) fn defaults() -> File {
     File {
         min_score: Some(70.0),
         language: Some(Language::De),
@@ -176,7 +176,7 @@ fn defaults() -> File {
 }
 
 /// The variable that sets a key.
-fn variable_of(key: &str) -> Option<&'static str> {
+pub(super) fn variable_of(key: &str) -> Option<&'static str> {
     Some(match key {
         "min_score" => "VORHOELLE_MIN_SCORE",
         "reviewers" => "VORHOELLE_REVIEWERS",

@@ -8,6 +8,7 @@ mod environment;
 mod file;
 mod layers;
 mod policy;
+pub mod reference;
 mod whatsapp;
 
 use std::collections::BTreeSet;
@@ -201,6 +202,13 @@ mod tests {
             (settings.policy.min_score, settings.policy.sync_interval),
             (70.0, Duration::from_secs(300))
         );
+        let written = |name: &str| reference::variable(name).unwrap().default;
+        assert_eq!(settings.gitlab.url, Url::parse(written("GITLAB_URL")).unwrap());
+        assert_eq!(settings.listen.to_string(), written("LISTEN"));
+        assert_eq!(settings.database, Path::new(written("DATABASE")));
+        assert_eq!(settings.policy.min_score.to_string(), written("MIN_SCORE"));
+        assert_eq!(Ok(settings.policy.sync_interval), duration(written("SYNC_INTERVAL")));
+        assert_eq!(DEFAULT_FILE, written("CONFIG"));
         assert_eq!(load(&[("PORT", "9000")]).unwrap().listen, "0.0.0.0:9000".parse().unwrap());
     }
 

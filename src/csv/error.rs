@@ -50,6 +50,14 @@ pub enum RowError {
     /// One of its cells cannot be used.
     #[error(transparent)]
     Cell(CellError),
+    /// It cannot be carried out as a whole, or GitLab did not take all of it.
+    #[error("line {line}: {what}")]
+    Refused {
+        /// The line on which it begins, from 1.
+        line: u32,
+        /// What is wrong and what was left as it is.
+        what: String,
+    },
 }
 
 /// Why a cell or a row cannot be written.

@@ -16,6 +16,7 @@ mod rate;
 pub mod record;
 mod scan;
 pub mod styles;
+pub mod sync;
 pub mod table;
 
 pub use cell::CellError;

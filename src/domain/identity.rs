@@ -1,5 +1,6 @@
 //! When two posts are the same match, and when they are probably the same job.
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use unicode_normalization::UnicodeNormalization;
 use url::Url;
@@ -30,7 +31,8 @@ const TRACKING: [&str; 18] = [
 ];
 
 /// What makes a match this one and no other: 64 hexadecimal digits.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Fingerprint(String);
 
 impl Fingerprint {
@@ -59,6 +61,18 @@ impl Fingerprint {
     /// The hexadecimal digits.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// A fingerprint that was written down; none where it is no such.
+    pub fn written(digits: &str) -> Option<Self> {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        (digits.len() == 64 && digits.bytes().all(is_digit)).then(|| Self(digits.to_owned()))
+    }
+
+    /// Whether a later post of a match would have the same: one that has neither source and number, nor address, nor
+    /// title with company and location, is only ever itself.
+    pub fn is_found_again(job: &JobMatch) -> bool {
+        Self::of(job, Uuid::nil()) == Self::of(job, Uuid::max())
     }
 
     /// A fingerprint read back from the mirror.

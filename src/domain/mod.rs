@@ -16,3 +16,4 @@ pub use channel::Channel;
 pub use job_match::JobMatch;
 pub use language::Language;
 pub use state::State;
+pub use tracker::Application;

@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::posted::{FieldError, clean_line, clean_text};
 
 /// How far an application has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -184,6 +187,93 @@ impl Application {
     pub fn is_empty(&self) -> bool {
         *self == Self { stage: self.stage.filter(|stage| *stage == Stage::None), ..Self::default() }
     }
+
+    /// Its fields, in the words of the API; what is not known is not there.
+    pub fn fields(&self) -> Map<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(fields)) => fields,
+            _ => Map::new(),
+        }
+    }
+
+    /// The application with some fields changed: each a text, or null to clear it.
+    ///
+    /// # Errors
+    ///
+    /// Every field that is unknown or wrong.
+    pub fn changed(&self, changes: &Map<String, Value>) -> Result<Self, Vec<FieldError>> {
+        let mut fields = self.fields();
+        let mut errors = Vec::new();
+        for (name, value) in changes {
+            match field(name, value) {
+                Ok(Some(value)) => {
+                    fields.insert(name.clone(), value);
+                }
+                Ok(None) => {
+                    fields.remove(name);
+                }
+                Err(message) => errors.push(FieldError { field: name.clone(), message }),
+            }
+        }
+        if errors.is_empty() {
+            serde_json::from_value(Value::Object(fields))
+                .map_err(|error| vec![FieldError { field: String::new(), message: error.to_string() }])
+        } else {
+            Err(errors)
+        }
+    }
+}
+
+/// Every field, in the order in which people read them: its name in the API, in German and in English.
+pub const FIELDS: [(&str, &str, &str); 11] = [
+    ("stage", "Phase", "Stage"),
+    ("applied_on", "Beworben am", "Applied on"),
+    ("answer_on", "Antwort am", "Answer on"),
+    ("interview_on", "Gespräch am", "Interview on"),
+    ("next_step", "Nächster Schritt", "Next step"),
+    ("follow_up_on", "Wiedervorlage am", "Follow up on"),
+    ("contact_name", "Ansprechpartner", "Contact"),
+    ("contact_email", "E-Mail", "E-mail"),
+    ("contact_phone", "Telefon", "Phone"),
+    ("rtr", "RTR", "RTR"),
+    ("notes", "Notizen", "Notes"),
+];
+
+/// Longest line, in characters.
+const LINE_LIMIT: usize = 1_000;
+/// Longest notes, in characters.
+const NOTES_LIMIT: usize = 50_000;
+
+/// A field's value, cleaned and checked; none clears it.
+fn field(name: &str, value: &Value) -> Result<Option<Value>, String> {
+    if !FIELDS.iter().any(|(known, ..)| *known == name) {
+        let all: Vec<&str> = FIELDS.iter().map(|(known, ..)| *known).collect();
+        return Err(format!("is no field of the tracker; use {}", all.join(", ")));
+    }
+    let text = match value {
+        Value::Null => return Ok(None),
+        Value::String(text) => text,
+        _ => return Err("must be a text, or null to clear it".to_owned()),
+    };
+    let is_notes = name == "notes";
+    let text = if is_notes { clean_text(text).trim().to_owned() } else { clean_line(text).trim().to_owned() };
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let limit = if is_notes { NOTES_LIMIT } else { LINE_LIMIT };
+    if text.chars().count() > limit {
+        return Err(format!("at most {limit} characters are allowed"));
+    }
+    match name {
+        "stage" => text.parse::<Stage>().map(|_| ()).map_err(|error| error.to_string())?,
+        "rtr" => text.parse::<Rtr>().map(|_| ()).map_err(|error| error.to_string())?,
+        _ if name.ends_with("_on") => {
+            let day = Some(&text).filter(|text| text.len() == 10).and_then(|text| text.parse::<Date>().ok());
+            day.ok_or_else(|| format!("`{text}` is no day such as 2026-02-07"))?;
+        }
+        _ => {}
+    }
+    Ok(Some(Value::String(text)))
 }
 
 #[cfg(test)]
@@ -208,6 +298,23 @@ mod tests {
         for word in ["", "maybe", "2026-02-30", "2026-02-07T10:00", "07.02.2026"] {
             assert!(word.parse::<Rtr>().is_err(), "{word}");
         }
+    }
+
+    #[test]
+    fn fields_are_changed_one_by_one_and_every_wrong_one_is_named() {
+        let changes = |value: Value| value.as_object().unwrap().clone();
+        let first = Application::default()
+            .changed(&changes(
+                serde_json::json!({"stage": "applied", "applied_on": "2026-02-07", "notes": " a\r\nb "}),
+            ))
+            .unwrap();
+        assert_eq!(first.notes.as_deref(), Some("a\nb"));
+        let second = first.changed(&changes(serde_json::json!({"notes": null, "rtr": "yes"}))).unwrap();
+        assert_eq!((second.stage, second.notes, second.rtr), (Some(Stage::Applied), None, Some(Rtr::Yes)));
+        let wrong = serde_json::json!({"stage": "hired", "applied_on": "7.2.", "phase": "x", "next_step": 3});
+        let errors = first.changed(&changes(wrong)).unwrap_err();
+        let named: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
+        assert_eq!(named, ["applied_on", "next_step", "phase", "stage"]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::texts::decision_of;
+use super::tracker::application_of;
 use super::{Connected, Engine, EngineError};
 use crate::domain::State;
 use crate::domain::decide::Repair;
@@ -144,9 +145,9 @@ impl Engine {
         Ok(record)
     }
 
-    /// New comments on a match: a decision of ours whose label was never put on is carried out where the match still is
+    /// New or edited comments on a match: the tracker's fields are taken over; a decision of ours whose label was never put on is carried out where the match still is
     /// where it was decided, and void where it is not. Says whether one was: then the issue has changed since it was read.
-    pub(super) async fn complete_decision(
+    pub(super) async fn read_comments(
         &self,
         connected: &Connected,
         issue: &Issue,
@@ -156,6 +157,12 @@ impl Engine {
         let ours = notes.iter().filter(|note| connected.is_us(note.author.id));
         let last = ours.filter_map(decision_of).next_back();
         record.comments = issue.user_notes_count;
+        let application = application_of(connected, &notes, &record.application);
+        if application != record.application {
+            tracing::info!(iid = record.iid, "the application of match {} was edited in GitLab", record.iid);
+            record.application = application;
+            self.inner.mirror.put(record, None)?;
+        }
         let open = last.filter(|step| {
             step.from == record.state && record.decided_at.is_none_or(|decided| step.at > decided)
         });

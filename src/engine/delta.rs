@@ -102,8 +102,11 @@ impl Engine {
         }
     }
 
-    /// Whether taking in an issue of ours would write nothing.
+    /// Whether taking in an issue of ours would write nothing. What was erased is known before anything is staged.
     fn says_nothing_to_do(&self, connected: &Connected, issue: &Issue) -> bool {
+        if self.left_of(connected, issue).is_some() {
+            return true;
+        }
         let observed = self.observed(issue);
         let closed = observed.states.iter().next().is_some_and(|state| state.is_closed());
         connected.is_us(issue.author.id)
@@ -166,6 +169,7 @@ impl Engine {
             }
             record.label_event = history.label_event;
             record.history_known = true;
+            record.application = history.application;
             if let Some(last) = history.steps.last() {
                 (record.decided_by, record.decided_at) = (Some(last.by.clone()), Some(last.at));
             }

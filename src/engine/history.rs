@@ -1,12 +1,13 @@
 //! The steps of a match read back from GitLab: label events, and our own comments for decisions made through us.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::texts::decision_of;
+use super::tracker::application_of;
 use super::{Connected, Engine, EngineError};
-use crate::domain::State;
 use crate::domain::decide::Act;
 use crate::domain::history::{Step, Through};
+use crate::domain::{Application, State};
 use crate::gitlab::Issue;
 use crate::gitlab::events::{LabelAction, LabelEvent, StateEvent};
 use crate::gitlab::labels::LabelKind;
@@ -14,17 +15,23 @@ use crate::gitlab::notes::Note;
 
 /// A decision's comment is written just before its label.
 const COMMENT_BEFORE_LABEL: SignedDuration = SignedDuration::from_mins(10);
+/// An issue gets its first labels while it is made.
+const MADE_WITHIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// What GitLab knows of a match's life.
 pub(super) struct History {
     /// The steps.
     pub(super) steps: Vec<Step>,
+    /// Where they led.
+    pub(super) state: State,
     /// What people did since the labels last showed exactly one state.
     pub(super) open_acts: Vec<Act>,
     /// The last decision made through the service, if its label was never put on: a kill came between.
     pub(super) open_decision: Option<Step>,
     /// The last label event.
     pub(super) label_event: u64,
+    /// What the tracker's comment says.
+    pub(super) application: Application,
 }
 
 /// Reads the history of an issue of ours.
@@ -41,7 +48,8 @@ pub(super) async fn read(
     }
     let names = engine.names();
     let kind = |event: &LabelEvent| event.label.as_ref().and_then(|label| names.kind_of_id(label.id));
-    let mut replay = Replay::new(connected, &notes);
+    let application = application_of(connected, &notes, &Application::default());
+    let mut replay = Replay::new(connected, &notes, issue);
     for moment in events.chunk_by(|a, b| a.user == b.user && a.created_at == b.created_at) {
         for event in moment {
             if let Some(LabelKind::State(state)) = kind(event) {
@@ -67,7 +75,14 @@ pub(super) async fn read(
     let open_decision = notes.iter().filter_map(decision_of).next_back().filter(|decision| {
         decision.from == replay.state && touched_at.is_none_or(|touched_at| decision.at > touched_at)
     });
-    Ok(History { steps: replay.steps, open_acts, open_decision, label_event })
+    Ok(History {
+        state: replay.state,
+        steps: replay.steps,
+        open_acts,
+        open_decision,
+        label_event,
+        application,
+    })
 }
 
 /// Follows label events: whenever exactly one state label is on, and it is another than before, that is a step.
@@ -80,10 +95,14 @@ struct Replay<'a> {
     settled_event: u64,
     last_event: u64,
     needs_state_events: bool,
+    /// Our issue's own labels were put on by then.
+    made_until: Option<Timestamp>,
 }
 
 impl<'a> Replay<'a> {
-    fn new(connected: &'a Connected, notes: &'a [Note]) -> Self {
+    fn new(connected: &'a Connected, notes: &'a [Note], issue: &Issue) -> Self {
+        let ours = connected.is_us(issue.author.id);
+        let made_until = issue.created_at.checked_add(MADE_WITHIN).ok().filter(|_| ours);
         Self {
             connected,
             notes,
@@ -93,6 +112,7 @@ impl<'a> Replay<'a> {
             settled_event: 0,
             last_event: 0,
             needs_state_events: false,
+            made_until,
         }
     }
 
@@ -108,8 +128,15 @@ impl<'a> Replay<'a> {
         let [(state, event)] = self.on.as_slice() else {
             return;
         };
+        let is_first = self.settled_event == 0;
         self.settled_event = self.last_event;
         if *state == self.state {
+            return;
+        }
+        let by_us = event.user.as_ref().is_some_and(|user| self.connected.is_us(user.id));
+        if is_first && by_us && self.made_until.is_some_and(|until| event.created_at <= until) {
+            // The state that the issue was made in is no step.
+            self.state = *state;
             return;
         }
         let (state, event) = (*state, event.clone());

@@ -6,6 +6,7 @@
 mod connect;
 mod decisions;
 mod delta;
+mod erase;
 mod history;
 mod hook_watch;
 mod locks;
@@ -15,6 +16,7 @@ mod settings_issue;
 mod stage;
 mod strangers;
 mod texts;
+mod tracker;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -26,10 +28,12 @@ use jiff::civil::Date;
 
 pub use connect::Connected;
 pub use decisions::{Decision, DecisionError};
+pub use erase::{Erasure, ErasureError};
 pub use hook_watch::{HookHealth, HookWatch};
 pub use queue::{Hint, Queue};
 pub use settings_issue::ChangeError;
 pub use stage::{Staging, StagingError};
+pub use tracker::ApplicationError;
 
 use crate::clock::Clock;
 use crate::config::{IssueLayer, Layers, Policy};

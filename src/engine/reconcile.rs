@@ -74,6 +74,9 @@ impl Engine {
         if self.is_about_settings(&issue) {
             self.read_settings(connected, None).await?;
         }
+        if let Some(fingerprint) = self.left_of(connected, &issue) {
+            return self.note_erased(&issue, fingerprint);
+        }
         let known = self.inner.mirror.record(issue.iid)?;
         let live = |record: &Record| matches!(record.standing, Standing::Live | Standing::Withdrawn);
         match known.filter(|record| live(record) && record.issue_id == issue.id) {
@@ -100,8 +103,10 @@ impl Engine {
         issue: Issue,
         mut record: Record,
     ) -> Result<(), EngineError> {
-        if issue.user_notes_count > record.comments
-            && self.complete_decision(connected, &issue, &mut record).await?
+        // A comment of ours that a person edits leaves no other trace than the issue's time.
+        let may_be_edited = !record.application.is_empty() && issue.updated_at != record.updated_at;
+        if (issue.user_notes_count > record.comments || may_be_edited)
+            && self.read_comments(connected, &issue, &mut record).await?
         {
             return Ok(());
         }
@@ -184,7 +189,7 @@ impl Engine {
     }
 
     /// Writes a change and checks that GitLab did it.
-    async fn write(
+    pub(super) async fn write(
         &self,
         connected: &Connected,
         issue: Issue,
@@ -340,7 +345,8 @@ impl Engine {
             return Ok(self.inner.mirror.put(record, None)?);
         }
         let history = history::read(self, connected, issue).await?;
-        record.state = history.steps.last().map_or(State::Pending, |step| step.to);
+        record.state = history.state;
+        record.application.clone_from(&history.application);
         record.label_event = history.label_event;
         record.history_known = true;
         if let Some(last) = history.steps.last() {
@@ -451,6 +457,8 @@ impl Engine {
             (None, _) if observed.closed => State::Rejected,
             _ => State::Pending,
         };
+        // What we keep in comments is read with the history.
+        record.history_known = issue.user_notes_count == 0;
         let repair = Repair::towards(record.state, observed);
         let after = self.write(connected, issue, &self.change_for(&repair)).await?;
         record.updated_at = after.updated_at;

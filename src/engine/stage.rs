@@ -41,6 +41,9 @@ pub enum StagingError {
         /// The least that is staged.
         minimum: f64,
     },
+    /// Its data was removed at a person's wish.
+    #[error("the data of this match was removed at a person's wish; it is not staged again")]
+    Erased,
     /// Something did not do its part.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -58,25 +61,40 @@ impl Engine {
         if score < minimum {
             return Err(StagingError::BelowMinimum { score, minimum });
         }
-        // In a task of its own: a caller who goes away must not stop it in mid-step.
-        let engine = self.clone();
-        let task = tokio::spawn(async move { engine.note(engine.stage_once(job).await) });
-        Ok(task
-            .await
-            .unwrap_or_else(|error| Err(EngineError::Text(format!("staging broke off: {error}"))))?)
+        self.stage_in(job, Uuid::new_v4(), State::Pending).await
     }
 
-    async fn stage_once(&self, job: JobMatch) -> Result<Staging, EngineError> {
+    /// Stages a match in a state, whatever its score: what a freelancer's own list says has happened already. `nonce`
+    /// stands for the identity of a match that has no other.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::stage`].
+    pub async fn stage_in(&self, job: JobMatch, nonce: Uuid, state: State) -> Result<Staging, StagingError> {
+        // In a task of its own: a caller who goes away must not stop it in mid-step.
+        let engine = self.clone();
+        let staged = Staged { job, nonce };
+        let task = tokio::spawn(async move { engine.note(engine.stage_once(staged, state).await) });
+        let staged = task
+            .await
+            .unwrap_or_else(|error| Err(EngineError::Text(format!("staging broke off: {error}"))))?;
+        staged.ok_or(StagingError::Erased)
+    }
+
+    /// None where the match's data was removed.
+    async fn stage_once(&self, staged: Staged, state: State) -> Result<Option<Staging>, EngineError> {
         let connected = self.connected().await?;
         if !self.status().caught_up {
             return Err(EngineError::NotReady);
         }
         self.may_write()?;
-        let staged = Staged { job, nonce: Uuid::new_v4() };
         let fingerprint = Fingerprint::of(&staged.job, staged.nonce);
         let _one_at_a_time = self.inner.stagings.hold(fingerprint.as_str().to_owned()).await;
+        if self.inner.mirror.is_erased(&fingerprint)? {
+            return Ok(None);
+        }
         if let Some(record) = self.inner.mirror.record_of(&fingerprint)? {
-            return Ok(Staging { record, created: false });
+            return Ok(Some(Staging { record, created: false }));
         }
         let mut unclear = self.inner.mirror.unclear_since(fingerprint.as_str())?;
         let mut tries = 0;
@@ -85,16 +103,16 @@ impl Engine {
                 && let Some(record) = self.find_created(&connected, &fingerprint, since).await?
             {
                 self.inner.mirror.set_unclear(fingerprint.as_str(), None)?;
-                return Ok(Staging { record, created: tries > 0 });
+                return Ok(Some(Staging { record, created: tries > 0 }));
             }
             let started = self.inner.clock.now();
             tries += 1;
-            match self.create(&connected, &staged).await {
+            match self.create(&connected, &staged, state).await {
                 Ok(record) => {
                     if unclear.is_some() {
                         self.inner.mirror.set_unclear(fingerprint.as_str(), None)?;
                     }
-                    return Ok(Staging { record, created: true });
+                    return Ok(Some(Staging { record, created: true }));
                 }
                 Err(EngineError::Gitlab(error)) if error.is_unclear() => {
                     tracing::warn!(%error, tries, "it is unclear whether an issue was created; GitLab is read before another try");
@@ -128,7 +146,12 @@ impl Engine {
         Ok(self.inner.mirror.record_of(fingerprint)?)
     }
 
-    async fn create(&self, connected: &Arc<Connected>, staged: &Staged) -> Result<Record, EngineError> {
+    async fn create(
+        &self,
+        connected: &Arc<Connected>,
+        staged: &Staged,
+        state: State,
+    ) -> Result<Record, EngineError> {
         let role = Role::of(&staged.job).map(|role| role.key);
         let _one_at_a_time = match role {
             Some(role) => Some(self.inner.stagings.hold(role).await),
@@ -137,7 +160,8 @@ impl Engine {
         let policy = self.policy();
         let names = self.recent_names(connected).await?;
         let (first, others) = match connected.reviewers.split_first() {
-            Some((first, others)) if policy.assign => (Some(first), others),
+            // What was decided long ago asks nobody.
+            Some((first, others)) if policy.assign && state == State::Pending => (Some(first), others),
             _ => (None, &[][..]),
         };
         let context = BodyContext {
@@ -154,7 +178,7 @@ impl Engine {
         let new = NewIssue {
             title: issue_text::title(&staged.job),
             description: body,
-            labels: [LabelKind::Match, LabelKind::State(State::Pending)]
+            labels: [LabelKind::Match, LabelKind::State(state)]
                 .map(|kind| names.name(kind).to_owned())
                 .into(),
             assignee: first.map(|reviewer| reviewer.id),
@@ -167,8 +191,8 @@ impl Engine {
         if let Some(record) = met {
             return Ok(record);
         }
-        let issue = self.repair_creation(connected, issue, &new).await;
-        let record = new_record(&issue, staged.job.clone(), Some(staged.nonce), State::Pending);
+        let issue = self.repair_creation(connected, issue, &new, state).await;
+        let record = new_record(&issue, staged.job.clone(), Some(staged.nonce), state);
         self.inner.mirror.put(&record, None)?;
         self.inner.news.notify_waiters();
         tracing::info!(iid = record.iid, "match {} is staged", record.iid);
@@ -177,8 +201,14 @@ impl Engine {
 
     /// Compares what GitLab returned with what was sent. A difference is an error to be logged and mended; where that
     /// fails the next look at the issue mends it, for the issue is there.
-    async fn repair_creation(&self, connected: &Connected, issue: Issue, new: &NewIssue) -> Issue {
-        let repair = Repair::towards(State::Pending, &self.observed(&issue));
+    async fn repair_creation(
+        &self,
+        connected: &Connected,
+        issue: Issue,
+        new: &NewIssue,
+        state: State,
+    ) -> Issue {
+        let repair = Repair::towards(state, &self.observed(&issue));
         let mut change = self.change_for(&repair);
         change.assignee =
             new.assignee.filter(|id| !issue.assignees.iter().any(|assignee| assignee.id == *id));
@@ -186,11 +216,15 @@ impl Engine {
         if change.is_empty() {
             return issue;
         }
-        tracing::error!(
-            iid = issue.iid,
-            ?change,
-            "GitLab made another issue than was asked for; it is set right"
-        );
+        // GitLab makes every issue open; that is no mistake of its own.
+        let closes = IssueChange { close: Some(true), ..IssueChange::default() };
+        if change != closes {
+            tracing::error!(
+                iid = issue.iid,
+                ?change,
+                "GitLab made another issue than was asked for; it is set right"
+            );
+        }
         match connected.project.change_issue(issue.iid, &change).await {
             Ok(mended) => mended,
             Err(error) => {
@@ -233,5 +267,7 @@ pub(super) fn new_record(issue: &Issue, job: JobMatch, nonce: Option<Uuid>, stat
         label_event: 0,
         state_event: 0,
         history_known: true,
+        erased: None,
+        application: crate::domain::Application::default(),
     }
 }

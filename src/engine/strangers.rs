@@ -14,7 +14,9 @@ impl Engine {
         connected: &Connected,
         issue: &Issue,
     ) -> Result<bool, EngineError> {
-        if connected.is_us(issue.author.id) || issue_text::read_back(&issue.description).is_none() {
+        let has_a_block = issue_text::read_back(&issue.description).is_some()
+            || issue_text::read_erased(&issue.description).is_some();
+        if connected.is_us(issue.author.id) || !has_a_block {
             return Ok(false);
         }
         if !self.is_bot(connected, &issue.author).await? {

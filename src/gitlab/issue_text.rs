@@ -5,6 +5,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::domain::identity::Fingerprint;
 use crate::domain::inert::{
     Danger, GitlabBlock, GitlabLine, GitlabTitle, Wanted, json_block, whole_text_guard,
 };
@@ -220,6 +221,61 @@ pub fn read_back(description: &str) -> Option<Staged> {
         job.description = advertisement(&description);
     }
     Some(Staged { job, nonce: block.nonce })
+}
+
+/// The machine-readable block of an issue whose data was removed.
+#[derive(Serialize, Deserialize)]
+struct ErasedBlock {
+    vorhoelle: u32,
+    erased: Erased,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Erased {
+    fingerprint: String,
+}
+
+/// Title and body of an issue whose data was removed at a person's wish: what is left is the fingerprint, so that the
+/// match is not staged again. An issue that a person made has none.
+///
+/// # Errors
+///
+/// Where the template cannot be rendered.
+pub fn erased_text(
+    templates: &Templates,
+    language: Language,
+    fingerprint: Option<&Fingerprint>,
+) -> Result<(String, String), TextError> {
+    let name = format!("erased.{}.md", language.pick("de", "en"));
+    let block = fingerprint.map(|fingerprint| ErasedBlock {
+        vorhoelle: BLOCK_VERSION,
+        erased: Erased { fingerprint: fingerprint.as_str().to_owned() },
+    });
+    let block = block.map(|block| json_block(&serde_json::to_value(&block).unwrap_or_default()));
+    let part = |part: &str| {
+        let text = templates.render(&name, json!({ "part": part, "block": block }))?;
+        guarded(text.trim().to_owned(), &name, &Wanted::default())
+    };
+    Ok((part("title")?, part("body")?))
+}
+
+/// What takes the place of a comment of ours on such an issue.
+///
+/// # Errors
+///
+/// Where the template cannot be rendered.
+pub fn erased_comment(templates: &Templates, language: Language) -> Result<String, TextError> {
+    let name = format!("erased.{}.md", language.pick("de", "en"));
+    let text = templates.render(&name, json!({ "part": "comment", "block": null }))?;
+    guarded(text.trim().to_owned(), &name, &Wanted::default())
+}
+
+/// What is left of the identity of a match whose data was removed; none where it was not.
+pub fn read_erased(description: &str) -> Option<Fingerprint> {
+    let description = description.replace('\r', "");
+    let blocks = description.split("```json\n").skip(1).filter_map(|fence| fence.split("\n```").next());
+    let block = blocks.filter_map(|json| serde_json::from_str::<ErasedBlock>(json).ok()).last()?;
+    Fingerprint::written(&block.erased.fingerprint)
 }
 
 fn advertisement(description: &str) -> Option<String> {

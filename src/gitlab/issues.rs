@@ -95,6 +95,8 @@ pub struct IssueChange {
     pub assignee: Option<u64>,
     /// Whether it shall be hidden from guests.
     pub confidential: Option<bool>,
+    /// Another title and another text.
+    pub text: Option<(String, String)>,
 }
 
 impl IssueChange {
@@ -228,6 +230,9 @@ impl Project {
         }
         if let Some(confidential) = change.confidential {
             endpoint.confidential(confidential);
+        }
+        if let Some((title, description)) = &change.text {
+            endpoint.title(title).description(description);
         }
         self.gitlab.get(&built(endpoint.build())?).await
     }

@@ -2,6 +2,7 @@
 //!
 //! `client` is the transport; the files beside it hold endpoints and answers, one topic each.
 
+pub mod application_text;
 pub mod boards;
 pub mod client;
 pub mod error;

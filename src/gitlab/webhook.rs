@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 /// How far a delivery's time may be off, in seconds.
-const LONGEST_SKEW: i64 = 5 * 60;
+const LONGEST_SKEW: u64 = 5 * 60;
 
 /// What a delivery has to prove. With both set, both must be right.
 #[derive(Clone, Debug, Default)]
@@ -118,7 +118,7 @@ impl WebhookSecrets {
         let timestamp = header("webhook-timestamp")?;
         let seconds: i64 =
             timestamp.to_str().ok().and_then(|text| text.parse().ok()).ok_or(Unproven::Timestamp)?;
-        if seconds.checked_sub(now.as_second()).is_none_or(|skew| skew.abs() > LONGEST_SKEW) {
+        if seconds.checked_sub(now.as_second()).is_none_or(|skew| skew.unsigned_abs() > LONGEST_SKEW) {
             return Err(Unproven::Timestamp);
         }
         let signatures = header("webhook-signature")?.to_str().map_err(|_| Unproven::Signature)?.to_owned();

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::Mirror;
 use crate::domain::history::Step;
 use crate::domain::identity::{Fingerprint, Role};
-use crate::domain::{JobMatch, State};
+use crate::domain::job_match::Contact;
+use crate::domain::{Application, JobMatch, State};
 
 /// A match as the mirror holds it: what the issue said when it was read last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,12 +45,18 @@ pub struct Record {
     pub state_event: u64,
     /// Whether the steps in the mirror are all there were.
     pub history_known: bool,
+    /// What is left of the identity of a match whose data was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased: Option<Fingerprint>,
+    /// The tracker's fields, as our comment says them.
+    #[serde(default, skip_serializing_if = "Application::is_empty")]
+    pub application: Application,
 }
 
 impl Record {
     /// The fingerprint; an adopted issue has none.
     pub fn fingerprint(&self) -> Option<Fingerprint> {
-        self.nonce.map(|nonce| Fingerprint::of(&self.job, nonce))
+        self.erased.clone().or_else(|| self.nonce.map(|nonce| Fingerprint::of(&self.job, nonce)))
     }
 
     /// What `q` looks into: what people would search for, in lower case.
@@ -76,6 +83,8 @@ pub enum Standing {
     Duplicate,
     /// The labels were put on by somebody who may not.
     Ignored,
+    /// A person's data was removed, and the match with it.
+    Erased,
 }
 
 impl Standing {
@@ -86,6 +95,7 @@ impl Standing {
             Self::Gone => "gone",
             Self::Duplicate => "duplicate",
             Self::Ignored => "ignored",
+            Self::Erased => "erased",
         }
     }
 }
@@ -227,6 +237,70 @@ impl Mirror {
         })
     }
 
+    /// Whether the data of the match of a fingerprint was removed at a person's wish.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn is_erased(&self, fingerprint: &Fingerprint) -> rusqlite::Result<bool> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT count(*) FROM matches WHERE fingerprint = ?1 AND standing = 'erased'",
+                )?
+                .query_row([fingerprint.as_str()], |row| Ok(row.get::<_, u64>(0)? > 0))
+        })
+    }
+
+    /// Puts a match in whose data was removed, and overwrites on the disk what was known of it: steps, deliveries, and
+    /// answers that are kept for repeats.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn put_erased(&self, record: &Record) -> rusqlite::Result<()> {
+        let mut connection = self.write();
+        connection.execute_batch("PRAGMA secure_delete = ON")?;
+        let transaction = connection.transaction()?;
+        for table in ["matches", "steps", "deliveries"] {
+            transaction.execute(&format!("DELETE FROM {table} WHERE iid = ?1"), [record.iid])?;
+        }
+        transaction.execute("DELETE FROM answers", [])?;
+        put(&transaction, record)?;
+        transaction.commit()?;
+        connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA secure_delete = OFF")
+    }
+
+    /// The live matches with the same contact, by address, telephone or name, lowest iid first.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn with_contact(&self, contact: &Contact, but: u64) -> rusqlite::Result<Vec<u64>> {
+        let same = |mine: &Option<String>, theirs: &Option<String>| {
+            mine.as_ref().zip(theirs.as_ref()).is_some_and(|(a, b)| a.to_lowercase() == b.to_lowercase())
+        };
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT record FROM matches WHERE standing IN ('live', 'withdrawn') AND iid <> ?1 ORDER BY iid",
+            )?;
+            let mut iids = Vec::new();
+            for other in statement.query_map([but], record)? {
+                let other = other?;
+                let theirs = other.job.contact.as_ref();
+                let is_same = theirs.is_some_and(|theirs| {
+                    same(&contact.email, &theirs.email)
+                        || same(&contact.phone, &theirs.phone)
+                        || same(&contact.name, &theirs.name)
+                });
+                if is_same {
+                    iids.push(other.iid);
+                }
+            }
+            Ok(iids)
+        })
+    }
+
     /// The live matches of the same role at the same end client through another agency, lowest iid first.
     ///
     /// # Errors
@@ -301,6 +375,19 @@ impl Mirror {
             let next =
                 rows.last().filter(|_| more).map(|(last, value)| Cursor { value: *value, iid: last.iid });
             Ok((rows.into_iter().map(|(record, _)| record).collect(), next))
+        })
+    }
+
+    /// Every match that counts, in the order of their issues.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn live(&self) -> rusqlite::Result<Vec<Record>> {
+        self.read(|connection| {
+            let mut statement = connection
+                .prepare_cached("SELECT record FROM matches WHERE standing = 'live' ORDER BY iid")?;
+            statement.query_map([], |row| from_json(row, 0))?.collect()
         })
     }
 

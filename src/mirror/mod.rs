@@ -3,6 +3,7 @@
 //! It is a cache: deleting it loses nothing. Only retry helpers (idempotency keys, unclear creations) live here alone,
 //! and the fingerprint catches what they would have caught.
 
+mod agreed;
 mod deliveries;
 mod matches;
 mod schema;
@@ -70,7 +71,7 @@ impl Mirror {
         let (writer, found) = match schema::open(path, owner) {
             Ok(connection) => (connection, if there { Found::Kept } else { Found::New }),
             Err(schema::Unusable::Content(why)) => {
-                let aside = path.with_extension("sqlite.unusable");
+                let aside = laid_aside(path);
                 for suffix in ["-wal", "-shm"] {
                     let _ = std::fs::remove_file(with_suffix(path, suffix));
                 }
@@ -253,12 +254,22 @@ impl Mirror {
         .map(drop)
     }
 
+    /// Removes an earlier mirror that was moved aside; says whether there was one.
+    pub fn remove_laid_aside(&self) -> bool {
+        self.path.as_ref().is_some_and(|path| std::fs::remove_file(laid_aside(path)).is_ok())
+    }
+
     /// Writes what is still in the log into the file, so that a copy of the file alone is whole.
     pub fn checkpoint(&self) {
         if let Err(error) = self.write().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
             tracing::warn!(%error, "the mirror's log could not be folded in; it will be at the next start");
         }
     }
+}
+
+/// Where a mirror goes that cannot be used.
+fn laid_aside(path: &Path) -> PathBuf {
+    path.with_extension("sqlite.unusable")
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// Each entry takes the file from the version of its index to the next.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE matches (
@@ -49,6 +49,11 @@ const MIGRATIONS: [&str; 3] = [
     ) WITHOUT ROWID;
 ",
     "ALTER TABLE deliveries ADD COLUMN message_ids TEXT;",
+    "
+    CREATE TABLE agreed (
+        file TEXT NOT NULL, iid INTEGER NOT NULL, row TEXT NOT NULL, PRIMARY KEY (file, iid)
+    ) WITHOUT ROWID;
+",
 ];
 
 /// Why a file cannot be the mirror.

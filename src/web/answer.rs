@@ -2,11 +2,10 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::domain::history::Step;
-use crate::domain::{JobMatch, State};
+use crate::domain::{Application, JobMatch, State};
 use crate::engine::{Engine, EngineError};
 use crate::mirror::{Delivery, Record};
 use crate::notify::Notifier;
@@ -27,9 +26,9 @@ pub struct MatchAnswer {
     #[schema(value_type = Option<String>, format = DateTime)]
     decided_at: Option<Timestamp>,
     possible_duplicates: Vec<u64>,
-    /// The tracker's fields; none was set yet.
+    /// The tracker's fields; null before the first is set.
     #[schema(value_type = Option<Object>)]
-    application: Option<Value>,
+    application: Option<Application>,
     #[serde(flatten)]
     job: JobMatch,
 }
@@ -62,7 +61,7 @@ impl MatchAnswer {
             decided_by: record.decided_by,
             decided_at: record.decided_at,
             possible_duplicates,
-            application: None,
+            application: Some(record.application).filter(|application| !application.is_empty()),
             job: record.job,
         })
     }

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Web;
@@ -44,6 +44,7 @@ const COMMENT_LIMIT: usize = 5_000;
         (status = 201, description = "The match is staged", body = MatchAnswer, headers(("Location" = String))),
         (status = 200, description = "It was staged before; or the outcome of each of several", body = Staged),
         (status = 409, description = "A request with this Idempotency-Key is being worked on", body = Parts, content_type = PROBLEM),
+        (status = 410, description = "Its data was removed at a person's wish; do not post it again", body = Parts, content_type = PROBLEM),
         (status = 413, description = "Too large", body = Parts, content_type = PROBLEM),
         (status = 502, description = "GitLab refused", body = Parts, content_type = PROBLEM),
         (status = 503, description = "GitLab does not answer; try again after Retry-After", body = Parts, content_type = PROBLEM),
@@ -107,6 +108,7 @@ pub(super) struct Outcomes {
     existing: u64,
     below_minimum: u64,
     invalid: u64,
+    erased: u64,
     failed: u64,
 }
 
@@ -116,7 +118,7 @@ pub(super) struct Outcomes {
 pub(super) struct Outcome {
     /// Its place in the array.
     index: u64,
-    /// `created`, `existing`, `below_minimum`, `invalid` or `failed`.
+    /// `created`, `existing`, `below_minimum`, `invalid`, `erased` or `failed`.
     outcome: String,
     /// The match, where it is staged.
     r#match: Option<MatchAnswer>,
@@ -150,7 +152,7 @@ async fn stage_several(web: &Web, values: Vec<Value>) -> Answered {
         .collect()
         .await;
     let mut answer = json!({});
-    for outcome in ["created", "existing", "below_minimum", "invalid", "failed"] {
+    for outcome in ["created", "existing", "below_minimum", "invalid", "erased", "failed"] {
         answer[outcome] = results.iter().filter(|result| result["outcome"] == outcome).count().into();
     }
     answer["results"] = results.into();
@@ -168,6 +170,9 @@ async fn stage_element(web: &Web, index: usize, value: Value) -> Value {
         Ok(staging) => staging,
         Err(error @ StagingError::BelowMinimum { .. }) => {
             return json!({ "index": index, "outcome": "below_minimum", "errors": wrong("score", error.to_string()) });
+        }
+        Err(error @ StagingError::Erased) => {
+            return json!({ "index": index, "outcome": "erased", "errors": wrong("", error.to_string()) });
         }
         Err(StagingError::Engine(error)) => {
             tracing::warn!(%error, index, "one of several matches was not staged");
@@ -290,11 +295,15 @@ pub(super) fn read_cursor(text: &str) -> Result<Cursor, Problem> {
     responses(
         (status = 200, description = "The match", body = WholeAnswer),
         (status = 404, description = "There is no such match", body = Parts, content_type = PROBLEM),
+        (status = 410, description = "Its data was removed at a person's wish", body = Parts, content_type = PROBLEM),
         Refusals,
     ),
 )]
 pub(super) async fn get(State(web): State<Web>, iid: Path<String>) -> Result<Response, Problem> {
     let record = web.engine().mirror().record(number(&iid)?)?;
+    if record.as_ref().is_some_and(|record| record.standing == Standing::Erased) {
+        return Err(StagingError::Erased.into());
+    }
     let record = record.filter(|record| record.standing == Standing::Live).ok_or_else(|| unknown(&iid))?;
     Ok(axum::Json(WholeAnswer::of(web.engine(), web.notifier(), record)?).into_response())
 }
@@ -342,6 +351,70 @@ pub(super) async fn patch(
     let decision = Decision { to, by: caller.0, through: Through::Api, comment };
     let record = web.engine().decide(number(&iid)?, decision).await?;
     Ok(axum::Json(WholeAnswer::of(web.engine(), web.notifier(), record)?).into_response())
+}
+
+/// The tracker's fields; what is not named stays as it is.
+#[utoipa::path(
+    patch, path = "/matches/{iid}/application", tag = "matches",
+    params(("iid" = u64, Path, description = "The issue's number")),
+    request_body(
+        content = ApplicationChange,
+        example = json!({"stage": "applied", "applied_on": "2026-02-07", "next_step": "call Clara", "notes": null}),
+    ),
+    responses(
+        (status = 200, description = "The match as it is now", body = WholeAnswer),
+        (status = 404, description = "There is no such match", body = Parts, content_type = PROBLEM),
+        (status = 413, description = "Too large", body = Parts, content_type = PROBLEM),
+        (status = 415, description = "The body is not sent as JSON", body = Parts, content_type = PROBLEM),
+        (status = 502, description = "GitLab refused", body = Parts, content_type = PROBLEM),
+        (status = 503, description = "GitLab does not answer; try again after Retry-After", body = Parts, content_type = PROBLEM),
+        Refusals,
+    ),
+)]
+pub(super) async fn patch_application(
+    State(web): State<Web>,
+    iid: Path<String>,
+    ApiJson(changes): ApiJson<Map<String, Value>>,
+) -> Result<Response, Problem> {
+    let record = web.engine().change_application(number(&iid)?, changes).await?;
+    Ok(axum::Json(WholeAnswer::of(web.engine(), web.notifier(), record)?).into_response())
+}
+
+/// Fields of the tracker: each a text, or null to clear it.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes the body; the body itself is read field by field")]
+pub(super) struct ApplicationChange {
+    /// How far it has come: none, drafted, applied, acknowledged, interview, offer, accepted, declined, withdrawn.
+    stage: Option<String>,
+    /// When the application was sent.
+    #[schema(format = Date)]
+    applied_on: Option<String>,
+    /// When they answered.
+    #[schema(format = Date)]
+    answer_on: Option<String>,
+    /// When they talk.
+    #[schema(format = Date)]
+    interview_on: Option<String>,
+    /// What to do next.
+    #[schema(max_length = 1000)]
+    next_step: Option<String>,
+    /// When to ask again.
+    #[schema(format = Date)]
+    follow_up_on: Option<String>,
+    /// Whom to talk to.
+    #[schema(max_length = 1000)]
+    contact_name: Option<String>,
+    /// Their e-mail address.
+    #[schema(max_length = 1000)]
+    contact_email: Option<String>,
+    /// Their telephone number.
+    #[schema(max_length = 1000)]
+    contact_phone: Option<String>,
+    /// The right to represent given to an agency: yes, no or the day.
+    rtr: Option<String>,
+    /// Whatever else.
+    #[schema(max_length = 50000)]
+    notes: Option<String>,
 }
 
 fn number(iid: &str) -> Result<u64, Problem> {

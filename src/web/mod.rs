@@ -103,6 +103,7 @@ fn api() -> (Router<Web>, OpenApi) {
     OpenApiRouter::new()
         .routes(routes!(matches::post, matches::list))
         .routes(routes!(matches::get, matches::patch))
+        .routes(routes!(matches::patch_application))
         .routes(routes!(decisions::list))
         .routes(routes!(decisions::stats))
         .routes(routes!(config::get, config::patch))

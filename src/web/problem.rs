@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::domain::State;
 use crate::domain::posted::FieldError;
-use crate::engine::{DecisionError, EngineError, StagingError};
+use crate::engine::{ApplicationError, DecisionError, EngineError, StagingError};
 use crate::mirror::MirrorError;
 
 /// An error as a caller sees it.
@@ -124,6 +124,7 @@ impl From<StagingError> for Problem {
     fn from(error: StagingError) -> Self {
         match error {
             StagingError::BelowMinimum { .. } => Self::field("score", error.to_string()),
+            StagingError::Erased => Self::new(StatusCode::GONE).detail(error.to_string()),
             StagingError::Engine(error) => error.into(),
         }
     }
@@ -140,6 +141,16 @@ impl From<DecisionError> for Problem {
                 problem
             }
             DecisionError::Engine(error) => error.into(),
+        }
+    }
+}
+
+impl From<ApplicationError> for Problem {
+    fn from(error: ApplicationError) -> Self {
+        match error {
+            ApplicationError::Unknown(_) => Self::new(StatusCode::NOT_FOUND).detail(error.to_string()),
+            ApplicationError::Invalid(errors) => Self::invalid(errors),
+            ApplicationError::Engine(error) => error.into(),
         }
     }
 }

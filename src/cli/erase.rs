@@ -1,0 +1,156 @@
+//! `vorhoelle erase IID`: a person's data is removed, and what is left is said.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{Context, print, say};
+use crate::app::Parts;
+use crate::config::{Mailer, Settings, SettingsError};
+use crate::domain::Channel;
+use crate::domain::posted::clean_line;
+use crate::engine::Erasure;
+
+/// Remove a person's data from a match, as far as the token may, and say what is left and how to remove it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  vorhoelle erase 57\n  vorhoelle erase 57 --yes --json\n\n\
+    It cannot be undone. A checksum stays in the issue, so that the same match is not staged again.")]
+pub(super) struct Arguments {
+    /// The issue's number.
+    iid: u64,
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+    /// Print what was removed and what is left as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Something that is left, and how it goes.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Left {
+    what: String,
+    how: String,
+}
+
+pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<ExitCode> {
+    let iid = arguments.iid;
+    let settings = context.settings()?;
+    let Parts { engine, .. } = context.parts().await?;
+    if !arguments.yes && !confirmed(&engine, iid)? {
+        say("nothing was removed");
+        return Ok(ExitCode::FAILURE);
+    }
+    engine.set_follows(true);
+    let erasure = engine.erase(iid).await;
+    engine.mirror().checkpoint();
+    let erasure = erasure.with_context(|| format!("the data of #{iid} could not be removed"))?;
+    let (removed, left) = (removed(&erasure), left(&erasure, &settings));
+    if arguments.json {
+        let answer = json!({
+            "iid": iid,
+            "web_url": erasure.web_url,
+            "removed": removed,
+            "left": left,
+            "is_recognised": erasure.is_recognised,
+            "same_contact": erasure.same_contact,
+        });
+        print(&serde_json::to_string_pretty(&answer)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    print(&format!("#{iid} {}", erasure.web_url));
+    print("\nRemoved:");
+    removed.iter().for_each(|one| print(&format!("- {one}")));
+    print("\nLeft, and how to remove it:");
+    left.iter().for_each(|Left { what, how }| print(&format!("- {what}\n    {how}")));
+    print(if erasure.is_recognised {
+        "\nPosting this match again is answered with 410."
+    } else {
+        "\nThis match has neither source and number, nor address, nor company and location: posted again, it is not recognised."
+    });
+    if !erasure.same_contact.is_empty() {
+        let iids: Vec<String> = erasure.same_contact.iter().map(|iid| format!("#{iid}")).collect();
+        print(&format!("\nThe same contact stands in {}: erase those too.", iids.join(", ")));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks on a terminal; anywhere else `--yes` has to say it.
+fn confirmed(engine: &crate::engine::Engine, iid: u64) -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        bail!(SettingsError(vec![format!(
+            "this cannot be undone and nobody can be asked here: vorhoelle erase {iid} --yes"
+        )]));
+    }
+    let Some(record) = engine.mirror().record(iid)? else { bail!("there is no match {iid}") };
+    say(&format!("#{iid} {}\n{}", clean_line(&record.job.title), record.web_url));
+    say("Remove its text, our comments and its place on the board? This cannot be undone. [y/N]");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn removed(erasure: &Erasure) -> Vec<String> {
+    let mut removed = vec!["title, text and labels of the issue, which is closed".to_owned()];
+    if erasure.comments > 0 {
+        removed.push(format!("the text of {} of our comments", erasure.comments));
+    }
+    removed.push("what the mirror knew of it, and answers that were kept for repeats".to_owned());
+    if erasure.laid_aside {
+        removed.push("an earlier mirror that lay aside".to_owned());
+    }
+    removed
+}
+
+fn left(erasure: &Erasure, settings: &Settings) -> Vec<Left> {
+    let mut left = Vec::new();
+    let mut add = |what: String, how: &str| left.push(Left { what, how: how.to_owned() });
+    add(
+        "earlier versions of the text, in the issue's history".to_owned(),
+        "in the issue: \"Compare with previous version\", then the bin. Where your GitLab shows no versions it may keep them \
+         all the same; then only deleting the issue helps, and with it goes the checksum",
+    );
+    add(
+        "the earlier title, in GitLab's own line about its change".to_owned(),
+        "goes only with the issue: a Planner or Owner deletes it",
+    );
+    add(
+        "mails that GitLab itself sent about the issue".to_owned(),
+        "delete them in the mailboxes of the project's members",
+    );
+    if erasure.comments_of_earlier_bots > 0 {
+        add(
+            format!("{} comments of an earlier bot", erasure.comments_of_earlier_bots),
+            "a Maintainer deletes them in the issue: this token may not",
+        );
+    }
+    if !erasure.others_who_commented.is_empty() {
+        add(
+            format!("comments by {}", erasure.others_who_commented.join(", ")),
+            "look whether they name the person; they, or a Maintainer, edit or delete them in the issue",
+        );
+    }
+    for channel in &erasure.told {
+        let how = match (channel, settings.channels.mail.as_ref().map(|mail| &mail.mailer)) {
+            (Channel::Email, Some(Mailer::Folder(folder))) => {
+                format!("delete them in {} and wherever they went", folder.display())
+            }
+            (Channel::Email, _) => "delete them in the recipients' mailboxes".to_owned(),
+            (Channel::Slack, _) => "delete them in Slack".to_owned(),
+            _ => "delete them in WhatsApp, and in the log of the Twilio console".to_owned(),
+        };
+        add(format!("messages by {channel}"), &how);
+    }
+    add(
+        "rows in spreadsheets that were exported or synchronised, and their backups".to_owned(),
+        "delete the row in the file; without its match it does not come back",
+    );
+    add(
+        "backups of GitLab, and what your pipeline keeps".to_owned(),
+        "they are out of our reach; tell whoever keeps them",
+    );
+    left
+}

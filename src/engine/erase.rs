@@ -1,0 +1,205 @@
+//! A person's data is removed: from the issue, from our comments, from the mirror. What is left in the issue is the
+//! match's fingerprint, so that the same match is not staged again, on this disk or on a new one.
+
+use super::stage::new_record;
+use super::{Connected, Engine, EngineError};
+use crate::domain::identity::Fingerprint;
+use crate::domain::{Channel, JobMatch, State};
+use crate::gitlab::issues::IssueChange;
+use crate::gitlab::{GitlabError, Issue, issue_text};
+use crate::mirror::{DeliveryOutcome, Record, Standing};
+
+/// What was removed, and what is known of what is left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Erasure {
+    /// The issue.
+    pub iid: u64,
+    /// Its page.
+    pub web_url: String,
+    /// Whether a later post of the same match is recognised.
+    pub is_recognised: bool,
+    /// How many comments of ours were replaced.
+    pub comments: usize,
+    /// How many comments of an earlier bot this token may not change.
+    pub comments_of_earlier_bots: usize,
+    /// Who else commented, as usernames.
+    pub others_who_commented: Vec<String>,
+    /// Other matches with the same contact.
+    pub same_contact: Vec<u64>,
+    /// Channels that a message about it was sent on.
+    pub told: Vec<Channel>,
+    /// Whether an earlier mirror that lay aside was removed.
+    pub laid_aside: bool,
+}
+
+/// Why nothing was removed, or not all of it.
+#[derive(Debug, thiserror::Error)]
+pub enum ErasureError {
+    /// There is no such match.
+    #[error("there is no match {0}")]
+    Unknown(u64),
+    /// Something did not do its part; trying again goes on where this ended.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl Engine {
+    /// Removes a person's data from a match: title and text of the issue, our comments, the mirror. Its labels come off
+    /// and it is closed. May be repeated.
+    ///
+    /// # Errors
+    ///
+    /// [`ErasureError`]; a repetition goes on where it ended.
+    pub async fn erase(&self, iid: u64) -> Result<Erasure, ErasureError> {
+        let engine = self.clone();
+        // In a task of its own: a caller who goes away must not stop it in mid-step.
+        let task = tokio::spawn(async move { engine.erase_once(iid).await });
+        let failed = |error| Err(EngineError::Text(format!("the removal broke off: {error}")).into());
+        task.await.unwrap_or_else(failed)
+    }
+
+    async fn erase_once(&self, iid: u64) -> Result<Erasure, ErasureError> {
+        let connected = self.connected().await?;
+        self.may_write()?;
+        let _one_at_a_time = self.inner.issues.hold(iid).await;
+        let issue = self.read(&connected, iid, None).await?.ok_or(ErasureError::Unknown(iid))?;
+        self.settle(&connected, issue).await?;
+        let record = self.record_to_erase(iid)?.ok_or(ErasureError::Unknown(iid))?;
+        let issue = self.read(&connected, iid, None).await?.ok_or(ErasureError::Unknown(iid))?;
+        let mut erasure = self.known_before(&record)?;
+        let issue = self.erase_text(&connected, issue, &record).await?;
+        self.erase_comments(&connected, iid, &mut erasure).await?;
+        self.mirror_erased(&connected, &issue, record)?;
+        erasure.laid_aside = self.inner.mirror.remove_laid_aside();
+        tracing::info!(iid, "the data of match {iid} is removed");
+        Ok(erasure)
+    }
+
+    fn record_to_erase(&self, iid: u64) -> Result<Option<Record>, EngineError> {
+        let record = self.inner.mirror.record(iid)?;
+        Ok(record.filter(|record| !matches!(record.standing, Standing::Gone | Standing::Ignored)))
+    }
+
+    /// What can only be said while the data is still there.
+    fn known_before(&self, record: &Record) -> Result<Erasure, EngineError> {
+        let mirror = &self.inner.mirror;
+        let deliveries = mirror.deliveries(record.iid)?.into_iter();
+        let mut told: Vec<Channel> = deliveries
+            .filter(|one| one.outcome == DeliveryOutcome::Sent && one.channel != Channel::Todo)
+            .map(|one| one.channel)
+            .collect();
+        told.dedup();
+        let same_contact = match &record.job.contact {
+            Some(contact) => mirror.with_contact(contact, record.iid)?,
+            None => Vec::new(),
+        };
+        let posted = record.nonce.is_some() && Fingerprint::is_found_again(&record.job);
+        Ok(Erasure {
+            iid: record.iid,
+            web_url: record.web_url.clone(),
+            is_recognised: posted || record.erased.is_some(),
+            comments: 0,
+            comments_of_earlier_bots: 0,
+            others_who_commented: Vec::new(),
+            same_contact,
+            told,
+            laid_aside: false,
+        })
+    }
+
+    /// Title, text and labels in one write; the fingerprint stays.
+    async fn erase_text(
+        &self,
+        connected: &Connected,
+        issue: Issue,
+        record: &Record,
+    ) -> Result<Issue, EngineError> {
+        let language = self.policy().language;
+        let fingerprint = record.fingerprint();
+        let text = issue_text::erased_text(&self.inner.templates, language, fingerprint.as_ref());
+        let (title, body) = text.map_err(|error| EngineError::Text(error.to_string()))?;
+        let names = self.names();
+        let is_open = issue.state == crate::gitlab::issues::OpenOrClosed::Opened;
+        let change = IssueChange {
+            remove_labels: issue
+                .labels
+                .iter()
+                .filter(|name| names.kind_of_name(name).is_some())
+                .cloned()
+                .collect(),
+            close: is_open.then_some(true),
+            text: (issue.title != title || issue.description.trim() != body).then_some((title.clone(), body)),
+            ..IssueChange::default()
+        };
+        let after = self.write(connected, issue, &change).await?;
+        if after.title != title || issue_text::read_erased(&after.description) != fingerprint {
+            return Err(EngineError::Unfit(
+                "GitLab did not take the new text; may the token's user edit this issue?".to_owned(),
+            ));
+        }
+        Ok(after)
+    }
+
+    async fn erase_comments(
+        &self,
+        connected: &Connected,
+        iid: u64,
+        erasure: &mut Erasure,
+    ) -> Result<(), EngineError> {
+        let language = self.policy().language;
+        let text = issue_text::erased_comment(&self.inner.templates, language)
+            .map_err(|error| EngineError::Text(error.to_string()))?;
+        for note in connected.project.notes(iid).await? {
+            if !connected.is_us(note.author.id) {
+                erasure.others_who_commented.push(note.author.username);
+                continue;
+            }
+            if note.body.trim() == text {
+                continue;
+            }
+            match connected.project.edit_comment(iid, note.id, &text).await {
+                Ok(_) => erasure.comments += 1,
+                Err(GitlabError::Refused { .. }) if note.author.id != connected.us.id => {
+                    erasure.comments_of_earlier_bots += 1;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        erasure.others_who_commented.sort();
+        erasure.others_who_commented.dedup();
+        Ok(())
+    }
+
+    fn mirror_erased(&self, connected: &Connected, issue: &Issue, record: Record) -> Result<(), EngineError> {
+        match self.left_of(connected, issue) {
+            Some(fingerprint) => self.note_erased(issue, fingerprint),
+            // An issue that a person made: without its label it is one like any other.
+            None => {
+                let mut bare = new_record(issue, JobMatch::titled(issue.title.clone()), None, record.state);
+                bare.standing = Standing::Withdrawn;
+                Ok(self.inner.mirror.put_erased(&bare)?)
+            }
+        }
+    }
+
+    /// What is left of the identity of a match of ours whose data was removed; none where it was not. From anybody else
+    /// such a text is plain text.
+    pub(super) fn left_of(&self, connected: &Connected, issue: &Issue) -> Option<Fingerprint> {
+        issue_text::read_erased(&issue.description).filter(|_| connected.is_us(issue.author.id))
+    }
+
+    /// Keeps of a match whose data was removed what the issue still says.
+    pub(super) fn note_erased(&self, issue: &Issue, fingerprint: Fingerprint) -> Result<(), EngineError> {
+        let before = self.inner.mirror.record(issue.iid)?;
+        let mut record = new_record(issue, JobMatch::titled(issue.title.clone()), None, State::Rejected);
+        record.standing = Standing::Erased;
+        record.erased = Some(fingerprint);
+        if before.as_ref() == Some(&record) {
+            return Ok(());
+        }
+        match before.filter(|before| before.standing == Standing::Erased) {
+            Some(_) => Ok(self.inner.mirror.put(&record, None)?),
+            None => Ok(self.inner.mirror.put_erased(&record)?),
+        }
+    }
+}

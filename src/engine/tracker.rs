@@ -1,0 +1,111 @@
+//! The tracker's fields of a match: one comment of ours on its issue, edited in place by us and by people.
+
+use serde_json::{Map, Value};
+
+use super::{Connected, Engine, EngineError};
+use crate::domain::Application;
+use crate::domain::posted::FieldError;
+use crate::gitlab::application_text;
+use crate::gitlab::notes::Note;
+use crate::mirror::{Record, Standing};
+
+/// Why the tracker's fields were not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplicationError {
+    /// There is no such match.
+    #[error("there is no match {0}")]
+    Unknown(u64),
+    /// Fields are unknown or wrong.
+    #[error("some fields of the tracker are wrong")]
+    Invalid(Vec<FieldError>),
+    /// Something did not do its part.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// The tracker's comment among those on an issue, the first where there are two.
+pub(super) fn comment_of<'a>(connected: &Connected, notes: &'a [Note]) -> Option<&'a Note> {
+    notes.iter().find(|note| connected.is_us(note.author.id) && application_text::is_one(&note.body))
+}
+
+/// What it says; empty where there is none. `known` is what it said when it was read last.
+pub(super) fn application_of(connected: &Connected, notes: &[Note], known: &Application) -> Application {
+    let comment = comment_of(connected, notes);
+    comment.and_then(|note| application_text::read_back(&note.body, known)).unwrap_or_default()
+}
+
+impl Engine {
+    /// Changes fields of the tracker: each a text, or null to clear it. The comment is read first, so that what people
+    /// edited in GitLab stays.
+    ///
+    /// # Errors
+    ///
+    /// [`ApplicationError`]; nothing was changed then, or GitLab left it unclear.
+    pub fn change_application(
+        &self,
+        iid: u64,
+        changes: Map<String, Value>,
+    ) -> impl Future<Output = Result<Record, ApplicationError>> + Send + use<> {
+        let engine = self.clone();
+        // In a task of its own: a caller who goes away must not stop it in mid-step.
+        let task = tokio::spawn(async move { engine.change_application_once(iid, &changes).await });
+        let failed = |error| Err(EngineError::Text(format!("the change broke off: {error}")).into());
+        async move { task.await.unwrap_or_else(failed) }
+    }
+
+    async fn change_application_once(
+        &self,
+        iid: u64,
+        changes: &Map<String, Value>,
+    ) -> Result<Record, ApplicationError> {
+        // What is wrong in itself is said before GitLab is asked.
+        Application::default().changed(changes).map_err(ApplicationError::Invalid)?;
+        let connected = self.connected().await?;
+        self.may_write()?;
+        let _one_at_a_time = self.inner.issues.hold(iid).await;
+        let issue = self.read(&connected, iid, None).await?.ok_or(ApplicationError::Unknown(iid))?;
+        self.settle(&connected, issue).await?;
+        let record = self.inner.mirror.record(iid).map_err(EngineError::from)?;
+        let mut record = record
+            .filter(|record| record.standing == Standing::Live)
+            .ok_or(ApplicationError::Unknown(iid))?;
+        let mut notes = Vec::new();
+        if record.comments > 0 {
+            notes = connected.project.notes(iid).await.map_err(EngineError::from)?;
+        }
+        let present = application_of(&connected, &notes, &record.application);
+        let wanted = present.changed(changes).map_err(ApplicationError::Invalid)?;
+        if wanted != present {
+            let comment = comment_of(&connected, &notes).map(|note| note.id);
+            self.write_application(&connected, iid, comment, &wanted).await?;
+            record.comments += u64::from(comment.is_none());
+            tracing::info!(iid, "the application of match {iid} is changed");
+        }
+        record.application = wanted;
+        self.inner.mirror.put(&record, None).map_err(EngineError::from)?;
+        Ok(record)
+    }
+
+    async fn write_application(
+        &self,
+        connected: &Connected,
+        iid: u64,
+        comment: Option<u64>,
+        application: &Application,
+    ) -> Result<(), EngineError> {
+        let context = application_text::context(application, self.policy().language);
+        let text = self.comment_text("application", context, Vec::new())?;
+        let Some(note) = comment else {
+            return match connected.project.comment(iid, &text).await {
+                // It may be there; a second one would be read by nobody.
+                Err(error) if error.is_unclear() => {
+                    let notes = connected.project.notes(iid).await?;
+                    comment_of(connected, &notes).map(|_| ()).ok_or_else(|| error.into())
+                }
+                other => Ok(other.map(|_| ())?),
+            };
+        };
+        connected.project.edit_comment(iid, note, &text).await?;
+        Ok(())
+    }
+}

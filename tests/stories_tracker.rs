@@ -1,0 +1,243 @@
+//! Stories of the applications tracker and of the spreadsheet that both sides may edit.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
+mod support;
+
+use std::path::PathBuf;
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use support::{Difference, Disk, World, job};
+use tempfile::TempDir;
+use vorhoelle::csv::CsvFile;
+use vorhoelle::csv::sync::{Direction, Outcome, Run};
+
+/// A folder with a spreadsheet in it.
+struct Sheet {
+    _folder: TempDir,
+    path: PathBuf,
+}
+
+impl Sheet {
+    fn new(text: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("Bewerbungen.csv");
+        std::fs::write(&path, text).unwrap();
+        Self { _folder: folder, path }
+    }
+
+    fn text(&self) -> String {
+        std::fs::read_to_string(&self.path).unwrap()
+    }
+
+    fn edit(&self, from: &str, to: &str) {
+        let text = self.text();
+        assert!(text.contains(from), "`{from}` in\n{text}");
+        std::fs::write(&self.path, text.replacen(from, to, 1)).unwrap();
+    }
+
+    async fn run(&self, world: &World, direction: Direction) -> Outcome {
+        let file = CsvFile::open(&self.path).unwrap();
+        let run = Run::plan(&world.engine, &file, direction).unwrap();
+        let outcome = run.carry_out(world.clock.now(), || {}).await.unwrap();
+        world.settle().await;
+        outcome
+    }
+}
+
+async fn patch_application(world: &World, iid: u64, body: &Value) -> (StatusCode, Value) {
+    world.clock.advance(std::time::Duration::from_secs(1));
+    let url = world.url(&format!("/api/v1/matches/{iid}/application"));
+    world.call(world.http.patch(url).json(body)).await
+}
+
+/// The tracker's comment on an issue.
+fn comment(world: &World, iid: u64) -> (u64, String) {
+    let gitlab = world.sandbox.world();
+    let notes = gitlab.comments_of(iid);
+    let note = notes.iter().find(|note| note.body.contains("vorhoelle application")).expect("a comment");
+    (note.id, note.body.clone())
+}
+
+#[tokio::test]
+async fn the_tracker_lives_in_one_comment_that_is_edited_in_place_and_survives_a_lost_disk() {
+    let mut world = World::new().await;
+    world.stage("1").await;
+    let (status, answer) =
+        patch_application(&world, 1, &json!({"stage": "applied", "applied_on": "2026-02-07"})).await;
+    assert_eq!((status, &answer["application"]["stage"]), (StatusCode::OK, &json!("applied")), "{answer}");
+    world.settle().await;
+    world.expect_comment(1, "| Stage | applied |");
+    let (status, answer) =
+        patch_application(&world, 1, &json!({"notes": "a\n@all /close", "applied_on": null})).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(answer["application"], json!({"stage": "applied", "notes": "a\n@all /close"}));
+    world.settle().await;
+    assert_eq!(world.comments(1).len(), 1, "edited in place");
+    world.restart(Disk::Wiped).await;
+    world.delta().await;
+    let (_, after) = world.get("/api/v1/matches/1").await;
+    assert_eq!(after["application"], answer["application"]);
+    let (status, answer) = patch_application(&world, 1, &json!({"stage": "hired", "phase": "x"})).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(answer["errors"].as_array().unwrap().len(), 2, "{answer}");
+    assert_eq!(patch_application(&world, 9, &json!({})).await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn what_a_maintainer_edits_in_the_comment_counts_and_somebody_elses_comment_does_not() {
+    let world = World::new().await;
+    world.stage("1").await;
+    patch_application(&world, 1, &json!({"stage": "applied"})).await;
+    world.settle().await;
+    let (note, body) = comment(&world, 1);
+    world
+        .person("maintainer")
+        .edit_comment(1, note, &body.replace("| Stage | applied |", "| Stage | interview |"))
+        .unwrap();
+    world.settle().await;
+    let (_, answer) = world.get("/api/v1/matches/1").await;
+    assert_eq!(answer["application"]["stage"], "interview");
+    world
+        .person("stranger")
+        .comment(1, "| Stage | offer |\n<!-- vorhoelle application {\"stage\": \"offer\"} -->")
+        .unwrap();
+    world.delta().await;
+    let (_, answer) = world.get("/api/v1/matches/1").await;
+    assert_eq!(answer["application"]["stage"], "interview");
+    // What we write next keeps what the maintainer wrote.
+    patch_application(&world, 1, &json!({"rtr": "yes"})).await;
+    assert!(comment(&world, 1).1.contains("| Stage | interview |"));
+}
+
+const GERMAN: &str = "Status;Titel;Firma;Phase;Beworben am;Notizen;Mein Feld\r\n\
+    sent;Rust Engineer;ACME;interview;07.02.2026;ruft an;x\r\n\
+    rejected;COBOL;Altbau AG;;;;y\r\n\
+    ;Neues;Start-up;;;;z\r\n";
+
+#[tokio::test]
+async fn an_import_makes_issues_in_their_states_tells_nobody_of_the_old_ones_and_changes_nothing_again() {
+    let mut world = World::with(Difference::default()).await;
+    let sheet = Sheet::new(GERMAN);
+    let outcome = sheet.run(&world, Direction::Import).await;
+    assert_eq!(outcome.plan.errors, []);
+    assert_eq!(outcome.plan.summary().staged, 3);
+    let mut found = Vec::new();
+    for iid in 1..=3 {
+        let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
+        found.push((
+            answer["title"].as_str().unwrap().to_owned(),
+            answer["state"].as_str().unwrap().to_owned(),
+        ));
+        assert_eq!(answer["history"], json!([]), "{answer}");
+    }
+    found.sort();
+    let expected = [("COBOL", "rejected"), ("Neues", "pending"), ("Rust Engineer", "sent")];
+    assert_eq!(found, expected.map(|(title, state)| (title.to_owned(), state.to_owned())));
+    let rust = iid_of(&sheet, "Rust Engineer");
+    let (_, answer) = world.get(&format!("/api/v1/matches/{rust}")).await;
+    assert_eq!(
+        answer["application"],
+        json!({"stage": "interview", "applied_on": "2026-02-07", "notes": "ruft an"})
+    );
+    assert!(!world.is_open(rust) && world.is_open(iid_of(&sheet, "Neues")));
+    let todos = world.sandbox.world().todos.iter().filter(|todo| todo.iid == rust).count();
+    assert_eq!(todos, 0, "nobody is asked about what is done");
+    assert!(!world.sandbox.world().issue(rust).unwrap().title.starts_with('['), "no score, no percent");
+    let written = sheet.text();
+    assert!(written.contains(";07.02.2026;ruft an;x;"), "{written}");
+    // Again, and with the disk lost: nothing changes.
+    for disk in [Disk::Kept, Disk::Wiped] {
+        world.restart(disk).await;
+        let outcome = sheet.run(&world, Direction::Sync).await;
+        assert!(!outcome.file_changed && outcome.plan.rows.is_empty(), "{}", outcome.plan);
+        assert_eq!(sheet.text(), written);
+    }
+    let (_, answer) = world.get(&format!("/api/v1/matches/{rust}")).await;
+    assert_eq!((&answer["history"], &answer["state"]), (&json!([]), &json!("sent")), "{answer}");
+    assert_eq!(world.sandbox.world().issues.len(), 3);
+    world.expect_comment(rust, "| Stage | interview |");
+    world.finish().await;
+}
+
+fn iid_of(sheet: &Sheet, title: &str) -> u64 {
+    let text = sheet.text();
+    let line = text.lines().find(|line| line.contains(title)).unwrap();
+    line.rsplit(';').next().unwrap().trim().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_row_without_its_iid_is_found_again_and_lost_answers_make_no_second_issue() {
+    let world = World::new().await;
+    let sheet = Sheet::new(GERMAN);
+    sheet.run(&world, Direction::Import).await;
+    // As if killed before the file was written.
+    std::fs::write(&sheet.path, GERMAN).unwrap();
+    let outcome = sheet.run(&world, Direction::Import).await;
+    assert_eq!(outcome.plan.summary().staged, 0, "{}", outcome.plan);
+    assert!(iid_of(&sheet, "COBOL") > 0);
+    assert_eq!(world.sandbox.world().issues.len(), 3);
+}
+
+#[tokio::test]
+async fn a_sync_brings_both_sides_together_field_by_field() {
+    let mut world = World::new().await;
+    world.stage("1").await;
+    world.stage("2").await;
+    let sheet = Sheet::new("iid;Status;Titel;Phase;Nächster Schritt;Notizen\r\n");
+    let outcome = sheet.run(&world, Direction::Sync).await;
+    assert_eq!(outcome.plan.summary().appended, 2);
+    // The file's side, GitLab's side, both.
+    sheet.edit("1;pending;Cloud Architect 1;;;", "1;approved;Cloud Architect 1;drafted;anrufen;meins");
+    patch_application(&world, 1, &json!({"notes": "theirs"})).await;
+    patch_application(&world, 2, &json!({"stage": "offer"})).await;
+    world.settle().await;
+    let outcome = sheet.run(&world, Direction::Sync).await;
+    assert_eq!(outcome.plan.errors, []);
+    assert_eq!(outcome.plan.summary().conflicts, 1, "{}", outcome.plan);
+    let text = sheet.text();
+    assert!(text.contains("1;approved;Cloud Architect 1;drafted;anrufen;theirs"), "{text}");
+    assert!(text.contains("2;pending;Cloud Architect 2;offer;;"), "{text}");
+    let conflicts =
+        std::fs::read_to_string(sheet.path.with_file_name("Bewerbungen.csv.conflicts.csv")).unwrap();
+    assert!(conflicts.contains("meins") && conflicts.contains("theirs"), "{conflicts}");
+    world.expect(1, "approved").await;
+    let (_, answer) = world.get("/api/v1/matches/1").await;
+    assert_eq!(
+        (&answer["history"][0]["through"], &answer["history"][0]["by"]),
+        (&json!("csv"), &json!("csv"))
+    );
+    let again = sheet.run(&world, Direction::Sync).await;
+    assert!(!again.file_changed && again.plan.rows.is_empty(), "{}", again.plan);
+    // A step that is not allowed is said, and the file says what is true.
+    sheet.edit("2;pending;", "2;sent;");
+    let outcome = sheet.run(&world, Direction::Sync).await;
+    assert!(outcome.plan.errors[0].to_string().contains("pending cannot become sent"), "{}", outcome.plan);
+    assert!(sheet.text().contains("2;pending;"));
+    world.expect(2, "pending").await;
+    world.expect_comment(1, "| Stage | drafted |");
+    world.expect_comment(1, "through the spreadsheet");
+    world.expect_comment(2, "| Stage | offer |");
+}
+
+#[tokio::test]
+async fn a_lost_disk_loses_no_field_and_a_wrong_row_holds_up_no_other() {
+    let mut world = World::new().await;
+    world.stage("1").await;
+    let sheet = Sheet::new(
+        "iid;Status;Titel;Phase;Beworben am;Notizen\r\n1;pending;Cloud Architect 1;;;vom Blatt\r\n\
+         77;pending;Fremd;;;\r\n;pending;Neu;;bald;\r\n",
+    );
+    world.restart(Disk::Wiped).await;
+    let outcome = sheet.run(&world, Direction::Sync).await;
+    let said: Vec<String> = outcome.plan.errors.iter().map(ToString::to_string).collect();
+    assert!(said.iter().any(|line| line.contains("line 3") && line.contains("no match 77")), "{said:?}");
+    assert!(said.iter().any(|line| line.contains("line 4")), "{said:?}");
+    let (_, answer) = world.get("/api/v1/matches/1").await;
+    assert_eq!(answer["application"]["notes"], "vom Blatt");
+    world.restart(Disk::Wiped).await;
+    let again = sheet.run(&world, Direction::Sync).await;
+    assert!(!again.file_changed, "{}", again.plan);
+    let _ = job("1");
+}
