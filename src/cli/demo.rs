@@ -139,7 +139,7 @@ fn introduction(sandbox: &Sandbox, service: &str, staged: &[Value], outbox: &std
     let (gitlab, project) = (sandbox.url().trim_end_matches('/'), sandbox.project());
     let matches: Vec<String> = staged.iter().map(row).collect();
     format!(
-        "{}\n\nDrag a card in GitLab:  {gitlab}/{project}/-/boards\nThe reviewer's ToDos:   {gitlab}/dashboard/todos\n\
+        "{}\n\nThe inbox:              {service}/ (log in with {TOKEN})\nDrag a card in GitLab:  {gitlab}/{project}/-/boards\nThe reviewer's ToDos:   {gitlab}/dashboard/todos\n\
          Webhook deliveries:     {gitlab}/{project}/-/hooks\nThe service:            {service}/health\n\
          Its API:                curl -H 'Authorization: Bearer {TOKEN}' {service}/api/v1/matches\n\
          Its mails:              {}",

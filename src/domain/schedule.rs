@@ -16,6 +16,8 @@ pub const CATCHING_UP: SignedDuration = SignedDuration::from_hours(1);
 const HORIZON: i64 = 3;
 /// Quiet times that may follow each other without a gap, over a change of the clock say.
 const CHAIN: usize = 16;
+/// Most digests that are foretold.
+const DIGESTS_SHOWN: usize = 100;
 
 /// How one channel sends.
 #[derive(Clone, Debug, PartialEq)]
@@ -190,6 +192,30 @@ impl Schedule {
         }
     }
 
+    /// When digests go from a moment on and before another, quiet hours counted in; the first hundred. None where matches
+    /// go one by one.
+    pub fn digests(&self, from: Timestamp, until: Timestamp) -> Vec<Timestamp> {
+        let Some(times) = &self.batch.digest else { return Vec::new() };
+        let mut found: Vec<Timestamp> = Vec::new();
+        let mut at = from;
+        while found.len() < DIGESTS_SHOWN {
+            let slot = self.next_digest(times, at);
+            let goes = self.not_before(slot);
+            if goes >= until {
+                break;
+            }
+            if found.last() != Some(&goes) {
+                found.push(goes);
+            }
+            // What falls into the same quiet time goes together when it ends.
+            match goes.checked_add(1.millisecond()) {
+                Ok(next) => at = next,
+                Err(_) => break,
+            }
+        }
+        found
+    }
+
     fn moment(&self, day: Date, time: Time) -> Option<Timestamp> {
         moment(day, time, &self.zone)
     }
@@ -222,6 +248,22 @@ impl QuietHours {
             }
         }
         end
+    }
+
+    /// The quiet times between two moments, in order, cut off there, each from its begin to its end.
+    pub fn spans(&self, from: Timestamp, until: Timestamp) -> Vec<(Timestamp, Timestamp)> {
+        let day = |at: Timestamp| at.to_zoned_datetime(self.zone.clone()).date();
+        let days = day(from).until(day(until)).map_or(0, |span| i64::from(span.get_days()));
+        let mut spans: Vec<(Timestamp, Timestamp)> = Vec::new();
+        let all = days_from(day(from), -HORIZON, days + 1).filter_map(|day| self.span(day));
+        for (begin, end) in all.map(|(begin, end)| (begin.max(from), end.min(until))) {
+            match spans.last_mut() {
+                _ if begin >= end => {}
+                Some(last) if begin <= last.1 => last.1 = last.1.max(end),
+                _ => spans.push((begin, end)),
+            }
+        }
+        spans
     }
 
     fn spans_around(&self, at: Timestamp) -> impl Iterator<Item = (Timestamp, Timestamp)> {

@@ -4,6 +4,7 @@
 //! from somebody who may not, gets one comment, and the last good settings stay; they are kept in the mirror, so that
 //! after a lost disk file and defaults rule until the edit is mended.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,9 @@ pub enum ChangeError {
         /// The variable, or the file.
         by: String,
     },
+    /// Somebody else changed these keys since the caller looked.
+    #[error("{} changed meanwhile", .0.join(", "))]
+    Meanwhile(Vec<String>),
     /// Values that cannot be used.
     #[error("the settings cannot be used")]
     Invalid(Vec<WrongSetting>),
@@ -276,16 +280,26 @@ impl Engine {
     }
 
     /// Writes changed settings into the settings issue; a null takes a key away, so that file or default count again.
+    /// Where the caller says what they `saw`, nobody's later change of the same keys is written over.
     ///
     /// # Errors
     ///
     /// [`ChangeError`]; nothing is changed then.
-    pub async fn change_settings(&self, changes: &[(String, Value)]) -> Result<(), ChangeError> {
+    pub async fn change_settings(
+        &self,
+        changes: &[(String, Value)],
+        saw: Option<&BTreeMap<String, Value>>,
+    ) -> Result<(), ChangeError> {
         self.check_free(changes)?;
         let connected = self.connected().await?;
         let _one_at_a_time = self.inner.changing_settings.lock().await;
         self.may_write()?;
         let issue = self.settings_issue_of(&connected).await?;
+        // GitLab may not have told us of an edit yet.
+        self.read_settings_of(&connected, &issue).await?;
+        if let Some(saw) = saw {
+            self.check_unchanged(changes, saw)?;
+        }
         let invalid = |key: &str, message: String| {
             ChangeError::Invalid(vec![WrongSetting { key: key.to_owned(), message }])
         };
@@ -293,7 +307,12 @@ impl Engine {
         let Some(range) = yaml_of(&issue.description) else {
             return Err(invalid(&place, "has no block that begins with ```yaml; put one there".to_owned()));
         };
-        let yaml = edit(&issue.description[range.clone()], changes).map_err(|error| invalid("", error))?;
+        let stands = &issue.description[range.clone()];
+        if self.status().settings_problem.is_some() && self.understand(issue.iid, stands).is_ok() {
+            let message = "was changed by somebody who is no reviewer; take that back there first".to_owned();
+            return Err(invalid(&place, message));
+        }
+        let yaml = edit(stands, changes).map_err(|error| invalid("", error))?;
         let yaml = yaml.trim_end().to_owned();
         let file = File::parse(&yaml).map_err(|(_, error)| invalid("", error))?;
         let layer = IssueLayer { iid: issue.iid, file };
@@ -312,20 +331,36 @@ impl Engine {
         Ok(self.go_by(Some(layer), None)?)
     }
 
+    /// What fixes a key, so that the settings issue cannot change it.
+    pub fn setting_fixed_by(&self, key: &str) -> Option<&'static str> {
+        let layers = &self.inner.layers;
+        let about_reviewers = matches!(key, "reviewers" | "enforce_reviewers");
+        layers.fixed_by(key).or_else(|| {
+            (about_reviewers && layers.reviewers_are_fixed())
+                .then_some("enforce_reviewers: true in the settings file or the environment")
+        })
+    }
+
     /// Whether nothing else fixes these keys.
     fn check_free(&self, changes: &[(String, Value)]) -> Result<(), ChangeError> {
-        for (key, _) in changes {
-            let fixed = |by: String| Err(ChangeError::Fixed { key: key.clone(), by });
-            if let Some(variable) = self.inner.layers.fixed_by(key) {
-                return fixed(variable.to_owned());
-            }
-            if self.inner.layers.reviewers_are_fixed()
-                && matches!(key.as_str(), "reviewers" | "enforce_reviewers")
-            {
-                return fixed("enforce_reviewers: true in the settings file or the environment".to_owned());
-            }
+        let mut fixed = changes.iter().filter_map(|(key, _)| Some((key, self.setting_fixed_by(key)?)));
+        match fixed.next() {
+            None => Ok(()),
+            Some((key, by)) => Err(ChangeError::Fixed { key: key.clone(), by: by.to_owned() }),
         }
-        Ok(())
+    }
+
+    /// Whether these keys still have the values that the caller saw.
+    fn check_unchanged(
+        &self,
+        changes: &[(String, Value)],
+        saw: &BTreeMap<String, Value>,
+    ) -> Result<(), ChangeError> {
+        let now: BTreeMap<String, Value> =
+            self.explain_settings().into_iter().map(|setting| (setting.key, setting.value)).collect();
+        let differs = |key: &&String| now.get(*key) != saw.get(*key).filter(|value| !value.is_null());
+        let meanwhile: Vec<String> = changes.iter().map(|(key, _)| key).filter(differs).cloned().collect();
+        if meanwhile.is_empty() { Ok(()) } else { Err(ChangeError::Meanwhile(meanwhile)) }
     }
 
     /// What people have set.

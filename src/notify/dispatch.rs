@@ -281,7 +281,7 @@ impl Notifier {
             language: policy.language,
             matches,
             list_url: self.engine().list_url().await?,
-            inbox_url: None,
+            inbox_url: self.inner.inbox_url.clone(),
         })
     }
 

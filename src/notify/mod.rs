@@ -43,6 +43,8 @@ struct Inner {
     senders: BTreeMap<Channel, Sender>,
     /// Tells this service's messages from those of another that sends from the same domain.
     home: String,
+    /// Our own inbox, where people reach it.
+    inbox_url: Option<String>,
     metrics: Arc<Metrics>,
     turns: BTreeMap<Channel, tokio::sync::Mutex<()>>,
     states: Mutex<BTreeMap<Channel, ChannelState>>,
@@ -86,6 +88,10 @@ impl Notifier {
             engine,
             turns: senders.keys().map(|channel| (*channel, tokio::sync::Mutex::default())).collect(),
             senders,
+            inbox_url: settings
+                .public_url
+                .as_ref()
+                .map(|url| format!("{}/", url.as_str().trim_end_matches('/'))),
             home: home.iter().take(4).map(|byte| format!("{byte:02x}")).collect(),
             metrics,
             states: Mutex::default(),

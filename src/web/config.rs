@@ -66,7 +66,7 @@ pub(super) async fn patch(
 ) -> Result<Response, Problem> {
     let changes = changes(&body)?;
     if !changes.is_empty() {
-        web.engine().change_settings(&changes).await?;
+        web.engine().change_settings(&changes, None).await?;
     }
     Ok(answer(&web).into_response())
 }
@@ -106,7 +106,9 @@ fn flatten(key: &str, value: &Value, changes: &mut Vec<(String, Value)>) {
 impl From<ChangeError> for Problem {
     fn from(error: ChangeError) -> Self {
         match error {
-            ChangeError::Fixed { .. } => Self::new(StatusCode::CONFLICT).detail(error.to_string()),
+            ChangeError::Fixed { .. } | ChangeError::Meanwhile(_) => {
+                Self::new(StatusCode::CONFLICT).detail(error.to_string())
+            }
             ChangeError::Invalid(wrong) => {
                 let field =
                     |one: crate::config::WrongSetting| FieldError { field: one.key, message: one.message };

@@ -182,7 +182,7 @@ fn week(at: Timestamp) -> String {
 }
 
 /// The middle of sorted numbers.
-fn median(sorted: &[f64]) -> Option<f64> {
+pub(super) fn median(sorted: &[f64]) -> Option<f64> {
     let middle = sorted.len() / 2;
     match sorted.len() {
         0 => None,

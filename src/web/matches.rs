@@ -279,11 +279,11 @@ fn next_link(uri: &axum::http::Uri, cursor: &str) -> String {
     format!("<{}?{query}>; rel=\"next\"", uri.path())
 }
 
-fn write_cursor(cursor: &Cursor) -> Result<String, Problem> {
+pub(super) fn write_cursor(cursor: &Cursor) -> Result<String, Problem> {
     Ok(BASE64.encode(to_json(cursor)?))
 }
 
-fn read_cursor(text: &str) -> Result<Cursor, Problem> {
+pub(super) fn read_cursor(text: &str) -> Result<Cursor, Problem> {
     let json = BASE64.decode(text).ok();
     json.and_then(|json| serde_json::from_slice(&json).ok())
         .ok_or_else(|| Problem::field("cursor", "is none that this service gave out"))

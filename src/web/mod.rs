@@ -1,4 +1,4 @@
-//! HTTP: the API, GitLab's deliveries, health. `router` is the table of contents.
+//! HTTP: the API, the pages, GitLab's deliveries, health. `router` is the table of contents.
 
 pub mod answer;
 mod auth;
@@ -10,6 +10,7 @@ mod idempotency;
 mod matches;
 mod notify;
 mod openapi;
+mod pages;
 mod problem;
 pub mod server;
 
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -54,11 +55,13 @@ struct Inner {
     settings: Settings,
     hooks: hooks::Room,
     running: idempotency::Running,
+    pages: pages::Room,
 }
 
 impl Web {
     /// The web side of a service.
     pub fn new(engine: Engine, notifier: Notifier, metrics: Arc<Metrics>, settings: Settings) -> Self {
+        let pages = pages::Room::new(engine.templates());
         let inner = Inner {
             engine,
             notifier,
@@ -66,6 +69,7 @@ impl Web {
             settings,
             hooks: hooks::Room::default(),
             running: idempotency::Running::default(),
+            pages,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -131,9 +135,10 @@ pub fn router(web: Web) -> Router {
     Router::new()
         .nest("/api/v1", api)
         .merge(open().0)
+        .merge(pages::routes())
         .route_layer(middleware::from_fn_with_state(web.clone(), measure))
         .merge(openapi::page())
-        .fallback(not_found)
+        .fallback(nowhere)
         .method_not_allowed_fallback(not_allowed)
         .layer(CatchPanicLayer::custom(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()))
         .layer(middleware::from_fn(identify))
@@ -157,6 +162,16 @@ async fn measure(
 
 async fn not_found() -> Problem {
     Problem::new(StatusCode::NOT_FOUND)
+}
+
+/// An address that nothing is at: a page for people, a problem for programs.
+async fn nowhere(visit: pages::Visit, headers: HeaderMap) -> Response {
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accepted.contains("text/html") {
+        visit.say(StatusCode::NOT_FOUND, "not_found", "")
+    } else {
+        Problem::new(StatusCode::NOT_FOUND).into_response()
+    }
 }
 
 async fn not_allowed() -> Problem {

@@ -1,10 +1,15 @@
 //! The accept loop: a deadline on headers, a cap on connections, an end in time. `axum::serve` has none of them.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -32,11 +37,15 @@ pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken, 
     let service = TowerToHyperService::new(app);
     loop {
         let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { break };
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = accept(&listener, &clock) => accepted,
         };
         let (builder, service, watcher) = (builder.clone(), service.clone(), graceful.watcher());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            service.call(request)
+        });
         tokio::spawn(async move {
             let _permit = permit;
             // The builder looks at the first bytes to tell HTTP/2 from HTTP/1, and would wait for them for ever.
@@ -55,12 +64,12 @@ pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken, 
     let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
 }
 
-async fn accept(listener: &TcpListener, clock: &Clock) -> TcpStream {
+async fn accept(listener: &TcpListener, clock: &Clock) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true);
-                return stream;
+                return (stream, peer);
             }
             Err(error) => {
                 // Out of file descriptors, most likely: others close some.

@@ -273,3 +273,51 @@ proptest! {
         }
     }
 }
+
+/// What the settings page draws says the same as what the plan does.
+#[test]
+fn quiet_times_and_digests_of_a_week_are_those_that_are_gone_by() {
+    let zone = TimeZone::get("Europe/Vienna").unwrap();
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let quiet = QuietHours {
+        from: Time::new(22, 0, 0, 0).unwrap(),
+        to: Time::new(7, 0, 0, 0).unwrap(),
+        zone: zone.clone(),
+        days: vec![Weekday::Monday, Weekday::Tuesday],
+        urgent: None,
+    };
+    let (from, until) = (at("2026-11-23T23:00:00Z"), at("2026-11-27T23:00:00Z"));
+    let spans = quiet.spans(from, until);
+    assert_eq!(
+        spans,
+        [(from, at("2026-11-24T06:00:00Z")), (at("2026-11-24T21:00:00Z"), at("2026-11-25T06:00:00Z"))]
+    );
+    for (begin, end) in &spans {
+        assert_eq!(quiet.end(*begin), Some(*end));
+        assert_eq!(quiet.end(*end), None);
+    }
+    let times = vec![Time::new(6, 0, 0, 0).unwrap(), Time::new(17, 30, 0, 0).unwrap()];
+    let schedule = Schedule {
+        batch: Batch { digest: Some(DigestTimes::At(times)), max: 20 },
+        quiet: Some(quiet),
+        delay: SignedDuration::ZERO,
+        zone,
+    };
+    // The digest of six o'clock waits for the end of the quiet time, where there is one.
+    assert_eq!(
+        schedule.digests(from, at("2026-11-26T12:00:00Z")),
+        [
+            at("2026-11-24T06:00:00Z"),
+            at("2026-11-24T16:30:00Z"),
+            at("2026-11-25T06:00:00Z"),
+            at("2026-11-25T16:30:00Z"),
+            at("2026-11-26T05:00:00Z"),
+        ]
+    );
+    let every = Schedule {
+        batch: Batch { digest: Some(DigestTimes::Every(SignedDuration::from_secs(1))), max: 20 },
+        quiet: None,
+        ..schedule
+    };
+    assert_eq!(every.digests(from, until).len(), 100);
+}

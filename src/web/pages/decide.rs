@@ -1,0 +1,136 @@
+//! Deciding on a page: one match or several at once, with a result for each and a way back.
+
+use axum::http::{StatusCode, header};
+use axum::response::Response;
+use futures_util::{StreamExt as _, stream};
+use serde_json::{Value, json};
+
+use super::forms::{COMMENT_LIMIT, Posted};
+use super::visit::Visit;
+use crate::domain::State;
+use crate::domain::history::Through;
+use crate::domain::posted::{clean_line, clean_text};
+use crate::engine::{Decision, DecisionError, EngineError};
+use crate::mirror::Standing;
+
+/// Most matches in one go.
+const LIMIT: usize = 100;
+/// Decisions that are made at the same time.
+const AT_ONCE: usize = 4;
+
+/// A decision that did not come about.
+struct Failure {
+    iid: u64,
+    error: DecisionError,
+}
+
+/// Decides, then shows the page that the form was on; where something failed, what.
+pub(super) async fn post(posted: Posted) -> Response {
+    let (visit, fields) = (&posted.visit, &posted.fields);
+    let mut iids: Vec<u64> = fields.all("iid").filter_map(|iid| iid.parse().ok()).take(LIMIT).collect();
+    iids.sort_unstable();
+    iids.dedup();
+    let back = fields.local("back");
+    let Ok(to) = fields.one("state").parse::<State>() else {
+        return visit.say(StatusCode::UNPROCESSABLE_ENTITY, "broken_form", "");
+    };
+    if iids.is_empty() {
+        return visit.say(StatusCode::UNPROCESSABLE_ENTITY, "nothing_chosen", "");
+    }
+    let comment = clean_text(fields.one("comment")).trim().to_owned();
+    if comment.chars().count() > COMMENT_LIMIT {
+        return visit.say(StatusCode::UNPROCESSABLE_ENTITY, "comment_too_long", &COMMENT_LIMIT.to_string());
+    }
+    let decision = Decision {
+        to,
+        by: posted.session.name.clone(),
+        through: Through::Page,
+        comment: (!comment.is_empty()).then(|| comment.clone()),
+    };
+    let from = iids.iter().map(|iid| (*iid, state_of(visit, *iid))).collect::<Vec<_>>();
+    let outcomes = stream::iter(iids.into_iter().map(|iid| {
+        let decided = visit.web.engine().decide(iid, decision.clone());
+        async move { decided.await.map(drop).map_err(|error| Failure { iid, error }) }
+    }));
+    let outcomes: Vec<Result<(), Failure>> = outcomes.buffered(AT_ONCE).collect().await;
+    visit.web.finish_inside_the_request().await;
+    let failures: Vec<Failure> = outcomes.into_iter().filter_map(Result::err).collect();
+    let made = from.into_iter().filter(|(iid, _)| failures.iter().all(|failure| failure.iid != *iid));
+    let made: Vec<String> =
+        made.filter_map(|(iid, from)| Some(format!("{iid}.{}", from.filter(|from| *from != to)?))).collect();
+    if failures.is_empty() {
+        let joint = if back.contains('?') { '&' } else { '?' };
+        return match made.join(",") {
+            made if made.is_empty() => visit.go(back),
+            made => visit.go(&format!("{back}{joint}done={made}")),
+        };
+    }
+    visit.answer(say_what_failed(visit, to, &comment, back, &made.join(","), &failures))
+}
+
+fn state_of(visit: &Visit, iid: u64) -> Option<State> {
+    visit.web.engine().mirror().record(iid).ok().flatten().map(|record| record.state)
+}
+
+fn say_what_failed(
+    visit: &Visit,
+    to: State,
+    comment: &str,
+    back: &str,
+    made: &str,
+    failures: &[Failure],
+) -> Result<Response, EngineError> {
+    let mut retry_after = None;
+    let mut status = StatusCode::OK;
+    let mut failed = Vec::with_capacity(failures.len());
+    for Failure { iid, error } in failures {
+        tracing::warn!(iid, %error, "a decision on the page failed");
+        let (code, kind, detail) = match error {
+            DecisionError::Unknown(_) => (StatusCode::NOT_FOUND, "unknown", String::new()),
+            DecisionError::NotAllowed { from, .. } => {
+                (StatusCode::CONFLICT, "not_allowed", from.as_str().to_owned())
+            }
+            DecisionError::Engine(error) => match error.retry_after() {
+                Some(after) => {
+                    retry_after = retry_after.max(Some(after.as_secs().max(1)));
+                    (StatusCode::SERVICE_UNAVAILABLE, "later", error.to_string())
+                }
+                None => (StatusCode::BAD_GATEWAY, "refused", error.to_string()),
+            },
+        };
+        status = code;
+        let title = visit.web.engine().mirror().record(*iid)?.map(|record| clean_line(&record.job.title));
+        failed.push(json!({ "iid": iid, "title": title, "kind": kind, "detail": detail }));
+    }
+    if !made.is_empty() {
+        status = StatusCode::OK;
+    }
+    let context = json!({
+        "to": to, "comment": comment, "back": back, "failed": failed,
+        "done": results(visit, made)?,
+    });
+    let mut response = visit.page(status, "failed", context);
+    if let Some(after) = retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, after.into());
+    }
+    Ok(response)
+}
+
+/// What was just decided, as the address says: each match where it is now, and the way back.
+pub(super) fn done(visit: &Visit) -> Result<Value, EngineError> {
+    results(visit, visit.query("done"))
+}
+
+fn results(visit: &Visit, made: &str) -> Result<Value, EngineError> {
+    let mut results = Vec::new();
+    for one in made.split(',').take(LIMIT) {
+        let Some((iid, from)) = one.split_once('.') else { continue };
+        let (Ok(iid), Ok(from)) = (iid.parse::<u64>(), from.parse::<State>()) else { continue };
+        let record = visit.web.engine().mirror().record(iid)?;
+        let Some(record) = record.filter(|record| record.standing == Standing::Live) else { continue };
+        let undo = record.state.may_become(from, true).then_some(from);
+        let title = clean_line(&record.job.title);
+        results.push(json!({ "iid": iid, "title": title, "state": record.state, "undo": undo }));
+    }
+    Ok(results.into())
+}

@@ -1,0 +1,60 @@
+//! What people see in a browser: rendered here from `templates/pages`, complete without JavaScript.
+
+mod assets;
+mod card;
+mod decide;
+mod figures;
+mod forms;
+mod inbox;
+mod login;
+mod one;
+mod prose;
+mod session;
+mod settings;
+mod settings_form;
+mod stats;
+mod status;
+mod visit;
+mod week;
+mod when;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+
+use super::Web;
+use crate::templates::Templates;
+
+pub(in crate::web) use visit::Visit;
+
+/// Largest form: a comment, settings, a draft.
+const FORM_LIMIT: usize = 1024 * 1024;
+
+/// What the pages keep while the service runs.
+pub(super) struct Room {
+    assets: assets::Assets,
+    attempts: session::Attempts,
+}
+
+impl Room {
+    /// Style and script as the templates have them.
+    pub(super) fn new(templates: &Templates) -> Self {
+        Self { assets: assets::Assets::new(templates), attempts: session::Attempts::default() }
+    }
+}
+
+/// Every page.
+pub(super) fn routes() -> Router<Web> {
+    Router::new()
+        .route("/", get(inbox::page))
+        .route("/matches/{iid}", get(one::page))
+        .route("/decide", post(decide::post))
+        .route("/stats", get(stats::page))
+        .route("/settings", get(settings::page).post(settings::post))
+        .route("/settings/test", post(settings::test))
+        .route("/status", get(status::page))
+        .route("/login", get(login::page).post(login::post))
+        .route("/logout", post(login::logout))
+        .route("/assets/{name}", get(assets::get))
+        .layer(DefaultBodyLimit::max(FORM_LIMIT))
+}
