@@ -251,6 +251,21 @@ async fn what_nobody_decides_expires_and_can_be_taken_back() {
 }
 
 #[tokio::test]
+async fn what_was_decided_unheard_does_not_expire() {
+    let (world, _server) =
+        mailing("language: en\nexpire_after: 3d\nremind_after: off\nquiet_alarm_after: off\n").await;
+    world.stage("1").await;
+    world.tell_after(60).await;
+    world.clock.advance(std::time::Duration::from_secs(3 * 86_400));
+    // Its webhook has not been worked off yet.
+    world.reviewer().relabel(1, &["job-match/approved"], &["job-match/pending"]).unwrap();
+    world.notifier.tick().await;
+    world.settle().await;
+    world.expect(1, "approved").await;
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_pipeline_that_has_gone_quiet_is_reported_once() {
     let (mut world, server) = mailing("language: en\nremind_after: off\n").await;
     world.stage("1").await;

@@ -29,6 +29,7 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
     let engine = &parts.engine;
     engine.set_follows(true);
     let decision = Decision {
+        from: None,
         to: arguments.state,
         by: "cli".to_owned(),
         through: Through::Cli,

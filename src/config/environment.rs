@@ -112,6 +112,7 @@ impl Environment {
         let api_tokens = self.api_tokens(errors);
         let listen = self.listen(errors);
         let public_url = self.url("PUBLIC_URL", errors);
+        let links = self.links(public_url.as_ref(), errors);
         Some(Settings {
             gitlab: GitlabSettings {
                 url: url?,
@@ -125,6 +126,7 @@ impl Environment {
             api_tokens,
             listen: listen?,
             public_url,
+            links,
             database: PathBuf::from(self.get("DATABASE").unwrap_or("data/mirror.sqlite")),
             idle,
             templates: self.get("TEMPLATES").map(PathBuf::from),

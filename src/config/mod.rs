@@ -7,6 +7,7 @@ mod edit;
 mod environment;
 mod file;
 mod layers;
+mod links;
 mod policy;
 pub mod reference;
 mod whatsapp;
@@ -27,6 +28,7 @@ pub use edit::edit;
 pub use environment::Environment;
 pub use file::File;
 pub use layers::{CHANGEABLE, IssueLayer, Layers, Origin, Setting, leaves};
+pub use links::LinkSettings;
 pub use policy::{ChannelPolicy, Policy, WrongSetting};
 pub use whatsapp::WhatsAppSettings;
 
@@ -48,6 +50,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where GitLab and people reach the service.
     pub public_url: Option<Url>,
+    /// Links in messages that ask for a decision.
+    pub links: Option<LinkSettings>,
     /// The mirror's file.
     pub database: PathBuf,
     /// Whether work is done in background loops or inside requests.

@@ -397,8 +397,13 @@ impl Work {
             }
         }
         if let Some(step) = self.plan.step {
-            let decision =
-                Decision { to: step.to, by: "csv".to_owned(), through: Through::Csv, comment: None };
+            let decision = Decision {
+                from: None,
+                to: step.to,
+                by: "csv".to_owned(),
+                through: Through::Csv,
+                comment: None,
+            };
             match engine.decide(iid, decision).await {
                 Ok(_) => {}
                 Err(DecisionError::NotAllowed { from, to, .. }) => {

@@ -1,5 +1,6 @@
 //! What a match is and what may happen to it: no I/O, no async, no clock.
 
+pub mod action_link;
 pub mod channel;
 pub mod decide;
 pub mod history;

@@ -14,6 +14,8 @@ use crate::mirror::{Record, Standing};
 /// A decision that somebody makes through the service.
 #[derive(Clone, Debug)]
 pub struct Decision {
+    /// The only state from which it is meant, for who decides without having looked; none where any will do.
+    pub from: Option<State>,
     /// Where the match shall go.
     pub to: State,
     /// Who decides, as history shows it.
@@ -74,7 +76,8 @@ impl Engine {
         if record.state == decision.to {
             return Ok(record);
         }
-        if !record.state.may_become(decision.to, true) {
+        let is_meant = decision.from.is_none_or(|from| from == record.state);
+        if !is_meant || !record.state.may_become(decision.to, true) {
             let allowed = record.state.allowed(true);
             return Err(DecisionError::NotAllowed { from: record.state, to: decision.to, allowed });
         }

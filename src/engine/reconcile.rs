@@ -389,6 +389,7 @@ impl Engine {
         let decided = observed.states.iter().copied().find(|state| *state != State::Pending);
         if let Some(to) = decided.filter(|_| first.state == State::Pending) {
             let through = super::Decision {
+                from: Some(State::Pending),
                 to,
                 by: "service".to_owned(),
                 through: Through::Service,

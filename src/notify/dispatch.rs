@@ -11,6 +11,7 @@ use super::senders::Message;
 use super::{Notice, NoticeKind, NoticeMatch, Notifier, REMINDED, receipt};
 use crate::config::Policy;
 use crate::domain::Channel;
+use crate::domain::action_link::{Action, ActionLink};
 use crate::domain::inert::GitlabLine;
 use crate::domain::job_match::Score;
 use crate::domain::schedule::{Plan, Waiting};
@@ -252,7 +253,7 @@ impl Notifier {
         let mut matches = Vec::with_capacity(flight.iids.len());
         for iid in &flight.iids {
             if let Some(record) = self.engine().mirror().record(*iid)? {
-                matches.push(self.notice_match(record)?);
+                matches.push(self.notice_match(record, channel, policy)?);
             }
         }
         let score = |one: &NoticeMatch| one.job.score.map_or(-1.0, Score::percent);
@@ -285,7 +286,14 @@ impl Notifier {
         })
     }
 
-    fn notice_match(&self, record: Record) -> Result<NoticeMatch, EngineError> {
+    fn notice_match(
+        &self,
+        record: Record,
+        channel: Channel,
+        policy: &Policy,
+    ) -> Result<NoticeMatch, EngineError> {
+        let link = |action| self.link_to(action, &record, channel, policy);
+        let (approve_url, reject_url) = (link(Action::Approve), link(Action::Reject));
         let since = record.decided_at.unwrap_or(record.created_at).max(record.created_at);
         Ok(NoticeMatch {
             possible_duplicates: self.engine().mirror().possible_duplicates(&record.job, Some(record.iid))?,
@@ -293,9 +301,17 @@ impl Notifier {
             web_url: record.web_url,
             job: record.job,
             waiting: self.now().duration_since(since),
-            approve_url: None,
-            reject_url: None,
+            approve_url,
+            reject_url,
         })
+    }
+
+    /// A link that decides about a pending match, where the channel is to have such.
+    fn link_to(&self, action: Action, record: &Record, channel: Channel, policy: &Policy) -> Option<String> {
+        let wanted = policy.channels.get(&channel).is_some_and(|channel| channel.action_links);
+        let links = self.inner.links.as_ref().filter(|_| wanted)?;
+        let link = ActionLink::new(record.iid, action, channel, self.now());
+        Some(links.address(&link, record.issue_id))
     }
 
     async fn drop_what_is_done(&self, channel: Channel, flight: &mut Flight) -> Result<(), EngineError> {

@@ -25,7 +25,7 @@ pub use health::{ChannelHealth, TestResult};
 pub use notice::{Notice, NoticeKind, NoticeMatch};
 pub use senders::check;
 
-use crate::config::{ChannelSettings, Settings};
+use crate::config::{ChannelSettings, LinkSettings, Settings};
 use crate::domain::Channel;
 use crate::engine::Engine;
 use crate::metrics::Metrics;
@@ -45,6 +45,8 @@ struct Inner {
     home: String,
     /// Our own inbox, where people reach it.
     inbox_url: Option<String>,
+    /// Links that decide, where there is a key for them.
+    links: Option<LinkSettings>,
     metrics: Arc<Metrics>,
     turns: BTreeMap<Channel, tokio::sync::Mutex<()>>,
     states: Mutex<BTreeMap<Channel, ChannelState>>,
@@ -92,6 +94,7 @@ impl Notifier {
                 .public_url
                 .as_ref()
                 .map(|url| format!("{}/", url.as_str().trim_end_matches('/'))),
+            links: settings.links.clone(),
             home: home.iter().take(4).map(|byte| format!("{byte:02x}")).collect(),
             metrics,
             states: Mutex::default(),

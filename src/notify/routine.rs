@@ -87,6 +87,7 @@ impl Notifier {
             }
             let comment = policy.language.pick("nicht rechtzeitig entschieden", "not decided in time");
             let decision = Decision {
+                from: Some(State::Pending),
                 to: State::Rejected,
                 by: "service".to_owned(),
                 through: Through::Service,

@@ -348,7 +348,7 @@ pub(super) async fn patch(
     if comment.as_ref().is_some_and(|comment| comment.chars().count() > COMMENT_LIMIT) {
         return Err(Problem::field("comment", format!("at most {COMMENT_LIMIT} characters are allowed")));
     }
-    let decision = Decision { to, by: caller.0, through: Through::Api, comment };
+    let decision = Decision { from: None, to, by: caller.0, through: Through::Api, comment };
     let record = web.engine().decide(number(&iid)?, decision).await?;
     Ok(axum::Json(WholeAnswer::of(web.engine(), web.notifier(), record)?).into_response())
 }

@@ -178,6 +178,11 @@ async fn not_allowed() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED)
 }
 
+/// A path as it may be logged: what decides does not stand in a log, nor does the query.
+fn loggable(path: &str) -> &str {
+    if path.starts_with("/a/") { "/a/…" } else { path }
+}
+
 /// Gives every request an id, in the log and in the answer, and every answer the headers that keep browsers safe.
 async fn identify(request: Request, next: Next) -> Response {
     const NAME: HeaderName = HeaderName::from_static("x-request-id");
@@ -193,8 +198,7 @@ async fn identify(request: Request, next: Next) -> Response {
         "request",
         request_id = id.to_str().unwrap_or_default(),
         method = %request.method(),
-        // Without the query: links carry tokens.
-        path = request.uri().path(),
+        path = loggable(request.uri().path()),
     );
     async move {
         let mut response = next.run(request).await;

@@ -42,6 +42,7 @@ pub(super) async fn post(posted: Posted) -> Response {
         return visit.say(StatusCode::UNPROCESSABLE_ENTITY, "comment_too_long", &COMMENT_LIMIT.to_string());
     }
     let decision = Decision {
+        from: None,
         to,
         by: posted.session.name.clone(),
         through: Through::Page,

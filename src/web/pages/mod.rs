@@ -6,6 +6,7 @@ mod decide;
 mod figures;
 mod forms;
 mod inbox;
+mod link;
 mod login;
 mod one;
 mod prose;
@@ -49,6 +50,7 @@ pub(super) fn routes() -> Router<Web> {
         .route("/", get(inbox::page))
         .route("/matches/{iid}", get(one::page))
         .route("/decide", post(decide::post))
+        .route("/a/{token}", get(link::page).post(link::post))
         .route("/stats", get(stats::page))
         .route("/settings", get(settings::page).post(settings::post))
         .route("/settings/test", post(settings::test))
