@@ -61,7 +61,7 @@ async fn ask(world: &World, method: Method, path: &str, form: &[(&str, &str)]) -
 async fn opening_a_link_changes_nothing_and_its_button_approves_under_the_channels_name() {
     let (mut world, server) = linking(&[]).await;
     world.stage("1").await;
-    world.tell_after(1).await;
+    world.tell().await;
     let approve = path(&server, 0, "approve");
     assert_ne!(approve, path(&server, 0, "reject"));
     let writes = world.calls_by_bot().len();

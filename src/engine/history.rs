@@ -134,7 +134,8 @@ impl<'a> Replay<'a> {
             return;
         }
         let by_us = event.user.as_ref().is_some_and(|user| self.connected.is_us(user.id));
-        if is_first && by_us && self.made_until.is_some_and(|until| event.created_at <= until) {
+        let when_made = self.made_until.is_some_and(|until| event.created_at <= until);
+        if is_first && by_us && when_made && self.decision_before(event, self.state, *state).is_none() {
             // The state that the issue was made in is no step.
             self.state = *state;
             return;
