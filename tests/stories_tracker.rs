@@ -40,7 +40,7 @@ impl Sheet {
 
     async fn run(&self, world: &World, direction: Direction) -> Outcome {
         let file = CsvFile::open(&self.path).unwrap();
-        let run = Run::plan(&world.engine, &file, direction).unwrap();
+        let run = Run::start(&world.engine, &file, direction).unwrap();
         let outcome = run.carry_out(world.clock.now(), || {}).await.unwrap();
         world.settle().await;
         outcome

@@ -111,10 +111,10 @@ async fn once(engine: &Engine, options: &Options, direction: Direction) -> anyho
     let mut tries = 0;
     let outcome = loop {
         tries += 1;
-        let run = Run::plan(engine, &file, direction)?;
         if options.dry_run {
-            break Outcome { plan: run.shown(), ..Outcome::default() };
+            break Outcome { plan: Run::plan(engine, &file, direction)?.shown(), ..Outcome::default() };
         }
+        let run = Run::start(engine, &file, direction)?;
         // From here on it writes to GitLab, beside `serve` if need be.
         engine.set_follows(true);
         let bar = ProgressBar::new(run.steps() as u64);

@@ -127,6 +127,13 @@ impl Table {
         unquoted(self.raw(row + 1, place))
     }
 
+    /// A row as it stands in the file that was read, without its end of line.
+    pub fn text_of(&self, row: usize) -> &str {
+        let start = self.layout.records.get(row + 1).map_or(0, |record| record.start as usize);
+        let end = self.layout.ends_of(row + 1).last().map_or(start, |end| *end as usize);
+        self.text.get(start..end).unwrap_or_default()
+    }
+
     /// Whether all cells of a row are blank.
     pub fn is_blank(&self, row: usize) -> bool {
         (0..self.layout.ends_of(row + 1).len()).all(|place| self.cell(row, place).trim().is_empty())

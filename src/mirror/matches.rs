@@ -378,19 +378,6 @@ impl Mirror {
         })
     }
 
-    /// Every match that counts, in the order of their issues.
-    ///
-    /// # Errors
-    ///
-    /// Where the disk fails.
-    pub fn live(&self) -> rusqlite::Result<Vec<Record>> {
-        self.read(|connection| {
-            let mut statement = connection
-                .prepare_cached("SELECT record FROM matches WHERE standing = 'live' ORDER BY iid")?;
-            statement.query_map([], |row| from_json(row, 0))?.collect()
-        })
-    }
-
     /// The numbers of the open issues: labels can vanish from them without a trace when a label is deleted.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 /// What the mirror fails with.
 pub use rusqlite::Error as MirrorError;
 
+pub use agreed::{Agreed, Digest, digest};
 pub use deliveries::{Delivery, DeliveryKind, DeliveryOutcome};
 pub use matches::{Counts, Cursor, Query, Record, Sort, Standing};
 pub use steps::StepPlace;

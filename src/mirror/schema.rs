@@ -51,7 +51,11 @@ const MIGRATIONS: [&str; 4] = [
     "ALTER TABLE deliveries ADD COLUMN message_ids TEXT;",
     "
     CREATE TABLE agreed (
-        file TEXT NOT NULL, iid INTEGER NOT NULL, row TEXT NOT NULL, PRIMARY KEY (file, iid)
+        file TEXT NOT NULL,
+        iid INTEGER NOT NULL,
+        row TEXT NOT NULL,
+        both_sides BLOB,
+        PRIMARY KEY (file, iid)
     ) WITHOUT ROWID;
 ",
 ];

@@ -1,0 +1,214 @@
+//! A run over a file: what is to be done, done, and written back.
+//!
+//! GitLab gets everything first, then the file, then the base in the mirror. Killed in between, the next run finds
+//! issues that were staged by their fingerprints and values that both sides have already.
+
+mod days;
+mod look;
+mod work;
+
+use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
+
+use days::Days;
+use look::{Look, to_json};
+use work::Work;
+
+use super::conflicts::Lost;
+use super::error::{EditError, RowError};
+use super::field::Field;
+use super::file::{CsvFile, FileError, Fingerprint as FileFingerprint};
+use super::plan::{Plan, PlannedRow};
+use super::{Dialect, Table, TableError};
+use crate::domain::Language;
+use crate::engine::{Engine, EngineError};
+use crate::mirror::{Agreed, MirrorError};
+
+/// Rows that are carried out at the same time.
+const AT_ONCE: usize = 4;
+
+/// Which way values go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// GitLab's into the file.
+    Export,
+    /// The file's into GitLab; issues without a row stay without one.
+    Import,
+    /// Both.
+    Sync,
+}
+
+/// Why a run ended early. What it had done until then stays done, and the next run goes on from there.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// The file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The file is no table.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// A cell cannot be written.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// GitLab or the mirror did not do its part.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl From<MirrorError> for SyncError {
+    fn from(error: MirrorError) -> Self {
+        EngineError::Mirror(error).into()
+    }
+}
+
+/// A file as it was read, and what is to be done about it.
+pub struct Run<'a> {
+    engine: &'a Engine,
+    file: &'a CsvFile,
+    read: Option<FileFingerprint>,
+    table: Table,
+    days: Days,
+    work: Vec<Work>,
+    /// Matches that got a row.
+    appended: Vec<PlannedRow>,
+    errors: Vec<RowError>,
+    /// Whether what both sides agree on is noted in the mirror.
+    notes: bool,
+}
+
+/// What a run did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// What was done, and what was wrong.
+    pub plan: Plan,
+    /// Whether the file was written.
+    pub file_changed: bool,
+    /// Whether the file became UTF-8 because its old encoding cannot hold what it got.
+    pub widened: bool,
+}
+
+impl<'a> Run<'a> {
+    /// Reads the file and works out what would be done, without doing any of it. A file that is not there would be made
+    /// by an export or a sync.
+    ///
+    /// # Errors
+    ///
+    /// Where the file is none or cannot be read.
+    pub fn plan(engine: &'a Engine, file: &'a CsvFile, direction: Direction) -> Result<Self, SyncError> {
+        Self::look(engine, file, direction, false)
+    }
+
+    /// As [`Run::plan`], to be carried out.
+    ///
+    /// # Errors
+    ///
+    /// Where the file is none or cannot be read, or the mirror's disk fails.
+    pub fn start(engine: &'a Engine, file: &'a CsvFile, direction: Direction) -> Result<Self, SyncError> {
+        Self::look(engine, file, direction, true)
+    }
+
+    fn look(
+        engine: &'a Engine,
+        file: &'a CsvFile,
+        direction: Direction,
+        notes: bool,
+    ) -> Result<Self, SyncError> {
+        let (table, read) = match file.read()? {
+            Some((bytes, read)) => (Table::read(bytes)?, Some(read)),
+            None if direction == Direction::Import => {
+                return Err(FileError::Missing { path: file.path().to_owned() }.into());
+            }
+            None => (Table::new(Dialect::of_a_new_file(Language::De)), None),
+        };
+        let days = Days::of_this_machine();
+        let (work, appended, errors) = Default::default();
+        let mut run = Self { engine, file, read, table, days, work, appended, errors, notes };
+        Look::new(&mut run, direction)?.at_everything()?;
+        Ok(run)
+    }
+
+    /// What is to be done.
+    pub fn shown(&self) -> Plan {
+        let mut plan = Plan { errors: self.errors.clone(), ..Plan::default() };
+        for work in &self.work {
+            plan.push(work.shown());
+        }
+        plan.rows.extend_from_slice(&self.appended);
+        plan
+    }
+
+    /// How many rows GitLab has to hear of.
+    pub fn steps(&self) -> usize {
+        self.work.iter().filter(|work| work.concerns_gitlab()).count()
+    }
+
+    fn key(&self) -> String {
+        self.file.path().to_string_lossy().into_owned()
+    }
+
+    /// Does it: GitLab, then the file, then the base. `each` is called for every row that GitLab has heard of.
+    ///
+    /// # Errors
+    ///
+    /// Where the file was changed meanwhile (read it again), or cannot be written.
+    pub async fn carry_out(mut self, now: Timestamp, each: impl Fn()) -> Result<Outcome, SyncError> {
+        self.file.check_closed()?;
+        let (engine, days) = (self.engine, &self.days);
+        let work = std::mem::take(&mut self.work);
+        let mut done: Vec<(Work, Vec<String>)> = stream::iter(work)
+            .map(|work| async {
+                let concerns_gitlab = work.concerns_gitlab();
+                let done = work.carry_out(engine, days).await;
+                if concerns_gitlab {
+                    each();
+                }
+                done
+            })
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
+        let mut agreed = Vec::new();
+        for (work, problems) in &mut done {
+            for what in problems.drain(..) {
+                self.errors.push(RowError::Refused { line: work.line, what });
+            }
+            self.write_row(work)?;
+            agreed.extend(work.iid.map(|iid| Agreed { iid, row: to_json(&work.agreed()), both_sides: None }));
+        }
+        self.work = done.into_iter().map(|(work, _)| work).collect();
+        let file_changed = self.write_file(now)?;
+        engine.mirror().agree(&self.key(), &agreed)?;
+        Ok(Outcome { plan: self.shown(), file_changed, widened: self.table.is_widened() })
+    }
+
+    fn write_row(&mut self, work: &Work) -> Result<(), SyncError> {
+        let Some(iid) = work.iid else { return Ok(()) };
+        if work.values.text(Field::Iid).trim().is_empty() {
+            if self.table.columns().place(Field::Iid).is_none() {
+                self.table.add_column(Field::Iid)?;
+            }
+            self.table.set(work.row, Field::Iid, &iid.to_string())?;
+        }
+        for change in work.plan.to_file.iter().filter(|change| change.field != Field::Iid) {
+            self.table.set(work.row, change.field, &change.to)?;
+        }
+        Ok(())
+    }
+
+    fn write_file(&self, now: Timestamp) -> Result<bool, SyncError> {
+        if !self.table.is_changed() && self.read.is_some() {
+            return Ok(false);
+        }
+        let lost: Vec<Lost<'_>> = self
+            .work
+            .iter()
+            .flat_map(|work| {
+                let conflicts = work.plan.conflicts.iter();
+                conflicts.map(|conflict| Lost { line: work.line, iid: work.iid, conflict })
+            })
+            .collect();
+        self.file.keep_conflicts(&lost, self.table.dialect(), now)?;
+        self.file.replace(self.read.as_ref(), |writer| self.table.write_to(writer))?;
+        Ok(true)
+    }
+}
