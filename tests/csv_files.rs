@@ -12,6 +12,8 @@ use vorhoelle::domain::Language;
 
 #[path = "csv_files/disk.rs"]
 mod disk;
+#[path = "csv_files/libreoffice.rs"]
+mod libreoffice;
 #[path = "csv_files/merging.rs"]
 mod merging;
 

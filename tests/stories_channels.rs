@@ -72,7 +72,7 @@ async fn a_channel_that_fails_holds_up_no_other_and_loses_nothing() {
     let busy = Reply::text(429, "rate_limited").and_header("retry-after", "1800");
     let slack = Receiver::start(vec![busy, slack_ok(), slack_ok()]).await;
     let twilio = Receiver::start(vec![twilio_ok(), twilio_ok()]).await;
-    let world = chatting(&slack, &twilio).await;
+    let mut world = chatting(&slack, &twilio).await;
     world.stage("1").await;
     world.tell().await;
     world.stage("2").await;
@@ -83,6 +83,7 @@ async fn a_channel_that_fails_holds_up_no_other_and_loses_nothing() {
     assert!(world.receipts(1).contains(&"speech_balloon".to_owned()));
     assert!(world.receipts(2).contains(&"speech_balloon".to_owned()));
     assert!(slack.arrived().len() <= 3);
+    world.expect_comment(3, "when it last sent a digest");
     world.finish().await;
 }
 

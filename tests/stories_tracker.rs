@@ -5,6 +5,7 @@
 mod support;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -92,15 +93,16 @@ async fn what_a_maintainer_edits_in_the_comment_counts_and_somebody_elses_commen
     patch_application(&world, 1, &json!({"stage": "applied"})).await;
     world.settle().await;
     let (note, body) = comment(&world, 1);
+    world.clock.advance(Duration::from_secs(60));
     world
-        .person("maintainer")
+        .person("owner")
         .edit_comment(1, note, &body.replace("| Stage | applied |", "| Stage | interview |"))
         .unwrap();
     world.settle().await;
     let (_, answer) = world.get("/api/v1/matches/1").await;
     assert_eq!(answer["application"]["stage"], "interview");
     world
-        .person("stranger")
+        .person("colleague")
         .comment(1, "| Stage | offer |\n<!-- vorhoelle application {\"stage\": \"offer\"} -->")
         .unwrap();
     world.delta().await;

@@ -18,6 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// The applications tracker as a spreadsheet.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  vorhoelle csv sync Bewerbungen.csv")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -116,7 +116,7 @@ pub fn job_match(row: &Row) -> Result<JobMatch, Vec<FieldError>> {
         let value = serde_json::to_value(rate::rate(row.text(Field::Rate))).unwrap_or_default();
         members.insert(Field::Rate.as_str().to_owned(), value);
     }
-    posted::parse(Value::Object(members))
+    posted::parse_entered(Value::Object(members))
 }
 
 /// Notes a member, unless it is a blank text.

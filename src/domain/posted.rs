@@ -49,6 +49,19 @@ const FIELDS: [&str; 19] = [
 ///
 /// Every field that is wrong, missing or unknown, all at once.
 pub fn parse(value: Value) -> Result<JobMatch, Vec<FieldError>> {
+    read(value, Fields::score)
+}
+
+/// Reads a match that a person entered, who need not have scored it; else as [`parse`].
+///
+/// # Errors
+///
+/// Every field that is wrong, missing or unknown, all at once.
+pub fn parse_entered(value: Value) -> Result<JobMatch, Vec<FieldError>> {
+    read(value, |fields| fields.number("score").and_then(|percent| fields.percent(percent)))
+}
+
+fn read(value: Value, score: impl FnOnce(&mut Fields) -> Option<Score>) -> Result<JobMatch, Vec<FieldError>> {
     let Value::Object(object) = value else {
         return Err(vec![FieldError {
             field: String::new(),
@@ -60,7 +73,7 @@ pub fn parse(value: Value) -> Result<JobMatch, Vec<FieldError>> {
         title: fields.title(),
         company: fields.line("company"),
         agency: fields.line("agency"),
-        score: fields.score(),
+        score: score(&mut fields),
         url: fields.url(),
         source: fields.line("source"),
         external_id: fields.line("external_id"),
@@ -188,6 +201,10 @@ impl Fields {
             }
             return None;
         };
+        self.percent(percent)
+    }
+
+    fn percent(&mut self, percent: f64) -> Option<Score> {
         Score::new(percent).map_err(|error| self.wrong("score", error.to_string())).ok()
     }
 

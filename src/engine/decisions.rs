@@ -157,7 +157,7 @@ impl Engine {
         let ours = notes.iter().filter(|note| connected.is_us(note.author.id));
         let last = ours.filter_map(decision_of).next_back();
         record.comments = issue.user_notes_count;
-        let application = application_of(connected, &notes, &record.application);
+        let application = application_of(connected, &notes);
         if application != record.application {
             tracing::info!(iid = record.iid, "the application of match {} was edited in GitLab", record.iid);
             record.application = application;

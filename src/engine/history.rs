@@ -48,7 +48,7 @@ pub(super) async fn read(
     }
     let names = engine.names();
     let kind = |event: &LabelEvent| event.label.as_ref().and_then(|label| names.kind_of_id(label.id));
-    let application = application_of(connected, &notes, &Application::default());
+    let application = application_of(connected, &notes);
     let mut replay = Replay::new(connected, &notes, issue);
     for moment in events.chunk_by(|a, b| a.user == b.user && a.created_at == b.created_at) {
         for event in moment {

@@ -29,9 +29,9 @@ pub(super) fn comment_of<'a>(connected: &Connected, notes: &'a [Note]) -> Option
 }
 
 /// What it says; empty where there is none. `known` is what it said when it was read last.
-pub(super) fn application_of(connected: &Connected, notes: &[Note], known: &Application) -> Application {
+pub(super) fn application_of(connected: &Connected, notes: &[Note]) -> Application {
     let comment = comment_of(connected, notes);
-    comment.and_then(|note| application_text::read_back(&note.body, known)).unwrap_or_default()
+    comment.and_then(|note| application_text::read_back(&note.body)).unwrap_or_default()
 }
 
 impl Engine {
@@ -73,7 +73,7 @@ impl Engine {
         if record.comments > 0 {
             notes = connected.project.notes(iid).await.map_err(EngineError::from)?;
         }
-        let present = application_of(&connected, &notes, &record.application);
+        let present = application_of(&connected, &notes);
         let wanted = present.changed(changes).map_err(ApplicationError::Invalid)?;
         if wanted != present {
             let comment = comment_of(&connected, &notes).map(|note| note.id);

@@ -1,0 +1,258 @@
+//! A spreadsheet of 100,000 rows of 27 columns: into the mirror and out of it, and a sync after one row in a hundred was
+//! edited. Each is a whole process, beside a plain program that does nothing but read CSV, write SQLite, and back.
+//!
+//! `cargo bench --bench spreadsheet` prints ratios; `benches/README.md` keeps them.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a measurement"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, params_from_iter};
+use serde_json::json;
+use vorhoelle::app;
+use vorhoelle::clock::Clock;
+use vorhoelle::config::{Environment, Settings};
+use vorhoelle::domain::posted;
+use vorhoelle::gitlab::Patience;
+use vorhoelle::sandbox::{Options, Sandbox};
+
+const ROWS: u64 = 100_000;
+/// What an export has: two more than were asked for.
+const COLUMNS: usize = 27;
+const RUNS: usize = 5;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [_, "plain-import", file, database] => plain_import(Path::new(file), Path::new(database)),
+        [_, "plain-export", database, file] => plain_export(Path::new(database), Path::new(file)),
+        _ => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+            runtime.block_on(measure());
+        }
+    }
+}
+
+/// Every row into a table of as many columns.
+fn plain_import(file: &Path, database: &Path) {
+    let mut connection = Connection::open(database).unwrap();
+    connection.pragma_update(None, "journal_mode", "WAL").unwrap();
+    connection.pragma_update(None, "synchronous", "NORMAL").unwrap();
+    let columns: Vec<String> = (0..COLUMNS).map(|column| format!("c{column} TEXT")).collect();
+    connection.execute(&format!("CREATE TABLE rows ({})", columns.join(", ")), []).unwrap();
+    let transaction = connection.transaction().unwrap();
+    let mut reader = csv::ReaderBuilder::new().delimiter(b';').from_path(file).unwrap();
+    {
+        let places = vec!["?"; COLUMNS].join(", ");
+        let mut insert = transaction.prepare(&format!("INSERT INTO rows VALUES ({places})")).unwrap();
+        let mut record = csv::StringRecord::new();
+        while reader.read_record(&mut record).unwrap() {
+            insert.execute(params_from_iter(record.iter())).unwrap();
+        }
+    }
+    transaction.commit().unwrap();
+}
+
+/// And out again.
+fn plain_export(database: &Path, file: &Path) {
+    let connection = Connection::open(database).unwrap();
+    let mut writer = csv::WriterBuilder::new().delimiter(b';').from_path(file).unwrap();
+    let mut select = connection.prepare("SELECT * FROM rows").unwrap();
+    let mut rows = select.query([]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        for column in 0..COLUMNS {
+            writer.write_field(row.get_ref(column).unwrap().as_str().unwrap()).unwrap();
+        }
+        writer.write_record(None::<&[u8]>).unwrap();
+    }
+    writer.flush().unwrap();
+}
+
+async fn measure() {
+    let sandbox = Sandbox::start(Options::default()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place {
+        url: sandbox.url().to_owned(),
+        token: sandbox.token("bot"),
+        project: sandbox.project(),
+        folder: folder.path().to_owned(),
+    };
+    place.fill().await;
+    let file = folder.path().join("Bewerbungen.csv");
+
+    let export = place.timed(&["csv", "export"], &file, || drop(std::fs::remove_file(&file)));
+    println!("{} bytes of spreadsheet", std::fs::metadata(&file).unwrap().len());
+    let exported = std::fs::read(&file).unwrap();
+    let import = place.timed(&["csv", "import"], &file, || place.forget_bases());
+    assert!(std::fs::read(&file).unwrap() == exported, "an import of what was exported changes nothing");
+    let sync = place.timed(&["csv", "sync"], &file, || {});
+    let edited = place.timed(&["csv", "sync", "--dry-run"], &file, || edit(&file, &exported));
+
+    let database = folder.path().join("plain.sqlite");
+    let own = std::env::current_exe().unwrap();
+    let plain_import = timed(
+        || {
+            Command::new(&own)
+                .arg("plain-import")
+                .arg(&file)
+                .arg(&database)
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap()
+        },
+        || drop(std::fs::remove_file(&database)),
+    );
+    let copy = folder.path().join("plain.csv");
+    let plain_export = timed(
+        || {
+            Command::new(&own)
+                .arg("plain-export")
+                .arg(&database)
+                .arg(&copy)
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap()
+        },
+        || {},
+    );
+    for (what, ours, plain) in [("import", import, plain_import), ("export", export, plain_export)] {
+        println!(
+            "{what}: {:.2?}, {} MiB; csv and SQLite alone {:.2?}; ratio {:.2}",
+            ours.time,
+            ours.mebibytes,
+            plain.time,
+            ours.time.as_secs_f64() / plain.time.as_secs_f64()
+        );
+    }
+    println!("sync of an unchanged file: {:.2?}, {} MiB", sync.time, sync.mebibytes);
+    println!("sync's plan with one row in a hundred edited: {:.2?}, {} MiB", edited.time, edited.mebibytes);
+}
+
+/// One row in a hundred gets another next step.
+fn edit(file: &Path, exported: &[u8]) {
+    let text = String::from_utf8(exported.to_vec()).unwrap();
+    let edited: Vec<String> = text
+        .split_inclusive('\n')
+        .enumerate()
+        .map(
+            |(number, line)| {
+                if number % 100 == 50 { line.replace("call back", "write again") } else { line.to_owned() }
+            },
+        )
+        .collect();
+    std::fs::write(file, edited.concat()).unwrap();
+}
+
+#[derive(Clone, Copy)]
+struct Cost {
+    time: Duration,
+    mebibytes: u64,
+}
+
+/// The median of several runs, each after something is made ready.
+fn timed(start: impl Fn() -> std::process::Child, ready: impl Fn()) -> Cost {
+    let mut costs: Vec<Cost> = (0..RUNS)
+        .map(|_| {
+            ready();
+            let started = Instant::now();
+            let mut child = start();
+            let mut mebibytes = 0;
+            let status = loop {
+                mebibytes = mebibytes.max(peak_mebibytes(child.id()));
+                if let Some(status) = child.try_wait().unwrap() {
+                    break status;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            };
+            assert!(status.success());
+            Cost { time: started.elapsed(), mebibytes }
+        })
+        .collect();
+    costs.sort_by_key(|cost| cost.time);
+    costs[RUNS / 2]
+}
+
+fn peak_mebibytes(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) / 1024
+}
+
+struct Place {
+    url: String,
+    token: String,
+    project: String,
+    folder: PathBuf,
+}
+
+impl Place {
+    fn mirror(&self) -> PathBuf {
+        self.folder.join("mirror.sqlite")
+    }
+
+    /// A mirror of many matches. GitLab has one of them: nothing else is asked of it.
+    async fn fill(&self) {
+        let mut environment = Environment::default();
+        environment.set("GITLAB_URL", &self.url);
+        environment.set("GITLAB_TOKEN", &self.token);
+        environment.set("GITLAB_PROJECT", &self.project);
+        environment.set("WEBHOOK_SECRET", "bench-secret");
+        environment.set("DATABASE", self.mirror().to_string_lossy());
+        let settings = Settings::load(None, &environment).unwrap();
+        let engine = app::assemble(settings, Clock::System, Patience::default()).unwrap().engine;
+        engine.delta().await.unwrap();
+        let job = json!({
+            "title": "Rust Engineer", "company": "Example", "agency": "Vermittlung GmbH", "score": 81.5,
+            "url": "https://jobs.example/1", "source": "bench", "external_id": "1", "end_client": "Amt",
+            "location": "Wien", "remote": 60, "rate": {"amount": 98.5, "currency": "EUR", "per": "hour"},
+            "start": "sofort", "duration": "6 Monate",
+        });
+        let job = posted::parse(job).unwrap();
+        let first = engine.stage(job).await.unwrap().record;
+        for number in 2..=ROWS {
+            let mut record = first.clone();
+            record.iid = number;
+            record.issue_id += number;
+            record.job.title = format!("Rust Engineer {number}");
+            record.job.external_id = Some(number.to_string());
+            record.application = serde_json::from_value(json!({
+                "stage": "applied", "applied_on": "2026-02-07", "next_step": "call back",
+                "notes": "Sie rufen an, sobald; \"alles\" geklärt ist.",
+            }))
+            .unwrap();
+            engine.mirror().put(&record, None).unwrap();
+        }
+        engine.mirror().checkpoint();
+    }
+
+    fn forget_bases(&self) {
+        Connection::open(self.mirror()).unwrap().execute("DELETE FROM agreed", []).unwrap();
+    }
+
+    fn timed(&self, arguments: &[&str], file: &Path, ready: impl Fn()) -> Cost {
+        let start = || {
+            Command::new(env!("CARGO_BIN_EXE_vorhoelle"))
+                .args(arguments)
+                .arg(file)
+                .env_clear()
+                .env("VORHOELLE_GITLAB_URL", &self.url)
+                .env("VORHOELLE_GITLAB_TOKEN", &self.token)
+                .env("VORHOELLE_GITLAB_PROJECT", &self.project)
+                .env("VORHOELLE_WEBHOOK_SECRET", "bench-secret")
+                .env("VORHOELLE_DATABASE", self.mirror())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap()
+        };
+        timed(start, ready)
+    }
+}

@@ -1,0 +1,211 @@
+//! The real program, killed (SIGKILL) at random moments and started again: nothing is lost, nothing is made twice.
+//!
+//! `VORHOELLE_TEST_KILLS=N` kills so often in each test, `VORHOELLE_TEST_SEED=N` begins with another seed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    dead_code,
+    reason = "a story that fails, panics; a part of the receivers is used"
+)]
+
+#[path = "support/program.rs"]
+mod program;
+#[path = "support/receivers.rs"]
+mod receivers;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use program::{Running, Setting, job};
+use receivers::{Receiver, Reply};
+use reqwest::StatusCode;
+use serde_json::Value;
+use vorhoelle::clock::Clock;
+use vorhoelle::csv::{Field, Table};
+use vorhoelle::sandbox::Options;
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+/// SplitMix64: the same moments for the same seed, as far as the machine plays along.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % limit
+    }
+}
+
+/// Kills the program some time after GitLab has heard a few calls more; false where it ended by itself before.
+async fn kill_after(
+    setting: &Setting,
+    running: &mut Running,
+    calls: usize,
+    then: Duration,
+) -> Option<std::process::ExitStatus> {
+    let target = setting.sandbox.calls().len() + calls;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while setting.sandbox.calls().len() < target {
+        if let Some(status) = running.child.try_wait().unwrap() {
+            return Some(status);
+        }
+        assert!(tokio::time::Instant::now() < deadline, "it hangs");
+        Clock::System.sleep(Duration::from_millis(1)).await;
+    }
+    Clock::System.sleep(then).await;
+    let ended = running.child.try_wait().unwrap();
+    running.child.kill().unwrap();
+    running.child.wait().unwrap();
+    ended
+}
+
+const SHEET: &str = "Status;Titel;Firma;Phase;Notizen;Mein Feld\r\n\
+    pending;Erstes;ACME;drafted;eins;a\r\n\
+    sent;Zweites;ACME;applied;zwei;b\r\n\
+    rejected;Drittes;Altbau;;;c\r\n\
+    approved;Viertes;Altbau;interview;\"vier; mit\r\nZeile\";d\r\n\
+    ;Fünftes;Neubau;;fünf;e\r\n\
+    sent;Sechstes;Neubau;offer;;f\r\n";
+
+/// What a row says beside the issue's number, by title.
+fn said(table: &Table) -> BTreeMap<String, Vec<String>> {
+    let row = |row: usize| {
+        let values = table.values(row).unwrap().unwrap();
+        let fields = [Field::Company, Field::Stage, Field::Notes];
+        (values.text(Field::Title).to_owned(), fields.map(|field| values.text(field).to_owned()).to_vec())
+    };
+    (0..table.len()).map(row).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spreadsheet_survives_kills_of_its_sync() {
+    let kills = number("VORHOELLE_TEST_KILLS", 12);
+    let mut dice = Dice(number("VORHOELLE_TEST_SEED", 1));
+    let mut killed = 0;
+    while killed < kills {
+        let setting = Setting::new(Options::default()).await;
+        setting.run(&["setup"]).await;
+        let file = setting.folder.path().join("Bewerbungen.csv");
+        std::fs::write(&file, SHEET).unwrap();
+        loop {
+            let mut command = setting.command(&["csv", "sync", "Bewerbungen.csv"]);
+            let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let calls = usize::try_from(dice.below(20)).unwrap();
+            let then = Duration::from_micros(dice.below(30_000));
+            let ended = kill_after(&setting, &mut Running { child }, calls, then).await;
+            whole(&file);
+            if ended.is_some_and(|status| status.success()) {
+                break;
+            }
+            assert_eq!(ended, None, "it failed by itself");
+            killed += 1;
+        }
+        let (code, told, error) = setting.run(&["csv", "sync", "Bewerbungen.csv"]).await;
+        assert_eq!(code, 0, "{told}{error}");
+        all_there(&setting, &file);
+        let before = std::fs::read(&file).unwrap();
+        assert_eq!(setting.run(&["csv", "sync", "Bewerbungen.csv"]).await.0, 0);
+        assert!(std::fs::read(&file).unwrap() == before, "a sync of what agrees changes nothing");
+    }
+}
+
+/// However it ended, the file is a whole one.
+fn whole(file: &Path) -> Table {
+    let table = Table::read(std::fs::read(file).unwrap()).unwrap();
+    assert_eq!(said(&table), said(&Table::read(SHEET.as_bytes().to_vec()).unwrap()));
+    table
+}
+
+fn all_there(setting: &Setting, file: &Path) {
+    let table = whole(file);
+    let gitlab = setting.sandbox.world();
+    assert_eq!(gitlab.issues.len(), 6, "an issue a row, none twice");
+    for row in 0..table.len() {
+        let values = table.values(row).unwrap().unwrap();
+        let issue = gitlab.issue(values.text(Field::Iid).parse().unwrap()).unwrap();
+        assert!(issue.title.starts_with(values.text(Field::Title)), "{}", issue.title);
+        let ours = gitlab.notes.iter().filter(|note| note.iid == issue.iid && !note.system).count();
+        let has_fields = !values.text(Field::Stage).is_empty() || !values.text(Field::Notes).is_empty();
+        assert_eq!(ours, usize::from(has_fields), "one comment of fields on {}", issue.title);
+    }
+    let text = String::from_utf8(std::fs::read(file).unwrap()).unwrap();
+    assert!(text.contains("Mein Feld") && text.contains(";f"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn matches_and_messages_survive_kills_of_the_service() {
+    let kills = number("VORHOELLE_TEST_KILLS", 12);
+    let mut dice = Dice(number("VORHOELLE_TEST_SEED", 1));
+    let mut setting = Setting::new(Options::default()).await;
+    let slack = Receiver::start((0..10_000).map(|_| Reply::text(200, "ok"))).await;
+    let variable = |name: &str, value: String| (name.to_owned(), value);
+    setting.variables =
+        vec![variable("VORHOELLE_SLACK_WEBHOOK_URL", format!("{}/services/T0/B0/x", slack.url))];
+    setting.run(&["setup"]).await;
+    let mut running = setting.serve().await;
+    let mut killed = 0;
+    let mut posted = 0;
+    while killed < kills {
+        posted += 1;
+        // Somebody posts until it is taken, as a pipeline does.
+        let match_is_posted = post_until_taken(&setting, posted);
+        let somebody_kills = async {
+            let calls = usize::try_from(dice.below(9)).unwrap();
+            let then = Duration::from_micros(dice.below(20_000));
+            let ended = kill_after(&setting, &mut running, calls, then).await;
+            assert_eq!(ended, None, "it ended by itself");
+            killed += 1;
+            running = setting.serve().await;
+        };
+        tokio::join!(match_is_posted, somebody_kills);
+        if posted % 3 == 0 {
+            let reviewer = setting.sandbox.as_user("reviewer");
+            reviewer.relabel(posted, &["job-match/approved"], &["job-match/pending"]).unwrap();
+        }
+    }
+    for iid in 1..=posted {
+        let state = if iid % 3 == 0 { "approved" } else { "pending" };
+        setting.until_state(iid, state).await;
+        if state == "approved" {
+            // Decided before anybody was told, nobody needs to be.
+            continue;
+        }
+        setting
+            .until(&format!("match {iid} is told"), async || {
+                setting.get(&format!("/api/v1/matches/{iid}")).await["deliveries"]
+                    .as_array()
+                    .is_some_and(|all| all.iter().any(|one| one["channel"] == "slack"))
+            })
+            .await;
+    }
+    assert_eq!(setting.sandbox.world().issues.len() as u64, posted, "an issue a match, none twice");
+    let bodies: Vec<String> = slack.arrived().into_iter().map(|one| one.body).collect();
+    let tells = |body: &str, iid: u64| {
+        body.split(&format!("Job {iid}")).skip(1).any(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    let times = |iid: u64| bodies.iter().filter(|body| tells(body, iid)).count();
+    assert!((1..=posted).all(|iid| times(iid) > 0 || iid % 3 == 0), "who is to decide is told");
+    let repeated: usize = (1..=posted).map(|iid| times(iid).saturating_sub(1)).sum();
+    assert!(repeated as u64 <= killed, "{repeated} messages too many after {killed} kills");
+}
+
+async fn post_until_taken(setting: &Setting, id: u64) {
+    let mut match_posted = job(&id.to_string());
+    match_posted["title"] = Value::String(format!("Job {id}"));
+    setting
+        .until(&format!("match {id} is taken"), async || {
+            let status = setting.post(&match_posted).await;
+            matches!(status, Some(StatusCode::CREATED | StatusCode::OK))
+        })
+        .await;
+}

@@ -1,0 +1,127 @@
+//! The real program beside a sandbox: settings for it, its commands, its service.
+
+#![allow(dead_code, reason = "each test uses a part")]
+
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use reqwest::{Client, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use vorhoelle::clock::Clock;
+use vorhoelle::sandbox::{Options, Sandbox};
+
+const SIGNING_TOKEN: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
+/// A GitLab, and settings for the program.
+pub struct Setting {
+    pub sandbox: Sandbox,
+    pub folder: TempDir,
+    port: u16,
+    pub http: Client,
+    /// More variables, by their whole names.
+    pub variables: Vec<(String, String)>,
+}
+
+pub struct Running {
+    pub child: Child,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Setting {
+    pub async fn new(options: Options) -> Self {
+        let sandbox = Sandbox::start(options).await.unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self {
+            sandbox,
+            folder: TempDir::new().unwrap(),
+            port,
+            http: Client::builder().build().unwrap(),
+            variables: Vec::new(),
+        }
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vorhoelle"));
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("VORHOELLE_GITLAB_URL", self.sandbox.url())
+            .env("VORHOELLE_GITLAB_TOKEN", self.sandbox.token("bot"))
+            .env("VORHOELLE_SETUP_TOKEN", self.sandbox.token("owner"))
+            .env("VORHOELLE_GITLAB_PROJECT", "4711")
+            .env("VORHOELLE_WEBHOOK_SECRET", "secret-of-the-webhook")
+            .env("VORHOELLE_WEBHOOK_SIGNING_TOKEN", SIGNING_TOKEN)
+            .env("VORHOELLE_API_TOKENS", "pipeline:token-of-the-pipeline")
+            .env("VORHOELLE_REVIEWERS", "reviewer")
+            .env("VORHOELLE_LISTEN", format!("127.0.0.1:{}", self.port))
+            .env("VORHOELLE_PUBLIC_URL", format!("http://127.0.0.1:{}", self.port))
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs a command to its end, beside the sandbox.
+    pub async fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+        let mut command = self.command(arguments);
+        let output: Output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+
+    pub async fn serve(&self) -> Running {
+        let mut command = self.command(&["serve"]);
+        let running = Running { child: command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap() };
+        self.until("it is ready", async || {
+            let ready = self.http.get(self.url("/readyz")).send().await;
+            ready.is_ok_and(|answer| answer.status() == StatusCode::OK)
+        })
+        .await;
+        running
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        let request = self.http.get(self.url(path)).bearer_auth("token-of-the-pipeline");
+        request.send().await.unwrap().json().await.unwrap()
+    }
+
+    pub async fn post(&self, body: &Value) -> Option<StatusCode> {
+        let request =
+            self.http.post(self.url("/api/v1/matches")).bearer_auth("token-of-the-pipeline").json(body);
+        Some(request.send().await.ok()?.status())
+    }
+
+    /// Until something holds; the deadline is far beyond what it takes.
+    pub async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
+        let waiting = async {
+            while !holds().await {
+                Clock::System.sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), waiting)
+            .await
+            .unwrap_or_else(|_| panic!("never: {what}"));
+    }
+
+    pub async fn until_state(&self, iid: u64, state: &str) {
+        let path = format!("/api/v1/matches/{iid}");
+        self.until(&format!("match {iid} is {state}"), async || self.get(&path).await["state"] == state)
+            .await;
+    }
+}
+
+pub fn job(id: &str) -> Value {
+    json!({"title": format!("Job {id}"), "score": 80, "source": "s", "external_id": id})
+}
