@@ -25,9 +25,13 @@ async fn of_inbox_and_board() {
     world.patch(4, &json!({ "state": "approved" })).await;
     world.patch(5, &json!({ "state": "rejected" })).await;
     world.settle().await;
-    let look = Look { width: 1200, height: 900, ..Look::default() };
+    world.check_hook("owner").await;
+    let look = Look { width: 1200, height: 1600, ..Look::default() };
     let Some(browser) = opened(&world, look).await else { return };
     keep("inbox.png", &browser.picture().await);
+    finish(browser).await;
+    let look = Look { width: 1600, height: 760, ..look };
+    let Some(browser) = Browser::open(world.url(""), look).await else { return };
     browser.go(&board_of(&world)).await;
     keep("board.png", &browser.picture().await);
     finish(browser).await;
