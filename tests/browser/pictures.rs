@@ -26,7 +26,7 @@ async fn of_inbox_and_board() {
     world.patch(5, &json!({ "state": "rejected" })).await;
     world.settle().await;
     world.check_hook("owner").await;
-    let look = Look { width: 1200, height: 1600, ..Look::default() };
+    let look = Look { width: 1200, height: 1500, ..Look::default() };
     let Some(browser) = opened(&world, look).await else { return };
     keep("inbox.png", &browser.picture().await);
     finish(browser).await;
