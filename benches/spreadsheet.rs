@@ -20,7 +20,7 @@ use serde_json::json;
 use vorhoelle::app;
 use vorhoelle::clock::Clock;
 use vorhoelle::config::{Environment, Settings};
-use vorhoelle::domain::posted;
+use vorhoelle::domain::{State, posted};
 use vorhoelle::gitlab::Patience;
 use vorhoelle::sandbox::{Options, Sandbox};
 
@@ -198,7 +198,7 @@ impl Place {
         self.folder.join("mirror.sqlite")
     }
 
-    /// A mirror of many matches. GitLab has one of them: nothing else is asked of it.
+    /// A mirror of many matches. GitLab has one of them, and is asked about no other.
     async fn fill(&self) {
         let mut environment = Environment::default();
         environment.set("GITLAB_URL", &self.url);
@@ -221,6 +221,8 @@ impl Place {
             let mut record = first.clone();
             record.iid = number;
             record.issue_id += number;
+            // Closed: each command asks GitLab whether the open ones are still there.
+            record.state = State::Rejected;
             record.job.title = format!("Rust Engineer {number}");
             record.job.external_id = Some(number.to_string());
             record.application = serde_json::from_value(json!({

@@ -63,35 +63,42 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
     };
     let engine = context.engine().await?;
     let mut code = once(&engine, &options, direction).await?;
+    if watch {
+        code = keep_in_sync(&engine, &options, code).await;
+    }
+    engine.mirror().checkpoint();
+    Ok(code)
+}
+
+/// Again whenever the file was changed, and as often as GitLab is asked for changes anyway; until Ctrl-C.
+async fn keep_in_sync(engine: &Engine, options: &Options, mut code: ExitCode) -> ExitCode {
     let mut seen = written(&options.file);
     let mut until_gitlab = tokio::time::Instant::now() + engine.policy().sync_interval;
-    while watch {
+    loop {
         tokio::select! {
-            () = asked_to_stop() => break,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = asked_to_stop() => return code,
+            () = engine.clock().sleep(LOOK_EVERY) => {}
         }
-        let now = written(&options.file);
         let due = tokio::time::Instant::now() >= until_gitlab;
-        if now == seen && !due {
+        if written(&options.file) == seen && !due {
             continue;
         }
         if due {
             until_gitlab = tokio::time::Instant::now() + engine.policy().sync_interval;
         }
-        let again = async {
-            engine.set_follows(false);
-            engine.delta().await?;
-            engine.work_off().await;
-            once(&engine, &options, direction).await
-        };
-        match again.await {
+        match after_a_look_at_gitlab(engine, options).await {
             Ok(last) => code = last,
             Err(error) => say_error(&format!("{error:#}; it is tried again")),
         }
         seen = written(&options.file);
     }
-    engine.mirror().checkpoint();
-    Ok(code)
+}
+
+async fn after_a_look_at_gitlab(engine: &Engine, options: &Options) -> anyhow::Result<ExitCode> {
+    engine.set_follows(false);
+    engine.delta().await?;
+    engine.work_off().await;
+    once(engine, options, Direction::Sync).await
 }
 
 fn written(file: &Path) -> Option<(SystemTime, u64)> {

@@ -140,17 +140,13 @@ impl<'a> Run<'a> {
 
     fn look_at_rows(&mut self, direction: Direction) -> Result<(), SyncError> {
         let mirror = self.engine.mirror();
-        let live: BTreeMap<u64, Record> = mirror
-            .live()
-            .map_err(MirrorError::from)?
-            .into_iter()
-            .map(|record| (record.iid, record))
-            .collect();
+        let live: BTreeMap<u64, Record> =
+            mirror.live()?.into_iter().map(|record| (record.iid, record)).collect();
         let fingerprints: HashMap<String, u64> = live
             .values()
             .filter_map(|record| Some((record.fingerprint()?.as_str().to_owned(), record.iid)))
             .collect();
-        let bases = mirror.agreed(&self.key()).map_err(MirrorError::from)?;
+        let bases = mirror.agreed(&self.key())?;
         let mut same_cells: HashMap<Uuid, usize> = HashMap::new();
         let mut seen: BTreeSet<u64> = BTreeSet::new();
         for row in 0..self.table.len() {
@@ -257,7 +253,7 @@ impl<'a> Run<'a> {
         }
         self.work = done.into_iter().map(|(work, _)| work).collect();
         let file_changed = self.write_file(now)?;
-        engine.mirror().agree(&self.key(), &agreed).map_err(MirrorError::from)?;
+        engine.mirror().agree(&self.key(), &agreed)?;
         Ok(Outcome { plan: self.shown(), file_changed, widened: self.table.is_widened() })
     }
 
