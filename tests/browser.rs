@@ -10,6 +10,8 @@
 
 #[path = "browser/driver.rs"]
 mod driver;
+#[path = "browser/pictures.rs"]
+mod pictures;
 mod support;
 
 use driver::{Browser, Look};
@@ -136,7 +138,7 @@ async fn a_keyboard_is_enough() {
     for letter in TOKEN.chars() {
         browser.press(letter).await;
     }
-    browser.press(ENTER).await;
+    browser.press_and_follow(ENTER).await;
     assert_eq!(browser.path().await, "/");
     browser.press(TAB).await;
     let focus = "return document.activeElement.innerText || document.activeElement.getAttribute('name')";
@@ -160,7 +162,7 @@ async fn a_keyboard_is_enough() {
         browser.sees("#together").await,
         "a ticked box shows what can be done with all of them: {seen:?}"
     );
-    browser.press(ENTER).await;
+    browser.press_and_follow(ENTER).await;
     assert_eq!(world.state(2).await, "rejected", "{seen:?}");
     // What was done has the focus, so that it is read out and the way back is near.
     assert_eq!(browser.run("return document.activeElement.className").await, "done");
@@ -336,18 +338,50 @@ async fn the_dark_is_dark() {
     }
 }
 
-/// Takes the picture for the README: `cargo test --test browser -- --ignored`.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "writes a picture into the tree"]
-async fn picture_of_the_inbox() {
+async fn the_browser_complains_about_what_the_policy_forbids() {
+    let world = World::new().await;
+    let Some(browser) = opened(&world, Look::default()).await else { return };
+    let harm = "for (const [name, key, value] of [['img', 'src', 'http://127.0.0.1:9/i.png'], ['p', 'style', 'color: red'],
+            ['script', 'textContent', 'document.title = 1']]) {
+            const one = document.createElement(name);
+            one.setAttribute(key, value);
+            one[key] = value;
+            document.body.append(one);
+        }";
+    browser.run(harm).await;
+    assert_ne!(browser.run("return document.title").await, "1");
+    let complaints = browser.complaints().await;
+    let about = |directive: &str| complaints.iter().any(|one| one.contains(directive));
+    assert!(about("img-src") && about("style-src") && about("script-src"), "{complaints:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_card_dragged_on_the_sandboxs_board_decides() {
     let world = world().await;
-    world.clock.advance(std::time::Duration::from_secs(47 * 60));
-    world.patch(4, &json!({ "state": "approved" })).await;
-    world.patch(5, &json!({ "state": "rejected" })).await;
+    let board = board_of(&world);
+    let Some(browser) = Browser::open(world.url(""), Look::default()).await else { return };
+    browser.go(&board).await;
+    assert_eq!(browser.count(".column[data-name='job-match/pending'] .card").await, 5);
+    browser
+        .drag(
+            ".column[data-name='job-match/pending'] .card",
+            ".column[data-name='job-match/approved'] .cards",
+        )
+        .await;
+    assert_eq!(browser.count(".column[data-name='job-match/approved'] .card").await, 1);
+    let text = browser.text(".column[data-name='job-match/approved'] .card a").await;
     world.settle().await;
-    let Some(browser) = opened(&world, Look { width: 1200, height: 900, ..Look::default() }).await else {
-        return;
-    };
-    std::fs::write("tests/pictures/inbox.png", browser.picture().await).unwrap();
+    let (_, answer) = world.get("/api/v1/matches?state=approved").await;
+    assert!(text.contains(answer["matches"][0]["title"].as_str().unwrap()), "{text} {answer}");
+    let wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+    assert_eq!(browser.run(wide).await, 0);
     finish(browser).await;
+}
+
+/// Where the board of the world's sandbox is, with a list for each state.
+fn board_of(world: &World) -> String {
+    let lists = ["pending", "approved", "rejected", "sent"].map(|state| format!("job-match/{state}"));
+    world.person("owner").create_board("Job matches", &lists.each_ref().map(String::as_str)).unwrap();
+    format!("{}/{}/-/boards", world.sandbox.url(), world.sandbox.project())
 }

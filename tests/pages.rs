@@ -726,3 +726,45 @@ async fn the_status_says_what_is_held_until_when() {
     page.shows("vorhoelle doctor");
     browser.get("/").await.shows("disabled by GitLab");
 }
+
+#[tokio::test]
+async fn the_status_says_how_old_the_mirror_is_and_when_the_token_ends() {
+    let mut world = World::new().await;
+    let soon = "2026-12-01".parse().unwrap();
+    world.sandbox.world().tokens.iter_mut().for_each(|token| token.expires_at = Some(soon));
+    world.restart(Disk::Kept).await;
+    world.stage("1").await;
+    world.check_hook("owner").await;
+    world.clock.advance(std::time::Duration::from_secs(3 * 60));
+    let browser = Browser::of(&world).await;
+    let page = browser.get("/status").await;
+    assert_eq!(page.between("<dt>token valid until</dt><dd>", " <"), "1 Dec 2026");
+    page.shows("renew it soon");
+    assert!(page.between("<dt>last read from end to end</dt>", "</dd>").contains("3 min ago"));
+    assert!(page.between("<dt>last event</dt>", "</dd>").contains("3 min ago"));
+    page.shows("delivers");
+    page.shows("Nothing is held.");
+    for channel in ["E-mail", "Slack", "WhatsApp"] {
+        page.shows(&format!("<span>{channel}</span> <span class=\"soft\">not set up"));
+    }
+    world.sandbox.outage(Outage::Refused);
+    browser.get("/matches/1").await;
+    world.engine.delta().await.unwrap_err();
+    let page = browser.get("/status").await;
+    page.shows("GitLab does not answer right now.");
+    page.shows("does not answer");
+}
+
+#[tokio::test]
+async fn what_a_match_was_never_told_by_is_said() {
+    let world = World::set(&MAIL).await;
+    world.stage("1").await;
+    world.patch(1, &json!({ "state": "approved" })).await;
+    world.settle().await;
+    let browser = Browser::of(&world).await;
+    browser.get("/matches/1").await.shows("Was decided before a message was due.");
+    let silent = World::new().await;
+    silent.stage("1").await;
+    let browser = Browser::of(&silent).await;
+    browser.get("/matches/1").await.shows("No channel is set up");
+}

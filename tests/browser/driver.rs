@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use base64::Engine as _;
 use reqwest::{Client, Method};
@@ -41,30 +42,40 @@ impl Drop for Browser {
             && let Ok(mut stream) = std::net::TcpStream::connect(host)
         {
             let request = format!("DELETE /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+            let _ = stream.set_read_timeout(Some(Duration::from_secs(20)));
             let _ = stream.write_all(request.as_bytes());
-            let _ = stream.read_to_end(&mut Vec::new());
+            // The driver answers when the browser is gone, and keeps the connection all the same.
+            let _ = stream.read(&mut [0; 64]);
         }
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
 }
 
-/// Whether there is a browser; a machine without one skips these tests, one without its driver fails them.
+/// Whether there are a browser and its driver. `tests/run` installs them and wants these tests; elsewhere they are left
+/// out where there are none.
 fn installed() -> bool {
-    ["chromium", "chromium-browser", "google-chrome"].iter().any(|name| {
+    let runs = |name: &&str| {
         Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
-    })
+    };
+    let there = ["chromium", "chromium-browser", "google-chrome"].iter().any(|name| runs(&name))
+        && runs(&"chromedriver");
+    let wanted = std::env::var_os("VORHOELLE_TEST_BROWSER").is_some();
+    assert!(there || !wanted, "chromium and chromedriver are wanted: apt install chromium chromium-driver");
+    there
 }
 
 impl Browser {
     /// Opens a browser on a service; none where the machine has none.
     pub async fn open(base: String, look: Look) -> Option<Self> {
         if !installed() {
-            eprintln!("skipped: this machine has no browser; as root, tests/run installs one");
+            eprintln!(
+                "skipped: no chromium with its chromedriver on this machine; as root, tests/run installs them"
+            );
             return None;
         }
         let driver = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn();
-        let mut driver = driver.expect("chromedriver is not installed: apt install chromium-driver");
+        let mut driver = driver.expect("chromedriver starts");
         let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
         let port = lines.find_map(|line| {
             line.unwrap()
@@ -91,14 +102,18 @@ impl Browser {
     }
 
     async fn call(&self, method: Method, path: &str, body: Value) -> Value {
+        let answer = self.ask(method, path, body.clone()).await;
+        answer.unwrap_or_else(|error| panic!("{path} {body}: {}", error["message"]))
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Value) -> Result<Value, Value> {
         let mut request = self.http.request(method.clone(), format!("{}{path}", self.session));
         if method == Method::POST {
             request = request.json(&body);
         }
         let mut answer: Value = request.send().await.unwrap().json().await.unwrap();
         let value = answer["value"].take();
-        assert!(value["error"].is_null(), "{path} {body}: {}", value["message"]);
-        value
+        if value["error"].is_null() { Ok(value) } else { Err(value) }
     }
 
     async fn devtools(&self, command: &str, parameters: Value) -> Value {
@@ -155,14 +170,37 @@ impl Browser {
         self.call(Method::GET, &format!("/element/{element}/displayed"), Value::Null).await == true
     }
 
-    /// Clicks an element; where that leads to another page, that is loaded when this returns.
+    /// Clicks an element; a link or a button leads to another page, which is there when this returns.
     pub async fn click(&self, selector: &str) {
         let element = self.element(selector).await;
         // In the middle of the window nothing that sticks to its edge is in the way.
-        let script = "arguments[0].scrollIntoView({ block: 'center' })";
+        let script = "arguments[0].scrollIntoView({ block: 'center' });
+            return arguments[0].matches('a[href], button:not([type=button])')";
         let argument = json!({ ELEMENT: element });
-        self.call(Method::POST, "/execute/sync", json!({ "script": script, "args": [argument] })).await;
-        self.call(Method::POST, &format!("/element/{element}/click"), json!({})).await;
+        let arguments = json!({ "script": script, "args": [argument] });
+        let leads_on = self.call(Method::POST, "/execute/sync", arguments).await == true;
+        let path = format!("/element/{element}/click");
+        let click = self.call(Method::POST, &path, json!({}));
+        if leads_on {
+            self.follow(click).await;
+        } else {
+            click.await;
+        }
+    }
+
+    /// Does something that leads to another page, and waits for that.
+    async fn follow(&self, act: impl Future<Output = Value>) {
+        let page = self.element("html").await;
+        act.await;
+        for _ in 0..600 {
+            let path = format!("/element/{page}/name");
+            // What was on the page that was left is stale, and tells so.
+            if self.ask(Method::GET, &path, Value::Null).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("nothing led to another page");
     }
 
     /// Types into an element, in place of what was there.
@@ -179,10 +217,37 @@ impl Browser {
         self.call(Method::POST, "/actions", keyboard).await;
     }
 
+    /// Presses a key that leads to another page.
+    pub async fn press_and_follow(&self, key: char) {
+        self.follow(async {
+            self.press(key).await;
+            Value::Null
+        })
+        .await;
+    }
+
+    /// Drags an element into another one with the mouse, which leads to another page.
+    pub async fn drag(&self, what: &str, into: &str) {
+        let (what, into) = (self.element(what).await, self.element(into).await);
+        let to = |element: &str, y: i32| json!({ "type": "pointerMove", "origin": { ELEMENT: element }, "x": 0, "y": y, "duration": 50 });
+        let (down, up) =
+            (json!({ "type": "pointerDown", "button": 0 }), json!({ "type": "pointerUp", "button": 0 }));
+        // A drag begins with a small movement.
+        let actions = json!([to(&what, 0), down, to(&what, 5), to(&into, 0), to(&into, 5), up]);
+        let mouse = json!([{ "type": "pointer", "id": "mouse", "actions": actions }]);
+        self.follow(self.call(Method::POST, "/actions", json!({ "actions": mouse }))).await;
+    }
+
     /// A picture of the window.
     pub async fn picture(&self) -> Vec<u8> {
         let picture = self.call(Method::GET, "/screenshot", Value::Null).await;
         base64::engine::general_purpose::STANDARD.decode(picture.as_str().unwrap()).unwrap()
+    }
+
+    /// A picture of the whole page, however long it is.
+    pub async fn whole_picture(&self) -> Vec<u8> {
+        let picture = self.devtools("Page.captureScreenshot", json!({ "captureBeyondViewport": true })).await;
+        base64::engine::general_purpose::STANDARD.decode(picture["data"].as_str().unwrap()).unwrap()
     }
 
     /// What the browser has to complain about since it was asked last, but for pages that are no 200.

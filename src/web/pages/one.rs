@@ -9,6 +9,7 @@ use super::card::{Card, Length};
 use super::decide::done;
 use super::forms::Member;
 use super::visit::Visit;
+use crate::domain::Channel;
 use crate::engine::EngineError;
 use crate::mirror::Standing;
 use crate::web::answer::MatchAnswer;
@@ -44,11 +45,13 @@ fn show(visit: &Visit, iid: u64) -> Result<Response, EngineError> {
         })
     };
     let deliveries: Vec<Value> = told.into_iter().map(delivery).collect();
+    let channels = visit.web.notifier().active();
     let answer = json!(MatchAnswer::of(engine, record)?);
     let context = json!({
         "card": card,
         "history": history,
         "deliveries": deliveries,
+        "has_channel": channels.iter().any(|channel| Channel::MESSAGES.contains(channel)),
         "application": application(&answer["application"]),
         "back": format!("/matches/{iid}"),
         "done": done(visit)?,
