@@ -7,6 +7,7 @@ use super::{Connected, Engine, EngineError};
 use crate::domain::State;
 use crate::domain::decide::Act;
 use crate::domain::history::{Step, Through};
+use crate::domain::sending::Sending;
 use crate::gitlab::Issue;
 use crate::gitlab::events::{LabelAction, LabelEvent, StateEvent};
 use crate::gitlab::labels::LabelKind;
@@ -25,6 +26,8 @@ pub(super) struct History {
     pub(super) open_decision: Option<Step>,
     /// The last label event.
     pub(super) label_event: u64,
+    /// How draft and sending stand.
+    pub(super) sending: Sending,
 }
 
 /// Reads the history of an issue of ours.
@@ -67,7 +70,8 @@ pub(super) async fn read(
     let open_decision = notes.iter().filter_map(decision_of).next_back().filter(|decision| {
         decision.from == replay.state && touched_at.is_none_or(|touched_at| decision.at > touched_at)
     });
-    Ok(History { steps: replay.steps, open_acts, open_decision, label_event })
+    let sending = engine.sending_of(issue.iid, &notes)?;
+    Ok(History { steps: replay.steps, open_acts, open_decision, label_event, sending })
 }
 
 /// Follows label events: whenever exactly one state label is on, and it is another than before, that is a step.

@@ -11,6 +11,7 @@ mod hook_watch;
 mod locks;
 mod queue;
 mod reconcile;
+mod sending;
 mod settings_issue;
 mod stage;
 mod strangers;
@@ -28,6 +29,7 @@ pub use connect::Connected;
 pub use decisions::{Decision, DecisionError};
 pub use hook_watch::{HookHealth, HookWatch};
 pub use queue::{Hint, Queue};
+pub use sending::Looked;
 pub use settings_issue::ChangeError;
 pub use stage::{Staging, StagingError};
 

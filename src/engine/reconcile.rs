@@ -100,7 +100,8 @@ impl Engine {
         issue: Issue,
         mut record: Record,
     ) -> Result<(), EngineError> {
-        if issue.user_notes_count > record.comments
+        // While a send is in doubt, its comment may be edited in place.
+        if (issue.user_notes_count > record.comments || record.sending.doubt().is_some())
             && self.complete_decision(connected, &issue, &mut record).await?
         {
             return Ok(());
@@ -335,21 +336,26 @@ impl Engine {
         // An issue that nobody touched since it was made has no history to be read.
         let untouched = settled == Some(State::Pending) && issue.updated_at == issue.created_at;
         record.history_known = untouched;
-        if let Some(state) = settled.filter(|_| observed.is_match) {
+        let is_news = self.is_fresh(record, record.created_at)?;
+        // Of news every step is told in its turn; what is old may have its history read later.
+        if let Some(state) = settled.filter(|_| observed.is_match && (untouched || !is_news)) {
             record.state = state;
-            return Ok(self.inner.mirror.put(record, None)?);
+            let mirror = &self.inner.mirror;
+            return Ok(if is_news { mirror.put_new(record)? } else { mirror.put(record, None)? });
         }
         let history = history::read(self, connected, issue).await?;
         record.state = history.steps.last().map_or(State::Pending, |step| step.to);
         record.label_event = history.label_event;
         record.history_known = true;
+        record.sending = history.sending.clone();
         if let Some(last) = history.steps.last() {
             (record.decided_by, record.decided_at) = (Some(last.by.clone()), Some(last.at));
         }
         if !observed.is_match {
             record.standing = Standing::Withdrawn;
         }
-        self.inner.mirror.put_whole(record, &history.steps)?;
+        let raise = self.raises(record, &history.steps)?;
+        self.inner.mirror.put_whole(record, &history.steps, raise)?;
         let mut observed = observed.clone();
         if observed.states.len() == 1 && record.state.is_closed() && !observed.closed {
             // Never closed, or reopened by somebody? Both look the same now; the label wins unless they reopened it.
@@ -455,12 +461,12 @@ impl Engine {
         let after = self.write(connected, issue, &self.change_for(&repair)).await?;
         record.updated_at = after.updated_at;
         tracing::info!(iid = record.iid, state = %record.state, "issue {} is adopted", record.iid);
-        Ok(self.inner.mirror.put(&record, None)?)
+        self.tell_of_adoption(connected, record, &events).await
     }
 }
 
 fn known(record: &Record) -> Known {
-    Known { state: record.state, withdrawn: record.standing == Standing::Withdrawn, undo_sent: true }
+    Known { state: record.state, withdrawn: record.standing == Standing::Withdrawn, undo_sent: record.undo_sent() }
 }
 
 fn state_act(connected: &Connected, event: &StateEvent) -> Option<Act> {

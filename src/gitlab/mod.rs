@@ -4,8 +4,10 @@
 
 pub mod boards;
 pub mod client;
+pub mod draft_text;
 pub mod error;
 pub mod events;
+pub mod files;
 pub mod hooks;
 pub mod issue_text;
 pub mod issues;

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Mirror;
+use super::events::{self, Raise};
 use crate::domain::history::Step;
 use crate::domain::identity::{Fingerprint, Role};
+use crate::domain::sending::Sending;
 use crate::domain::{JobMatch, State};
 
 /// A match as the mirror holds it: what the issue said when it was read last.
@@ -44,12 +46,20 @@ pub struct Record {
     pub state_event: u64,
     /// Whether the steps in the mirror are all there were.
     pub history_known: bool,
+    /// How its draft and its sending stand.
+    #[serde(default)]
+    pub sending: Sending,
 }
 
 impl Record {
     /// The fingerprint; an adopted issue has none.
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         self.nonce.map(|nonce| Fingerprint::of(&self.job, nonce))
+    }
+
+    /// Whether the step back from sent is open: the service itself has sent nothing, and no send is in doubt.
+    pub const fn undo_sent(&self) -> bool {
+        self.sending.attempt.is_none()
     }
 
     /// What `q` looks into: what people would search for, in lower case.
@@ -158,7 +168,7 @@ pub struct Counts {
 }
 
 impl Mirror {
-    /// Puts a match in, and the step that it just took.
+    /// Puts a match in, and the step that it just took; the events that this raises wait from the same moment on.
     ///
     /// # Errors
     ///
@@ -166,6 +176,7 @@ impl Mirror {
     pub fn put(&self, record: &Record, step: Option<&Step>) -> rusqlite::Result<()> {
         let mut connection = self.write();
         let transaction = connection.transaction()?;
+        events::raise_for(&transaction, record, step)?;
         put(&transaction, record)?;
         if let Some(step) = step {
             transaction
@@ -178,15 +189,29 @@ impl Mirror {
         transaction.commit()
     }
 
+    /// Puts a new match in: whoever listens hears that it is staged.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn put_new(&self, record: &Record) -> rusqlite::Result<()> {
+        let mut connection = self.write();
+        let transaction = connection.transaction()?;
+        put(&transaction, record)?;
+        events::raise_whole(&transaction, record, &[], Raise::All)?;
+        transaction.commit()
+    }
+
     /// Puts a match in with all its steps, in place of those that were there.
     ///
     /// # Errors
     ///
     /// Where the disk fails.
-    pub fn put_whole(&self, record: &Record, steps: &[Step]) -> rusqlite::Result<()> {
+    pub fn put_whole(&self, record: &Record, steps: &[Step], raise: Raise) -> rusqlite::Result<()> {
         let mut connection = self.write();
         let transaction = connection.transaction()?;
         put(&transaction, record)?;
+        events::raise_whole(&transaction, record, steps, raise)?;
         transaction.execute("DELETE FROM steps WHERE iid = ?1", [record.iid])?;
         for (index, step) in steps.iter().enumerate() {
             transaction
@@ -322,7 +347,7 @@ impl Mirror {
         self.iids_where("standing IN ('live', 'withdrawn') AND json_extract(record, '$.history_known') = 0")
     }
 
-    fn iids_where(&self, condition: &'static str) -> rusqlite::Result<Vec<u64>> {
+    pub(super) fn iids_where(&self, condition: &'static str) -> rusqlite::Result<Vec<u64>> {
         self.read(|connection| {
             let sql = format!("SELECT iid FROM matches WHERE {condition} ORDER BY iid");
             connection.prepare_cached(&sql)?.query_map([], |row| row.get(0))?.collect()
@@ -429,7 +454,7 @@ pub(super) fn from_json<T: for<'de> Deserialize<'de>>(row: &Row<'_>, column: usi
     serde_json::from_str(json).map_err(|error| wrong_content(column, Box::new(error)))
 }
 
-fn to_json(value: &impl Serialize) -> rusqlite::Result<String> {
+pub(super) fn to_json(value: &impl Serialize) -> rusqlite::Result<String> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 

@@ -3,7 +3,9 @@
 //! It is a cache: deleting it loses nothing. Only retry helpers (idempotency keys, unclear creations) live here alone,
 //! and the fingerprint catches what they would have caught.
 
+mod attempts;
 mod deliveries;
+mod events;
 mod matches;
 mod schema;
 mod steps;
@@ -18,6 +20,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 pub use rusqlite::Error as MirrorError;
 
 pub use deliveries::{Delivery, DeliveryKind, DeliveryOutcome};
+pub use events::{EventKind, EventMessage, EventQueue, Raise, Raised, Waiting};
 pub use matches::{Counts, Cursor, Query, Record, Sort, Standing};
 pub use steps::StepPlace;
 
@@ -127,7 +130,7 @@ impl Mirror {
     pub fn clear(&self) -> Result<(), MirrorError> {
         self.write().execute_batch(
             "BEGIN; DELETE FROM matches; DELETE FROM steps; DELETE FROM deliveries;
-             DELETE FROM facts WHERE name NOT IN ('owner', 'labels'); COMMIT;",
+             DELETE FROM facts WHERE name NOT IN ('owner', 'labels', 'instance'); COMMIT;",
         )
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// Each entry takes the file from the version of its index to the next.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE matches (
@@ -49,6 +49,24 @@ const MIGRATIONS: [&str; 3] = [
     ) WITHOUT ROWID;
 ",
     "ALTER TABLE deliveries ADD COLUMN message_ids TEXT;",
+    "
+    CREATE TABLE events (
+        number INTEGER PRIMARY KEY,
+        iid INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        raised TEXT NOT NULL,
+        outcome TEXT NOT NULL DEFAULT 'waiting',
+        message TEXT,
+        failures INTEGER NOT NULL DEFAULT 0,
+        since INTEGER,
+        due INTEGER NOT NULL DEFAULT 0,
+        error TEXT,
+        UNIQUE (iid, kind, at)
+    );
+    CREATE INDEX events_waiting ON events (iid, number) WHERE outcome = 'waiting';
+    CREATE TABLE attempts (nonce TEXT PRIMARY KEY, iid INTEGER NOT NULL, attempt TEXT NOT NULL) WITHOUT ROWID;
+",
 ];
 
 /// Why a file cannot be the mirror.
