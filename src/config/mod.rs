@@ -5,6 +5,7 @@
 mod channels;
 mod edit;
 mod environment;
+mod events;
 mod file;
 mod layers;
 mod policy;
@@ -24,6 +25,7 @@ pub use channels::{
 };
 pub use edit::edit;
 pub use environment::Environment;
+pub use events::EventSettings;
 pub use file::File;
 pub use layers::{CHANGEABLE, IssueLayer, Layers, Origin, Setting, leaves};
 pub use policy::{ChannelPolicy, Policy, WrongSetting};
@@ -55,6 +57,8 @@ pub struct Settings {
     pub templates: Option<PathBuf>,
     /// The channels whose variables are set.
     pub channels: ChannelSettings,
+    /// Where signed events go.
+    pub events: Option<EventSettings>,
     /// What people have set about matches and messages, layer by layer.
     pub layers: Layers,
     /// What that amounts to while the settings issue says nothing.

@@ -466,7 +466,11 @@ impl Engine {
 }
 
 fn known(record: &Record) -> Known {
-    Known { state: record.state, withdrawn: record.standing == Standing::Withdrawn, undo_sent: record.undo_sent() }
+    Known {
+        state: record.state,
+        withdrawn: record.standing == Standing::Withdrawn,
+        undo_sent: record.undo_sent(),
+    }
 }
 
 fn state_act(connected: &Connected, event: &StateEvent) -> Option<Act> {

@@ -50,8 +50,14 @@ impl Engine {
     /// Where GitLab or the mirror did not do its part.
     pub async fn read_notes(&self, looked: &mut Looked) -> Result<(), EngineError> {
         let iid = looked.record.iid;
-        looked.notes =
-            looked.connected.project.notes(iid).await?.into_iter().filter(|note| looked.connected.is_us(note.author.id)).collect();
+        looked.notes = looked
+            .connected
+            .project
+            .notes(iid)
+            .await?
+            .into_iter()
+            .filter(|note| looked.connected.is_us(note.author.id))
+            .collect();
         let sending = self.sending_of(iid, &looked.notes)?;
         self.keep_sending(&mut looked.record, sending)
     }
@@ -113,7 +119,11 @@ impl Engine {
 
     /// Which events follow from a match that was read with its whole history. One that was made since this disk follows
     /// the project is news; of any other, only an approval that waits for a draft is told again.
-    pub(super) fn raises(&self, record: &Record, steps: &[Step]) -> Result<crate::mirror::Raise, EngineError> {
+    pub(super) fn raises(
+        &self,
+        record: &Record,
+        steps: &[Step],
+    ) -> Result<crate::mirror::Raise, EngineError> {
         use crate::mirror::Raise;
         if self.is_fresh(record, record.created_at)? {
             return Ok(Raise::All);
@@ -156,7 +166,8 @@ impl Engine {
         } else {
             self.inner.mirror.put(&record, None)?;
         }
-        let Some(event) = added(LabelKind::State(record.state)).filter(|_| record.state == State::Approved) else {
+        let Some(event) = added(LabelKind::State(record.state)).filter(|_| record.state == State::Approved)
+        else {
             return Ok(());
         };
         let step = Step {
@@ -176,7 +187,8 @@ impl Engine {
 
     /// Whether something that happened at `at` is younger than this disk's first read of the project.
     pub(super) fn is_fresh(&self, record: &Record, at: jiff::Timestamp) -> Result<bool, EngineError> {
-        let born = self.inner.mirror.fact(FOLLOWS_SINCE)?.and_then(|text| text.parse::<jiff::Timestamp>().ok());
+        let born =
+            self.inner.mirror.fact(FOLLOWS_SINCE)?.and_then(|text| text.parse::<jiff::Timestamp>().ok());
         let Some(born) = born else { return Ok(false) };
         if at > born {
             return Ok(true);

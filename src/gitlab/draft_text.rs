@@ -59,7 +59,12 @@ pub fn draft(
         "attachments": content.attachments.iter().map(|path| GitlabLine::new(path)).collect::<Vec<_>>(),
         "body": GitlabMarkdown::new(&content.body),
     });
-    comment(templates, &format!("comments/draft.{}.md", language.pick("de", "en")), &context, &Wanted::default())
+    comment(
+        templates,
+        &format!("comments/draft.{}.md", language.pick("de", "en")),
+        &context,
+        &Wanted::default(),
+    )
 }
 
 /// Whether a comment is a draft's, and whether it says that the draft was sent.
@@ -82,7 +87,9 @@ pub fn read_draft(body: &str) -> Result<DraftContent, Unreadable> {
         let line = line.trim_end();
         if line == LINE {
             if !found_subject {
-                return Err(Unreadable("the draft's line `- **Subject:** …` is missing; put it back".to_owned()));
+                return Err(Unreadable(
+                    "the draft's line `- **Subject:** …` is missing; put it back".to_owned(),
+                ));
             }
             content.body = body_behind(&text[offset..]);
             return Ok(content);
@@ -93,7 +100,9 @@ pub fn read_draft(body: &str) -> Result<DraftContent, Unreadable> {
                 content.subject = value;
                 found_subject = true;
             }
-            Some((_, value)) if !matches!(value.to_lowercase().as_str(), "" | "none" | "keine" | "–" | "-") => {
+            Some((_, value))
+                if !matches!(value.to_lowercase().as_str(), "" | "none" | "keine" | "–" | "-") =>
+            {
                 content.attachments.extend(value.split(", ").map(|path| path.trim().to_owned()));
             }
             Some(_) => {}
@@ -153,7 +162,12 @@ pub fn attempt(
         "decision": decision,
         "hidden": format!("{ATTEMPT_BEGIN}{hidden}{HIDDEN_END}"),
     });
-    comment(templates, &format!("comments/send.{}.md", language.pick("de", "en")), &context, &Wanted::default())
+    comment(
+        templates,
+        &format!("comments/send.{}.md", language.pick("de", "en")),
+        &context,
+        &Wanted::default(),
+    )
 }
 
 /// The attempt that a comment of ours records.
@@ -171,9 +185,11 @@ pub fn sending(notes: &[Note], kept: &[Attempt]) -> Sending {
     let mut by_age: Vec<&Note> = notes.iter().collect();
     by_age.sort_by_key(|note| note.id);
     let draft = by_age.iter().find_map(|note| Some((note.id, is_draft(&note.body)?)));
-    let attempts = by_age.iter().filter(|note| is_draft(&note.body).is_none()).filter_map(|note| read_attempt(note));
+    let attempts =
+        by_age.iter().filter(|note| is_draft(&note.body).is_none()).filter_map(|note| read_attempt(note));
     let known = |attempt: Attempt| {
-        let kept = kept.iter().find(|one| one.nonce == attempt.nonce && attempt.outcome == AttemptOutcome::Open);
+        let kept =
+            kept.iter().find(|one| one.nonce == attempt.nonce && attempt.outcome == AttemptOutcome::Open);
         kept.map_or(attempt.clone(), |kept| Attempt { note: attempt.note, ..kept.clone() })
     };
     Sending::of(draft, attempts.map(known).collect())
@@ -220,7 +236,9 @@ mod tests {
                      - **Anhänge:** a.pdf, b.pdf\r\n\r\n---\r\n\r\n**Guten Tag**";
         let read = content(Some("bea@example.com"), "Hallo & mehr", "**Guten Tag**", &["a.pdf", "b.pdf"]);
         assert_eq!(read_draft(typed), Ok(read));
-        assert!(read_draft("<!-- vorhoelle draft -->\n- **Subject:** x").unwrap_err().to_string().contains("---"));
+        assert!(
+            read_draft("<!-- vorhoelle draft -->\n- **Subject:** x").unwrap_err().to_string().contains("---")
+        );
     }
 
     proptest! {

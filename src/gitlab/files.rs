@@ -15,7 +15,8 @@ impl Project {
         let endpoint = self.plain(Method::HEAD, &address(path, "")).query("ref", "HEAD");
         match self.gitlab.call(&endpoint).await {
             Ok(reply) => {
-                let size = reply.headers.get("x-gitlab-size").and_then(|value| value.to_str().ok()?.parse().ok());
+                let size =
+                    reply.headers.get("x-gitlab-size").and_then(|value| value.to_str().ok()?.parse().ok());
                 Ok(Some(size.unwrap_or(0)))
             }
             Err(error) if error.is_gone() => Ok(None),
