@@ -17,6 +17,7 @@ use crate::gitlab::{CallReport, Connection, Gitlab, Patience};
 use crate::metrics::Metrics;
 use crate::mirror::{Found, Mirror};
 use crate::notify::Notifier;
+use crate::outgoing::Outgoing;
 use crate::templates::Templates;
 use crate::web::{self, Web};
 
@@ -33,6 +34,8 @@ pub struct Parts {
     pub engine: Engine,
     /// What tells reviewers.
     pub notifier: Notifier,
+    /// What leaves: events, drafts, applications.
+    pub outgoing: Outgoing,
     /// Its HTTP side.
     pub router: Router,
 }
@@ -77,8 +80,9 @@ pub fn assemble(settings: Settings, clock: Clock, patience: Patience) -> anyhow:
         }
     }
     let notifier = Notifier::new(engine.clone(), &settings, Arc::clone(&metrics))?;
-    let router = web::router(Web::new(engine.clone(), notifier.clone(), metrics, settings));
-    Ok(Parts { engine, notifier, router })
+    let outgoing = Outgoing::new(engine.clone(), &settings, Arc::clone(&metrics), web::answer::as_json)?;
+    let web = Web::new(engine.clone(), notifier.clone(), outgoing.clone(), metrics, settings);
+    Ok(Parts { engine, notifier, outgoing, router: web::router(web) })
 }
 
 /// A client of the settings' GitLab.
@@ -149,7 +153,8 @@ impl App {
         })?;
         let address = listener.local_addr()?;
         let watch = hook_watch(&settings, &clock)?;
-        let Parts { engine, notifier, router } = assemble(settings, clock.clone(), Patience::default())?;
+        let Parts { engine, notifier, outgoing, router } =
+            assemble(settings, clock.clone(), Patience::default())?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(web::server::serve(listener, router, stop.clone(), clock.clone()));
         if idle == Idle::Loops {
@@ -160,6 +165,7 @@ impl App {
         }
         if idle == Idle::Loops {
             notifier.start(&tasks, &stop);
+            outgoing.start(&tasks, &stop);
         }
         let follow = follow(engine.clone(), clock, interval, idle, watch);
         tasks.spawn(stop.clone().run_until_cancelled_owned(follow));

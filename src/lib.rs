@@ -13,6 +13,7 @@ pub mod gitlab;
 pub mod metrics;
 pub mod mirror;
 pub mod notify;
+pub mod outgoing;
 pub mod sandbox;
 pub mod templates;
 pub mod web;

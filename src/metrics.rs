@@ -79,6 +79,12 @@ pub enum Part {
     LastEvent,
     /// Issues labelled by somebody who may not.
     Ignored,
+    /// Outgoing events that wait.
+    EventsWaiting,
+    /// Outgoing events that were given up.
+    EventsGivenUp,
+    /// Applications of which nobody knows whether they left.
+    SendUnknown,
 }
 
 impl Default for Metrics {

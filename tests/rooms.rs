@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A room and what of ours it may use. `clock` and `templates` are tools that any room but `domain` may use.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("domain", &[]),
     ("clock", &[]),
     ("templates", &[]),
@@ -16,11 +16,27 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("mirror", &["domain"]),
     ("csv", &["domain", "engine", "mirror"]),
     ("notify", &["domain", "gitlab", "mirror", "engine", "config", "clock", "templates", "metrics"]),
+    (
+        "outgoing",
+        &["domain", "gitlab", "mirror", "engine", "config", "clock", "templates", "metrics", "notify"],
+    ),
     ("config", &["domain", "gitlab"]),
     ("engine", &["domain", "gitlab", "mirror", "config", "clock", "templates", "metrics"]),
     (
         "web",
-        &["domain", "gitlab", "mirror", "engine", "config", "clock", "templates", "metrics", "csv", "notify"],
+        &[
+            "domain",
+            "gitlab",
+            "mirror",
+            "engine",
+            "config",
+            "clock",
+            "templates",
+            "metrics",
+            "csv",
+            "notify",
+            "outgoing",
+        ],
     ),
     (
         "app",
@@ -35,6 +51,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
             "metrics",
             "csv",
             "notify",
+            "outgoing",
             "web",
         ],
     ),
@@ -51,6 +68,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
             "metrics",
             "csv",
             "notify",
+            "outgoing",
             "web",
             "app",
             "sandbox",

@@ -83,10 +83,43 @@ pub(super) async fn show(arguments: ShowArguments, context: &Context) -> anyhow:
         let reason = one.reason.map(|reason| format!(" ({})", clean_line(&reason))).unwrap_or_default();
         print(&format!("{} {}: {}{at}{until}{reason}", one.channel, one.kind.as_str(), one.outcome.as_str()));
     }
+    for line in sending(&record) {
+        print(&line);
+    }
     for step in steps {
         print(&format!("{}  {} → {}  {}", step.at, step.from, step.to, clean_line(&step.by)));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How draft and sending stand, in words.
+fn sending(record: &Record) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(note) = record.sending.draft {
+        lines.push(format!("draft: {}#note_{note}", record.web_url));
+    }
+    if let Some(sent) = record.sending.sent() {
+        let at = sent.at.map(|at| format!(" at {at}")).unwrap_or_default();
+        let because = sent
+            .override_reason
+            .as_deref()
+            .map(|why| format!(" (in spite of a duplicate: {})", clean_line(why)));
+        let (to, by) = (clean_line(&sent.to), clean_line(&sent.by));
+        lines.push(format!(
+            "sent to {to}{at} by {by}, Message-ID {}{}",
+            sent.message_id,
+            because.unwrap_or_default()
+        ));
+    } else if let Some(doubt) = record.sending.doubt().filter(|_| record.state != State::Sent) {
+        let why = doubt.reason.as_deref().map(|why| format!(" ({})", clean_line(why))).unwrap_or_default();
+        lines.push(format!(
+            "send_unknown: it is uncertain whether the mail to {} left{why}; look, then set job-match/sent, or POST \
+             /api/v1/matches/{}/send with {{\"retry\": true}}",
+            clean_line(&doubt.to),
+            record.iid
+        ));
+    }
+    lines
 }
 
 /// Until when the messages about a match are held, in words.

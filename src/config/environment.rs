@@ -108,6 +108,7 @@ impl Environment {
                 .extend(wrong.iter().map(|one| format!("{}: {}", layers.place(&one.key, None), one.message)));
         });
         let channels = self.channels(errors);
+        let events = self.events(errors);
         let idle = self.idle(errors);
         let api_tokens = self.api_tokens(errors);
         let listen = self.listen(errors);
@@ -131,6 +132,7 @@ impl Environment {
             idle,
             templates: self.get("TEMPLATES").map(PathBuf::from),
             channels,
+            events,
             layers,
             policy: policy.ok()?,
             variables: self.explain(),

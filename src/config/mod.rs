@@ -5,6 +5,7 @@
 mod channels;
 mod edit;
 mod environment;
+mod events;
 mod file;
 mod layers;
 mod links;
@@ -26,6 +27,7 @@ pub use channels::{
 };
 pub use edit::edit;
 pub use environment::Environment;
+pub use events::EventSettings;
 pub use file::File;
 pub use layers::{CHANGEABLE, IssueLayer, Layers, Origin, Setting, leaves};
 pub use links::LinkSettings;
@@ -60,6 +62,8 @@ pub struct Settings {
     pub templates: Option<PathBuf>,
     /// The channels whose variables are set.
     pub channels: ChannelSettings,
+    /// Where signed events go.
+    pub events: Option<EventSettings>,
     /// What people have set about matches and messages, layer by layer.
     pub layers: Layers,
     /// What that amounts to while the settings issue says nothing.

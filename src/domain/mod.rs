@@ -10,6 +10,7 @@ pub mod job_match;
 pub mod language;
 pub mod posted;
 pub mod schedule;
+pub mod sending;
 pub mod state;
 pub mod tracker;
 

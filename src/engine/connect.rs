@@ -240,6 +240,11 @@ impl Engine {
         Ok(self.names())
     }
 
+    /// Which of our labels a label is, by its number.
+    pub fn label_kind(&self, label: u64) -> Option<LabelKind> {
+        self.names().kind_of_id(label)
+    }
+
     /// Our labels' names as we know them.
     pub(super) fn names(&self) -> OurLabels {
         self.inner.labels.read().unwrap_or_else(PoisonError::into_inner).ours.clone()

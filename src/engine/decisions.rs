@@ -77,8 +77,8 @@ impl Engine {
             return Ok(record);
         }
         let is_meant = decision.from.is_none_or(|from| from == record.state);
-        if !is_meant || !record.state.may_become(decision.to, true) {
-            let allowed = record.state.allowed(true);
+        if !is_meant || !record.state.may_become(decision.to, record.undo_sent()) {
+            let allowed = record.state.allowed(record.undo_sent());
             return Err(DecisionError::NotAllowed { from: record.state, to: decision.to, allowed });
         }
         let step = self.announce(&connected, &record, decision).await?;
@@ -86,10 +86,11 @@ impl Engine {
         if carried_out.is_err() {
             self.hint(iid, super::Hint::default());
         }
+        self.inner.news.notify_waiters();
         Ok(carried_out?)
     }
 
-    fn live(&self, iid: u64) -> Result<Record, DecisionError> {
+    pub(super) fn live(&self, iid: u64) -> Result<Record, DecisionError> {
         let record = self.inner.mirror.record(iid).map_err(EngineError::from)?;
         record.filter(|record| record.standing == Standing::Live).ok_or(DecisionError::Unknown(iid))
     }
@@ -160,6 +161,8 @@ impl Engine {
         let ours = notes.iter().filter(|note| connected.is_us(note.author.id));
         let last = ours.filter_map(decision_of).next_back();
         record.comments = issue.user_notes_count;
+        let ours: Vec<_> = notes.iter().filter(|note| connected.is_us(note.author.id)).cloned().collect();
+        self.keep_sending(record, self.sending_of(issue.iid, &ours)?)?;
         let application = application_of(connected, &notes);
         if application != record.application {
             tracing::info!(iid = record.iid, "the application of match {} was edited in GitLab", record.iid);

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::sending::FOLLOWS_SINCE;
 use super::{Connected, Engine, EngineError, Hint, history};
 use crate::gitlab::Issue;
 use crate::mirror::{Record, Standing};
@@ -77,6 +78,9 @@ impl Engine {
         if Some(newest) != saved {
             self.inner.mirror.remember("cursor", &newest.to_string())?;
         }
+        if saved.is_none() {
+            self.inner.mirror.remember(FOLLOWS_SINCE, &newest.to_string())?;
+        }
         Ok(saved.is_none())
     }
 
@@ -119,7 +123,7 @@ impl Engine {
         let known = crate::domain::decide::Known {
             state: record.state,
             withdrawn: record.standing == Standing::Withdrawn,
-            undo_sent: true,
+            undo_sent: record.undo_sent(),
         };
         let counts = matches!(record.standing, Standing::Live | Standing::Withdrawn);
         issue.updated_at == record.updated_at
@@ -170,10 +174,12 @@ impl Engine {
             record.label_event = history.label_event;
             record.history_known = true;
             record.application = history.application;
+            record.sending = history.sending;
             if let Some(last) = history.steps.last() {
                 (record.decided_by, record.decided_at) = (Some(last.by.clone()), Some(last.at));
             }
-            self.inner.mirror.put_whole(&record, &history.steps)?;
+            let raise = self.raises(&record, &history.steps)?;
+            self.inner.mirror.put_whole(&record, &history.steps, raise)?;
             let open = history.open_decision.filter(|decision| decision.from == record.state);
             if let Some(decision) = open.filter(|_| self.may_follow().is_ok()) {
                 self.carry_out(connected, record, decision).await?;

@@ -7,6 +7,7 @@ use super::tracker::application_of;
 use super::{Connected, Engine, EngineError};
 use crate::domain::decide::Act;
 use crate::domain::history::{Step, Through};
+use crate::domain::sending::Sending;
 use crate::domain::{Application, State};
 use crate::gitlab::Issue;
 use crate::gitlab::events::{LabelAction, LabelEvent, StateEvent};
@@ -32,6 +33,8 @@ pub(super) struct History {
     pub(super) label_event: u64,
     /// What the tracker's comment says.
     pub(super) application: Application,
+    /// How draft and sending stand.
+    pub(super) sending: Sending,
 }
 
 /// Reads the history of an issue of ours.
@@ -75,6 +78,7 @@ pub(super) async fn read(
     let open_decision = notes.iter().filter_map(decision_of).next_back().filter(|decision| {
         decision.from == replay.state && touched_at.is_none_or(|touched_at| decision.at > touched_at)
     });
+    let sending = engine.sending_of(issue.iid, &notes)?;
     Ok(History {
         state: replay.state,
         steps: replay.steps,
@@ -82,6 +86,7 @@ pub(super) async fn read(
         open_decision,
         label_event,
         application,
+        sending,
     })
 }
 

@@ -103,8 +103,9 @@ impl Engine {
         issue: Issue,
         mut record: Record,
     ) -> Result<(), EngineError> {
-        // A comment of ours that a person edits leaves no other trace than the issue's time.
-        let may_be_edited = !record.application.is_empty() && issue.updated_at != record.updated_at;
+        // Comments of ours that a person edits leave no other trace than the issue's time.
+        let may_be_edited = (!record.application.is_empty() && issue.updated_at != record.updated_at)
+            || record.sending.doubt().is_some();
         if (issue.user_notes_count > record.comments || may_be_edited)
             && self.read_comments(connected, &issue, &mut record).await?
         {
@@ -340,22 +341,31 @@ impl Engine {
         // An issue that nobody touched since it was made has no history to be read.
         let untouched = settled == Some(State::Pending) && issue.updated_at == issue.created_at;
         record.history_known = untouched;
-        if let Some(state) = settled.filter(|_| observed.is_match) {
+        let is_news = self.is_fresh(record, record.created_at)?;
+        // Of news every step is told in its turn; what is old may have its history read later.
+        if let Some(state) = settled.filter(|_| observed.is_match && (untouched || !is_news)) {
             record.state = state;
-            return Ok(self.inner.mirror.put(record, None)?);
+            if is_news {
+                self.inner.mirror.put_new(record)?;
+            } else {
+                self.inner.mirror.put(record, None)?;
+            }
+            return Ok(());
         }
         let history = history::read(self, connected, issue).await?;
         record.state = history.state;
         record.application.clone_from(&history.application);
         record.label_event = history.label_event;
         record.history_known = true;
+        record.sending = history.sending.clone();
         if let Some(last) = history.steps.last() {
             (record.decided_by, record.decided_at) = (Some(last.by.clone()), Some(last.at));
         }
         if !observed.is_match {
             record.standing = Standing::Withdrawn;
         }
-        self.inner.mirror.put_whole(record, &history.steps)?;
+        let raise = self.raises(record, &history.steps)?;
+        self.inner.mirror.put_whole(record, &history.steps, raise)?;
         let mut observed = observed.clone();
         if observed.states.len() == 1 && record.state.is_closed() && !observed.closed {
             // Never closed, or reopened by somebody? Both look the same now; the label wins unless they reopened it.
@@ -464,12 +474,16 @@ impl Engine {
         let after = self.write(connected, issue, &self.change_for(&repair)).await?;
         record.updated_at = after.updated_at;
         tracing::info!(iid = record.iid, state = %record.state, "issue {} is adopted", record.iid);
-        Ok(self.inner.mirror.put(&record, None)?)
+        self.tell_of_adoption(connected, record, &events).await
     }
 }
 
 fn known(record: &Record) -> Known {
-    Known { state: record.state, withdrawn: record.standing == Standing::Withdrawn, undo_sent: true }
+    Known {
+        state: record.state,
+        withdrawn: record.standing == Standing::Withdrawn,
+        undo_sent: record.undo_sent(),
+    }
 }
 
 fn state_act(connected: &Connected, event: &StateEvent) -> Option<Act> {

@@ -10,11 +10,12 @@ use crate::domain::JobMatch;
 use crate::domain::State;
 use crate::domain::decide::Repair;
 use crate::domain::identity::{Fingerprint, Role};
+use crate::domain::sending::Sending;
 use crate::gitlab::Issue;
 use crate::gitlab::issue_text::{self, BodyContext, Staged, TextError};
 use crate::gitlab::issues::{IssueChange, NewIssue};
 use crate::gitlab::labels::LabelKind;
-use crate::mirror::{Record, Standing};
+use crate::mirror::{Raise, Record, Standing};
 
 /// How often an issue is created anew after an answer that left it unclear whether it was.
 const TRIES: usize = 3;
@@ -189,11 +190,17 @@ impl Engine {
         // A delivery may have been faster than the answer: then people's acts since are in the mirror already.
         let met = self.inner.mirror.record(issue.iid)?.filter(|record| record.issue_id == issue.id);
         if let Some(record) = met {
+            self.inner.mirror.raise(&record, &[], Raise::All)?;
             return Ok(record);
         }
         let issue = self.repair_creation(connected, issue, &new, state).await;
         let record = new_record(&issue, staged.job.clone(), Some(staged.nonce), state);
-        self.inner.mirror.put(&record, None)?;
+        if state == State::Pending {
+            self.inner.mirror.put_new(&record)?;
+        } else {
+            // Taken over from a file: nobody waits to hear of it.
+            self.inner.mirror.put(&record, None)?;
+        }
         self.inner.news.notify_waiters();
         tracing::info!(iid = record.iid, "match {} is staged", record.iid);
         Ok(record)
@@ -269,5 +276,6 @@ pub(super) fn new_record(issue: &Issue, job: JobMatch, nonce: Option<Uuid>, stat
         history_known: true,
         erased: None,
         application: crate::domain::Application::default(),
+        sending: Sending::default(),
     }
 }

@@ -40,17 +40,7 @@ impl Engine {
         decision: &Decision,
         nonce: Uuid,
     ) -> Result<String, EngineError> {
-        let hidden = Hidden {
-            decision: Decided {
-                from,
-                to: decision.to,
-                by: decision.by.clone(),
-                through: decision.through,
-                comment: decision.comment.clone(),
-                nonce,
-            },
-        };
-        let hidden = serde_json::to_value(&hidden).map_err(|error| EngineError::Text(error.to_string()))?;
+        let hidden = hidden_decision(from, decision, nonce)?;
         self.text(
             "decision",
             json!({
@@ -58,13 +48,13 @@ impl Engine {
                 "by": GitlabLine::new(&decision.by),
                 "through": decision.through,
                 "comment": decision.comment.as_deref().map(GitlabLine::new),
-                "hidden": format!("{HIDDEN_BEGIN}{}{HIDDEN_END}", json_block(&hidden)),
+                "hidden": hidden,
             }),
         )
     }
 
     pub(super) fn refusal_text(&self, refusal: &Refusal, record: &Record) -> Result<String, EngineError> {
-        let allowed = record.state.allowed(true);
+        let allowed = record.state.allowed(record.undo_sent());
         let (kind, to, who) = match refusal {
             Refusal::Ambiguous => ("ambiguous", None, None),
             Refusal::NotAllowed { to, .. } => ("not_allowed", Some(*to), None),
@@ -119,6 +109,22 @@ impl Engine {
         )
         .map_err(|error| EngineError::Text(error.to_string()))
     }
+}
+
+/// The hidden part of a comment that says who decided.
+pub(super) fn hidden_decision(from: State, decision: &Decision, nonce: Uuid) -> Result<String, EngineError> {
+    let hidden = Hidden {
+        decision: Decided {
+            from,
+            to: decision.to,
+            by: decision.by.clone(),
+            through: decision.through,
+            comment: decision.comment.clone(),
+            nonce,
+        },
+    };
+    let hidden = serde_json::to_value(&hidden).map_err(|error| EngineError::Text(error.to_string()))?;
+    Ok(format!("{HIDDEN_BEGIN}{}{HIDDEN_END}", json_block(&hidden)))
 }
 
 /// The decision that a comment of ours records.

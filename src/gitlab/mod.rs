@@ -5,8 +5,10 @@
 pub mod application_text;
 pub mod boards;
 pub mod client;
+pub mod draft_text;
 pub mod error;
 pub mod events;
+pub mod files;
 pub mod hooks;
 pub mod issue_text;
 pub mod issues;

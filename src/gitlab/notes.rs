@@ -71,6 +71,16 @@ impl Project {
             .await
     }
 
+    /// Deletes one of our comments.
+    ///
+    /// # Errors
+    ///
+    /// As any call.
+    pub async fn delete_comment(&self, iid: u64, note: u64) -> Result<(), GitlabError> {
+        let endpoint = self.plain(Method::DELETE, &format!("issues/{iid}/notes/{note}"));
+        self.gitlab.call(&endpoint).await.map(drop)
+    }
+
     /// Replaces the text of one of our comments.
     ///
     /// # Errors

@@ -125,6 +125,21 @@ impl Gitlab {
         Ok((Project { gitlab: self.clone(), id: info.id }, info))
     }
 
+    /// The e-mail address that a user shows to everybody; none where they show none.
+    ///
+    /// # Errors
+    ///
+    /// As any call.
+    pub async fn public_email(&self, user: u64) -> Result<Option<String>, GitlabError> {
+        #[derive(Deserialize)]
+        struct Shown {
+            #[serde(default)]
+            public_email: Option<String>,
+        }
+        let shown: Shown = self.get(&Plain::new(Method::GET, format!("users/{user}"))).await?;
+        Ok(shown.public_email.filter(|email| !email.is_empty()))
+    }
+
     /// Whether GitLab calls this user a bot.
     ///
     /// # Errors

@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Mirror;
+use super::events::{self, Raise};
 use crate::domain::history::Step;
 use crate::domain::identity::{Fingerprint, Role};
 use crate::domain::job_match::Contact;
+use crate::domain::sending::Sending;
 use crate::domain::{Application, JobMatch, State};
 
 /// A match as the mirror holds it: what the issue said when it was read last.
@@ -51,12 +53,20 @@ pub struct Record {
     /// The tracker's fields, as our comment says them.
     #[serde(default, skip_serializing_if = "Application::is_empty")]
     pub application: Application,
+    /// How its draft and its sending stand.
+    #[serde(default)]
+    pub sending: Sending,
 }
 
 impl Record {
     /// The fingerprint; an adopted issue has none.
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         self.erased.clone().or_else(|| self.nonce.map(|nonce| Fingerprint::of(&self.job, nonce)))
+    }
+
+    /// Whether the step back from sent is open: the service itself has sent nothing, and no send is in doubt.
+    pub const fn undo_sent(&self) -> bool {
+        self.sending.attempt.is_none()
     }
 
     /// What `q` looks into: what people would search for, in lower case.
@@ -168,7 +178,7 @@ pub struct Counts {
 }
 
 impl Mirror {
-    /// Puts a match in, and the step that it just took.
+    /// Puts a match in, and the step that it just took; the events that this raises wait from the same moment on.
     ///
     /// # Errors
     ///
@@ -176,6 +186,7 @@ impl Mirror {
     pub fn put(&self, record: &Record, step: Option<&Step>) -> rusqlite::Result<()> {
         let mut connection = self.write();
         let transaction = connection.transaction()?;
+        events::raise_for(&transaction, record, step)?;
         put(&transaction, record)?;
         if let Some(step) = step {
             transaction
@@ -188,15 +199,29 @@ impl Mirror {
         transaction.commit()
     }
 
+    /// Puts a new match in: whoever listens hears that it is staged.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn put_new(&self, record: &Record) -> rusqlite::Result<()> {
+        let mut connection = self.write();
+        let transaction = connection.transaction()?;
+        put(&transaction, record)?;
+        events::raise_whole(&transaction, record, &[], Raise::All)?;
+        transaction.commit()
+    }
+
     /// Puts a match in with all its steps, in place of those that were there.
     ///
     /// # Errors
     ///
     /// Where the disk fails.
-    pub fn put_whole(&self, record: &Record, steps: &[Step]) -> rusqlite::Result<()> {
+    pub fn put_whole(&self, record: &Record, steps: &[Step], raise: Raise) -> rusqlite::Result<()> {
         let mut connection = self.write();
         let transaction = connection.transaction()?;
         put(&transaction, record)?;
+        events::raise_whole(&transaction, record, steps, raise)?;
         transaction.execute("DELETE FROM steps WHERE iid = ?1", [record.iid])?;
         for (index, step) in steps.iter().enumerate() {
             transaction
@@ -262,7 +287,7 @@ impl Mirror {
         let mut connection = self.write();
         connection.execute_batch("PRAGMA secure_delete = ON")?;
         let transaction = connection.transaction()?;
-        for table in ["matches", "steps", "deliveries"] {
+        for table in ["matches", "steps", "deliveries", "agreed", "events", "attempts"] {
             transaction.execute(&format!("DELETE FROM {table} WHERE iid = ?1"), [record.iid])?;
         }
         transaction.execute("DELETE FROM answers", [])?;
@@ -396,7 +421,7 @@ impl Mirror {
         self.iids_where("standing IN ('live', 'withdrawn') AND json_extract(record, '$.history_known') = 0")
     }
 
-    fn iids_where(&self, condition: &'static str) -> rusqlite::Result<Vec<u64>> {
+    pub(super) fn iids_where(&self, condition: &'static str) -> rusqlite::Result<Vec<u64>> {
         self.read(|connection| {
             let sql = format!("SELECT iid FROM matches WHERE {condition} ORDER BY iid");
             connection.prepare_cached(&sql)?.query_map([], |row| row.get(0))?.collect()
@@ -503,7 +528,7 @@ pub(super) fn from_json<T: for<'de> Deserialize<'de>>(row: &Row<'_>, column: usi
     serde_json::from_str(json).map_err(|error| wrong_content(column, Box::new(error)))
 }
 
-fn to_json(value: &impl Serialize) -> rusqlite::Result<String> {
+pub(super) fn to_json(value: &impl Serialize) -> rusqlite::Result<String> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 

@@ -4,7 +4,9 @@
 //! and the fingerprint catches what they would have caught.
 
 mod agreed;
+mod attempts;
 mod deliveries;
+mod events;
 mod matches;
 mod schema;
 mod steps;
@@ -20,6 +22,7 @@ pub use rusqlite::Error as MirrorError;
 
 pub use agreed::{Agreed, Digest, digest};
 pub use deliveries::{Delivery, DeliveryKind, DeliveryOutcome};
+pub use events::{EventKind, EventMessage, EventQueue, Raise, Raised, Waiting};
 pub use matches::{Counts, Cursor, Query, Record, Sort, Standing};
 pub use steps::StepPlace;
 
@@ -129,7 +132,7 @@ impl Mirror {
     pub fn clear(&self) -> Result<(), MirrorError> {
         self.write().execute_batch(
             "BEGIN; DELETE FROM matches; DELETE FROM steps; DELETE FROM deliveries;
-             DELETE FROM facts WHERE name NOT IN ('owner', 'labels'); COMMIT;",
+             DELETE FROM facts WHERE name NOT IN ('owner', 'labels', 'instance'); COMMIT;",
         )
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// Each entry takes the file from the version of its index to the next.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     "
     CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE matches (
@@ -57,6 +57,24 @@ const MIGRATIONS: [&str; 4] = [
         both_sides BLOB,
         PRIMARY KEY (file, iid)
     ) WITHOUT ROWID;
+",
+    "
+    CREATE TABLE events (
+        number INTEGER PRIMARY KEY,
+        iid INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        raised TEXT NOT NULL,
+        outcome TEXT NOT NULL DEFAULT 'waiting',
+        message TEXT,
+        failures INTEGER NOT NULL DEFAULT 0,
+        since INTEGER,
+        due INTEGER NOT NULL DEFAULT 0,
+        error TEXT,
+        UNIQUE (iid, kind, at)
+    );
+    CREATE INDEX events_waiting ON events (iid, number) WHERE outcome = 'waiting';
+    CREATE TABLE attempts (nonce TEXT PRIMARY KEY, iid INTEGER NOT NULL, attempt TEXT NOT NULL) WITHOUT ROWID;
 ",
 ];
 

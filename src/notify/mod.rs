@@ -23,7 +23,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use health::{ChannelHealth, TestResult};
 pub use notice::{Notice, NoticeKind, NoticeMatch};
-pub use senders::check;
+pub use senders::{MailSender, check};
 
 use crate::config::{ChannelSettings, LinkSettings, Settings};
 use crate::domain::Channel;

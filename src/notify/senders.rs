@@ -38,7 +38,8 @@ pub(super) enum Sender {
     WhatsApp(WhatsApp),
 }
 
-pub(super) struct MailSender {
+/// A way for mails to leave.
+pub struct MailSender {
     from: Mailbox,
     to: Vec<Mailbox>,
     way: MailWay,
@@ -101,7 +102,12 @@ impl Sender {
 }
 
 impl MailSender {
-    fn new(settings: &MailSettings, clock: &Clock) -> anyhow::Result<Self> {
+    /// The way that the settings name.
+    ///
+    /// # Errors
+    ///
+    /// Where TLS cannot be set up.
+    pub fn new(settings: &MailSettings, clock: &Clock) -> anyhow::Result<Self> {
         let way = match &settings.mailer {
             Mailer::Smtp(smtp) => MailWay::Smtp(Smtp::new(smtp.clone())),
             Mailer::Folder(folder) => MailWay::Folder(MailFolder::new(folder.clone())),
@@ -162,7 +168,8 @@ impl MailSender {
         }
     }
 
-    async fn hand_over(&self, mail: &Mail, recipient: usize) -> Outcome {
+    /// Hands one mail over; `recipient` tells copies of it to several people apart.
+    pub async fn hand_over(&self, mail: &Mail, recipient: usize) -> Outcome {
         let message = match mail.compose() {
             Ok(message) => message,
             Err(error) => {

@@ -78,6 +78,14 @@ async fn act(inner: &Arc<Inner>, call: &http::Request<Bytes>, path: &str) -> Res
             id.parse().ok().and_then(|id| lock(&inner.mail).held.remove(&id)).ok_or_else(Refusal::no_row)?;
             done()
         }
+        ("PUT", ["files", file]) => {
+            inner.world().files.insert((*file).to_owned(), call.body().to_vec());
+            done()
+        }
+        ("DELETE", ["files", file]) => {
+            inner.world().files.remove(*file).ok_or_else(Refusal::no_row)?;
+            done()
+        }
         ("POST", ["settled"]) => {
             let mut under_way = inner.under_way.subscribe();
             let _ = under_way.wait_for(|count| *count == 0).await;

@@ -15,6 +15,8 @@ pub struct User {
     pub username: String,
     /// Name for people.
     pub name: String,
+    /// The e-mail address that the user shows to everybody; empty for none.
+    pub public_email: String,
     /// Whether GitLab calls the account a bot.
     pub bot: bool,
     /// When the account was made.
@@ -110,6 +112,8 @@ pub enum Ability {
     DeleteIssue,
     /// Edit and delete the comments of others.
     AdminNote,
+    /// Read the repository of a private project.
+    ReadCode,
     /// Everything about webhooks.
     AdminHook,
     /// Choose the number or the creation date of an issue.
@@ -122,6 +126,8 @@ impl Ability {
         match self {
             Self::Read | Self::Participate | Self::SetMetadataAtCreation => true,
             Self::ReadConfidential | Self::UpdateIssue | Self::AdminLabel => role >= Role::Planner,
+            // Planners stand outside of the repository.
+            Self::ReadCode => role >= Role::Reporter,
             // Planners may delete issues although Reporters and Developers, who stand above them, may not.
             Self::DeleteIssue => role == Role::Planner || role >= Role::Owner,
             Self::AdminNote | Self::AdminHook => role >= Role::Maintainer,

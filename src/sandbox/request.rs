@@ -220,6 +220,8 @@ pub(super) enum Answer {
     Page(Page),
     /// Bytes of a file.
     File(Vec<u8>),
+    /// Headers and no body.
+    Head(Vec<(&'static str, String)>),
     /// A delivery that is made before the call is answered.
     Deliver(Box<Delivery>),
 }

@@ -163,7 +163,7 @@ async fn api_call(
     query: &str,
     stale: bool,
 ) -> (Reply, Option<u64>) {
-    let writes = call.method() != http::Method::GET;
+    let writes = !matches!(*call.method(), http::Method::GET | http::Method::HEAD);
     let who = match authenticate(inner, call.headers(), writes) {
         Ok(who) => who,
         Err(refusal) => return (refusal.into(), None),
@@ -206,6 +206,7 @@ async fn api_call(
             headers: vec![("content-type", "application/octet-stream".to_owned())],
             body: Bytes::from(bytes),
         },
+        Ok(Answer::Head(headers)) => Reply { status: 200, headers, body: Bytes::new() },
         Ok(Answer::Page(page)) => {
             let address = format!("{}{}", inner.base, request.path);
             let headers = page.headers(&address, &request.query);

@@ -125,7 +125,14 @@ impl World {
             first.make_ascii_uppercase();
         }
         let bot = username == "bot" || username.contains("_bot");
-        self.users.push(User { id, username: username.to_owned(), name, bot, created_at });
+        self.users.push(User {
+            id,
+            username: username.to_owned(),
+            name,
+            public_email: String::new(),
+            bot,
+            created_at,
+        });
         if let Some(role) = role {
             self.members.insert(id, role);
         }

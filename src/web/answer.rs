@@ -2,9 +2,11 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::domain::history::Step;
+use crate::domain::sending::{AttemptOutcome, Sending};
 use crate::domain::{Application, JobMatch, State};
 use crate::engine::{Engine, EngineError};
 use crate::mirror::{Delivery, Record};
@@ -29,8 +31,57 @@ pub struct MatchAnswer {
     /// The tracker's fields; null before the first is set.
     #[schema(value_type = Option<Object>)]
     application: Option<Application>,
+    /// Whether a draft of the application is there.
+    draft: bool,
+    /// How sending stands; none where it was never tried, or certainly failed.
+    send: Option<SendAnswer>,
     #[serde(flatten)]
     job: JobMatch,
+}
+
+/// How sending the application stands.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SendAnswer {
+    /// `sent`, or `send_unknown` where nobody knows whether the mail left.
+    outcome: &'static str,
+    /// When that was known.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    at: Option<Timestamp>,
+    to: String,
+    message_id: String,
+    /// Who had it sent.
+    by: String,
+    /// Why nobody knows.
+    reason: Option<String>,
+    /// Why it was sent although there is a possible duplicate.
+    r#override: Option<String>,
+}
+
+impl SendAnswer {
+    /// What the comments on a match amount to.
+    pub fn of(sending: &Sending) -> Option<Self> {
+        let attempt = sending.attempt.clone()?;
+        let sent = attempt.outcome == AttemptOutcome::Sent;
+        Some(Self {
+            outcome: if sent { "sent" } else { "send_unknown" },
+            at: attempt.at,
+            to: attempt.to,
+            message_id: attempt.message_id,
+            by: attempt.by,
+            reason: attempt.reason.filter(|_| !sent),
+            r#override: attempt.override_reason,
+        })
+    }
+}
+
+/// A match as the API answers it, for those who receive events.
+///
+/// # Errors
+///
+/// Where the mirror's disk fails.
+pub fn as_json(engine: &Engine, record: Record) -> Result<Value, EngineError> {
+    let answer = MatchAnswer::of(engine, record)?;
+    serde_json::to_value(answer).map_err(|error| EngineError::Text(error.to_string()))
 }
 
 /// A match with its life.
@@ -52,7 +103,9 @@ impl MatchAnswer {
         let possible_duplicates = engine.mirror().possible_duplicates(&record.job, Some(record.iid))?;
         Ok(Self {
             iid: record.iid,
-            allowed_states: record.state.allowed(true),
+            allowed_states: record.state.allowed(record.undo_sent()),
+            draft: record.sending.draft.is_some(),
+            send: SendAnswer::of(&record.sending),
             fingerprint: record.fingerprint().map(|fingerprint| fingerprint.as_str().to_owned()),
             web_url: record.web_url,
             state: record.state,

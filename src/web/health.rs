@@ -47,6 +47,7 @@ pub(super) async fn health(State(web): State<Web>) -> Response {
     let fine = gitlab_fine && counts.is_ok() && web.engine().unlisted_bots().is_empty();
     let hook = status.hook.as_ref().map_or(json!("unknown"), |hook| json!(hook));
     let strangers = web.engine().unlisted_bots();
+    let doubts = web.engine().mirror().sends_in_doubt().unwrap_or_default();
     let part = |fine: bool| if fine { "ok" } else { "failing" };
     let answer = json!({
         "status": part(fine),
@@ -60,6 +61,8 @@ pub(super) async fn health(State(web): State<Web>) -> Response {
             "matches": counts.as_ref().ok(),
         },
         "channels": web.notifier().health(),
+        "events": web.outgoing().event_health(),
+        "send_unknown": { "count": doubts.len(), "iids": doubts },
         "settings": { "status": part(status.settings_problem.is_none()), "problem": status.settings_problem },
         "backlog": web.engine().backlog(),
         "unlisted_bots": {
@@ -86,6 +89,11 @@ pub(super) async fn metrics(State(web): State<Web>) -> Result<Response, Problem>
     metrics.set(Part::LastRead, second(status.last_delta));
     metrics.set(Part::LastEvent, second(status.last_event));
     metrics.set(Part::Ignored, i64::try_from(counts.ignored).unwrap_or(i64::MAX));
+    let doubts = web.engine().mirror().sends_in_doubt()?.len();
+    metrics.set(Part::SendUnknown, i64::try_from(doubts).unwrap_or(i64::MAX));
+    let events = web.outgoing().event_health();
+    metrics.set(Part::EventsWaiting, i64::try_from(events.waiting).unwrap_or(i64::MAX));
+    metrics.set(Part::EventsGivenUp, i64::try_from(events.given_up).unwrap_or(i64::MAX));
     let states = [
         ("pending", counts.pending),
         ("approved", counts.approved),
@@ -123,6 +131,7 @@ pub(super) struct Ticked {
 pub(super) async fn tick(State(web): State<Web>) -> Result<Response, Problem> {
     web.engine().delta().await?;
     web.engine().work_off().await;
+    web.outgoing().tick().await;
     web.notifier().tick().await;
     Ok(Json(Ticked { backlog: web.engine().backlog() }).into_response())
 }

@@ -417,11 +417,11 @@ pub(super) struct ApplicationChange {
     notes: Option<String>,
 }
 
-fn number(iid: &str) -> Result<u64, Problem> {
+pub(super) fn number(iid: &str) -> Result<u64, Problem> {
     iid.parse().ok().filter(|iid| i64::try_from(*iid).is_ok()).ok_or_else(|| unknown(iid))
 }
 
-fn unknown(iid: &str) -> Problem {
+pub(super) fn unknown(iid: &str) -> Problem {
     Problem::new(StatusCode::NOT_FOUND).detail(format!("there is no match {iid}"))
 }
 

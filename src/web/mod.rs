@@ -4,6 +4,7 @@ pub mod answer;
 mod auth;
 mod config;
 mod decisions;
+mod draft;
 mod health;
 mod hooks;
 mod idempotency;
@@ -33,6 +34,7 @@ use crate::config::{Idle, Settings};
 use crate::engine::Engine;
 use crate::metrics::Metrics;
 use crate::notify::Notifier;
+use crate::outgoing::Outgoing;
 use problem::Problem;
 
 /// Largest body of the API: a hundred matches with long advertisements.
@@ -51,6 +53,7 @@ pub struct Web {
 struct Inner {
     engine: Engine,
     notifier: Notifier,
+    outgoing: Outgoing,
     metrics: Arc<Metrics>,
     settings: Settings,
     hooks: hooks::Room,
@@ -60,11 +63,18 @@ struct Inner {
 
 impl Web {
     /// The web side of a service.
-    pub fn new(engine: Engine, notifier: Notifier, metrics: Arc<Metrics>, settings: Settings) -> Self {
+    pub fn new(
+        engine: Engine,
+        notifier: Notifier,
+        outgoing: Outgoing,
+        metrics: Arc<Metrics>,
+        settings: Settings,
+    ) -> Self {
         let pages = pages::Room::new(engine.templates());
         let inner = Inner {
             engine,
             notifier,
+            outgoing,
             metrics,
             settings,
             hooks: hooks::Room::default(),
@@ -82,6 +92,10 @@ impl Web {
         &self.inner.notifier
     }
 
+    fn outgoing(&self) -> &Outgoing {
+        &self.inner.outgoing
+    }
+
     fn settings(&self) -> &Settings {
         &self.inner.settings
     }
@@ -91,6 +105,7 @@ impl Web {
         if self.settings().idle == Idle::Request {
             let work = async {
                 self.engine().work_off().await;
+                self.outgoing().tick().await;
                 self.notifier().tick().await;
             };
             let _ = tokio::time::timeout(WORK_DEADLINE, work).await;
@@ -104,6 +119,8 @@ fn api() -> (Router<Web>, OpenApi) {
         .routes(routes!(matches::post, matches::list))
         .routes(routes!(matches::get, matches::patch))
         .routes(routes!(matches::patch_application))
+        .routes(routes!(draft::get, draft::put))
+        .routes(routes!(draft::send))
         .routes(routes!(decisions::list))
         .routes(routes!(decisions::stats))
         .routes(routes!(config::get, config::patch))

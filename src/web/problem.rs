@@ -67,6 +67,12 @@ impl Problem {
         self
     }
 
+    /// Gives it a kind of its own.
+    pub(super) fn of_type(mut self, name: &'static str, title: &'static str) -> Self {
+        (self.0.r#type, self.0.title) = (name, title);
+        self
+    }
+
     /// Says when to come back.
     pub(super) fn retry_after(mut self, after: Duration) -> Self {
         self.0.retry_after = Some(after);

@@ -21,6 +21,7 @@ use vorhoelle::config::{Environment, Settings};
 use vorhoelle::engine::{Engine, HookWatch};
 use vorhoelle::gitlab::Patience;
 use vorhoelle::notify::Notifier;
+use vorhoelle::outgoing::Outgoing;
 use vorhoelle::sandbox::{Options, Person, Sandbox};
 use vorhoelle::web;
 
@@ -40,6 +41,7 @@ pub struct World {
     pub http: Client,
     pub engine: Engine,
     pub notifier: Notifier,
+    pub outgoing: Outgoing,
     pub address: SocketAddr,
     folder: TempDir,
     variables: Vec<(String, String)>,
@@ -88,7 +90,8 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let settings = settings(&sandbox, &folder, &variables, file.as_deref());
-        let Parts { engine, notifier, router } = app::assemble(settings, clock.clone(), patience()).unwrap();
+        let Parts { engine, notifier, outgoing, router } =
+            app::assemble(settings, clock.clone(), patience()).unwrap();
         let serving = CancellationToken::new();
         let served = tokio::spawn(web::server::serve(listener, router, serving.clone(), clock.clone()));
         Self {
@@ -98,6 +101,7 @@ impl World {
             http: Client::builder().tls_certs_only([]).build().unwrap(),
             engine,
             notifier,
+            outgoing,
             address,
             folder,
             variables,
@@ -258,10 +262,11 @@ impl World {
     pub async fn start(&mut self) {
         let listener = TcpListener::bind(self.address).await.unwrap();
         let settings = settings(&self.sandbox, &self.folder, &self.variables, self.file.as_deref());
-        let Parts { engine, notifier, router } =
+        let Parts { engine, notifier, outgoing, router } =
             app::assemble(settings, self.clock.clone(), patience()).unwrap();
         self.engine = engine;
         self.notifier = notifier;
+        self.outgoing = outgoing;
         self.serving = CancellationToken::new();
         let serve = web::server::serve(listener, router, self.serving.clone(), self.clock.clone());
         self.served = Some(tokio::spawn(serve));

@@ -17,6 +17,7 @@ const PUBLIC_DEADLINE: Duration = Duration::from_secs(5);
 pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
     let mut findings = vec![public_url(settings).await, api(settings)];
     findings.extend(channels(settings).await);
+    findings.push(events(settings).await);
     findings.extend(quiet_hours(settings));
     findings.push(mirror(settings));
     findings
@@ -106,6 +107,25 @@ async fn probe(channel: Channel, settings: &Settings) -> Finding {
             Finding::fail(name, reason, format!("check {variables}"))
         }
         Err(error) => Finding::fail(name, format!("{error:#}"), "is the package ca-certificates installed?"),
+    }
+}
+
+/// Where events go: whether anybody answers there.
+async fn events(settings: &Settings) -> Finding {
+    let Some(events) = &settings.events else {
+        return Finding::ok("events", "go nowhere: VORHOELLE_EVENTS_URL is not set");
+    };
+    let host = events.url.host_str().unwrap_or_default();
+    if events.url.scheme() == "http" && !is_here(&events.url) {
+        return Finding::warn(
+            "events",
+            format!("go to {host} without encryption"),
+            "use an https:// address",
+        );
+    }
+    match crate::outgoing::events::probe(events).await {
+        Ok(_) => Finding::ok("events", format!("go to {host}, which answers")),
+        Err(why) => Finding::fail("events", why, "check VORHOELLE_EVENTS_URL, and that the pipeline runs"),
     }
 }
 

@@ -10,7 +10,7 @@ use std::fmt;
 use serde::Serialize;
 
 /// Breaks a word for GitLab's filters and shows as nothing. U+2060 is no letter, no digit and no white space.
-const JOINER: char = '\u{2060}';
+pub(super) const JOINER: char = '\u{2060}';
 /// GitLab's limit on a title, in characters.
 const TITLE_LIMIT: usize = 255;
 
@@ -24,6 +24,11 @@ impl GitlabLine {
     pub fn new(text: &str) -> Self {
         let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         Self(escape_line(line.trim()))
+    }
+
+    /// The line as it was before it was made harmless.
+    pub fn read_back(line: &str) -> String {
+        unescape_line(line.trim()).trim().to_owned()
     }
 }
 
@@ -201,7 +206,7 @@ fn is_at_the_start(before: &[char]) -> bool {
 /// Whether GitLab would make something of the rendered text from here on.
 ///
 /// A joiner that was in the text already gets another, so that taking one away after any character undoes it.
-fn needs_joiner(text: &[char], index: usize) -> bool {
+pub(super) fn needs_joiner(text: &[char], index: usize) -> bool {
     let next = |offset: usize| text.get(index + offset).copied();
     let Some(following) = next(1) else { return false };
     if following == JOINER {

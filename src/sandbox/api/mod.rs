@@ -2,6 +2,7 @@
 
 mod boards;
 mod events;
+mod files;
 mod hooks;
 pub(super) mod issues;
 mod labels;
@@ -22,7 +23,7 @@ type Answered = Result<Answer, Refusal>;
 
 /// Answers a call to `/api/v4/…`; `path` are the segments after it.
 pub(super) fn answer(world: &mut World, request: &Request, path: &[&str]) -> Answered {
-    let get = request.method == Method::GET;
+    let get = matches!(request.method, Method::GET | Method::HEAD);
     match path {
         ["version" | "metadata"] if get => people::version(world, request),
         ["user"] if get => people::current(world, request),
@@ -57,7 +58,8 @@ fn in_project(world: &mut World, request: &Request, path: &[&str]) -> Answered {
         ("GET", []) => people::project(world, request),
         ("GET", ["members"] | ["members", "all"]) => people::members(world, request),
         ("GET", ["members", id] | ["members", "all", id]) => people::member(world, number(id)?),
-        ("GET", ["repository", "files", file, "raw"]) => people::file(world, file),
+        ("GET" | "HEAD", ["repository", "files", file]) => files::get(world, request, file),
+        ("GET", ["repository", "files", file, "raw"]) => files::raw(world, request, file),
         ("GET", ["issues"]) => issues::list(world, request),
         ("POST", ["issues"]) => issues::create(world, request),
         (_, ["issues", iid, rest @ ..]) => in_issue(world, request, number(iid)?, rest),

@@ -31,7 +31,7 @@ impl World {
         json!({
             "id": user.id,
             "username": user.username,
-            "public_email": "",
+            "public_email": user.public_email,
             "name": user.name,
             "state": "active",
             "locked": false,
@@ -195,10 +195,6 @@ pub(super) fn members(world: &World, request: &Request) -> Answered {
 pub(super) fn member(world: &World, id: u64) -> Answered {
     let role = world.members.get(&id).ok_or_else(Refusal::no_row)?;
     Ok(Answer::Json(200, member_json(world, id, role.level())))
-}
-
-pub(super) fn file(world: &World, path: &str) -> Answered {
-    world.files.get(path).cloned().map(Answer::File).ok_or_else(|| Refusal::not_found("File"))
 }
 
 fn merge(into: &mut Value, fields: Value) {

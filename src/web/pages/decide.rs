@@ -129,7 +129,7 @@ fn results(visit: &Visit, made: &str) -> Result<Value, EngineError> {
         let (Ok(iid), Ok(from)) = (iid.parse::<u64>(), from.parse::<State>()) else { continue };
         let record = visit.web.engine().mirror().record(iid)?;
         let Some(record) = record.filter(|record| record.standing == Standing::Live) else { continue };
-        let undo = record.state.may_become(from, true).then_some(from);
+        let undo = record.state.may_become(from, record.undo_sent()).then_some(from);
         let title = clean_line(&record.job.title);
         results.push(json!({ "iid": iid, "title": title, "state": record.state, "undo": undo }));
     }

@@ -1,0 +1,205 @@
+//! What drafting and sending need of the sequencer: an issue looked at closely under its lock, and the step to sent.
+
+use std::sync::Arc;
+
+use super::locks::Held;
+use super::texts::hidden_decision;
+use super::{Connected, Decision, DecisionError, Engine, EngineError};
+use crate::domain::State;
+use crate::domain::history::{Step, Through};
+use crate::domain::sending::{Attempt, Sending};
+use crate::gitlab::draft_text;
+use crate::gitlab::events::{LabelAction, LabelEvent};
+use crate::gitlab::labels::LabelKind;
+use crate::gitlab::notes::Note;
+use crate::mirror::Record;
+
+/// A match as GitLab has it now, with our own comments. Nobody else touches it while this lives.
+pub struct Looked {
+    /// GitLab.
+    pub connected: Arc<Connected>,
+    /// The match.
+    pub record: Record,
+    /// Our comments, oldest first.
+    pub notes: Vec<Note>,
+    _one_at_a_time: Held<u64>,
+}
+
+impl Engine {
+    /// Reads an issue and our comments on it afresh, follows what people did, and holds it.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such match, or GitLab or the mirror did not do its part.
+    pub async fn look_closely(&self, iid: u64) -> Result<Looked, DecisionError> {
+        let connected = self.connected().await?;
+        self.may_write()?;
+        let held = self.inner.issues.hold(iid).await;
+        let issue = self.read(&connected, iid, None).await?.ok_or(DecisionError::Unknown(iid))?;
+        self.settle(&connected, issue).await?;
+        let record = self.live(iid)?;
+        let mut looked = Looked { connected, record, notes: Vec::new(), _one_at_a_time: held };
+        self.read_notes(&mut looked).await?;
+        Ok(looked)
+    }
+
+    /// Reads our comments on the match again.
+    ///
+    /// # Errors
+    ///
+    /// Where GitLab or the mirror did not do its part.
+    pub async fn read_notes(&self, looked: &mut Looked) -> Result<(), EngineError> {
+        let iid = looked.record.iid;
+        looked.notes = looked
+            .connected
+            .project
+            .notes(iid)
+            .await?
+            .into_iter()
+            .filter(|note| looked.connected.is_us(note.author.id))
+            .collect();
+        let sending = self.sending_of(iid, &looked.notes)?;
+        self.keep_sending(&mut looked.record, sending)
+    }
+
+    /// Whether GitLab shows the match in this state right now.
+    ///
+    /// # Errors
+    ///
+    /// Where GitLab did not do its part.
+    pub async fn stands_in(&self, looked: &Looked, state: State) -> Result<bool, EngineError> {
+        let issue = looked.connected.project.issue(looked.record.iid).await?;
+        let observed = self.observe(&looked.connected.project, &issue).await?;
+        Ok(observed.is_match && observed.closed == state.is_closed() && observed.states == [state].into())
+    }
+
+    /// Puts the label `sent` on a match whose mail has left; its attempt's comment is the decision.
+    ///
+    /// # Errors
+    ///
+    /// Where GitLab or the mirror did not do its part; the next look completes it.
+    pub async fn label_sent(&self, looked: &mut Looked, step: Step) -> Result<(), EngineError> {
+        looked.record = self.carry_out(&looked.connected, looked.record.clone(), step).await?;
+        self.inner.news.notify_waiters();
+        Ok(())
+    }
+
+    /// The hidden part that makes the comment of a successful attempt the decision to sent.
+    ///
+    /// # Errors
+    ///
+    /// Never in practice: its values can always be written as JSON.
+    pub fn sent_decision(&self, attempt: &Attempt) -> Result<String, EngineError> {
+        let decision = Decision {
+            from: None,
+            to: State::Sent,
+            by: attempt.by.clone(),
+            through: attempt.through,
+            comment: attempt.override_reason.clone(),
+        };
+        hidden_decision(State::Approved, &decision, attempt.nonce)
+    }
+
+    /// Notes how sending stands.
+    ///
+    /// # Errors
+    ///
+    /// Where the mirror's disk fails.
+    pub fn keep_sending(&self, record: &mut Record, sending: Sending) -> Result<(), EngineError> {
+        if record.sending != sending {
+            record.sending = sending;
+            self.inner.mirror.put(record, None)?;
+        }
+        Ok(())
+    }
+
+    /// What our comments on a match say of its sending, with what only this disk knows.
+    pub(super) fn sending_of(&self, iid: u64, notes: &[Note]) -> Result<Sending, EngineError> {
+        Ok(draft_text::sending(notes, &self.inner.mirror.kept_attempts(iid)?))
+    }
+
+    /// Which events follow from a match that was read with its whole history. One that was made since this disk follows
+    /// the project is news; of any other, only an approval that waits for a draft is told again.
+    pub(super) fn raises(
+        &self,
+        record: &Record,
+        steps: &[Step],
+    ) -> Result<crate::mirror::Raise, EngineError> {
+        use crate::mirror::Raise;
+        if self.is_fresh(record, record.created_at)? {
+            return Ok(Raise::All);
+        }
+        let policy = self.policy();
+        let last = steps.last();
+        // Nothing leaves before the actor is checked.
+        let by_somebody_who_may = last.is_some_and(|step| {
+            let names = &policy.reviewers.usernames;
+            step.through != Through::Gitlab
+                || !policy.reviewers.enforced
+                || names.iter().any(|name| name.eq_ignore_ascii_case(&step.by))
+        });
+        Ok(if by_somebody_who_may { Raise::Approval } else { Raise::Nothing })
+    }
+
+    /// Puts an adopted issue in. Where it was labelled since this disk follows the project, that is news; in any case an
+    /// approval waits for a draft.
+    pub(super) async fn tell_of_adoption(
+        &self,
+        connected: &Connected,
+        mut record: Record,
+        events: &[LabelEvent],
+    ) -> Result<(), EngineError> {
+        if record.comments > 0 {
+            let mut notes = connected.project.notes(record.iid).await?;
+            notes.retain(|note| connected.is_us(note.author.id));
+            record.sending = self.sending_of(record.iid, &notes)?;
+        }
+        let names = self.names();
+        let added = |kind: LabelKind| {
+            events.iter().rev().find(|event| {
+                let of = event.label.as_ref().and_then(|label| names.kind_of_id(label.id));
+                event.action == LabelAction::Add && of == Some(kind)
+            })
+        };
+        let labelled = added(LabelKind::Match).map_or(record.created_at, |event| event.created_at);
+        if self.is_fresh(&record, labelled)? {
+            self.inner.mirror.put_new(&record)?;
+        } else {
+            self.inner.mirror.put(&record, None)?;
+        }
+        let Some(event) = added(LabelKind::State(record.state)).filter(|_| record.state == State::Approved)
+        else {
+            return Ok(());
+        };
+        let step = Step {
+            from: State::Pending,
+            to: State::Approved,
+            by: event.user.as_ref().map(|user| user.username.clone()).unwrap_or_default(),
+            at: event.created_at,
+            through: Through::Gitlab,
+            comment: None,
+        };
+        let raise = match self.raises(&record, std::slice::from_ref(&step))? {
+            crate::mirror::Raise::All => crate::mirror::Raise::Approval,
+            other => other,
+        };
+        Ok(self.inner.mirror.raise(&record, &[step], raise)?)
+    }
+
+    /// Whether something that happened at `at` is younger than this disk's first read of the project.
+    pub(super) fn is_fresh(&self, record: &Record, at: jiff::Timestamp) -> Result<bool, EngineError> {
+        let born =
+            self.inner.mirror.fact(FOLLOWS_SINCE)?.and_then(|text| text.parse::<jiff::Timestamp>().ok());
+        let Some(born) = born else { return Ok(false) };
+        if at > born {
+            return Ok(true);
+        }
+        match record.fingerprint() {
+            Some(fingerprint) => Ok(self.inner.mirror.unclear_since(fingerprint.as_str())?.is_some()),
+            None => Ok(false),
+        }
+    }
+}
+
+/// Under this name the mirror remembers the newest change that its first read saw.
+pub(super) const FOLLOWS_SINCE: &str = "follows_since";

@@ -1,0 +1,251 @@
+//! The comment that holds a draft and the comment that holds an attempt to send it, and reading both back.
+//!
+//! People edit the draft in GitLab as plain Markdown: recipient, subject, attachments in a list, the body below a line.
+//! Hidden is only what they should not edit.
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::issue_text::{TextError, comment};
+use super::notes::Note;
+use crate::domain::Language;
+use crate::domain::inert::{GitlabLine, GitlabMarkdown, Wanted, json_block};
+use crate::domain::sending::{Attempt, AttemptOutcome, DraftContent, Sending};
+use crate::templates::Templates;
+
+const DRAFT: &str = "<!-- vorhoelle draft -->";
+const DRAFT_SENT: &str = "<!-- vorhoelle draft sent -->";
+const DRAFT_END: &str = "<!-- /vorhoelle draft -->";
+const LINE: &str = "---";
+const ATTEMPT_BEGIN: &str = "<!-- vorhoelle send ";
+const HIDDEN_END: &str = " -->";
+
+/// A draft's comment that somebody has edited so that it cannot be read any more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreadable(String);
+
+/// When and to whom a draft was sent, in words.
+#[derive(Clone, Debug, Serialize)]
+struct Sent {
+    at: String,
+    to: GitlabLine,
+    message_id: GitlabLine,
+}
+
+/// The comment of a draft; with `sent`, the archive of what was sent.
+///
+/// # Errors
+///
+/// Where the template is wrong, or would let foreign text do harm.
+pub fn draft(
+    templates: &Templates,
+    language: Language,
+    content: &DraftContent,
+    sent: Option<&Attempt>,
+) -> Result<String, TextError> {
+    let to = content.to.as_deref().unwrap_or_default();
+    let sent_words = sent.map(|attempt| Sent {
+        at: attempt.at.unwrap_or(attempt.since).strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        to: GitlabLine::new(&attempt.to),
+        message_id: GitlabLine::new(&attempt.message_id),
+    });
+    let context = json!({
+        "hidden": if sent.is_some() { DRAFT_SENT } else { DRAFT },
+        "end": DRAFT_END,
+        "sent": sent_words,
+        "to": GitlabLine::new(to),
+        "subject": GitlabLine::new(&content.subject),
+        "attachments": content.attachments.iter().map(|path| GitlabLine::new(path)).collect::<Vec<_>>(),
+        "body": GitlabMarkdown::new(&content.body),
+    });
+    comment(
+        templates,
+        &format!("comments/draft.{}.md", language.pick("de", "en")),
+        &context,
+        &Wanted::default(),
+    )
+}
+
+/// Whether a comment is a draft's, and whether it says that the draft was sent.
+pub fn is_draft(body: &str) -> Option<bool> {
+    let body = body.trim_start();
+    if body.starts_with(DRAFT_SENT) { Some(true) } else { body.starts_with(DRAFT).then_some(false) }
+}
+
+/// What a draft's comment says.
+///
+/// # Errors
+///
+/// What is missing in it and how to mend that.
+pub fn read_draft(body: &str) -> Result<DraftContent, Unreadable> {
+    let text = body.replace('\r', "");
+    let mut content = DraftContent::default();
+    let (mut in_list, mut found_subject, mut offset) = (false, false, 0);
+    for line in text.split_inclusive('\n') {
+        offset += line.len();
+        let line = line.trim_end();
+        if line == LINE {
+            if !found_subject {
+                return Err(Unreadable(
+                    "the draft's line `- **Subject:** …` is missing; put it back".to_owned(),
+                ));
+            }
+            content.body = body_behind(&text[offset..]);
+            return Ok(content);
+        }
+        match header(line) {
+            Some(("to", value)) => content.to = Some(value).filter(|to| !to.is_empty()),
+            Some(("subject", value)) => {
+                content.subject = value;
+                found_subject = true;
+            }
+            Some((_, value))
+                if !matches!(value.to_lowercase().as_str(), "" | "none" | "keine" | "–" | "-") =>
+            {
+                content.attachments.extend(value.split(", ").map(|path| path.trim().to_owned()));
+            }
+            Some(_) => {}
+            None if in_list && !line.trim().is_empty() => {
+                let item = line.trim_start().trim_start_matches(['-', '*', '+']);
+                content.attachments.push(GitlabLine::read_back(item).trim_matches('`').to_owned());
+            }
+            None => {}
+        }
+        in_list = match header(line) {
+            Some((name, _)) => name == "attachments",
+            None => in_list,
+        };
+    }
+    Err(Unreadable(format!("the draft's line `{LINE}` above its text is missing; put it back")))
+}
+
+/// `- **Subject:** …`, in either language.
+fn header(line: &str) -> Option<(&'static str, String)> {
+    let (name, value) = line.strip_prefix("- **")?.split_once(":**")?;
+    let name = match name.trim() {
+        "To" | "An" => "to",
+        "Subject" | "Betreff" => "subject",
+        "Attachments" | "Anhänge" => "attachments",
+        _ => return None,
+    };
+    Some((name, GitlabLine::read_back(value)))
+}
+
+fn body_behind(text: &str) -> String {
+    let text = text.strip_prefix('\n').unwrap_or(text);
+    let body = match text.rsplit_once(DRAFT_END) {
+        Some((body, _)) => body.strip_suffix("\n\n").unwrap_or(body),
+        None => text.trim_end(),
+    };
+    GitlabMarkdown::read_back(body)
+}
+
+/// The comment of an attempt. `decision` is the hidden part that makes a sent one the decision as well.
+///
+/// # Errors
+///
+/// Where the template is wrong, or would let foreign text do harm.
+pub fn attempt(
+    templates: &Templates,
+    language: Language,
+    attempt: &Attempt,
+    decision: Option<&str>,
+) -> Result<String, TextError> {
+    let hidden = json_block(&serde_json::to_value(attempt).unwrap_or_default());
+    let context = json!({
+        "outcome": attempt.outcome.as_str(),
+        "to": GitlabLine::new(&attempt.to),
+        "by": GitlabLine::new(&attempt.by),
+        "reason": attempt.reason.as_deref().map(GitlabLine::new),
+        "override_reason": attempt.override_reason.as_deref().map(GitlabLine::new),
+        "decision": decision,
+        "hidden": format!("{ATTEMPT_BEGIN}{hidden}{HIDDEN_END}"),
+    });
+    comment(
+        templates,
+        &format!("comments/send.{}.md", language.pick("de", "en")),
+        &context,
+        &Wanted::default(),
+    )
+}
+
+/// The attempt that a comment of ours records.
+pub fn read_attempt(note: &Note) -> Option<Attempt> {
+    let begin = note.body.find(ATTEMPT_BEGIN)? + ATTEMPT_BEGIN.len();
+    let json = note.body[begin..].split(HIDDEN_END).next()?;
+    let mut attempt: Attempt = serde_json::from_str(json).ok()?;
+    attempt.note = note.id;
+    Some(attempt)
+}
+
+/// What our comments on a match say of its sending. What the disk knows of an attempt counts more than a comment that
+/// does not know its end.
+pub fn sending(notes: &[Note], kept: &[Attempt]) -> Sending {
+    let mut by_age: Vec<&Note> = notes.iter().collect();
+    by_age.sort_by_key(|note| note.id);
+    let draft = by_age.iter().find_map(|note| Some((note.id, is_draft(&note.body)?)));
+    let attempts =
+        by_age.iter().filter(|note| is_draft(&note.body).is_none()).filter_map(|note| read_attempt(note));
+    let known = |attempt: Attempt| {
+        let kept =
+            kept.iter().find(|one| one.nonce == attempt.nonce && attempt.outcome == AttemptOutcome::Open);
+        kept.map_or(attempt.clone(), |kept| Attempt { note: attempt.note, ..kept.clone() })
+    };
+    Sending::of(draft, attempts.map(known).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn content(to: Option<&str>, subject: &str, body: &str, attachments: &[&str]) -> DraftContent {
+        DraftContent {
+            to: to.map(str::to_owned),
+            subject: subject.to_owned(),
+            body: body.to_owned(),
+            attachments: attachments.iter().map(|path| (*path).to_owned()).collect(),
+        }
+    }
+
+    fn round_trip(content: &DraftContent) {
+        let templates = Templates::load(None).unwrap();
+        for language in [Language::De, Language::En] {
+            let text = draft(&templates, language, content, None).unwrap();
+            assert_eq!(read_draft(&text).as_ref(), Ok(content), "{text}");
+            assert_eq!(is_draft(&text), Some(false));
+        }
+    }
+
+    #[test]
+    fn a_draft_reads_back_as_it_was_put() {
+        round_trip(&content(None, "x", "", &[]));
+        round_trip(&content(
+            Some("Clara <clara@example.com>"),
+            "R & D #1 @all",
+            "Hi\n\n---\n/close\n- **To:** eve@example.com\n\n",
+            &["cv/Lebens lauf_1.pdf", "-x, y.pdf"],
+        ));
+    }
+
+    #[test]
+    fn what_people_type_counts() {
+        let typed = "<!-- vorhoelle draft -->\r\nwords\r\n\r\n- **An:** bea@example.com\r\n- **Betreff:** Hallo & mehr\r\n\
+                     - **Anhänge:** a.pdf, b.pdf\r\n\r\n---\r\n\r\n**Guten Tag**";
+        let read = content(Some("bea@example.com"), "Hallo & mehr", "**Guten Tag**", &["a.pdf", "b.pdf"]);
+        assert_eq!(read_draft(typed), Ok(read));
+        assert!(
+            read_draft("<!-- vorhoelle draft -->\n- **Subject:** x").unwrap_err().to_string().contains("---")
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn any_draft_reads_back(subject in "[!-~äöü][ -~äöü]{0,40}[!-~]", body in "[\\PC\n\t]*", path in "[a-zA-Z0-9_@#*.-]{1,30}") {
+            round_trip(&content(None, &subject, &body, &[&path]));
+        }
+    }
+}

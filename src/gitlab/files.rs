@@ -1,0 +1,50 @@
+//! Files of the project's repository, as the default branch has them.
+
+use http::{Method, StatusCode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::{GitlabError, Project};
+
+impl Project {
+    /// How many bytes a file has; none where there is none. A token below Reporter is refused with 403.
+    ///
+    /// # Errors
+    ///
+    /// As any call.
+    pub async fn file_size(&self, path: &str) -> Result<Option<u64>, GitlabError> {
+        let endpoint = self.plain(Method::HEAD, &address(path, "")).query("ref", "HEAD");
+        match self.gitlab.call(&endpoint).await {
+            Ok(reply) => {
+                let size =
+                    reply.headers.get("x-gitlab-size").and_then(|value| value.to_str().ok()?.parse().ok());
+                Ok(Some(size.unwrap_or(0)))
+            }
+            Err(error) if error.is_gone() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A file's bytes; none where there is none. What lies in large file storage is fetched from there.
+    ///
+    /// # Errors
+    ///
+    /// As any call.
+    pub async fn file(&self, path: &str) -> Result<Option<bytes::Bytes>, GitlabError> {
+        let endpoint =
+            self.plain(Method::GET, &address(path, "/raw")).query("ref", "HEAD").query("lfs", "true");
+        match self.gitlab.call(&endpoint).await {
+            Ok(reply) => Ok(Some(reply.body)),
+            Err(error) if error.is_gone() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whether a call failed because the token's role may not read the repository.
+pub fn is_forbidden(error: &GitlabError) -> bool {
+    error.status() == Some(StatusCode::FORBIDDEN)
+}
+
+fn address(path: &str, kind: &str) -> String {
+    format!("repository/files/{}{kind}", utf8_percent_encode(path, NON_ALPHANUMERIC))
+}

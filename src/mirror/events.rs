@@ -1,0 +1,315 @@
+//! The queue of outgoing events. An event is raised in the transaction that notes its cause; it stays known by match,
+//! kind and time once it has left, so that nothing is raised twice from one disk.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
+
+use super::matches::{Record, Standing, from_json, to_json};
+use super::{Mirror, MirrorError};
+use crate::domain::State;
+use crate::domain::history::Step;
+
+/// What happened to a match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EventKind {
+    /// It is staged, for the first time or again.
+    #[serde(rename = "match.staged")]
+    Staged,
+    /// It is approved.
+    #[serde(rename = "match.approved")]
+    Approved,
+    /// It is rejected.
+    #[serde(rename = "match.rejected")]
+    Rejected,
+    /// A decision was undone.
+    #[serde(rename = "match.pending")]
+    Pending,
+    /// The application has left the house.
+    #[serde(rename = "match.sent")]
+    Sent,
+    /// It does not count any more.
+    #[serde(rename = "match.withdrawn")]
+    Withdrawn,
+}
+
+impl EventKind {
+    /// The event's type on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Staged => "match.staged",
+            Self::Approved => "match.approved",
+            Self::Rejected => "match.rejected",
+            Self::Pending => "match.pending",
+            Self::Sent => "match.sent",
+            Self::Withdrawn => "match.withdrawn",
+        }
+    }
+
+    const fn of(state: State) -> Self {
+        match state {
+            State::Pending => Self::Pending,
+            State::Approved => Self::Approved,
+            State::Rejected => Self::Rejected,
+            State::Sent => Self::Sent,
+        }
+    }
+}
+
+/// Which events follow from a match that was read with all its steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Raise {
+    /// None.
+    Nothing,
+    /// Those of its whole life: it was made since this disk follows the project.
+    All,
+    /// After a lost disk: its approval, where it is approved and nobody has written a draft.
+    Approval,
+}
+
+/// An event as it was raised.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Raised {
+    /// What happened.
+    pub kind: EventKind,
+    /// When, by GitLab's clock.
+    pub at: Timestamp,
+    /// The match as it was then.
+    pub record: Record,
+    /// The step that it took, where it took one.
+    pub step: Option<Step>,
+}
+
+/// An event as it goes out: made once, the same on every try.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventMessage {
+    /// Its id.
+    pub id: String,
+    /// Its body.
+    pub body: String,
+}
+
+/// An event that waits.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// Its place in the queue.
+    pub number: u64,
+    /// The event.
+    pub raised: Raised,
+    /// What goes out, once that was made.
+    pub message: Option<EventMessage>,
+    /// Failed tries.
+    pub failures: u32,
+    /// When it was tried first.
+    pub since: Option<Timestamp>,
+    /// When it is tried next.
+    pub due: Timestamp,
+}
+
+/// How the queue fares.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventQueue {
+    /// Events that wait.
+    pub waiting: u64,
+    /// Events that were given up.
+    pub given_up: u64,
+    /// What went wrong with the event that has waited longest.
+    pub error: Option<String>,
+    /// When the next one is due.
+    pub next_try: Option<Timestamp>,
+}
+
+/// Raises what follows from a step, or from a match that counts no more or again.
+pub(super) fn raise_for(
+    connection: &Connection,
+    record: &Record,
+    step: Option<&Step>,
+) -> Result<(), MirrorError> {
+    let before = connection
+        .prepare_cached("SELECT record FROM matches WHERE iid = ?1")?
+        .query_row([record.iid], super::matches::record)
+        .optional()?
+        .map(|before| before.standing);
+    match (before, record.standing) {
+        (Some(Standing::Live), Standing::Withdrawn) => {
+            raise(connection, EventKind::Withdrawn, record.updated_at, record, None)?;
+        }
+        (Some(Standing::Withdrawn), Standing::Live) => {
+            raise(connection, EventKind::Staged, record.updated_at, record, None)?;
+        }
+        (_, Standing::Duplicate) => {
+            connection.execute("DELETE FROM events WHERE iid = ?1 AND outcome = 'waiting'", [record.iid])?;
+        }
+        _ => {}
+    }
+    step.map_or(Ok(()), |step| raise(connection, EventKind::of(step.to), step.at, record, Some(step)))
+}
+
+/// Raises what follows from a match that was read from GitLab as a whole.
+pub(super) fn raise_whole(
+    connection: &Connection,
+    record: &Record,
+    steps: &[Step],
+    which: Raise,
+) -> Result<(), MirrorError> {
+    if record.standing != Standing::Live {
+        return Ok(());
+    }
+    match which {
+        Raise::Nothing => Ok(()),
+        Raise::All => {
+            let mut then = record.clone();
+            if let Some(first) = steps.first() {
+                then.state = first.from;
+                (then.decided_by, then.decided_at) = (None, None);
+            }
+            raise(connection, EventKind::Staged, record.created_at, &then, None)?;
+            for step in steps {
+                then.state = step.to;
+                (then.decided_by, then.decided_at) = (Some(step.by.clone()), Some(step.at));
+                raise(connection, EventKind::of(step.to), step.at, &then, Some(step))?;
+            }
+            Ok(())
+        }
+        Raise::Approval => {
+            let last = steps.last().filter(|step| step.to == State::Approved);
+            let nobody_wrote = record.sending.draft.is_none() && record.sending.attempt.is_none();
+            match last.filter(|_| record.state == State::Approved && nobody_wrote) {
+                Some(step) => raise(connection, EventKind::Approved, step.at, record, Some(step)),
+                None => Ok(()),
+            }
+        }
+    }
+}
+
+fn raise(
+    connection: &Connection,
+    kind: EventKind,
+    at: Timestamp,
+    record: &Record,
+    step: Option<&Step>,
+) -> Result<(), MirrorError> {
+    let raised = Raised { kind, at, record: record.clone(), step: step.cloned() };
+    connection
+        .prepare_cached("INSERT OR IGNORE INTO events (iid, kind, at, raised) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![record.iid, kind.as_str(), at.as_millisecond(), to_json(&raised)?])
+        .map(drop)
+}
+
+impl Mirror {
+    /// Raises what follows from a match and its steps.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn raise(&self, record: &Record, steps: &[Step], which: Raise) -> Result<(), MirrorError> {
+        raise_whole(&self.write(), record, steps, which)
+    }
+
+    /// The first event that waits of each match, in the order in which they were raised.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn first_events(&self) -> Result<Vec<Waiting>, MirrorError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT raised, number, message, failures, since, due FROM events WHERE number IN
+                 (SELECT min(number) FROM events WHERE outcome = 'waiting' GROUP BY iid) ORDER BY number",
+            )?;
+            statement.query_map([], waiting)?.collect()
+        })
+    }
+
+    /// Keeps what goes out for an event, so that every try brings the same.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn keep_message(&self, number: u64, message: &EventMessage) -> Result<(), MirrorError> {
+        self.write()
+            .prepare_cached("UPDATE events SET message = ?2 WHERE number = ?1")?
+            .execute(params![number, to_json(message)?])
+            .map(drop)
+    }
+
+    /// Notes that an event has arrived, or that nobody will try it any more.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn end_event(&self, number: u64, given_up: Option<&str>) -> Result<(), MirrorError> {
+        let outcome = if given_up.is_some() { "given_up" } else { "delivered" };
+        self.write()
+            .prepare_cached("UPDATE events SET outcome = ?2, error = ?3, message = NULL WHERE number = ?1")?
+            .execute(params![number, outcome, given_up])
+            .map(drop)
+    }
+
+    /// Notes that an event did not arrive.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn delay_event(
+        &self,
+        number: u64,
+        since: Timestamp,
+        due: Timestamp,
+        error: &str,
+    ) -> Result<(), MirrorError> {
+        self.write()
+            .prepare_cached(
+                "UPDATE events SET failures = failures + 1, since = ?2, due = ?3, error = ?4 WHERE number = ?1",
+            )?
+            .execute(params![number, since.as_millisecond(), due.as_millisecond(), error])
+            .map(drop)
+    }
+
+    /// Forgets every event that waits: nobody listens.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn drop_events(&self) -> Result<(), MirrorError> {
+        self.write().execute("DELETE FROM events WHERE outcome = 'waiting'", []).map(drop)
+    }
+
+    /// How the queue fares.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn event_queue(&self) -> Result<EventQueue, MirrorError> {
+        self.read(|connection| {
+            let (waiting, given_up, next) = connection
+                .prepare_cached(
+                    "SELECT count(*) FILTER (WHERE outcome = 'waiting'), count(*) FILTER (WHERE outcome = 'given_up'),
+                     min(due) FILTER (WHERE outcome = 'waiting') FROM events",
+                )?
+                .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, Option<i64>>(2)?)))?;
+            let error = connection
+                .prepare_cached(
+                    "SELECT error FROM events WHERE outcome = 'waiting' AND error IS NOT NULL ORDER BY number LIMIT 1",
+                )?
+                .query_row([], |row| row.get(0))
+                .optional()?;
+            let next_try = next.filter(|due| *due > 0).and_then(|due| Timestamp::from_millisecond(due).ok());
+            Ok(EventQueue { waiting, given_up, error, next_try })
+        })
+    }
+}
+
+fn waiting(row: &Row<'_>) -> Result<Waiting, MirrorError> {
+    let moment = |at: i64| Timestamp::from_millisecond(at).unwrap_or_default();
+    let is_made = row.get_ref(2)?.as_str_or_null().map_err(|_| MirrorError::InvalidQuery)?.is_some();
+    let message = if is_made { Some(from_json(row, 2)?) } else { None };
+    Ok(Waiting {
+        raised: from_json(row, 0)?,
+        number: row.get(1)?,
+        message,
+        failures: row.get(3)?,
+        since: row.get::<_, Option<i64>>(4)?.map(moment),
+        due: moment(row.get(5)?),
+    })
+}

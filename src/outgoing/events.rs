@@ -1,0 +1,325 @@
+//! Signed events: those of one match in their order, those of several beside each other, each until it has arrived or a
+//! day is over.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::{StreamExt as _, stream};
+use jiff::{SignedDuration, Timestamp};
+use reqwest::{StatusCode, Url, header};
+use serde::Serialize;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::{Outgoing, Receiver, signing};
+use crate::config::EventSettings;
+use crate::domain::State;
+use crate::engine::EngineError;
+use crate::gitlab::events::{LabelAction, LabelEvent};
+use crate::gitlab::labels::LabelKind;
+use crate::mirror::{EventKind, EventMessage, Raised, Waiting};
+
+/// How long one try may take.
+const TRY: Duration = Duration::from_secs(15);
+/// The first pause after a failure; each further one is twice as long.
+const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(5);
+/// The longest pause that the receiver does not ask for.
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(1);
+/// How long an event is tried.
+const TRIED_FOR: SignedDuration = SignedDuration::from_hours(24);
+/// Matches whose events go out at the same time.
+const AT_ONCE: usize = 8;
+
+/// How the events fare.
+#[derive(Clone, Debug, Serialize)]
+pub struct EventHealth {
+    /// `ok`, `failing` or `not_set_up`.
+    pub status: &'static str,
+    /// Events that wait.
+    pub waiting: u64,
+    /// Events that were given up.
+    pub given_up: u64,
+    /// What went wrong with the event that has waited longest.
+    pub error: Option<String>,
+    /// When the next one is tried.
+    pub next_try: Option<Timestamp>,
+    /// When the last one arrived, since the start.
+    pub last_delivery: Option<Timestamp>,
+}
+
+/// What came of a try.
+enum Tried {
+    Arrived,
+    /// Not now; the receiver may say when.
+    Failed {
+        reason: String,
+        after: Option<SignedDuration>,
+    },
+    /// The receiver does not want it any more.
+    Gone,
+}
+
+/// A client that follows no redirect: what is signed for one address is not for another.
+pub(super) fn client(url: &Url) -> anyhow::Result<reqwest::Client> {
+    let mut builder = reqwest::Client::builder()
+        .timeout(TRY)
+        .connect_timeout(Duration::from_secs(5))
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("vorhoelle/", env!("CARGO_PKG_VERSION")));
+    if url.scheme() == "http" {
+        // No TLS will be spoken, and a client with the system's certificates cannot be built where there are none.
+        builder = builder.tls_certs_only([]);
+    }
+    builder.build().context("cannot set up TLS; is the package `ca-certificates` installed?")
+}
+
+/// Asks whether anybody answers where events go, and sends none.
+///
+/// # Errors
+///
+/// Why nobody does, in words.
+pub async fn probe(settings: &EventSettings) -> Result<StatusCode, String> {
+    let http = client(&settings.url).map_err(|error| format!("{error:#}"))?;
+    let answer = http.head(settings.url.clone()).send().await;
+    answer.map(|answer| answer.status()).map_err(|error| words(&error))
+}
+
+impl Outgoing {
+    /// Delivers every event that is due and says when the next one is.
+    pub(super) async fn deliver(&self) -> Option<Timestamp> {
+        let _one_at_a_time = self.inner.round.lock().await;
+        match self.deliver_due().await {
+            Ok(next) => next,
+            Err(error) => {
+                tracing::warn!(%error, "events could not be delivered; they are again in a minute");
+                None
+            }
+        }
+    }
+
+    async fn deliver_due(&self) -> Result<Option<Timestamp>, EngineError> {
+        let mirror = self.engine().mirror();
+        let Some(receiver) = &self.inner.receiver else {
+            mirror.drop_events()?;
+            return Ok(None);
+        };
+        loop {
+            if !self.engine().may_tell() {
+                return Ok(None);
+            }
+            let now = self.now();
+            let (due, later): (Vec<_>, Vec<_>) =
+                mirror.first_events()?.into_iter().partition(|one| one.due <= now);
+            if due.is_empty() {
+                return Ok(later.iter().map(|one| one.due).min());
+            }
+            let tries =
+                stream::iter(due).map(|waiting| self.attempt(receiver, waiting)).buffer_unordered(AT_ONCE);
+            tries.collect::<Vec<_>>().await.into_iter().collect::<Result<(), _>>()?;
+        }
+    }
+
+    /// One try of one event.
+    async fn attempt(&self, receiver: &Receiver, waiting: Waiting) -> Result<(), EngineError> {
+        let mirror = self.engine().mirror();
+        let (iid, kind) = (waiting.raised.record.iid, waiting.raised.kind.as_str());
+        let started = self.now();
+        let since = waiting.since.unwrap_or(started);
+        let message = match self.message(&waiting).await {
+            Ok(message) => message,
+            Err(error) => {
+                // GitLab has to be asked for the id; until it answers the event waits.
+                let due = started.saturating_add(pause("", waiting.failures)).unwrap_or(Timestamp::MAX);
+                return Ok(mirror.delay_event(waiting.number, since, due, &error.to_string())?);
+            }
+        };
+        match receiver.post(&message, started.as_second()).await {
+            Tried::Arrived => {
+                *self.last_delivery() = Some(self.now());
+                self.inner.metrics.told("events", "sent");
+                tracing::debug!(iid, kind, id = %message.id, "an event has arrived");
+                mirror.end_event(waiting.number, None)?;
+            }
+            Tried::Gone => {
+                self.inner.metrics.told("events", "given_up");
+                let reason = "the receiver answered 410 Gone: it wants this event no more";
+                tracing::error!(iid, kind, id = %message.id, "an event is given up: {reason}");
+                mirror.end_event(waiting.number, Some(reason))?;
+            }
+            Tried::Failed { reason, .. } if self.now().duration_since(since) >= TRIED_FOR => {
+                self.inner.metrics.told("events", "given_up");
+                tracing::error!(iid, kind, id = %message.id, %reason, "an event is given up after a day");
+                mirror.end_event(waiting.number, Some(&reason))?;
+            }
+            Tried::Failed { reason, after } => {
+                self.inner.metrics.told("events", "failed");
+                let pause = after.unwrap_or_else(|| pause(&message.id, waiting.failures)).min(TRIED_FOR);
+                tracing::warn!(iid, kind, %reason, ?pause, "an event did not arrive; it is tried again");
+                let due = self.now().saturating_add(pause).unwrap_or(Timestamp::MAX);
+                // The last try is made when the day is over, not long after.
+                let end = since.saturating_add(TRIED_FOR).unwrap_or(Timestamp::MAX);
+                mirror.delay_event(waiting.number, since, due.min(end), &reason)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What goes out; made at the first try and kept.
+    async fn message(&self, waiting: &Waiting) -> Result<EventMessage, EngineError> {
+        if let Some(message) = &waiting.message {
+            return Ok(message.clone());
+        }
+        let raised = &waiting.raised;
+        let mut data = (self.inner.answer)(self.engine(), raised.record.clone())?;
+        data["decision"] = json!(raised.step);
+        let body = json!({ "type": raised.kind, "timestamp": raised.at, "data": data }).to_string();
+        let message = EventMessage { id: self.id_of(raised).await?, body };
+        self.engine().mirror().keep_message(waiting.number, &message)?;
+        Ok(message)
+    }
+
+    /// The event's id: a function of the project, the issue and GitLab's label event, or of the issue alone where it was
+    /// new.
+    async fn id_of(&self, raised: &Raised) -> Result<String, EngineError> {
+        let connected = self.engine().connected().await?;
+        let (project, iid) = (connected.project.id, raised.record.iid);
+        if raised.kind == EventKind::Staged && raised.at == raised.record.created_at {
+            return Ok(format!("match-{project}-{iid}-issue-{}", raised.record.issue_id));
+        }
+        let events = match connected.project.label_events(iid).await {
+            Err(error) if error.is_gone() => Vec::new(),
+            other => other?,
+        };
+        let kind_of = |event: &LabelEvent| self.engine().label_kind(event.label.as_ref()?.id);
+        Ok(match cause(raised, &events, kind_of) {
+            Some(event) => format!("match-{project}-{iid}-label-{}", event.id),
+            // The label was deleted since: GitLab does not say any more which one it was.
+            None => format!("match-{project}-{iid}-{}-{}", raised.kind.as_str(), raised.at.as_millisecond()),
+        })
+    }
+
+    /// How the events fare.
+    pub fn event_health(&self) -> EventHealth {
+        let queue = self.engine().mirror().event_queue().unwrap_or_default();
+        let status = match (&self.inner.receiver, &queue.error) {
+            (None, _) => "not_set_up",
+            (Some(_), Some(_)) => "failing",
+            (Some(_), None) => "ok",
+        };
+        EventHealth {
+            status,
+            waiting: if status == "not_set_up" { 0 } else { queue.waiting },
+            given_up: queue.given_up,
+            error: queue.error,
+            next_try: queue.next_try,
+            last_delivery: *self.last_delivery(),
+        }
+    }
+}
+
+/// The label event that caused an event: the first that put the state's label on since the step was taken; for a match
+/// that counts no more or again, the last at its label.
+fn cause<'a>(
+    raised: &Raised,
+    events: &'a [LabelEvent],
+    kind_of: impl Fn(&LabelEvent) -> Option<LabelKind>,
+) -> Option<&'a LabelEvent> {
+    let (kind, action) = match raised.kind {
+        EventKind::Staged => (LabelKind::Match, LabelAction::Add),
+        EventKind::Withdrawn => (LabelKind::Match, LabelAction::Remove),
+        EventKind::Pending => (LabelKind::State(State::Pending), LabelAction::Add),
+        EventKind::Approved => (LabelKind::State(State::Approved), LabelAction::Add),
+        EventKind::Rejected => (LabelKind::State(State::Rejected), LabelAction::Add),
+        EventKind::Sent => (LabelKind::State(State::Sent), LabelAction::Add),
+    };
+    let fitting: Vec<&LabelEvent> =
+        events.iter().filter(|event| event.action == action && kind_of(event) == Some(kind)).collect();
+    if kind == LabelKind::Match {
+        let mut before = fitting.iter().rev().filter(|event| event.created_at <= raised.at);
+        return before.next().or(fitting.last()).copied();
+    }
+    fitting.iter().find(|event| event.created_at >= raised.at).or(fitting.last()).copied()
+}
+
+/// The pause after a failure, up to a fifth longer or shorter: many services must not come back at once. Which, depends
+/// on the event, so that a test knows it.
+fn pause(id: &str, failures: u32) -> SignedDuration {
+    let doubled = FIRST_PAUSE.checked_mul(1 << failures.min(12)).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE);
+    let hash = Sha256::new().chain_update(id).chain_update(failures.to_be_bytes()).finalize();
+    let spread = f64::from(hash[0]) / 255.0 * 0.4 - 0.2;
+    SignedDuration::from_secs_f64(doubled.as_secs_f64() * (1.0 + spread))
+}
+
+impl Receiver {
+    async fn post(&self, message: &EventMessage, timestamp: i64) -> Tried {
+        let signature = signing::signature(&self.settings.key(), &message.id, timestamp, &message.body);
+        let request = self
+            .http
+            .post(self.settings.url.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("webhook-id", &message.id)
+            .header("webhook-timestamp", timestamp)
+            .header("webhook-signature", signature)
+            .body(message.body.clone());
+        match request.send().await {
+            Ok(answer) if answer.status().is_success() => Tried::Arrived,
+            Ok(answer) if answer.status() == StatusCode::GONE => Tried::Gone,
+            Ok(answer) => {
+                let after = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+                let after = after.and_then(|value| wait(value, timestamp));
+                Tried::Failed { reason: format!("the receiver answered {}", answer.status()), after }
+            }
+            Err(error) => Tried::Failed { reason: words(&error), after: None },
+        }
+    }
+}
+
+/// What `Retry-After` says: seconds, or a moment.
+fn wait(value: &str, now: i64) -> Option<SignedDuration> {
+    if let Ok(seconds) = value.trim().parse::<u32>() {
+        return Some(SignedDuration::from_secs(seconds.into()));
+    }
+    let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value.trim()).ok()?;
+    Some(SignedDuration::from_secs((at.as_second() - now).max(0)))
+}
+
+/// Why nobody answered, without the address: it may hold a secret.
+fn words(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "the receiver did not answer in time".to_owned();
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    format!("the receiver cannot be reached: {cause}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_an_hour_and_are_spread_by_a_fifth() {
+        let mut all = SignedDuration::ZERO;
+        for failures in 0..40 {
+            let pause = pause("match-1-2-label-3", failures);
+            let plain = (5 * 2i64.pow(failures.min(10))).min(3600);
+            assert!(
+                pause.as_secs() * 5 >= plain * 4 - 5 && pause.as_secs() * 5 <= plain * 6,
+                "{failures}: {pause}"
+            );
+            all += pause;
+        }
+        assert!(all > TRIED_FOR);
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_moment() {
+        assert_eq!(wait("120", 0), Some(SignedDuration::from_secs(120)));
+        let at = "Mon, 23 Nov 2026 08:00:30 GMT";
+        let now: Timestamp = "2026-11-23T08:00:00Z".parse().unwrap();
+        assert_eq!(wait(at, now.as_second()), Some(SignedDuration::from_secs(30)));
+        assert_eq!(wait("soon", 0), None);
+    }
+}

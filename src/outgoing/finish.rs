@@ -1,0 +1,134 @@
+//! GitLab is told what became of an attempt: on this disk first, then in its comment; then the label, then the archive.
+//! Whatever a kill or an outage leaves undone is done later.
+
+use super::send::UNDER_WAY;
+use super::{Outgoing, OutgoingError};
+use crate::domain::State;
+use crate::domain::history::Step;
+use crate::domain::sending::{Attempt, AttemptOutcome, Sending};
+use crate::engine::{EngineError, Looked};
+use crate::gitlab::draft_text;
+
+impl Outgoing {
+    /// Notes what became of an attempt, and tells GitLab. Where GitLab cannot be told now, this disk remembers.
+    pub(super) async fn resolve(
+        &self,
+        looked: &mut Looked,
+        mut attempt: Attempt,
+        outcome: AttemptOutcome,
+        reason: Option<String>,
+    ) -> Result<(), OutgoingError> {
+        let engine = self.engine();
+        attempt.outcome = outcome;
+        attempt.at = Some(self.now());
+        attempt.reason = reason;
+        engine.mirror().keep_attempt(looked.record.iid, &attempt)?;
+        let counts = matches!(outcome, AttemptOutcome::Sent | AttemptOutcome::Unknown);
+        let sending = Sending {
+            attempt: counts.then(|| attempt.clone()),
+            archived: looked.record.sending.archived && outcome != AttemptOutcome::Sent,
+            ..looked.record.sending.clone()
+        };
+        engine.keep_sending(&mut looked.record, sending)?;
+        match self.publish(looked, &attempt).await {
+            Err(error) if outcome == AttemptOutcome::Retried => Err(error),
+            Err(error) => {
+                tracing::warn!(iid = looked.record.iid, %error, "an attempt's comment could not be brought up to date yet");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Writes into an attempt's comment what became of it.
+    async fn publish(&self, looked: &Looked, attempt: &Attempt) -> Result<(), OutgoingError> {
+        let text = self.attempt_text(attempt)?;
+        let told = looked.connected.project.edit_comment(looked.record.iid, attempt.note, &text).await;
+        match told {
+            // Somebody deleted it: then GitLab cannot be told.
+            Err(error) if error.is_gone() => {}
+            other => drop(other?),
+        }
+        Ok(self.engine().mirror().forget_attempt(attempt)?)
+    }
+
+    pub(super) fn attempt_text(&self, attempt: &Attempt) -> Result<String, EngineError> {
+        let engine = self.engine();
+        let sent = attempt.outcome == AttemptOutcome::Sent;
+        let decision = if sent { Some(engine.sent_decision(attempt)?) } else { None };
+        draft_text::attempt(engine.templates(), engine.policy().language, attempt, decision.as_deref())
+            .map_err(|error| EngineError::Text(error.to_string()))
+    }
+
+    /// Brings GitLab up to date with what is known of a match's sending.
+    pub(super) async fn finish(&self, looked: &mut Looked) -> Result<(), OutgoingError> {
+        let mirror = self.engine().mirror();
+        let iid = looked.record.iid;
+        for attempt in mirror.kept_attempts(iid)? {
+            self.publish(looked, &attempt).await?;
+        }
+        let doubt =
+            looked.record.sending.doubt().filter(|doubt| doubt.outcome == AttemptOutcome::Open).cloned();
+        if let Some(doubt) = doubt {
+            let old = self.now().duration_since(doubt.since) >= UNDER_WAY;
+            // Nobody of this disk sends while the issue is held: whoever began that attempt is dead.
+            if old || doubt.instance == self.inner.instance {
+                let reason = "the service was interrupted while it sent".to_owned();
+                self.resolve(looked, doubt, AttemptOutcome::Unknown, Some(reason)).await?;
+            }
+            return Ok(());
+        }
+        let Some(sent) = looked.record.sending.sent().cloned() else { return Ok(()) };
+        if looked.record.state == State::Approved {
+            let note = looked.notes.iter().find(|note| note.id == sent.note);
+            let step = Step {
+                from: State::Approved,
+                to: State::Sent,
+                by: sent.by.clone(),
+                at: note.map_or(sent.since, |note| note.created_at),
+                through: sent.through,
+                comment: sent.override_reason.clone(),
+            };
+            self.engine().label_sent(looked, step).await?;
+        }
+        self.archive(looked, &sent).await
+    }
+
+    /// The draft's comment becomes the archive of exactly what was sent.
+    async fn archive(&self, looked: &mut Looked, sent: &Attempt) -> Result<(), OutgoingError> {
+        let engine = self.engine();
+        let note = super::draft::draft_note(looked).filter(|_| !looked.record.sending.archived);
+        if let Some((note, content)) =
+            note.and_then(|note| Some((note.id, draft_text::read_draft(&note.body).ok()?)))
+        {
+            let text = draft_text::draft(engine.templates(), engine.policy().language, &content, Some(sent))
+                .map_err(|error| EngineError::Text(error.to_string()))?;
+            match looked.connected.project.edit_comment(looked.record.iid, note, &text).await {
+                Err(error) if error.is_gone() => {}
+                other => drop(other?),
+            }
+        }
+        let sending = Sending { archived: true, ..looked.record.sending.clone() };
+        Ok(engine.keep_sending(&mut looked.record, sending)?)
+    }
+
+    /// Does what sending has left to be said, of every match.
+    pub(super) async fn finish_sends(&self) {
+        if !self.engine().may_tell() {
+            return;
+        }
+        let iids = match self.engine().mirror().unfinished_sends() {
+            Ok(iids) => iids,
+            Err(error) => return tracing::warn!(%error, "the mirror could not be asked for unfinished sends"),
+        };
+        for iid in iids {
+            let done = async {
+                let mut looked = self.engine().look_closely(iid).await?;
+                self.finish(&mut looked).await
+            };
+            if let Err(error) = done.await {
+                tracing::warn!(iid, %error, "GitLab could not be told yet what became of sending; it is tried again");
+            }
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The draft of a match, and sending it.
+
+use axum::extract::{Extension, Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Web;
+use super::answer::SendAnswer;
+use super::auth::Caller;
+use super::matches::{number, unknown};
+use super::openapi::{PROBLEM, Refusals};
+use super::problem::{ApiJson, Parts, Problem};
+use crate::domain::history::Through;
+use crate::domain::posted::clean_line;
+use crate::outgoing::{Draft, DraftInput, OutgoingError, SendRequest, Sent};
+
+/// Longest reason of an override, in characters.
+const REASON_LIMIT: usize = 1_000;
+
+/// A draft, as posted.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PutDraft {
+    /// The recipient's address; the match's contact where it is missing.
+    to: Option<String>,
+    /// One line.
+    #[schema(min_length = 1, max_length = 250)]
+    subject: String,
+    /// Markdown.
+    #[schema(min_length = 1, max_length = 100000)]
+    body: String,
+    /// Paths in the project's repository, read from the default branch.
+    #[serde(default)]
+    #[schema(max_items = 10)]
+    attachments: Vec<String>,
+}
+
+/// A draft as GitLab has it now.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DraftAnswer {
+    iid: u64,
+    /// The recipient's address; none where the match's contact is meant.
+    to: Option<String>,
+    subject: String,
+    /// Markdown.
+    body: String,
+    attachments: Vec<String>,
+    /// What `If-Match` has to say to replace this draft.
+    etag: String,
+    /// How sending it stands; none where it was never tried, or certainly failed.
+    send: Option<SendAnswer>,
+}
+
+/// The draft of a match as GitLab has it now, with what people edited.
+#[utoipa::path(
+    get, path = "/matches/{iid}/draft", tag = "matches", params(("iid" = u64, Path, description = "The issue's number")),
+    responses(
+        (status = 200, description = "The draft", body = DraftAnswer, headers(("ETag" = String))),
+        (status = 404, description = "There is no such match, or it has no draft", body = Parts, content_type = PROBLEM),
+        (status = 502, description = "GitLab refused", body = Parts, content_type = PROBLEM),
+        (status = 503, description = "GitLab does not answer; try again after Retry-After", body = Parts, content_type = PROBLEM),
+        Refusals,
+    ),
+)]
+pub(super) async fn get(State(web): State<Web>, iid: Path<String>) -> Result<Response, Problem> {
+    let number = number(&iid)?;
+    let draft = web.outgoing().draft(number).await?.ok_or(OutgoingError::NoDraft(number))?;
+    Ok(answer(StatusCode::OK, draft))
+}
+
+/// Writes the draft, or replaces it; answered after GitLab has it. The same draft again changes nothing.
+#[utoipa::path(
+    put, path = "/matches/{iid}/draft", tag = "matches",
+    params(("iid" = u64, Path, description = "The issue's number"),
+           ("If-Match" = Option<String>, Header, description = "The ETag of the draft that is replaced; * replaces any")),
+    request_body(content = PutDraft, example = json!({
+        "to": "clara@example.com", "subject": "Cloud Architect, Vienna", "body": "Dear Clara,\n\nI bring **ten years** of AWS.",
+        "attachments": [],
+    })),
+    responses(
+        (status = 200, description = "The draft is replaced, or was the same", body = DraftAnswer, headers(("ETag" = String))),
+        (status = 201, description = "The draft is written", body = DraftAnswer, headers(("ETag" = String))),
+        (status = 404, description = "There is no such match", body = Parts, content_type = PROBLEM),
+        (status = 409, description = "The match is rejected or sent, or a send is in doubt", body = Parts, content_type = PROBLEM),
+        (status = 412, description = "The draft has changed since", body = Parts, content_type = PROBLEM),
+        (status = 413, description = "Too large", body = Parts, content_type = PROBLEM),
+        (status = 415, description = "The body is not sent as JSON", body = Parts, content_type = PROBLEM),
+        (status = 428, description = "There is a draft already; If-Match has to say which", body = Parts, content_type = PROBLEM),
+        (status = 502, description = "GitLab refused", body = Parts, content_type = PROBLEM),
+        (status = 503, description = "GitLab does not answer; try again after Retry-After", body = Parts, content_type = PROBLEM),
+        Refusals,
+    ),
+)]
+pub(super) async fn put(
+    State(web): State<Web>,
+    Extension(caller): Extension<Caller>,
+    iid: Path<String>,
+    headers: HeaderMap,
+    ApiJson(body): ApiJson<PutDraft>,
+) -> Result<Response, Problem> {
+    let expected = headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok()).map(etag_in);
+    let input =
+        DraftInput { to: body.to, subject: body.subject, body: body.body, attachments: body.attachments };
+    let put = web.outgoing().put_draft(number(&iid)?, input, expected.as_deref(), &caller.0, Through::Api);
+    let draft = put.await?;
+    let status = if draft.created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(answer(status, draft))
+}
+
+/// An order to send, as posted.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Send {
+    /// Why it is sent although the same role may have been offered already through another agency.
+    #[schema(max_length = 1000)]
+    r#override: Option<String>,
+    /// Repeats an attempt of which nobody knows whether it succeeded.
+    #[serde(default)]
+    retry: bool,
+}
+
+/// What was sent.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SentAnswer {
+    iid: u64,
+    /// `sent`.
+    outcome: &'static str,
+    /// Where the match stands; for a moment still `approved` where GitLab could not be told.
+    state: crate::domain::State,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    at: Option<Timestamp>,
+    /// To whom; none where a person sent it.
+    to: Option<String>,
+    /// The mail's id; none where a person sent it.
+    message_id: Option<String>,
+    by: Option<String>,
+    /// Why it was sent although there is a possible duplicate.
+    r#override: Option<String>,
+}
+
+/// Sends the draft by mail, once. On a sent match it answers the same and sends nothing.
+#[utoipa::path(
+    post, path = "/matches/{iid}/send", tag = "matches", params(("iid" = u64, Path, description = "The issue's number")),
+    request_body(content = Option<Send>, description = "May be left out", example = json!({})),
+    responses(
+        (status = 200, description = "It is sent, or was", body = SentAnswer),
+        (status = 404, description = "There is no such match", body = Parts, content_type = PROBLEM),
+        (status = 409, description = "The match is not approved or has no draft, a possible duplicate was sent, somebody else \
+                                     is sending, or the draft was edited meanwhile; nothing has left",
+         body = Parts, content_type = PROBLEM),
+        (status = 413, description = "Too large", body = Parts, content_type = PROBLEM),
+        (status = 415, description = "The body is not sent as JSON", body = Parts, content_type = PROBLEM),
+        (status = 502, description = "The mail server or GitLab refused; or, of type urn:vorhoelle:send_unknown, it is \
+                                     uncertain whether the mail left",
+         body = Parts, content_type = PROBLEM),
+        (status = 503, description = "Nothing was sent; try again after Retry-After", body = Parts, content_type = PROBLEM),
+        Refusals,
+    ),
+)]
+pub(super) async fn send(
+    State(web): State<Web>,
+    Extension(caller): Extension<Caller>,
+    iid: Path<String>,
+    body: axum::body::Bytes,
+) -> Result<Response, Problem> {
+    let body = body.trim_ascii();
+    let order: Send = if body.is_empty() {
+        Send::default()
+    } else {
+        serde_json::from_slice(body).map_err(|error| {
+            let status =
+                if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
+            Problem::new(status).detail(format!("the body must be {{\"override\"?, \"retry\"?}}: {error}"))
+        })?
+    };
+    let reason = order.r#override.map(|reason| clean_line(&reason));
+    if reason.as_ref().is_some_and(|reason| reason.is_empty() || reason.chars().count() > REASON_LIMIT) {
+        return Err(Problem::field("override", format!("must be a reason of 1–{REASON_LIMIT} characters")));
+    }
+    let request = SendRequest { override_reason: reason, retry: order.retry };
+    let sent = web.outgoing().send(number(&iid)?, request, &caller.0, Through::Api).await;
+    web.finish_inside_the_request().await;
+    Ok(axum::Json(SentAnswer::of(sent?)).into_response())
+}
+
+impl SentAnswer {
+    fn of(sent: Sent) -> Self {
+        Self {
+            iid: sent.record.iid,
+            outcome: "sent",
+            state: sent.record.state,
+            at: sent.at,
+            to: sent.to,
+            message_id: sent.message_id,
+            by: sent.by,
+            r#override: sent.override_reason,
+        }
+    }
+}
+
+fn answer(status: StatusCode, draft: Draft) -> Response {
+    let tag = HeaderValue::from_str(&format!("\"{}\"", draft.etag));
+    let answer = DraftAnswer {
+        iid: draft.iid,
+        send: SendAnswer::of(&draft.sending),
+        to: draft.content.to,
+        subject: draft.content.subject,
+        body: draft.content.body,
+        attachments: draft.content.attachments,
+        etag: draft.etag,
+    };
+    let mut response = (status, axum::Json(answer)).into_response();
+    if let Ok(tag) = tag {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
+/// `"abc"`, `W/"abc"` and `abc` mean the same draft.
+fn etag_in(value: &str) -> String {
+    value.trim().trim_start_matches("W/").trim_matches('"').to_owned()
+}
+
+impl From<OutgoingError> for Problem {
+    fn from(error: OutgoingError) -> Self {
+        let text = error.to_string();
+        let with = |status| Self::new(status).detail(text.clone());
+        match error {
+            OutgoingError::Unknown(iid) => unknown(&iid.to_string()),
+            OutgoingError::NoDraft(_) => with(StatusCode::NOT_FOUND),
+            OutgoingError::WrongState { .. } | OutgoingError::Conflict(_) | OutgoingError::Duplicate(_) => {
+                with(StatusCode::CONFLICT)
+            }
+            OutgoingError::UnderWay(after) => with(StatusCode::CONFLICT).retry_after(after),
+            OutgoingError::Changed(_) | OutgoingError::NotThere => with(StatusCode::PRECONDITION_FAILED),
+            OutgoingError::SayWhich => with(StatusCode::PRECONDITION_REQUIRED),
+            OutgoingError::Invalid(errors) => Self::invalid(errors),
+            OutgoingError::InDoubt(_) => {
+                with(StatusCode::BAD_GATEWAY).of_type("urn:vorhoelle:send_unknown", "send_unknown")
+            }
+            OutgoingError::Refused(_) => with(StatusCode::BAD_GATEWAY),
+            OutgoingError::NotNow { after, .. } => with(StatusCode::SERVICE_UNAVAILABLE).retry_after(after),
+            OutgoingError::NotSetUp => with(StatusCode::SERVICE_UNAVAILABLE),
+            OutgoingError::Engine(error) => error.into(),
+        }
+    }
+}
