@@ -14,6 +14,10 @@ mod driver;
 mod links;
 #[path = "browser/pictures.rs"]
 mod pictures;
+#[path = "browser/sending.rs"]
+mod sending;
+#[path = "support/smtp.rs"]
+mod smtp;
 mod support;
 
 use driver::{Browser, Look};
@@ -222,6 +226,15 @@ async fn every_page(world: &World, browser: &Browser, mut look: impl AsyncFnMut(
     look("nothing found").await;
     browser.go("/matches/4").await;
     look("a match").await;
+    browser.click(".links .application").await;
+    look("application, to be written").await;
+    browser.fill("#to", "clara").await;
+    browser.fill("#body", "Dear Clara,\n\nI bring **ten years** of AWS.\n\n- Rust\n- Terraform").await;
+    browser.click(".decide [value='']").await;
+    look("application, wrong").await;
+    browser.fill("#to", "clara@agency.example").await;
+    browser.click(".decide .main").await;
+    look("application, to be sent").await;
     for path in ["/?state=all", "/?state=rejected", "/stats", "/status", "/settings", "/matches/99"] {
         browser.go(path).await;
         look(path).await;
