@@ -226,7 +226,7 @@ async fn every_page(world: &World, browser: &Browser, mut look: impl AsyncFnMut(
     look("nothing found").await;
     browser.go("/matches/4").await;
     look("a match").await;
-    browser.click(".links .application").await;
+    browser.click(".decide .application").await;
     look("application, to be written").await;
     browser.fill("#to", "clara").await;
     browser.fill("#body", "Dear Clara,\n\nI bring **ten years** of AWS.\n\n- Rust\n- Terraform").await;
