@@ -673,3 +673,18 @@ async fn what_a_match_was_never_told_by_is_said() {
     let browser = Browser::of(&silent).await;
     browser.get("/matches/1").await.shows("No channel is set up");
 }
+
+#[tokio::test]
+async fn what_the_settings_file_fixes_is_shown_as_fixed_and_by_what() {
+    let file = Some("enforce_reviewers: true\nreviewers: [reviewer]\nlanguage: en\n");
+    let world = World::with(Difference { file, ..Difference::default() }).await;
+    let browser = Browser::of(&world).await;
+    let page = browser.get("/settings").await;
+    for key in ["reviewers", "enforce_reviewers"] {
+        let field = page.between(&format!("name=\"{key}\""), "</div>");
+        assert!(field.contains(" disabled"), "{field}");
+    }
+    page.shows("fixed by enforce_reviewers: true in the settings file or the environment");
+    // A channel that is not there says what it needs.
+    page.shows("Set VORHOELLE_SLACK_WEBHOOK_URL and restart the service.");
+}
