@@ -301,7 +301,7 @@ async fn a_telephone_decides_too_and_a_hostile_match_is_no_wider_than_it() {
     let endless = "Donaudampfschifffahrtsgesellschaftskapitän".repeat(5);
     let hostile = json!({
         "title": endless, "score": 99, "company": endless, "location": endless, "rate": endless,
-        "skills": {"matched": [endless.repeat(1)], "missing": ["<script>alert(1)</script>"]},
+        "skills": {"matched": [endless.clone()], "missing": ["<script>alert(1)</script>"]},
         "description": format!("`{endless}`\n\n    {endless}\n\n<img src=x onerror=alert(1)>"),
     });
     let mut short = hostile.clone();

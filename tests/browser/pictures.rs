@@ -57,5 +57,5 @@ async fn of_every_page() {
             finish(browser).await;
         }
     }
-    println!("{}", folder.display());
+    eprintln!("{}", folder.display());
 }
