@@ -10,13 +10,19 @@
 
 #[path = "browser/driver.rs"]
 mod driver;
+#[path = "browser/links.rs"]
+mod links;
 #[path = "browser/pictures.rs"]
 mod pictures;
+#[path = "browser/sending.rs"]
+mod sending;
+#[path = "support/smtp.rs"]
+mod smtp;
 mod support;
 
 use driver::{Browser, Look};
 use serde_json::{Value, json};
-use support::{Difference, Disk, TOKEN, World};
+use support::{Difference, TOKEN, World};
 
 const TAB: char = '\u{e004}';
 const ENTER: char = '\u{e007}';
@@ -199,32 +205,6 @@ async fn settings_are_saved_tested_and_not_written_over() {
     finish(browser).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_link_in_a_mail_leads_through_the_login_to_the_inbox() {
-    let mut world = World::new().await;
-    let folder = tempfile::tempdir().unwrap();
-    let url = world.url("");
-    world.set_variable("PUBLIC_URL", &url);
-    world.set_variable("MAIL_FILE_DIR", folder.path().to_str().unwrap());
-    world.set_variable("MAIL_FROM", "a@example.com");
-    world.set_variable("MAIL_TO", "b@example.com");
-    world.restart(Disk::Kept).await;
-    world.stage("1").await;
-    world.tell().await;
-    let file = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
-    let mail = std::fs::read(file).unwrap();
-    let mail = mail_parser::MessageParser::default().parse(&mail).unwrap();
-    let text = mail.body_text(0).unwrap();
-    let link = text.lines().find_map(|line| line.strip_prefix("Go to the inbox: ")).unwrap().trim();
-    let Some(browser) = Browser::open(url, Look::default()).await else { return };
-    browser.go(link).await;
-    assert_eq!(browser.path().await, "/login");
-    browser.fill("#token", TOKEN).await;
-    browser.click("main button").await;
-    assert_eq!(browser.text("article h2").await, "Cloud Architect 1");
-    finish(browser).await;
-}
-
 /// Every page, and what it looks like when something is wrong.
 async fn every_page(world: &World, browser: &Browser, mut look: impl AsyncFnMut(&str)) {
     browser.go("/login").await;
@@ -246,6 +226,15 @@ async fn every_page(world: &World, browser: &Browser, mut look: impl AsyncFnMut(
     look("nothing found").await;
     browser.go("/matches/4").await;
     look("a match").await;
+    browser.click(".decide .application").await;
+    look("application, to be written").await;
+    browser.fill("#to", "clara").await;
+    browser.fill("#body", "Dear Clara,\n\nI bring **ten years** of AWS.\n\n- Rust\n- Terraform").await;
+    browser.click(".decide [value='']").await;
+    look("application, wrong").await;
+    browser.fill("#to", "clara@agency.example").await;
+    browser.click(".decide .main").await;
+    look("application, to be sent").await;
     for path in ["/?state=all", "/?state=rejected", "/stats", "/status", "/settings", "/matches/99"] {
         browser.go(path).await;
         look(path).await;
@@ -275,16 +264,18 @@ async fn violations(browser: &Browser) -> Vec<String> {
     found.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect()
 }
 
+/// The page that is shown can be used by everybody, and is no wider than the window.
+async fn is_fine(browser: &Browser, name: &str) {
+    let found = violations(browser).await;
+    assert!(found.is_empty(), "{name}: {found:#?}");
+    let wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+    assert_eq!(browser.run(wide).await, 0, "{name} scrolls to the side");
+}
+
 async fn nothing_is_in_anybodys_way(look: Look) {
     let world = world().await;
     let Some(browser) = Browser::open(world.url(""), look).await else { return };
-    every_page(&world, &browser, async |name| {
-        let found = violations(&browser).await;
-        assert!(found.is_empty(), "{name}: {found:#?}");
-        let wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
-        assert_eq!(browser.run(wide).await, 0, "{name} scrolls to the side");
-    })
-    .await;
+    every_page(&world, &browser, async |name| is_fine(&browser, name).await).await;
     finish(browser).await;
 }
 
@@ -310,7 +301,7 @@ async fn a_telephone_decides_too_and_a_hostile_match_is_no_wider_than_it() {
     let endless = "Donaudampfschifffahrtsgesellschaftskapitän".repeat(5);
     let hostile = json!({
         "title": endless, "score": 99, "company": endless, "location": endless, "rate": endless,
-        "skills": {"matched": [endless.repeat(1)], "missing": ["<script>alert(1)</script>"]},
+        "skills": {"matched": [endless.clone()], "missing": ["<script>alert(1)</script>"]},
         "description": format!("`{endless}`\n\n    {endless}\n\n<img src=x onerror=alert(1)>"),
     });
     let mut short = hostile.clone();

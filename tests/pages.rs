@@ -3,111 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a story that fails, panics")]
 
 mod support;
+#[path = "support/visitor.rs"]
+mod visitor;
 
 use std::sync::Mutex;
 
-use reqwest::{Client, Response, StatusCode, header};
+use reqwest::{StatusCode, header};
 use serde_json::{Value, json};
 use support::{Difference, Disk, TOKEN, World, job};
+use visitor::{Browser, Page};
 use vorhoelle::sandbox::{Fault, Outage, Trouble};
-
-/// A browser that keeps its cookie and follows nothing by itself.
-struct Browser {
-    http: Client,
-    base: String,
-    cookie: String,
-}
-
-/// A page as it came.
-struct Page {
-    status: StatusCode,
-    location: String,
-    policy: String,
-    html: String,
-}
-
-impl Browser {
-    fn new(world: &World) -> Self {
-        let http = Client::builder().tls_certs_only([]).redirect(reqwest::redirect::Policy::none());
-        Self { http: http.build().unwrap(), base: world.url(""), cookie: String::new() }
-    }
-
-    /// A browser that is logged in.
-    async fn of(world: &World) -> Self {
-        let mut browser = Self::new(world);
-        let page = browser.login(TOKEN, "/").await;
-        assert_eq!((page.status, page.location.as_str()), (StatusCode::SEE_OTHER, "/"));
-        browser
-    }
-
-    async fn login(&mut self, token: &str, next: &str) -> Page {
-        let request =
-            self.http.post(format!("{}/login", self.base)).form(&[("token", token), ("next", next)]);
-        let response = request.send().await.unwrap();
-        if let Some(cookie) = response.headers().get(header::SET_COOKIE) {
-            cookie.to_str().unwrap().split(';').next().unwrap().clone_into(&mut self.cookie);
-        }
-        Page::of(response).await
-    }
-
-    async fn get(&self, path: &str) -> Page {
-        let request = self.http.get(format!("{}{path}", self.base)).header(header::COOKIE, &self.cookie);
-        Page::of(request.header(header::ACCEPT_LANGUAGE, "en").send().await.unwrap()).await
-    }
-
-    async fn get_as_people_do(&self, path: &str) -> Page {
-        let request =
-            self.http.get(format!("{}{path}", self.base)).header(header::ACCEPT, "text/html,*/*;q=0.8");
-        Page::of(request.header(header::ACCEPT_LANGUAGE, "en").send().await.unwrap()).await
-    }
-
-    /// Sends a form as it is.
-    async fn send(&self, path: &str, fields: &[(&str, &str)]) -> Page {
-        let request = self.http.post(format!("{}{path}", self.base)).header(header::COOKIE, &self.cookie);
-        Page::of(request.header(header::ACCEPT_LANGUAGE, "en").form(fields).send().await.unwrap()).await
-    }
-
-    /// Sends a form from a page of ours.
-    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Page {
-        let page = self.get("/status").await;
-        let form = page.between("name=\"form\" value=\"", "\"").to_owned();
-        self.send(path, &[&[("form", form.as_str())], fields].concat()).await
-    }
-
-    /// Sends a form and goes where it leads.
-    async fn post_and_follow(&self, path: &str, fields: &[(&str, &str)]) -> Page {
-        let page = self.post(path, fields).await;
-        assert_eq!(page.status, StatusCode::SEE_OTHER, "{}", page.html);
-        self.get(&page.location).await
-    }
-}
-
-impl Page {
-    async fn of(response: Response) -> Self {
-        let header = |name: &str| {
-            response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
-        };
-        let (location, policy) = (header("location"), header("content-security-policy"));
-        let status = response.status();
-        Self { status, location, policy, html: response.text().await.unwrap() }
-    }
-
-    #[track_caller]
-    fn between(&self, begin: &str, end: &str) -> &str {
-        let (_, rest) = self.html.split_once(begin).unwrap_or_else(|| panic!("{begin} in {}", self.html));
-        rest.split_once(end).unwrap().0
-    }
-
-    #[track_caller]
-    fn shows(&self, part: &str) {
-        assert!(self.html.contains(part), "{part} in:\n{}", self.html);
-    }
-
-    #[track_caller]
-    fn hides(&self, part: &str) {
-        assert!(!self.html.contains(part), "{part} in:\n{}", self.html);
-    }
-}
 
 /// Everything that is logged while these tests run.
 static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
@@ -767,4 +672,19 @@ async fn what_a_match_was_never_told_by_is_said() {
     silent.stage("1").await;
     let browser = Browser::of(&silent).await;
     browser.get("/matches/1").await.shows("No channel is set up");
+}
+
+#[tokio::test]
+async fn what_the_settings_file_fixes_is_shown_as_fixed_and_by_what() {
+    let file = Some("enforce_reviewers: true\nreviewers: [reviewer]\nlanguage: en\n");
+    let world = World::with(Difference { file, ..Difference::default() }).await;
+    let browser = Browser::of(&world).await;
+    let page = browser.get("/settings").await;
+    for key in ["reviewers", "enforce_reviewers"] {
+        let field = page.between(&format!("name=\"{key}\""), "</div>");
+        assert!(field.contains(" disabled"), "{field}");
+    }
+    page.shows("fixed by enforce_reviewers: true in the settings file or the environment");
+    // A channel that is not there says what it needs.
+    page.shows("Set VORHOELLE_SLACK_WEBHOOK_URL and restart the service.");
 }

@@ -55,11 +55,11 @@ impl Drop for Browser {
 /// Whether there are a browser and its driver. `tests/run` installs them and wants these tests; elsewhere they are left
 /// out where there are none.
 fn installed() -> bool {
-    let runs = |name: &&str| {
+    let runs = |name: &str| {
         Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
     };
-    let there = ["chromium", "chromium-browser", "google-chrome"].iter().any(|name| runs(&name))
-        && runs(&"chromedriver");
+    let there = ["chromium", "chromium-browser", "google-chrome"].iter().any(|name| runs(name))
+        && runs("chromedriver");
     let wanted = std::env::var_os("VORHOELLE_TEST_BROWSER").is_some();
     assert!(there || !wanted, "chromium and chromedriver are wanted: apt install chromium chromium-driver");
     there
@@ -189,6 +189,7 @@ impl Browser {
     }
 
     /// Does something that leads to another page, and waits for that.
+    #[expect(clippy::disallowed_methods, reason = "a real browser has a time of its own")]
     async fn follow(&self, act: impl Future<Output = Value>) {
         let page = self.element("html").await;
         act.await;

@@ -30,7 +30,7 @@ async fn of_inbox_and_board() {
     let Some(browser) = opened(&world, look).await else { return };
     keep("inbox.png", &browser.picture().await);
     finish(browser).await;
-    let look = Look { width: 1600, height: 760, ..look };
+    let look = Look { width: 1640, height: 760, ..look };
     let Some(browser) = Browser::open(world.url(""), look).await else { return };
     browser.go(&board_of(&world)).await;
     keep("board.png", &browser.picture().await);
@@ -57,5 +57,5 @@ async fn of_every_page() {
             finish(browser).await;
         }
     }
-    println!("{}", folder.display());
+    eprintln!("{}", folder.display());
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::prose::Prose;
+use super::sending::Stage;
 use super::when::{Moment, People};
 use crate::domain::posted::clean_line;
 use crate::domain::{JobMatch, Language, State};
@@ -26,6 +27,8 @@ pub(super) struct Card {
     state: State,
     /// Where it may go.
     steps: Vec<State>,
+    /// How far its application is.
+    application: Option<Stage>,
     company: Option<String>,
     agency: Option<String>,
     end_client: Option<String>,
@@ -113,7 +116,8 @@ impl Card {
             title: clean_line(&job.title),
             score: job.score.map(|score| ring(score.whole_percent())),
             state: record.state,
-            steps: onward(record.state),
+            steps: onward(record.state, record.undo_sent()),
+            application: Stage::of(record),
             company: line(job.company.as_ref()),
             agency: line(job.agency.as_ref()),
             end_client: line(job.end_client.as_ref()),
@@ -146,10 +150,10 @@ impl Card {
     }
 }
 
-/// Where a match may go, what leads on before what leads back.
-pub(super) fn onward(state: State) -> Vec<State> {
+/// Where a match may go, what leads on before what leads back; `undo_sent` as [`State::may_become`] has it.
+pub(super) fn onward(state: State, undo_sent: bool) -> Vec<State> {
     let order = [State::Approved, State::Sent, State::Rejected, State::Pending];
-    order.into_iter().filter(|to| state.may_become(*to, true)).collect()
+    order.into_iter().filter(|to| state.may_become(*to, undo_sent)).collect()
 }
 
 fn line(text: Option<&String>) -> Option<String> {

@@ -54,7 +54,7 @@ fn show(visit: &Visit) -> Result<Response, EngineError> {
         "is_first": query.after.is_none(),
         "back": address(tab.name, &search, Some(cursor).filter(|_| query.after.is_some())),
         "cards": cards,
-        "together": tab.state.map(onward),
+        "together": tab.state.map(|state| onward(state, true)),
         "done": done(visit)?,
         "figures": figures::beside(visit)?,
     });

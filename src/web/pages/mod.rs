@@ -10,6 +10,7 @@ mod link;
 mod login;
 mod one;
 mod prose;
+mod sending;
 mod session;
 mod settings;
 mod settings_form;
@@ -58,5 +59,6 @@ pub(super) fn routes() -> Router<Web> {
         .route("/login", get(login::page).post(login::post))
         .route("/logout", post(login::logout))
         .route("/assets/{name}", get(assets::get))
+        .merge(sending::routes())
         .layer(DefaultBodyLimit::max(FORM_LIMIT))
 }

@@ -147,7 +147,7 @@ impl Visit {
 /// The entry of the menu that a page belongs to.
 fn place(name: &str) -> &str {
     match name {
-        "match" | "failed" => "inbox",
+        "match" | "failed" | "draft" | "send" => "inbox",
         name => name,
     }
 }

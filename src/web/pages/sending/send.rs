@@ -1,0 +1,101 @@
+//! Sending: a page that shows exactly what would leave and asks; only its button sends.
+
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::json;
+
+use super::super::forms::{Member, Posted};
+use super::super::visit::Visit;
+use super::{Read, Stage, about, letter, read, why, with_pause};
+use crate::domain::State;
+use crate::domain::history::Through;
+use crate::domain::posted::clean_line;
+use crate::outgoing::{OutgoingError, SendRequest};
+
+/// Longest reason to send although the same role was offered already, in characters.
+const REASON_LIMIT: usize = 1_000;
+
+/// What the question is shown with.
+#[derive(Default)]
+struct Shown {
+    said: &'static str,
+    detail: String,
+    /// Matches through which the same role was offered already.
+    twins: Vec<u64>,
+    /// Why it is to be sent all the same.
+    reason: String,
+    wrong: Vec<String>,
+}
+
+/// Asks.
+pub(super) async fn page(Member { visit }: Member, Path(iid): Path<String>) -> Response {
+    match read(&visit, &iid).await {
+        Ok(read) => show(&visit, StatusCode::OK, &read, Shown::default()),
+        Err(response) => response,
+    }
+}
+
+fn show(visit: &Visit, status: StatusCode, read: &Read, shown: Shown) -> Response {
+    let iid = read.record.iid;
+    let askable = matches!(Stage::of(&read.record), Some(Stage::Read | Stage::Doubt));
+    let Some(draft) = read.draft.as_ref().filter(|_| askable && read.record.state == State::Approved) else {
+        // There is nothing to be sent, or not any more; the draft's page says what there is.
+        return visit.go(&format!("/matches/{iid}/draft"));
+    };
+    let context = json!({
+        "match": about(visit, &read.record),
+        "letter": letter(&draft.content),
+        "etag": draft.etag,
+        "said": shown.said,
+        "detail": shown.detail,
+        "twins": shown.twins,
+        "reason": shown.reason,
+        "wrong": shown.wrong,
+    });
+    visit.page(status, "send", context)
+}
+
+/// Sends what was shown, and nothing else.
+pub(super) async fn post(Path(iid): Path<String>, posted: Posted) -> Response {
+    let (visit, fields) = (&posted.visit, &posted.fields);
+    let before = match read(visit, &iid).await {
+        Ok(read) => read,
+        Err(response) => return response,
+    };
+    let number = before.record.iid;
+    let seen = fields.one("etag");
+    let sent = before.record.sending.sent().is_some();
+    if !sent && before.draft.as_ref().is_none_or(|draft| draft.etag != seen) {
+        return show(visit, StatusCode::CONFLICT, &before, Shown { said: "changed", ..Shown::default() });
+    }
+    let retry = fields.one("retry") == "yes";
+    if retry && fields.one("looked") != "yes" {
+        return show(
+            visit,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            &before,
+            Shown { said: "look_first", ..Shown::default() },
+        );
+    }
+    let reason: String = clean_line(fields.one("override")).chars().take(REASON_LIMIT).collect();
+    let override_reason = (!reason.is_empty()).then(|| reason.clone());
+    let request = SendRequest { override_reason, retry };
+    let sent = visit.web.outgoing().send(number, request, &posted.session.name, Through::Page).await;
+    visit.web.finish_inside_the_request().await;
+    let Err(error) = sent else { return visit.go(&format!("/matches/{number}/draft?said=sent")) };
+    tracing::warn!(iid = number, %error, "an application was not sent from the page");
+    let (status, said, detail) = why(&error);
+    let mut shown = Shown { said, detail, reason, ..Shown::default() };
+    match &error {
+        OutgoingError::Duplicate(twins) => shown.twins.clone_from(twins),
+        OutgoingError::Invalid(wrong) => {
+            shown.wrong = wrong.iter().map(|one| format!("{}: {}", one.field, one.message)).collect();
+        }
+        _ => {}
+    }
+    match read(visit, &iid).await {
+        Ok(read) => with_pause(show(visit, status, &read, shown), &error),
+        Err(response) => response,
+    }
+}
