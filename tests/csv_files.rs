@@ -1,6 +1,6 @@
 //! Spreadsheets as Excel, LibreOffice and Numbers write them, and what must hold for any file.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test")]
 
 use std::path::{Path, PathBuf};
 

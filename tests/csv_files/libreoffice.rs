@@ -26,7 +26,7 @@ fn opened_and_saved(bytes: &[u8]) -> Option<Vec<u8>> {
         .status();
     match saved {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            println!("skipped: LibreOffice (libreoffice-calc-nogui) is not installed");
+            eprintln!("skipped: LibreOffice (libreoffice-calc-nogui) is not installed");
             None
         }
         status => {

@@ -72,7 +72,10 @@ fn day(schedule: &Schedule, zone: &TimeZone, date: Date, now: Timestamp) -> Opti
         }
         from = *end;
     }
-    let digests = schedule.digests(begin.max(now), end).into_iter().map(&minute);
+    // Where the day begins in quiet hours, they hold what was due the evening before.
+    let is_held = quiet.first().is_some_and(|(from, _)| *from == 0);
+    let due_from = if is_held { start(date.yesterday().ok()?)? } else { begin };
+    let digests = schedule.digests(due_from.max(now), end).into_iter().filter(|at| *at >= begin).map(&minute);
     Some(Day {
         weekday: date.weekday().to_monday_zero_offset(),
         day: date.day(),
