@@ -46,7 +46,7 @@ impl Dice {
     }
 }
 
-/// Kills the program some time after GitLab has heard a few calls more; false where it ended by itself before.
+/// Kills the program some time after GitLab has heard a few calls more; says how it ended where it did so by itself.
 async fn kill_after(
     setting: &Setting,
     running: &mut Running,
@@ -54,12 +54,12 @@ async fn kill_after(
     then: Duration,
 ) -> Option<std::process::ExitStatus> {
     let target = setting.sandbox.calls().len() + calls;
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-    while setting.sandbox.calls().len() < target {
+    // It may have nothing to say to GitLab any more: then it is killed idle.
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(2);
+    while setting.sandbox.calls().len() < target && tokio::time::Instant::now() < deadline {
         if let Some(status) = running.child.try_wait().unwrap() {
             return Some(status);
         }
-        assert!(tokio::time::Instant::now() < deadline, "it hangs");
         Clock::System.sleep(Duration::from_millis(1)).await;
     }
     Clock::System.sleep(then).await;
