@@ -108,7 +108,7 @@ impl Schedule {
     /// What to do now about everything that waits. `last_digest` is when the last digest left.
     pub fn plan(&self, waiting: &[Waiting], last_digest: Option<Timestamp>, now: Timestamp) -> Plan {
         let mut due: Vec<(Timestamp, Waiting)> =
-            waiting.iter().map(|one| (self.due(one, last_digest).0, *one)).collect();
+            waiting.iter().map(|one| (self.allowed(one, last_digest, now), *one)).collect();
         // What has waited longest first; of equals the best.
         due.sort_by(|(a_due, a), (b_due, b)| {
             let score = |one: &Waiting| one.score.map_or(-1.0, Score::percent);
@@ -158,6 +158,15 @@ impl Schedule {
                 let after = last.checked_add(1.millisecond()).unwrap_or(Timestamp::MAX);
                 self.after_quiet(self.next_digest(times, after), one, Reason::Digest)
             }
+        }
+    }
+
+    /// When a match may go, seen from now: what was held up beyond its moment waits for the end of a quiet time too.
+    fn allowed(&self, one: &Waiting, last_digest: Option<Timestamp>, now: Timestamp) -> Timestamp {
+        let (due, reason) = self.due(one, last_digest);
+        match self.after_quiet(now, one, reason) {
+            (end, _) if due <= now && end > now => end,
+            _ => due,
         }
     }
 

@@ -101,6 +101,26 @@ fn quiet_hours_hold_everything_but_the_urgent() {
 }
 
 #[test]
+fn what_was_held_up_until_quiet_hours_waits_for_their_end() {
+    let evening = waiting(1, "2026-11-23T20:55:00Z");
+    let quiet = Some(nights("Europe/Vienna"));
+    // Due at 21:55 in Vienna, and it is 22:30: the channel failed, or the service was down.
+    let now = at("2026-11-23T21:30:00Z");
+    let morning = at("2026-11-24T06:00:00Z");
+    for schedule in [immediate(), digests(&[(21, 55)])] {
+        let schedule = Schedule { quiet: quiet.clone(), ..schedule };
+        assert_eq!(schedule.plan(&[evening], None, now), Plan::Hold(morning));
+        let Plan::Send { iids, .. } = schedule.plan(&[evening], None, morning) else {
+            panic!("it goes in the morning");
+        };
+        assert_eq!(iids, [1]);
+    }
+    let urgent = Waiting { score: score(95.0), ..evening };
+    let schedule = Schedule { quiet, ..immediate() };
+    assert_eq!(schedule.plan(&[urgent], None, now), Plan::Send { iids: vec![1], digest: false });
+}
+
+#[test]
 fn quiet_hours_begin_on_their_days_only() {
     let quiet = QuietHours { days: vec![Weekday::Friday], ..nights("Europe/Vienna") };
     // Friday the 27th, 23:00, until Saturday 07:00; Saturday 23:00 is free.
