@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -152,11 +153,20 @@ impl App {
             )
         })?;
         let address = listener.local_addr()?;
-        let watch = hook_watch(&settings, &clock)?;
-        let Parts { engine, notifier, outgoing, router } =
-            assemble(settings, clock.clone(), Patience::default())?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        tasks.spawn(web::server::serve(listener, router, stop.clone(), clock.clone()));
+        // It lives at once: reading a large mirror and every template takes a while.
+        let (routers, latest) = watch::channel(web::router_at_the_start());
+        tasks.spawn(web::server::serve_latest(listener, latest, stop.clone(), clock.clone()));
+        let putting_together = {
+            let clock = clock.clone();
+            move || {
+                anyhow::Ok((hook_watch(&settings, &clock)?, assemble(settings, clock, Patience::default())?))
+            }
+        };
+        let put_together = tokio::task::spawn_blocking(putting_together).await?;
+        let (watch, Parts { engine, notifier, outgoing, router }) =
+            put_together.inspect_err(|_| stop.cancel())?;
+        drop(routers.send_replace(router));
         if idle == Idle::Loops {
             for _ in 0..WORKERS {
                 let engine = engine.clone();

@@ -180,6 +180,7 @@ impl Engine {
             }
             let raise = self.raises(&record, &history.steps)?;
             self.inner.mirror.put_whole(&record, &history.steps, raise)?;
+            self.inner.news.notify_waiters();
             let open = history.open_decision.filter(|decision| decision.from == record.state);
             if let Some(decision) = open.filter(|_| self.may_follow().is_ok()) {
                 self.carry_out(connected, record, decision).await?;

@@ -58,9 +58,7 @@ impl Engine {
         };
         let known = self.inner.mirror.record(iid)?.filter(|record| record.issue_id == issue.id);
         let newest = notice.max(known.map(|record| record.updated_at));
-        // GitLab prints milliseconds and keeps microseconds, so the same change may seem a millisecond older.
-        let tolerance = SignedDuration::from_millis(1);
-        if newest.is_some_and(|newest| newest.duration_since(issue.updated_at) > tolerance) {
+        if newest.is_some_and(|newest| is_older(&issue, newest)) {
             return Err(EngineError::Stale);
         }
         Ok(Some(issue))
@@ -80,6 +78,8 @@ impl Engine {
         let known = self.inner.mirror.record(issue.iid)?;
         let live = |record: &Record| matches!(record.standing, Standing::Live | Standing::Withdrawn);
         match known.filter(|record| live(record) && record.issue_id == issue.id) {
+            // A command beside this process wrote since the issue was read: our locks do not reach into it.
+            Some(record) if is_older(&issue, record.updated_at) => Err(EngineError::Stale),
             Some(record) => self.follow(connected, issue, record).await,
             None => self.meet(connected, issue).await,
         }
@@ -476,6 +476,12 @@ impl Engine {
         tracing::info!(iid = record.iid, state = %record.state, "issue {} is adopted", record.iid);
         self.tell_of_adoption(connected, record, &events).await
     }
+}
+
+/// Whether an issue was read before GitLab told us of a change at that moment. GitLab prints milliseconds and keeps
+/// microseconds, so the same change may seem a millisecond older.
+fn is_older(issue: &Issue, known: Timestamp) -> bool {
+    known.duration_since(issue.updated_at) > SignedDuration::from_millis(1)
 }
 
 fn known(record: &Record) -> Known {

@@ -45,6 +45,8 @@ pub struct Mirror {
     path: Option<PathBuf>,
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
+    /// Only ever asks whether others have written.
+    watcher: Mutex<Option<Connection>>,
 }
 
 /// A request that was answered before, by its `Idempotency-Key`.
@@ -92,7 +94,12 @@ impl Mirror {
             }
         };
         Ok((
-            Self { path: Some(path.to_owned()), writer: Mutex::new(writer), readers: Mutex::default() },
+            Self {
+                path: Some(path.to_owned()),
+                writer: Mutex::new(writer),
+                readers: Mutex::default(),
+                watcher: Mutex::default(),
+            },
             found,
         ))
     }
@@ -121,7 +128,12 @@ impl Mirror {
     /// Where SQLite cannot be started.
     pub fn in_memory() -> anyhow::Result<Self> {
         let writer = schema::in_memory()?;
-        Ok(Self { path: None, writer: Mutex::new(writer), readers: Mutex::default() })
+        Ok(Self {
+            path: None,
+            writer: Mutex::new(writer),
+            readers: Mutex::default(),
+            watcher: Mutex::default(),
+        })
     }
 
     /// Forgets every match and where the last read ended, so that the next one begins at the beginning.
@@ -150,6 +162,23 @@ impl Mirror {
         let result = query(&connection);
         self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         result
+    }
+
+    /// A number that is another one after each write, whichever process it came from; none for a mirror in memory,
+    /// where nobody can tell.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn version(&self) -> rusqlite::Result<Option<i64>> {
+        let Some(path) = &self.path else { return Ok(None) };
+        let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        let connection = match &mut *watcher {
+            Some(connection) => connection,
+            empty => empty.insert(schema::reader(path)?),
+        };
+        // SQLite changes it for every commit of another connection than this one, which never writes.
+        connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0)).map(Some)
     }
 
     /// A remembered fact, by name.
@@ -280,4 +309,56 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn record(iid: u64) -> Record {
+        serde_json::from_value(json!({
+            "iid": iid, "issue_id": 1000 + iid, "state": "pending", "standing": "live",
+            "job": {"title": "Cloud Architect", "score": 97}, "nonce": null, "web_url": "https://gitlab.example/1",
+            "created_at": "2026-11-23T08:00:00Z", "updated_at": "2026-11-23T08:00:00Z", "decided_by": null,
+            "decided_at": null, "comments": 0, "label_event": 0, "state_event": 0, "history_known": true,
+        }))
+        .unwrap()
+    }
+
+    /// A mirror on a disk of its own.
+    fn mirror(folder: &tempfile::TempDir) -> Mirror {
+        Mirror::open(&folder.path().join("mirror.sqlite"), "me").unwrap().0
+    }
+
+    #[test]
+    fn a_command_beside_the_service_waits_for_its_turn() {
+        let folder = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for process in 0..2 {
+                let mirror = mirror(&folder);
+                scope.spawn(move || {
+                    for number in 0..300 {
+                        mirror.put_whole(&record(2 * number + process), &[], Raise::All).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(mirror(&folder).counts().unwrap().pending, 600);
+    }
+
+    #[test]
+    fn every_write_makes_another_version_whoever_wrote() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, theirs) = (mirror(&folder), mirror(&folder));
+        let before = ours.version().unwrap();
+        assert_eq!(ours.version().unwrap(), before);
+        ours.put(&record(1), None).unwrap();
+        let own = ours.version().unwrap();
+        assert_ne!(own, before);
+        theirs.put(&record(2), None).unwrap();
+        assert_ne!(ours.version().unwrap(), own);
+        assert_eq!(Mirror::in_memory().unwrap().version().unwrap(), None);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 /// Each entry takes the file from the version of its index to the next.
 const MIGRATIONS: [&str; 5] = [
@@ -113,6 +113,8 @@ impl From<rusqlite::Error> for Unusable {
 pub(super) fn open(path: &Path, owner: &str) -> Result<Connection, Unusable> {
     let mut connection = Connection::open(path)?;
     tune(&connection)?;
+    // One that reads first and writes then would fail at once, not wait, where a command beside us wrote in between.
+    connection.set_transaction_behavior(TransactionBehavior::Immediate);
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // Folding the log in is done off the path of requests; rarely is twice as fast as SQLite's default.
     connection.pragma_update(None, "wal_autocheckpoint", 8000)?;

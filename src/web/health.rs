@@ -13,11 +13,14 @@ use super::openapi::{PROBLEM, Refusals};
 use super::problem::{Parts, Problem};
 use crate::metrics::{CONTENT_TYPE, Part};
 
+/// What whoever lives says.
+pub(super) const ALIVE: &str = "alive\n";
+
 /// The process runs.
 #[utoipa::path(get, path = "/livez", tag = "health", security(()),
     responses((status = 200, description = "It does", body = String, content_type = "text/plain")))]
 pub(super) async fn live() -> &'static str {
-    "alive\n"
+    ALIVE
 }
 
 /// GitLab has been read since the start, so that matches can be staged and decided.

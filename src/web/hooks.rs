@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::sync::Semaphore;
 
 use super::Web;
@@ -67,29 +68,29 @@ pub(super) async fn receive(State(web): State<Web>, request: Request) -> Result<
     Ok(StatusCode::ACCEPTED)
 }
 
-async fn read(web: &Web, headers: &HeaderMap, body: Body) -> Result<axum::body::Bytes, Problem> {
+/// Reads a body whole. Its room is taken as it arrives: who announces much and sends little keeps nobody waiting.
+async fn read(web: &Web, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
     let too_large = || Problem::new(StatusCode::PAYLOAD_TOO_LARGE).detail("a delivery has at most 25 MiB");
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    let length: usize = length.unwrap_or(BODY_LIMIT);
-    if length > BODY_LIMIT {
+    if length.is_some_and(|length: usize| length > BODY_LIMIT) {
         return Err(too_large());
     }
-    let kibibytes = u32::try_from(length.div_ceil(1024).max(1)).unwrap_or(u32::MAX);
     let reading = async {
-        let _room = web.inner.hooks.0.acquire_many(kibibytes).await;
-        to_bytes(body, BODY_LIMIT).await
+        let mut body = Limited::new(body, BODY_LIMIT);
+        let mut bytes = Vec::new();
+        let mut taken = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame?.into_data() else { continue };
+            let kibibytes = u32::try_from(data.len().div_ceil(1024)).unwrap_or(u32::MAX);
+            taken.push(web.inner.hooks.0.acquire_many(kibibytes).await?);
+            bytes.extend_from_slice(&data);
+        }
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(bytes)
     };
     match tokio::time::timeout(BODY_DEADLINE, reading).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) => {
-            let is_limit = std::error::Error::source(&error)
-                .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
-            Err(if is_limit {
-                too_large()
-            } else {
-                Problem::new(StatusCode::BAD_REQUEST).detail("the body did not arrive whole")
-            })
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST).detail("the body did not arrive whole")),
         Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT).detail("the body did not arrive in time")),
     }
 }

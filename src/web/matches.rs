@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::{Extension, Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -16,6 +16,7 @@ use super::Web;
 use super::answer::{MatchAnswer, WholeAnswer};
 use super::auth::Caller;
 use super::idempotency;
+use super::lists::List;
 use super::openapi::{PROBLEM, Refusals};
 use super::problem::{ApiJson, Parts, Problem};
 use crate::domain::history::Through;
@@ -231,6 +232,20 @@ pub(super) async fn list(
     query: Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(asked) = query?;
+    let version = web.engine().mirror().version()?;
+    let list = match web.inner.lists.get(version, &uri) {
+        Some(list) => list,
+        None => {
+            let list = page(&web, asked, &uri)?;
+            web.inner.lists.keep(version, &uri, &list);
+            list
+        }
+    };
+    Ok(list.into_response())
+}
+
+/// A page of matches, written out.
+fn page(web: &Web, asked: ListQuery, uri: &axum::http::Uri) -> Result<List, Problem> {
     let limit = asked.limit.unwrap_or(50);
     if !(1..=500).contains(&limit) {
         return Err(Problem::field("limit", "must be from 1 to 500"));
@@ -252,12 +267,9 @@ pub(super) async fn list(
         .map(|record| MatchAnswer::of(web.engine(), record))
         .collect::<Result<Vec<_>, _>>()?;
     let next = next.as_ref().map(write_cursor).transpose()?;
-    let link = next.as_ref().map(|cursor| next_link(&uri, cursor));
-    let mut response = axum::Json(Page { matches, next_cursor: next }).into_response();
-    if let Some(link) = link.and_then(|link| link.parse().ok()) {
-        response.headers_mut().insert(header::LINK, link);
-    }
-    Ok(response)
+    let link = next.as_ref().map(|cursor| next_link(uri, cursor));
+    let body = to_json(&Page { matches, next_cursor: next })?;
+    Ok(List { body: body.into(), link: link.and_then(|link| link.parse().ok()) })
 }
 
 /// A page of matches.

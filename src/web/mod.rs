@@ -8,6 +8,7 @@ mod draft;
 mod health;
 mod hooks;
 mod idempotency;
+mod lists;
 mod matches;
 mod notify;
 mod openapi;
@@ -25,6 +26,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, http::StatusCode};
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::RequestBodyDeadlineLayer;
 use tracing::Instrument as _;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -39,6 +41,8 @@ use problem::Problem;
 
 /// Largest body of the API: a hundred matches with long advertisements.
 const API_BODY_LIMIT: usize = 32 * 1024 * 1024;
+/// How long a request's body may take: long enough for 32 MiB on a slow line.
+const BODY_DEADLINE: Duration = Duration::from_secs(60);
 /// How long work inside a request may take: GitLab waits ten seconds for an answer.
 const WORK_DEADLINE: Duration = Duration::from_secs(8);
 /// Longest `X-Request-Id` that is taken over from a caller.
@@ -58,6 +62,7 @@ struct Inner {
     settings: Settings,
     hooks: hooks::Room,
     running: idempotency::Running,
+    lists: lists::Lists,
     pages: pages::Room,
 }
 
@@ -79,6 +84,7 @@ impl Web {
             settings,
             hooks: hooks::Room::default(),
             running: idempotency::Running::default(),
+            lists: lists::Lists::default(),
             pages,
         };
         Self { inner: Arc::new(inner) }
@@ -140,6 +146,18 @@ fn open() -> (Router<Web>, OpenApi) {
         .split_for_parts()
 }
 
+/// What answers while the service is being put together: it lives, and asks to be asked again in a second.
+pub fn router_at_the_start() -> Router {
+    let closing = [(header::CONNECTION, HeaderValue::from_static("close"))];
+    let not_yet = Problem::new(StatusCode::SERVICE_UNAVAILABLE)
+        .detail("the service is starting")
+        .retry_after(Duration::from_secs(1));
+    Router::new()
+        .route("/livez", get((closing.clone(), health::ALIVE)))
+        .fallback(async move || (closing, not_yet))
+        .layer(middleware::from_fn(identify))
+}
+
 /// Every address of the service.
 pub fn router(web: Web) -> Router {
     let api = api()
@@ -157,6 +175,7 @@ pub fn router(web: Web) -> Router {
         .merge(openapi::page())
         .fallback(nowhere)
         .method_not_allowed_fallback(not_allowed)
+        .layer(RequestBodyDeadlineLayer::new(BODY_DEADLINE))
         .layer(CatchPanicLayer::custom(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()))
         .layer(middleware::from_fn(identify))
         .with_state(web)

@@ -1,4 +1,9 @@
 //! The accept loop: a deadline on headers, a cap on connections, an end in time. `axum::serve` has none of them.
+//!
+//! Where the cap is reached, the connection that has waited longest for its next request makes room: whoever opens
+//! thousands and says nothing keeps nobody out.
+
+mod crowd;
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,13 +20,18 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crowd::Crowd;
 
-/// Connections at the same time; what comes beyond waits in the system's queue.
-const CONNECTIONS: usize = 4096;
+/// Connections at the same time, where the system lets a process have so many.
+const CONNECTIONS: u64 = 4096;
+/// Files and connections of our own that must find room beside them.
+const OWN_FILES: u64 = 128;
+/// Largest head of a request in HTTP/1, in bytes; GitLab's have one or two thousand.
+const HEAD_LIMIT: usize = 32 * 1024;
 /// How long a request's headers may take, and a kept-alive connection idle.
 const HEADER_DEADLINE: Duration = Duration::from_secs(30);
 /// How long running requests have when the service stops: platforms kill after ten seconds.
@@ -29,39 +39,66 @@ pub const DRAIN: Duration = Duration::from_secs(6);
 
 /// Serves until `stop`, then lets running requests end.
 pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken, clock: Clock) {
-    let connections = Arc::new(Semaphore::new(CONNECTIONS));
+    let (_kept, app) = watch::channel(app);
+    serve_latest(listener, app, stop, clock).await;
+}
+
+/// [`serve`], each connection by the router that is the latest when it is opened: a service lives before it is put
+/// together.
+pub async fn serve_latest(
+    listener: TcpListener,
+    app: watch::Receiver<Router>,
+    stop: CancellationToken,
+    clock: Clock,
+) {
+    let crowd = Crowd::of(connections());
     let graceful = GracefulShutdown::new();
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE).max_buf_size(HEAD_LIMIT);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEADER_DEADLINE).max_concurrent_streams(100);
-    let service = TowerToHyperService::new(app);
     loop {
-        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { break };
         let (stream, peer) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = accept(&listener, &clock) => accepted,
         };
-        let (builder, service, watcher) = (builder.clone(), service.clone(), graceful.watcher());
+        let Some(place) = stop.run_until_cancelled(crowd.enter()).await else { break };
+        let (builder, watcher) = (builder.clone(), graceful.watcher());
+        let service = TowerToHyperService::new(app.borrow().clone());
+        let seat = Arc::clone(&place);
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
-            service.call(request)
+            let (busy, answer) = (Arc::clone(&seat).busy(), service.call(request));
+            async move {
+                let answer = answer.await;
+                drop(busy);
+                answer
+            }
         });
         tokio::spawn(async move {
-            let _permit = permit;
-            // The builder looks at the first bytes to tell HTTP/2 from HTTP/1, and would wait for them for ever.
-            let first = tokio::time::timeout(HEADER_DEADLINE, stream.peek(&mut [0; 1])).await;
-            if !matches!(first, Ok(Ok(1))) {
-                return;
-            }
-            let connection =
-                builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-            if let Err(error) = watcher.watch(connection).await {
-                tracing::debug!(error, "a connection broke");
-            }
+            let connection = async {
+                // The builder looks at the first bytes to tell HTTP/2 from HTTP/1, and would wait for them for ever.
+                let first = tokio::time::timeout(HEADER_DEADLINE, stream.peek(&mut [0; 1])).await;
+                if !matches!(first, Ok(Ok(1))) {
+                    return;
+                }
+                let connection =
+                    builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+                if let Err(error) = watcher.watch(connection).await {
+                    tracing::debug!(error, "a connection broke");
+                }
+            };
+            place.until_asked_to_leave(connection).await;
         });
     }
     drop(listener);
     let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
+}
+
+/// How many connections there may be: most systems let a process have 1024 files only until it asks for more.
+fn connections() -> usize {
+    let files = rlimit::increase_nofile_limit(CONNECTIONS + OWN_FILES).unwrap_or(1024);
+    let room = files.saturating_sub(OWN_FILES).clamp(OWN_FILES, CONNECTIONS);
+    usize::try_from(room).unwrap_or(usize::MAX)
 }
 
 async fn accept(listener: &TcpListener, clock: &Clock) -> (TcpStream, SocketAddr) {

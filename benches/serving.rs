@@ -1,0 +1,303 @@
+//! How much the service costs its callers: GitLab's deliveries beside a bare axum handler that verifies the same HMAC and
+//! parses the same struct; the first page of a list; how soon the program lives, and what it weighs when nothing happens.
+//!
+//! Each server has one core, the clients another. `cargo bench --bench serving` prints ratios; `benches/README.md`
+//! keeps them.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a measurement"
+)]
+
+use std::future::Future;
+use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::json;
+use sha2::Sha256;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use vorhoelle::app::{self, Parts};
+use vorhoelle::clock::Clock;
+use vorhoelle::config::{Environment, Settings};
+use vorhoelle::domain::posted;
+use vorhoelle::gitlab::Patience;
+use vorhoelle::gitlab::webhook::{self, SigningKey, WebhookSecrets};
+use vorhoelle::sandbox::{Options, Sandbox};
+use vorhoelle::web;
+
+const SIGNING_TOKEN: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+const MATCHES: u64 = 10_000;
+/// Issues that the deliveries are about.
+const ISSUES: u64 = 256;
+const CONNECTIONS: usize = 16;
+const REQUESTS: usize = 40_000;
+const ROUNDS: usize = 7;
+
+fn main() {
+    let folder = tempfile::tempdir().unwrap();
+    let mirror = folder.path().join("mirror.sqlite");
+    let world = tokio::runtime::Runtime::new().unwrap();
+    let sandbox = world.block_on(Sandbox::start(Options::default())).unwrap();
+    program(&sandbox, &folder.path().join("empty.sqlite"), "an empty project");
+    let parts = assemble(&sandbox, &mirror);
+    world.block_on(fill(&parts));
+    let ours =
+        server(move |listener| web::server::serve(listener, parts.router, Default::default(), Clock::System));
+    let bare = server(|listener| async { axum::serve(listener, bare()).await.unwrap() });
+    webhooks(ours, bare, sandbox.project_id());
+    list(ours);
+    program(&sandbox, &mirror, "a warm mirror of 10,000 matches");
+}
+
+/// What any axum program would do at the least.
+fn bare() -> Router {
+    let key = SigningKey::parse(SIGNING_TOKEN).unwrap();
+    let secrets = Arc::new(WebhookSecrets { token: None, signing_key: Some(key) });
+    let handler = async |State(secrets): State<Arc<WebhookSecrets>>, headers: HeaderMap, body: Bytes| {
+        let Ok(believed) = secrets.check_headers(&headers, Clock::System.now()) else {
+            return StatusCode::UNAUTHORIZED;
+        };
+        match (believed.check_body(&body), webhook::parse(&body)) {
+            (Ok(()), Ok(_)) => StatusCode::ACCEPTED,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    };
+    Router::new().route("/webhooks/gitlab", post(handler)).with_state(secrets)
+}
+
+/// Runs a server on a thread of its own.
+fn server<F: Future<Output = ()>>(serve: impl FnOnce(TcpListener) -> F + Send + 'static) -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move { serve(TcpListener::from_std(listener).unwrap()).await });
+    });
+    address
+}
+
+fn webhooks(ours: SocketAddr, bare: SocketAddr, project: u64) {
+    let requests: Vec<Vec<u8>> = (1..=ISSUES).map(|iid| delivery(project, iid)).collect();
+    let length = requests[0].len();
+    let (mut rates, mut tails, mut ninety_ninths) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let (plain, service) = (drive(bare, &requests, 202), drive(ours, &requests, 202));
+        rates.push(service.rate / plain.rate);
+        tails.push(service.p99.as_secs_f64() / plain.p99.as_secs_f64());
+        ninety_ninths.push(service.p99.as_secs_f64() * 1000.0);
+        println!(
+            "  bare {:.0}/s p99 {:.2?}, ours {:.0}/s p99 {:.2?}",
+            plain.rate, plain.p99, service.rate, service.p99
+        );
+    }
+    println!(
+        "deliveries of {length} bytes against a bare handler, median of {ROUNDS} rounds: rate {:.2}, p99 {:.2} ({:.2} ms)",
+        median(&mut rates),
+        median(&mut tails),
+        median(&mut ninety_ninths)
+    );
+}
+
+fn list(ours: SocketAddr) {
+    let head =
+        "GET /api/v1/matches?limit=100 HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer bench-token\r\n\r\n";
+    let requests = [head.as_bytes().to_vec()];
+    let mut rates: Vec<f64> = (0..ROUNDS).map(|_| drive(ours, &requests, 200).rate).collect();
+    println!("first page of 100 of {MATCHES} matches: {:.0} a second on one core", median(&mut rates));
+}
+
+/// A signed delivery as GitLab sends it, about eight kilobytes.
+fn delivery(project: u64, iid: u64) -> Vec<u8> {
+    let text = "Wir suchen eine erfahrene Person für unser Team in Wien. ".repeat(100);
+    let body = json!({
+        "object_kind": "issue", "event_type": "issue",
+        "user": {"id": 7, "name": "Anna", "username": "anna", "avatar_url": null, "email": "[REDACTED]"},
+        "project": {"id": project, "name": "jobs", "web_url": "https://gitlab.example/me/jobs", "namespace": "me"},
+        "object_attributes": {
+            "id": 1000 + iid, "iid": iid, "project_id": project, "title": "[97 %] Cloud Architect",
+            "description": text, "state": "opened", "action": "update", "updated_at": "2026-11-23T14:00:00.123Z",
+            "labels": [{"id": 1, "title": "job-match"}, {"id": 2, "title": "job-match/pending"}],
+        },
+        "labels": [{"id": 1, "title": "job-match"}, {"id": 2, "title": "job-match/pending"}],
+        "changes": {"labels": {"previous": [{"id": 1, "title": "job-match"}], "current": [{"id": 2, "title": "job-match/pending"}]}},
+    })
+    .to_string();
+    let (id, now) = (format!("delivery-{iid}"), Clock::System.now().as_second());
+    let key = BASE64.decode(SIGNING_TOKEN.trim_start_matches("whsec_")).unwrap();
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
+    mac.update(format!("{id}.{now}.{body}").as_bytes());
+    let signature = BASE64.encode(mac.finalize().into_bytes());
+    let length = body.len();
+    format!(
+        "POST /webhooks/gitlab HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nX-Gitlab-Event: Issue Hook\r\n\
+         webhook-id: {id}\r\nwebhook-timestamp: {now}\r\nwebhook-signature: v1,{signature}\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+struct Driven {
+    /// Requests a second.
+    rate: f64,
+    p99: Duration,
+}
+
+/// Sends requests over kept-alive connections, as fast as they are answered.
+fn drive(server: SocketAddr, requests: &[Vec<u8>], expected: u16) -> Driven {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let started = Instant::now();
+        let connections = (0..CONNECTIONS).map(|first| converse(server, requests, first, expected));
+        let mut times: Vec<Duration> = futures_util::future::join_all(connections).await.concat();
+        let rate = times.len() as f64 / started.elapsed().as_secs_f64();
+        times.sort();
+        Driven { rate, p99: times[times.len() * 99 / 100] }
+    })
+}
+
+async fn converse(server: SocketAddr, requests: &[Vec<u8>], first: usize, expected: u16) -> Vec<Duration> {
+    let mut stream = TcpStream::connect(server).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let mut times = Vec::new();
+    let mut answer = vec![0; 1024 * 1024];
+    let wanted = format!("HTTP/1.1 {expected}");
+    for number in 0..REQUESTS / CONNECTIONS {
+        let request = &requests[(first + number * CONNECTIONS) % requests.len()];
+        let started = Instant::now();
+        stream.write_all(request).await.unwrap();
+        let mut filled = 0;
+        let mut whole = usize::MAX;
+        while filled < whole {
+            filled += stream.read(&mut answer[filled..]).await.unwrap();
+            assert!(answer.starts_with(wanted.as_bytes()), "{}", String::from_utf8_lossy(&answer[..filled]));
+            if whole == usize::MAX {
+                whole = length_of(&answer[..filled]).unwrap_or(usize::MAX);
+            }
+        }
+        times.push(started.elapsed());
+    }
+    times
+}
+
+/// How long an answer is, head and body; none while its head has not come whole.
+fn length_of(answer: &[u8]) -> Option<usize> {
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let head = std::str::from_utf8(&answer[..end]).unwrap().to_ascii_lowercase();
+    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
+    Some(end + length.unwrap_or(0))
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// The program itself: how soon it lives, and its memory once it is ready and nothing happens.
+fn program(sandbox: &Sandbox, mirror: &Path, with: &str) {
+    let (mut lives, mut memory) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let started = Instant::now();
+        let mut child = serve(sandbox, mirror, port);
+        until_200(port, "/livez");
+        lives.push(started.elapsed().as_secs_f64() * 1000.0);
+        until_200(port, "/readyz");
+        // What the start needed goes back to the system within moments.
+        std::thread::sleep(Duration::from_secs(1));
+        memory.push(resident_kibibytes(child.id()) as f64 / 1024.0);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    println!(
+        "the program with {with}: lives after {:.1} ms, {:.1} MiB resident when idle",
+        median(&mut lives),
+        median(&mut memory)
+    );
+}
+
+fn serve(sandbox: &Sandbox, mirror: &Path, port: u16) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_vorhoelle"))
+        .arg("serve")
+        .env_clear()
+        .env("VORHOELLE_GITLAB_URL", sandbox.url())
+        .env("VORHOELLE_GITLAB_TOKEN", sandbox.token("bot"))
+        .env("VORHOELLE_GITLAB_PROJECT", sandbox.project())
+        .env("VORHOELLE_WEBHOOK_SECRET", "bench-secret")
+        .env("VORHOELLE_DATABASE", mirror)
+        .env("VORHOELLE_LISTEN", format!("127.0.0.1:{port}"))
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+fn until_200(port: u16, path: &str) {
+    loop {
+        if let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", port)) {
+            let mut answer = String::new();
+            let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n");
+            let asked =
+                stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut answer));
+            if asked.is_ok() && answer.starts_with("HTTP/1.1 200") {
+                return;
+            }
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+fn resident_kibibytes(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+}
+
+/// Ten thousand matches in the mirror; GitLab has one of them.
+async fn fill(parts: &Parts) {
+    parts.engine.delta().await.unwrap();
+    let job = json!({
+        "title": "Rust Engineer", "company": "Example", "agency": "Vermittlung GmbH", "score": 81.5,
+        "url": "https://jobs.example/1", "source": "bench", "external_id": "1", "end_client": "Amt",
+        "location": "Wien", "remote": 60, "rate": {"amount": 98.5, "currency": "EUR", "per": "hour"},
+        "skills": {"matched": ["Rust", "SQL"], "missing": ["SAP"]}, "summary": "Suits well.",
+    });
+    let first = parts.engine.stage(posted::parse(job).unwrap()).await.unwrap().record;
+    for number in 2..=MATCHES {
+        let mut record = first.clone();
+        record.iid = number;
+        record.issue_id += number;
+        record.state = vorhoelle::domain::State::Rejected;
+        record.job.title = format!("Rust Engineer {number}");
+        record.job.external_id = Some(number.to_string());
+        record.job.end_client = Some(format!("Amt {number}"));
+        parts.engine.mirror().put(&record, None).unwrap();
+    }
+    parts.engine.mirror().checkpoint();
+}
+
+fn assemble(sandbox: &Sandbox, mirror: &Path) -> Parts {
+    let mut environment = Environment::default();
+    environment.set("GITLAB_URL", sandbox.url());
+    environment.set("GITLAB_TOKEN", sandbox.token("bot"));
+    environment.set("GITLAB_PROJECT", sandbox.project());
+    environment.set("WEBHOOK_SIGNING_TOKEN", SIGNING_TOKEN);
+    environment.set("API_TOKENS", "bench:bench-token");
+    environment.set("DATABASE", mirror.to_string_lossy());
+    let settings = Settings::load(None, &environment).unwrap();
+    app::assemble(settings, Clock::System, Patience::default()).unwrap()
+}

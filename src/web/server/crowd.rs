@@ -1,0 +1,161 @@
+//! The connections that are open, and who leaves when there is no more room.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+/// Every connection has a place in the crowd; there are so many places and no more.
+pub(super) struct Crowd {
+    places: Arc<Semaphore>,
+    waiting: Arc<Waiting>,
+}
+
+/// Connections without a running request, by when they began to wait.
+#[derive(Default)]
+struct Waiting {
+    turns: AtomicU64,
+    by_turn: Mutex<BTreeMap<u64, CancellationToken>>,
+}
+
+/// A connection's place.
+pub(super) struct Place {
+    waiting: Arc<Waiting>,
+    leave: CancellationToken,
+    now: Mutex<Now>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// What a connection does at present.
+struct Now {
+    /// Requests that are being answered; HTTP/2 has several at once.
+    requests: usize,
+    /// Its turn to leave, while it waits for the next request.
+    turn: u64,
+}
+
+/// A request that is being answered; its connection is not asked to leave.
+pub(super) struct Busy(Arc<Place>);
+
+impl Crowd {
+    /// A crowd of at most so many.
+    pub(super) fn of(places: usize) -> Self {
+        Self { places: Arc::new(Semaphore::new(places)), waiting: Arc::default() }
+    }
+
+    /// A place; where there is none, the connection that has waited longest has to leave.
+    pub(super) async fn enter(&self) -> Arc<Place> {
+        if self.places.available_permits() == 0 {
+            self.waiting.send_the_first_away();
+        }
+        // The semaphore is never closed: there is always a permit in the end.
+        let permit = Arc::clone(&self.places).acquire_owned().await.ok();
+        let (waiting, leave) = (Arc::clone(&self.waiting), CancellationToken::new());
+        let turn = waiting.enter(&leave);
+        Arc::new(Place { waiting, leave, now: Mutex::new(Now { requests: 0, turn }), _permit: permit })
+    }
+}
+
+impl Waiting {
+    fn by_turn(&self) -> MutexGuard<'_, BTreeMap<u64, CancellationToken>> {
+        lock(&self.by_turn)
+    }
+
+    /// Queues up; tells the turn.
+    fn enter(&self, leave: &CancellationToken) -> u64 {
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+        self.by_turn().insert(turn, leave.clone());
+        turn
+    }
+
+    fn send_the_first_away(&self) {
+        let first = self.by_turn().pop_first();
+        if let Some((_, leave)) = first {
+            leave.cancel();
+        }
+    }
+}
+
+impl Place {
+    /// A request has come. Its connection stays until it is answered.
+    pub(super) fn busy(self: Arc<Self>) -> Busy {
+        let mut now = lock(&self.now);
+        now.requests += 1;
+        if now.requests == 1 {
+            self.waiting.by_turn().remove(&now.turn);
+        }
+        drop(now);
+        Busy(self)
+    }
+
+    /// Runs a connection until it ends or makes room.
+    pub(super) async fn until_asked_to_leave(&self, connection: impl Future<Output = ()>) {
+        let _ = self.leave.run_until_cancelled(connection).await;
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let mut now = lock(&self.0.now);
+        now.requests -= 1;
+        if now.requests == 0 {
+            now.turn = self.0.waiting.enter(&self.0.leave);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let turn = lock(&self.now).turn;
+        self.waiting.by_turn().remove(&turn);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a connection in this place was asked to leave.
+    fn leaves(place: &Place) -> bool {
+        place.leave.is_cancelled()
+    }
+
+    #[tokio::test]
+    async fn who_has_waited_longest_makes_room_and_who_is_answered_stays() {
+        let crowd = Crowd::of(3);
+        let answered = crowd.enter().await;
+        let busy = Arc::clone(&answered).busy();
+        let (old, young) = (crowd.enter().await, crowd.enter().await);
+        let leaving = async {
+            old.until_asked_to_leave(std::future::pending()).await;
+            drop(old);
+        };
+        let (newest, ()) = tokio::join!(crowd.enter(), leaving);
+        assert!(!leaves(&answered) && !leaves(&young) && !leaves(&newest));
+        // Answered, it waits again, and behind those who came meanwhile.
+        drop(busy);
+        let leaving = async {
+            young.until_asked_to_leave(std::future::pending()).await;
+            drop(young);
+        };
+        let (_, ()) = tokio::join!(crowd.enter(), leaving);
+        assert!(!leaves(&answered) && !leaves(&newest));
+    }
+
+    #[tokio::test]
+    async fn whoever_leaves_is_not_asked_again() {
+        let crowd = Crowd::of(1);
+        drop(crowd.enter().await);
+        assert!(crowd.waiting.by_turn().is_empty());
+        let place = crowd.enter().await;
+        drop((Arc::clone(&place).busy(), Arc::clone(&place).busy()));
+        assert_eq!(crowd.waiting.by_turn().len(), 1);
+    }
+}
