@@ -37,6 +37,8 @@ pub struct Parts {
     pub notifier: Notifier,
     /// What leaves: events, drafts, applications.
     pub outgoing: Outgoing,
+    /// How its webhook is looked after, where its address is known.
+    pub watch: Option<HookWatch>,
     /// Its HTTP side.
     pub router: Router,
 }
@@ -82,8 +84,9 @@ pub fn assemble(settings: Settings, clock: Clock, patience: Patience) -> anyhow:
     }
     let notifier = Notifier::new(engine.clone(), &settings, Arc::clone(&metrics))?;
     let outgoing = Outgoing::new(engine.clone(), &settings, Arc::clone(&metrics), web::answer::as_json)?;
-    let web = Web::new(engine.clone(), notifier.clone(), outgoing.clone(), metrics, settings);
-    Ok(Parts { engine, notifier, outgoing, router: web::router(web) })
+    let watch = hook_watch(&settings, engine.clock())?;
+    let web = Web::new(engine.clone(), notifier.clone(), outgoing.clone(), watch.clone(), metrics, settings);
+    Ok(Parts { engine, notifier, outgoing, watch, router: web::router(web) })
 }
 
 /// A client of the settings' GitLab.
@@ -157,14 +160,10 @@ impl App {
         // It lives at once: reading a large mirror and every template takes a while.
         let (routers, latest) = watch::channel(web::router_at_the_start());
         tasks.spawn(web::server::serve_latest(listener, latest, stop.clone(), clock.clone()));
-        let putting_together = {
-            let clock = clock.clone();
-            move || {
-                anyhow::Ok((hook_watch(&settings, &clock)?, assemble(settings, clock, Patience::default())?))
-            }
-        };
+        let at = clock.clone();
+        let putting_together = move || assemble(settings, at, Patience::default());
         let put_together = tokio::task::spawn_blocking(putting_together).await?;
-        let (watch, Parts { engine, notifier, outgoing, router }) =
+        let Parts { engine, notifier, outgoing, watch, router } =
             put_together.inspect_err(|_| stop.cancel())?;
         drop(routers.send_replace(router));
         if idle == Idle::Loops {
@@ -206,7 +205,7 @@ async fn follow(engine: Engine, clock: Clock, interval: Duration, idle: Idle, wa
     let mut pause = Duration::from_secs(1);
     loop {
         let read = engine.delta().await;
-        if let (Ok(()), Some(watch)) = (&read, &watch) {
+        if let Some(watch) = &watch {
             engine.check_hook(watch).await;
         }
         match read {

@@ -214,21 +214,6 @@ async fn confidential_issues_and_other_types_are_followed_too() {
 }
 
 #[tokio::test]
-async fn a_deleted_label_is_made_again_and_every_open_match_gets_it_back() {
-    let mut world = World::new().await;
-    let iids = [world.stage("1").await, world.stage("2").await];
-    world.sandbox.as_user("owner").delete_label("job-match/pending").unwrap();
-    world.delta().await;
-    for iid in iids {
-        world.expect(iid, "pending").await;
-        world.expect_comment(iid, "needs one of the state labels");
-    }
-    let label = world.sandbox.world().label_named("job-match/pending").unwrap().clone();
-    assert_eq!(label.color.to_uppercase(), "#F0AD4E");
-    world.finish().await;
-}
-
-#[tokio::test]
 async fn job_match_taken_off_while_webhooks_were_lost() {
     let world = World::new().await;
     let iid = world.stage("1").await;

@@ -8,6 +8,9 @@ use super::State;
 
 /// Acts of one person that lie no further apart are one act: GitLab writes an event a label.
 const ONE_ACT: SignedDuration = SignedDuration::from_millis(10);
+/// So is a closing or reopening with the labels that follow it: GitLab runs it first, as a change of its own
+/// (fact sheet, 2.2), and the labels a moment later.
+const CLOSING_THEN_LABELS: SignedDuration = SignedDuration::from_secs(3);
 
 /// What the mirror says about a match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +50,8 @@ pub struct Act {
 pub enum What {
     /// Put a state label on.
     Add(State),
+    /// Took a state label off.
+    Remove(State),
     /// Took the label `job-match` off.
     Withdraw,
     /// Closed the issue.
@@ -64,8 +69,22 @@ pub struct Reviewers {
     pub usernames: Vec<String>,
 }
 
+impl Act {
+    /// Whether it is what carrying out a decision to `state` looks like.
+    pub fn is_part_of(&self, state: State) -> bool {
+        match self.what {
+            What::Add(added) => added == state,
+            What::Remove(removed) => removed != state,
+            What::Close => state.is_closed(),
+            What::Reopen => !state.is_closed(),
+            What::Withdraw => false,
+        }
+    }
+}
+
 impl Reviewers {
-    fn may(&self, who: Option<&str>) -> bool {
+    /// Whether somebody's decision counts; one who cannot be determined is no reviewer.
+    pub fn may(&self, who: Option<&str>) -> bool {
         !self.enforced
             || who.is_some_and(|who| self.usernames.iter().any(|name| name.eq_ignore_ascii_case(who)))
     }
@@ -167,7 +186,7 @@ pub fn decide(known: Known, observed: &Observed, acts: &[Act], reviewers: &Revie
         return withdraw(known, observed, acts, reviewers);
     }
     if known.withdrawn {
-        return put_back(known, observed);
+        return put_back(known, observed, acts, reviewers);
     }
     if observed.agrees_with(known) {
         return Verdict {
@@ -198,61 +217,68 @@ pub fn decide(known: Known, observed: &Observed, acts: &[Act], reviewers: &Revie
 }
 
 fn withdraw(known: Known, observed: &Observed, acts: &[Act], reviewers: &Reviewers) -> Verdict {
-    let who = acts.iter().rev().find(|act| act.what == What::Withdraw).and_then(|act| act.by.clone());
-    if known.withdrawn || reviewers.may(who.as_deref()) {
-        return Verdict {
-            state: known.state,
-            withdrawn: true,
-            step: None,
-            refusal: None,
-            repair: Repair::default(),
-        };
+    let stays =
+        |refusal, repair| Verdict { state: known.state, withdrawn: false, step: None, refusal, repair };
+    let taken_off = acts.iter().rev().find(|act| act.what == What::Withdraw);
+    match taken_off {
+        _ if known.withdrawn => {}
+        Some(act) if reviewers.may(act.by.as_deref()) => {}
+        Some(act) => {
+            let refusal = Refusal::NoReviewer { who: act.by.clone() };
+            return stays(Some(refusal), Repair::towards(known.state, observed));
+        }
+        // Nobody took it off: the label itself was deleted.
+        None => return stays(None, Repair::towards(known.state, observed)),
     }
-    Verdict {
-        state: known.state,
-        withdrawn: false,
-        step: None,
-        refusal: Some(Refusal::NoReviewer { who }),
-        repair: Repair::towards(known.state, observed),
-    }
+    Verdict { withdrawn: true, ..stays(None, Repair::default()) }
 }
 
-/// `job-match` is on again: the match is staged anew, in the state that its label says.
-fn put_back(known: Known, observed: &Observed) -> Verdict {
+/// `job-match` is on again: the match is staged anew, in the state that its label says where somebody put it on who may.
+fn put_back(known: Known, observed: &Observed, acts: &[Act], reviewers: &Reviewers) -> Verdict {
     let mut labels = observed.states.iter();
-    let state = match (labels.next(), labels.next()) {
+    let wanted = match (labels.next(), labels.next()) {
         (Some(only), None) => *only,
         _ => known.state,
     };
-    let step = (state != known.state).then_some(Decided { from: known.state, to: state, by: None, at: None });
-    Verdict { state, withdrawn: false, step, refusal: None, repair: Repair::towards(state, observed) }
+    let put_on = acts.iter().rev().find(|act| act.what == What::Add(wanted));
+    let (by, at) = (put_on.and_then(|act| act.by.clone()), put_on.map(|act| act.at));
+    let may = wanted == known.state || reviewers.may(by.as_deref());
+    let state = if may { wanted } else { known.state };
+    Verdict {
+        state,
+        withdrawn: false,
+        refusal: (!may).then(|| Refusal::NoReviewer { who: by.clone() }),
+        step: (state != known.state).then_some(Decided { from: known.state, to: state, by, at }),
+        repair: Repair::towards(state, observed),
+    }
 }
 
 /// Where people's acts led, as far as they were allowed.
 struct Walk {
     state: State,
-    visited: BTreeSet<State>,
+    /// The states that labels of these acts may be left of.
+    touched: BTreeSet<State>,
     last: Option<(Option<String>, Option<Timestamp>)>,
     refusal: Option<Refusal>,
 }
 
 impl Walk {
     fn start(state: State) -> Self {
-        Self { state, visited: BTreeSet::from([state]), last: None, refusal: None }
+        Self { state, touched: BTreeSet::from([state]), last: None, refusal: None }
     }
 
-    /// Follows acts one by one, as the service would have had it been awake for each.
+    /// Follows acts one by one, as the service would have had it been awake for each: one that is not allowed leaves
+    /// the match where it is, and the next one counts.
     fn along(known: Known, acts: &[Act], reviewers: &Reviewers) -> Self {
         let mut walk = Self::start(known.state);
         for act in one_by_one(acts) {
-            let Some(to) = walk.meaning(act) else {
-                walk.refusal = Some(Refusal::Ambiguous);
-                break;
-            };
-            let (by, at) = (act[0].by.clone(), Some(act[0].at));
-            walk.step(to, by, at, known.undo_sent, reviewers);
-            if walk.refusal.is_some() {
-                break;
+            walk.touched.extend(act.iter().filter_map(|act| match act.what {
+                What::Add(state) => Some(state),
+                _ => None,
+            }));
+            match walk.meaning(act) {
+                Some(to) => walk.step(to, act[0].by.clone(), Some(act[0].at), known.undo_sent, reviewers),
+                None => walk.refusal = Some(Refusal::Ambiguous),
             }
         }
         walk
@@ -272,7 +298,7 @@ impl Walk {
             (None, _) => Some(act.iter().fold(self.state, |state, act| match act.what {
                 What::Close => closed_by_hand(state),
                 What::Reopen => reopened_by_hand(state),
-                What::Add(_) | What::Withdraw => state,
+                What::Add(_) | What::Remove(_) | What::Withdraw => state,
             })),
         }
     }
@@ -294,15 +320,16 @@ impl Walk {
             self.refusal = Some(Refusal::NotAllowed { from: self.state, to });
         } else {
             self.state = to;
-            self.visited.insert(to);
             self.last = Some((by, at));
+            // What was refused before is over: the labels follow this step.
+            self.refusal = None;
         }
     }
 
     /// Whether the walk ends where the issue is: otherwise we have not heard of everything.
     fn explains(&self, known: Known, observed: &Observed) -> bool {
         self.last.is_some()
-            && observed.states.is_subset(&self.visited)
+            && observed.states.is_subset(&self.touched)
             && (observed.states.contains(&self.state)
                 || observed.states.is_empty()
                 || observed.states.contains(&known.state))
@@ -321,7 +348,9 @@ impl Walk {
             (None, _) if observed.closed => closed_by_hand(known.state),
             (None, _) if known.state.is_closed() => reopened_by_hand(known.state),
             (None, _) if observed.states.is_empty() => {
-                walk.refusal = Some(Refusal::NoState);
+                // Where nobody took it off, the label itself was deleted.
+                let taken_off = acts.iter().any(|act| matches!(act.what, What::Remove(_)));
+                walk.refusal = taken_off.then_some(Refusal::NoState);
                 return walk;
             }
             (None, _) => known.state,
@@ -353,9 +382,24 @@ const fn reopened_by_hand(state: State) -> State {
     }
 }
 
-/// Acts by the same person at the same moment belong together.
-fn one_by_one(acts: &[Act]) -> impl Iterator<Item = &[Act]> {
-    acts.chunk_by(|a, b| a.by == b.by && b.at.duration_since(a.at).abs() <= ONE_ACT)
+/// What one person did in one go: labels at the same moment, or a closing or reopening and the labels that follow it.
+fn one_by_one(acts: &[Act]) -> Vec<&[Act]> {
+    let moves_issue = |act: &Act| matches!(act.what, What::Close | What::Reopen);
+    let mut groups: Vec<&[Act]> = Vec::new();
+    let mut first = 0;
+    for next in 1..=acts.len() {
+        let joins = acts.get(next).is_some_and(|act| {
+            let last = &acts[next - 1];
+            let pause = act.at.duration_since(last.at).abs();
+            let follows = acts[first..next].iter().all(moves_issue) && !moves_issue(act);
+            act.by == last.by && (pause <= ONE_ACT || (follows && pause <= CLOSING_THEN_LABELS))
+        });
+        if !joins {
+            groups.push(&acts[first..next]);
+            first = next;
+        }
+    }
+    groups
 }
 
 #[cfg(test)]
@@ -469,8 +513,12 @@ mod tests {
 
     #[test]
     fn an_open_issue_without_a_state_label_gets_it_back() {
-        let verdict = decide(known(Approved), &seen(&[], false), &[], &anyone());
+        let taken_off = acts(&[("anna", &[What::Remove(Approved)])]);
+        let verdict = decide(known(Approved), &seen(&[], false), &taken_off, &anyone());
         assert_eq!((verdict.refusal, verdict.repair.add), (Some(Refusal::NoState), Some(Approved)));
+        // The label itself was deleted: nobody did anything wrong.
+        let verdict = decide(known(Approved), &seen(&[], false), &[], &anyone());
+        assert_eq!((verdict.refusal, verdict.repair.add), (None, Some(Approved)));
         let verdict = decide(known(Sent), &seen(&[], true), &[], &anyone());
         assert_eq!((verdict.state, verdict.refusal, verdict.repair.add), (Sent, None, Some(Sent)));
     }
@@ -499,6 +547,64 @@ mod tests {
         let withdrawn = Known { withdrawn: true, ..known(Approved) };
         assert_eq!(decide(withdrawn, &seen(&[Rejected], false), &[], &anyone()).state, Rejected);
         assert_eq!(decide(withdrawn, &seen(&[], false), &[], &anyone()).state, Approved);
+        let by = |who| acts(&[(who, &[What::Add(Rejected)][..])]);
+        let by_anna = decide(withdrawn, &seen(&[Rejected], false), &by("anna"), &enforced());
+        assert_eq!((by_anna.state, by_anna.step.unwrap().by.as_deref()), (Rejected, Some("anna")));
+        let by_eve = decide(withdrawn, &seen(&[Rejected], false), &by("eve"), &enforced());
+        assert_eq!(by_eve.refusal, Some(Refusal::NoReviewer { who: Some("eve".into()) }));
+        assert_eq!((by_eve.state, by_eve.repair.add), (Approved, Some(Approved)));
+    }
+
+    #[test]
+    fn where_nobody_took_job_match_off_the_label_was_deleted() {
+        let gone = Observed { is_match: false, ..seen(&[Approved], false) };
+        let verdict = decide(known(Approved), &gone, &[], &anyone());
+        assert!(!verdict.withdrawn && verdict.repair.add_match);
+        let taken_off = acts(&[("anna", &[What::Withdraw])]);
+        assert!(decide(known(Approved), &gone, &taken_off, &anyone()).withdrawn);
+    }
+
+    #[test]
+    fn after_an_act_that_is_not_allowed_the_next_one_counts() {
+        let in_turn = acts(&[("anna", &[What::Add(Sent)]), ("anna", &[What::Add(Approved)])]);
+        let verdict = decide(known(Pending), &seen(&[Approved], false), &in_turn, &anyone());
+        assert_eq!((verdict.state, verdict.refusal), (Approved, None));
+        let strangers_first = acts(&[("eve", &[What::Add(Approved)]), ("anna", &[What::Add(Rejected)])]);
+        let verdict =
+            decide(known(Pending), &seen(&[Approved, Rejected], false), &strangers_first, &enforced());
+        assert_eq!((verdict.state, verdict.refusal, verdict.repair.remove), (Rejected, None, vec![Approved]));
+        let stranger_last = acts(&[("anna", &[What::Add(Approved)]), ("eve", &[What::Add(Rejected)])]);
+        let verdict =
+            decide(known(Pending), &seen(&[Approved, Rejected], false), &stranger_last, &enforced());
+        assert_eq!(verdict.state, Approved);
+        assert_eq!(verdict.refusal, Some(Refusal::NoReviewer { who: Some("eve".into()) }));
+    }
+
+    #[test]
+    fn a_closing_and_the_labels_that_follow_it_are_one_act() {
+        let start: Timestamp = "2026-11-23T08:00:00Z".parse().unwrap();
+        let act = |millis, what| Act {
+            at: start.checked_add(SignedDuration::from_millis(millis)).unwrap(),
+            by: Some("anna".to_owned()),
+            what,
+        };
+        let decided = |from, seen_now: &Observed, acts: &[Act]| {
+            let verdict = decide(known(from), seen_now, acts, &anyone());
+            (verdict.state, verdict.refusal)
+        };
+        // `sent` put on and closed in one request: GitLab closes first.
+        let closed_as_sent = [act(0, What::Close), act(40, What::Add(Sent))];
+        assert_eq!(decided(Approved, &seen(&[Approved, Sent], true), &closed_as_sent), (Sent, None));
+        // A card dragged out of the Closed column: a step from the old state.
+        let to_pending = [act(0, What::Reopen), act(40, What::Add(Pending))];
+        let refused = Refusal::NotAllowed { from: Sent, to: Pending };
+        assert_eq!(decided(Sent, &seen(&[Pending], false), &to_pending), (Sent, Some(refused)));
+        let to_sent = [act(0, What::Reopen), act(40, What::Remove(Rejected)), act(40, What::Add(Sent))];
+        let refused = Refusal::NotAllowed { from: Rejected, to: Sent };
+        assert_eq!(decided(Rejected, &seen(&[Sent], false), &to_sent), (Rejected, Some(refused)));
+        // Approved, and then thought better of: two acts.
+        let then_closed = [act(0, What::Add(Approved)), act(900, What::Close)];
+        assert_eq!(decided(Pending, &seen(&[Pending, Approved], true), &then_closed), (Rejected, None));
     }
 
     #[test]

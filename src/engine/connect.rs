@@ -11,7 +11,7 @@ use crate::domain::State;
 use crate::domain::decide::Observed;
 use crate::gitlab::issues::IssueChange;
 use crate::gitlab::labels::{Label, LabelKind, OurLabels};
-use crate::gitlab::people::{AccessLevel, User};
+use crate::gitlab::people::{AccessLevel, ProjectInfo, User};
 use crate::gitlab::{GitlabError, Issue, Project};
 
 /// How old our knowledge of the labels' names may be before one is put on: a stale name would make a second label.
@@ -86,6 +86,27 @@ impl Engine {
 
     async fn connect(&self) -> Result<Connected, EngineError> {
         let us = self.inner.gitlab.current_user().await?;
+        let (project, info) = self.fit_project(&us).await?;
+        let policy = self.policy();
+        let reviewers = self.find_reviewers(&project, &policy.reviewers.usernames).await?;
+        let ours = policy.former_users.iter().copied().chain([us.id]).collect();
+        let host = url::Url::parse(&info.web_url).ok().and_then(|url| url.host_str().map(str::to_owned));
+        let connected = Connected { project, us, web_url: info.web_url, host, reviewers, ours };
+        self.read_labels(&connected.project).await?;
+        Ok(connected)
+    }
+
+    /// Looks again whether the project is still private: somebody may have changed that since we met it.
+    pub(super) async fn is_still_fit(&self, connected: &Connected) -> Result<(), EngineError> {
+        let fit = self.fit_project(&connected.us).await;
+        if matches!(fit, Err(EngineError::Unfit(_))) {
+            // Nothing is staged or written until it is met anew.
+            *self.inner.connected.write().await = None;
+        }
+        fit.map(drop)
+    }
+
+    async fn fit_project(&self, us: &User) -> Result<(Project, ProjectInfo), EngineError> {
         let (project, info) = self.inner.gitlab.project(&self.inner.project).await.map_err(|error| {
             if error.is_gone() {
                 let name = &self.inner.project;
@@ -98,21 +119,15 @@ impl Engine {
                 error.into()
             }
         })?;
-        let policy = self.policy();
         let readable = info.visibility.as_deref().is_some_and(|visibility| visibility != "private");
-        if readable && !policy.allow_public_project {
+        if readable && !self.policy().allow_public_project {
             return Err(EngineError::Unfit(format!(
                 "the project {} is not private: its issues would show personal data to strangers. Make it private, or \
                  set allow_public_project: true",
                 info.path_with_namespace
             )));
         }
-        let reviewers = self.find_reviewers(&project, &policy.reviewers.usernames).await?;
-        let ours = policy.former_users.iter().copied().chain([us.id]).collect();
-        let host = url::Url::parse(&info.web_url).ok().and_then(|url| url.host_str().map(str::to_owned));
-        let connected = Connected { project, us, web_url: info.web_url, host, reviewers, ours };
-        self.read_labels(&connected.project).await?;
-        Ok(connected)
+        Ok((project, info))
     }
 
     async fn find_reviewers(&self, project: &Project, names: &[String]) -> Result<Vec<User>, EngineError> {
@@ -151,16 +166,10 @@ impl Engine {
         let mut labels = project.labels().await?;
         let mut ours = OurLabels::find(&labels, &known);
         self.remove_second_ones(project, &ours, &mut labels).await?;
-        for kind in ours.missing() {
-            let label = project.create_label(kind).await?;
-            if known.contains_key(&kind) {
-                tracing::warn!(
-                    label = kind.name(),
-                    "the label {} was deleted; it was made again",
-                    kind.name()
-                );
-            }
-            ours.insert(kind, &label);
+        let missing = ours.missing();
+        for kind in &missing {
+            let label = project.create_label(*kind).await?;
+            ours.insert(*kind, &label);
         }
         let ids: Vec<_> = ours.ids().into_iter().collect();
         let json = serde_json::to_string(&ids).map_err(|error| EngineError::Text(error.to_string()))?;
@@ -173,6 +182,25 @@ impl Engine {
             .collect();
         slot.ours = ours;
         slot.read_at = Some(self.inner.clock.now());
+        drop(slot);
+        for kind in missing.into_iter().filter(|kind| known.contains_key(kind)) {
+            self.was_deleted(kind)?;
+        }
+        Ok(())
+    }
+
+    /// A label of ours was deleted, and with it vanished from every issue without a trace: each gets it back.
+    fn was_deleted(&self, kind: LabelKind) -> Result<(), EngineError> {
+        tracing::warn!(label = kind.name(), "the label {} was deleted; it was made again", kind.name());
+        self.status_mut().label_made_again = Some(kind.name());
+        let iids = match kind {
+            LabelKind::Match => self.inner.mirror.iids_labelled(None)?,
+            LabelKind::State(state) => self.inner.mirror.iids_labelled(Some(state))?,
+            LabelKind::Settings => Vec::new(),
+        };
+        for iid in iids {
+            self.hint(iid, Hint::default());
+        }
         Ok(())
     }
 
@@ -202,8 +230,11 @@ impl Engine {
                 project.change_issue(issue.iid, &change).await?;
                 self.hint(issue.iid, Hint::default());
             }
-            project.delete_label(second.id).await?;
             labels.retain(|label| label.id != second.id);
+            // A group's label, or a locked one, is not for us to delete.
+            if let Err(error) = project.delete_label(second.id).await {
+                tracing::warn!(label = %second.name, %error, "the second label {} cannot be deleted", second.name);
+            }
         }
         Ok(())
     }
@@ -312,7 +343,12 @@ impl Engine {
     /// Notes for `/health` how GitLab fares.
     pub(super) fn note<T>(&self, result: Result<T, EngineError>) -> Result<T, EngineError> {
         let error = match &result {
-            Err(EngineError::Gitlab(GitlabError::Refused { status, .. })) if status.as_u16() == 404 => None,
+            // It answers, and says no to this one thing.
+            Err(EngineError::Gitlab(GitlabError::Refused { status, .. }))
+                if matches!(status.as_u16(), 400 | 404 | 409 | 422) =>
+            {
+                None
+            }
             Err(error @ (EngineError::Gitlab(_) | EngineError::Unfit(_))) => Some(error.to_string()),
             _ => None,
         };

@@ -149,32 +149,27 @@ impl Engine {
         Ok(record)
     }
 
-    /// New or edited comments on a match: the tracker's fields are taken over; a decision of ours whose label was never put on is carried out where the match still is
-    /// where it was decided, and void where it is not. Says whether one was: then the issue has changed since it was read.
+    /// New or edited comments on a match: the tracker's fields are taken over. Tells the last decision of ours whose label
+    /// was never put on: it is to be completed, unless people acted since.
     pub(super) async fn read_comments(
         &self,
         connected: &Connected,
         issue: &Issue,
         record: &mut Record,
-    ) -> Result<bool, EngineError> {
-        let notes = connected.project.notes(issue.iid).await?;
-        let ours = notes.iter().filter(|note| connected.is_us(note.author.id));
-        let last = ours.filter_map(decision_of).next_back();
+    ) -> Result<Option<Step>, EngineError> {
+        let mut notes = connected.project.notes(issue.iid).await?;
+        notes.retain(|note| connected.is_us(note.author.id));
         record.comments = issue.user_notes_count;
-        let ours: Vec<_> = notes.iter().filter(|note| connected.is_us(note.author.id)).cloned().collect();
-        self.keep_sending(record, self.sending_of(issue.iid, &ours)?)?;
+        self.keep_sending(record, self.sending_of(issue.iid, &notes)?)?;
         let application = application_of(connected, &notes);
         if application != record.application {
             tracing::info!(iid = record.iid, "the application of match {} was edited in GitLab", record.iid);
             record.application = application;
             self.inner.mirror.put(record, None)?;
         }
-        let open = last.filter(|step| {
+        let last = notes.iter().filter_map(decision_of).next_back();
+        Ok(last.filter(|step| {
             step.from == record.state && record.decided_at.is_none_or(|decided| step.at > decided)
-        });
-        let Some(step) = open else { return Ok(false) };
-        tracing::info!(iid = record.iid, to = %step.to, "a decision that was written down is completed");
-        *record = self.carry_out(connected, record.clone(), step).await?;
-        Ok(true)
+        }))
     }
 }

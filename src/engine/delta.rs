@@ -1,6 +1,9 @@
 //! The delta read: what changed in GitLab since we last looked, so that a lost webhook is only a later one.
 
+use std::sync::atomic::Ordering;
+
 use jiff::{SignedDuration, Timestamp};
+use reqwest::StatusCode;
 
 use super::sending::FOLLOWS_SINCE;
 use super::{Connected, Engine, EngineError, Hint, history};
@@ -26,6 +29,7 @@ impl Engine {
 
     async fn delta_once(&self) -> Result<(), EngineError> {
         let connected = self.connected().await?;
+        self.is_still_fit(&connected).await?;
         self.read_labels(&connected.project).await?;
         let mut settings = Vec::new();
         let read_everything = self.read_changes(&connected, &mut settings).await?;
@@ -38,7 +42,7 @@ impl Engine {
         self.inner.news.notify_waiters();
         self.check_token_once_a_day().await;
         if !read_everything {
-            self.check_open_issues(&connected).await?;
+            self.check_issues(&connected).await?;
         }
         self.read_histories(&connected).await
     }
@@ -51,6 +55,8 @@ impl Engine {
     ) -> Result<bool, EngineError> {
         let saved = self.inner.mirror.fact("cursor")?.and_then(|text| text.parse::<Timestamp>().ok());
         let mut newest = saved;
+        // The oldest change that could not be followed: the next read begins there again.
+        let mut not_followed: Option<Timestamp> = None;
         let mut since = saved.map(|at| at.checked_sub(OVERLAP).unwrap_or(at));
         let mut page = 1;
         loop {
@@ -60,7 +66,11 @@ impl Engine {
                 if self.is_about_settings(&issue) && settings.iter().all(|other| other.iid != issue.iid) {
                     settings.push(issue.clone());
                 }
-                self.see(connected, issue).await?;
+                let (iid, changed) = (issue.iid, issue.updated_at);
+                if let Err(error) = self.see(connected, issue).await {
+                    self.looks_again(iid, error)?;
+                    not_followed = Some(not_followed.map_or(changed, |oldest| oldest.min(changed)));
+                }
             }
             newest = newest.max(last);
             if !more {
@@ -75,6 +85,7 @@ impl Engine {
         }
         // An empty project has been read too.
         let newest = newest.unwrap_or(Timestamp::UNIX_EPOCH);
+        let newest = not_followed.map_or(newest, |oldest| newest.min(oldest));
         if Some(newest) != saved {
             self.inner.mirror.remember("cursor", &newest.to_string())?;
         }
@@ -82,6 +93,27 @@ impl Engine {
             self.inner.mirror.remember(FOLLOWS_SINCE, &newest.to_string())?;
         }
         Ok(saved.is_none())
+    }
+
+    /// One issue that cannot be followed must not keep the others from being read; a GitLab that answers nobody is another
+    /// matter.
+    fn looks_again(&self, iid: u64, error: EngineError) -> Result<(), EngineError> {
+        let is_about_this_issue = match &error {
+            EngineError::Gitlab(error) => error.status().is_some_and(|status| {
+                status != StatusCode::UNAUTHORIZED
+                    && status != StatusCode::TOO_MANY_REQUESTS
+                    && status != StatusCode::BAD_GATEWAY
+                    && status != StatusCode::SERVICE_UNAVAILABLE
+            }),
+            EngineError::Text(_) | EngineError::TooLarge(_) | EngineError::Stale => true,
+            _ => false,
+        };
+        if !is_about_this_issue {
+            return Err(error);
+        }
+        tracing::warn!(iid, %error, "issue {iid} could not be followed; it is looked at again");
+        self.hint(iid, Hint::default());
+        Ok(())
     }
 
     /// An issue in a list: one that says nothing new is done with, any other is looked at afresh.
@@ -126,7 +158,10 @@ impl Engine {
             undo_sent: record.undo_sent(),
         };
         let counts = matches!(record.standing, Standing::Live | Standing::Withdrawn);
-        issue.updated_at == record.updated_at
+        // One that was hidden from us for a while is not gone.
+        record.standing != Standing::Gone
+            && issue.updated_at == record.updated_at
+            && issue.user_notes_count <= record.comments
             && issue.id == record.issue_id
             && issue.moved_to_id.is_none()
             && (!counts || self.observed(issue).agrees_with(known))
@@ -134,18 +169,28 @@ impl Engine {
 
     async fn check_token_once_a_day(&self) {
         let day = self.inner.clock.now().as_second() / 86_400;
-        if self.inner.token_checked.swap(day, std::sync::atomic::Ordering::Relaxed) != day {
+        if self.inner.token_checked.swap(day, Ordering::Relaxed) != day {
             self.check_token().await;
         }
     }
 
-    /// A deleted issue leaves no trace, nor does the deletion of a label: open issues are asked for by number.
-    async fn check_open_issues(&self, connected: &Connected) -> Result<(), EngineError> {
-        for iids in self.inner.mirror.open_iids()?.chunks(AT_ONCE) {
+    /// A deleted issue leaves no trace, nor does the deletion of a label: open issues are asked for by number, and of all
+    /// others the next hundred.
+    async fn check_issues(&self, connected: &Connected) -> Result<(), EngineError> {
+        let from = self.inner.next_other.load(Ordering::Relaxed);
+        let others = self.inner.mirror.other_iids_from(from, AT_ONCE)?;
+        let next = others.last().filter(|_| others.len() == AT_ONCE).map_or(0, |last| last + 1);
+        self.inner.next_other.store(next, Ordering::Relaxed);
+        let open = self.inner.mirror.open_iids()?;
+        for iids in open.chunks(AT_ONCE).chain(others.chunks(AT_ONCE)) {
             let issues = connected.project.issues_by_iid(iids).await?;
             for iid in iids {
                 match issues.iter().find(|issue| issue.iid == *iid) {
-                    Some(issue) => self.see(connected, issue.clone()).await?,
+                    Some(issue) => {
+                        if let Err(error) = self.see(connected, issue.clone()).await {
+                            self.looks_again(*iid, error)?;
+                        }
+                    }
                     None => self.hint(*iid, Hint::default()),
                 }
             }
@@ -156,35 +201,42 @@ impl Engine {
     /// Reads the steps of matches that were taken in without them: after a lost disk, the last part of a rebuild.
     async fn read_histories(&self, connected: &Connected) -> Result<(), EngineError> {
         for iid in self.inner.mirror.iids_without_history()? {
-            let issue = match connected.project.issue(iid).await {
-                Ok(issue) => issue,
-                Err(error) if error.is_gone() => {
-                    self.hint(iid, Hint::default());
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
-            };
-            let history = history::read(self, connected, &issue).await?;
-            let _one_at_a_time = self.inner.issues.hold(iid).await;
-            let Some(mut record) = self.inner.mirror.record(iid)? else { continue };
-            if record.updated_at != issue.updated_at {
+            if let Err(error) = self.read_history(connected, iid).await {
+                self.looks_again(iid, error)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_history(&self, connected: &Connected, iid: u64) -> Result<(), EngineError> {
+        let issue = match connected.project.issue(iid).await {
+            Ok(issue) => issue,
+            Err(error) if error.is_gone() => {
                 self.hint(iid, Hint::default());
-                continue;
+                return Ok(());
             }
-            record.label_event = history.label_event;
-            record.history_known = true;
-            record.application = history.application;
-            record.sending = history.sending;
-            if let Some(last) = history.steps.last() {
-                (record.decided_by, record.decided_at) = (Some(last.by.clone()), Some(last.at));
-            }
-            let raise = self.raises(&record, &history.steps)?;
-            self.inner.mirror.put_whole(&record, &history.steps, raise)?;
-            self.inner.news.notify_waiters();
-            let open = history.open_decision.filter(|decision| decision.from == record.state);
-            if let Some(decision) = open.filter(|_| self.may_follow().is_ok()) {
-                self.carry_out(connected, record, decision).await?;
-            }
+            Err(error) => return Err(error.into()),
+        };
+        let history = history::read(self, connected, &issue).await?;
+        let _one_at_a_time = self.inner.issues.hold(iid).await;
+        let Some(mut record) = self.inner.mirror.record(iid)? else { return Ok(()) };
+        if record.updated_at != issue.updated_at {
+            self.hint(iid, Hint::default());
+            return Ok(());
+        }
+        record.label_event = history.label_event;
+        record.history_known = true;
+        record.application = history.application;
+        record.sending = history.sending;
+        if let Some(last) = history.steps.last() {
+            (record.decided_by, record.decided_at) = (Some(last.by.clone()), Some(last.at));
+        }
+        let raise = self.raises(&record, &history.steps)?;
+        self.inner.mirror.put_whole(&record, &history.steps, raise)?;
+        self.inner.news.notify_waiters();
+        let open = history.open_decision.filter(|decision| decision.from == record.state);
+        if let Some(decision) = open.filter(|_| self.may_follow().is_ok()) {
+            self.carry_out(connected, record, decision).await?;
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ mod texts;
 mod tracker;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -45,6 +45,9 @@ use crate::gitlab::{Gitlab, GitlabError};
 use crate::mirror::{Mirror, MirrorError};
 use crate::templates::Templates;
 use locks::Locks;
+
+/// So many reads that are older than what GitLab told before, over some two minutes, are no lagging copy.
+const BELIEVED_AFTER: u32 = 6;
 
 /// Why the engine could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +107,8 @@ pub struct Status {
     pub token_expires: Option<Date>,
     /// What is to be said of the mirror.
     pub mirror_note: Option<String>,
+    /// Which label of ours was deleted last and made again, since the start.
+    pub label_made_again: Option<&'static str>,
     /// Why what stands in the settings issue does not count.
     pub settings_problem: Option<String>,
 }
@@ -138,6 +143,8 @@ struct Inner {
     /// One staging at a time of a fingerprint, and of a role at an end client: a possible duplicate must see the other.
     stagings: Locks<String>,
     delta: tokio::sync::Mutex<()>,
+    /// From which issue on those that are not open are asked for next.
+    next_other: AtomicU64,
     queue: Queue,
     status: Mutex<Status>,
     /// When the same wrong act was last explained, so that it is not explained again for ten minutes.
@@ -190,6 +197,7 @@ impl Engine {
                 issues: Locks::default(),
                 stagings: Locks::default(),
                 delta: tokio::sync::Mutex::default(),
+                next_other: AtomicU64::new(0),
                 queue: Queue::default(),
                 status: Mutex::default(),
                 explained: Mutex::default(),
@@ -316,10 +324,33 @@ impl Engine {
                 pause.max(Duration::from_secs(1u64 << failures.min(8)))
             };
             tracing::warn!(iid, %error, failures, ?pause, "issue {iid} could not be followed; it is looked at again");
+            if matches!(error, EngineError::Stale) && failures >= BELIEVED_AFTER {
+                self.believe(iid).await;
+            }
             // After a few tries the notice itself is doubted, not the read.
             let updated_at = hint.updated_at.filter(|_| failures < 3);
             let due = self.inner.clock.now().checked_add(pause).unwrap_or(Timestamp::MAX);
             self.inner.queue.push_later(iid, Hint { updated_at, by: None, failures }, due);
+        }
+    }
+
+    /// A GitLab that keeps telling an older state than it told before was set back, from a backup most likely: what it says
+    /// now is the truth.
+    async fn believe(&self, iid: u64) {
+        let believed = async {
+            let connected = self.connected().await?;
+            let _one_at_a_time = self.inner.issues.hold(iid).await;
+            let issue = connected.project.issue(iid).await?;
+            let Some(mut record) = self.inner.mirror.record(iid)? else { return Ok(()) };
+            tracing::warn!(
+                iid,
+                "GitLab knows an older issue {iid} than it did; it was set back, and is believed"
+            );
+            record.updated_at = issue.updated_at;
+            Ok::<_, EngineError>(self.inner.mirror.put(&record, None)?)
+        };
+        if let Err(error) = believed.await {
+            tracing::debug!(iid, %error, "it cannot be told yet whether GitLab was set back");
         }
     }
 

@@ -1,5 +1,6 @@
 //! The one path from "look at issue N" to its consequences: read afresh, decide, write once, mirror.
 
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
 use jiff::{SignedDuration, Timestamp};
@@ -19,6 +20,8 @@ use crate::mirror::{Record, Standing};
 
 /// How long the same wrong act is not explained again.
 const EXPLAINED_FOR: SignedDuration = SignedDuration::from_mins(10);
+/// How soon a decision about a second issue is carried over again where that did not work.
+const CARRIED_OVER_AGAIN: SignedDuration = SignedDuration::from_secs(2);
 
 impl Engine {
     /// Looks at an issue: reads it afresh and follows what people did.
@@ -106,23 +109,37 @@ impl Engine {
         // Comments of ours that a person edits leave no other trace than the issue's time.
         let may_be_edited = (!record.application.is_empty() && issue.updated_at != record.updated_at)
             || record.sending.doubt().is_some();
-        if (issue.user_notes_count > record.comments || may_be_edited)
-            && self.read_comments(connected, &issue, &mut record).await?
-        {
-            return Ok(());
-        }
+        let written = if issue.user_notes_count > record.comments || may_be_edited {
+            self.read_comments(connected, &issue, &mut record).await?
+        } else {
+            None
+        };
         let observed = self.observe(&connected.project, &issue).await?;
         let known = known(&record);
-        if observed.agrees_with(known) {
+        let agrees = observed.agrees_with(known);
+        if agrees && written.is_none() {
             return self.refresh(&issue, record);
         }
-        let acts = self.acts(connected, &issue, &observed, &mut record).await?;
-        let policy = self.policy();
-        // Where the token is a reviewer's own, the service's acts look like theirs.
-        let enforced = policy.reviewers.enforced && !connected.is_a_reviewers_token();
-        let reviewers = Reviewers { enforced, usernames: policy.reviewers.usernames.clone() };
-        let verdict = decide(known, &observed, &acts, &reviewers);
+        let acts =
+            if agrees { Vec::new() } else { self.acts(connected, &issue, &observed, &mut record).await? };
+        if let Some(step) = written {
+            // Where people acted since, it is void: it was about another state of things.
+            if acts.iter().all(|act| act.is_part_of(step.to)) {
+                tracing::info!(iid = record.iid, to = %step.to, "a decision that was written down is completed");
+                return self.carry_out(connected, record, step).await.map(drop);
+            }
+            tracing::info!(iid = record.iid, to = %step.to, "a decision that was written down is void: people acted since");
+        }
+        let verdict = decide(known, &observed, &acts, &self.reviewers(connected));
         self.act(connected, issue, record, verdict).await
+    }
+
+    /// Whose decisions count. Where the token is a reviewer's own, the service's acts look like theirs, and nobody's can
+    /// be taken back.
+    pub(super) fn reviewers(&self, connected: &Connected) -> Reviewers {
+        let policy = self.policy();
+        let enforced = policy.reviewers.enforced && !connected.is_a_reviewers_token();
+        Reviewers { enforced, usernames: policy.reviewers.usernames.clone() }
     }
 
     /// Nothing happened that concerns the state: takes over what else may have changed.
@@ -157,7 +174,7 @@ impl Engine {
         let undoes = verdict.refusal.is_some() && connected.is_a_reviewers_token();
         let had_todo = undoes && connected.project.has_pending_todo(iid).await.unwrap_or(false);
         if let Some(refusal) = &verdict.refusal {
-            self.explain(connected, &record, refusal).await?;
+            self.explain(connected, &issue, &record, refusal).await?;
         }
         let issue = self.write(connected, issue, &change).await?;
         let step = verdict.step.map(|decided| Step {
@@ -221,6 +238,7 @@ impl Engine {
     async fn explain(
         &self,
         connected: &Connected,
+        issue: &Issue,
         record: &Record,
         refusal: &Refusal,
     ) -> Result<(), EngineError> {
@@ -233,6 +251,11 @@ impl Engine {
         }
         tracing::info!(iid = record.iid, ?refusal, "an act on match {} is undone", record.iid);
         let text = self.refusal_text(refusal, record)?;
+        // Before the last start, or by another instance.
+        if self.has_said(connected, issue, &text, now.checked_sub(EXPLAINED_FOR).ok()).await? {
+            explained().insert(key, now);
+            return Ok(());
+        }
         match connected.project.comment(record.iid, &text).await {
             Err(error) if !error.is_unclear() => return Err(error.into()),
             // It may stand there; rather none than two.
@@ -258,21 +281,58 @@ impl Engine {
         let mut acts = Vec::new();
         if labels_differ {
             let events = connected.project.label_events(issue.iid).await?;
-            let new = events.iter().filter(|event| event.id > record.label_event);
-            acts.extend(new.filter_map(|event| self.label_act(connected, event)));
+            acts.extend(
+                self.since_settled(&events, record.state).filter_map(|e| self.label_act(connected, e)),
+            );
+            let of_match = |event: &&LabelEvent| self.kind_of(event) == Some(LabelKind::Match);
+            let last = events.iter().rev().find(of_match).filter(|event| event.action == LabelAction::Remove);
+            acts.extend(last.and_then(|event| self.label_act(connected, event)));
             record.label_event =
                 events.iter().map(|event| event.id).max().unwrap_or(0).max(record.label_event);
         }
         if observed.closed != record.state.is_closed() {
             let events = connected.project.state_events(issue.iid).await?;
-            let seen = record.updated_at;
-            let new = events.iter().filter(|event| event.id > record.state_event && event.created_at > seen);
-            acts.extend(new.filter_map(|event| state_act(connected, event)));
-            record.state_event =
-                events.iter().map(|event| event.id).max().unwrap_or(0).max(record.state_event);
+            let is_as_known = |event: &StateEvent| (event.state == "closed") == record.state.is_closed();
+            let since = events.iter().rposition(is_as_known).map_or(0, |last| last + 1);
+            acts.extend(events[since..].iter().filter_map(|event| state_act(connected, event)));
+            if events.is_empty() && observed.closed {
+                // A GitLab that does not tell who closed and reopened says at least who closed it last.
+                acts.extend(closed_by(connected, issue));
+            }
         }
         acts.sort_by_key(|act| act.at);
         Ok(acts)
+    }
+
+    /// The label events since the issue last showed this state and no other: what came before was followed, or taken
+    /// back, by whomever.
+    fn since_settled<'a>(
+        &self,
+        events: &'a [LabelEvent],
+        state: State,
+    ) -> impl Iterator<Item = &'a LabelEvent> + use<'a> {
+        let mut on = BTreeSet::new();
+        let mut settled = 0;
+        let mut seen = 0;
+        for moment in events.chunk_by(|a, b| a.user == b.user && a.created_at == b.created_at) {
+            for event in moment {
+                match (self.kind_of(event), event.action) {
+                    (Some(LabelKind::State(state)), LabelAction::Add) => on.insert(state),
+                    (Some(LabelKind::State(state)), LabelAction::Remove) => on.remove(&state),
+                    _ => false,
+                };
+            }
+            seen += moment.len();
+            if on.len() == 1 && on.contains(&state) {
+                settled = seen;
+            }
+        }
+        events[settled..].iter()
+    }
+
+    /// Which of our labels an event is about.
+    fn kind_of(&self, event: &LabelEvent) -> Option<LabelKind> {
+        self.names().kind_of_id(event.label.as_ref()?.id)
     }
 
     pub(super) fn label_act(&self, connected: &Connected, event: &LabelEvent) -> Option<Act> {
@@ -280,9 +340,9 @@ impl Engine {
         if ours && !connected.is_a_reviewers_token() {
             return None;
         }
-        let kind = self.names().kind_of_id(event.label.as_ref()?.id)?;
-        let what = match (kind, event.action) {
+        let what = match (self.kind_of(event)?, event.action) {
             (LabelKind::State(state), LabelAction::Add) => What::Add(state),
+            (LabelKind::State(state), LabelAction::Remove) => What::Remove(state),
             (LabelKind::Match, LabelAction::Remove) => What::Withdraw,
             _ => return None,
         };
@@ -321,8 +381,38 @@ impl Engine {
             // The settings issue is no match, whatever people put on it.
             None if ours && self.is_about_settings(&issue) => Ok(()),
             None if observed.is_match => self.adopt(connected, issue, &observed, ours).await,
-            None => Ok(()),
+            None => self.is_no_match(issue.iid),
         }
+    }
+
+    /// Who brought an issue that was made by hand into this state.
+    async fn decider(
+        &self,
+        connected: &Connected,
+        issue: &Issue,
+        events: &[LabelEvent],
+        state: State,
+    ) -> Result<Option<String>, EngineError> {
+        let is_it = |event: &&LabelEvent| {
+            event.action == LabelAction::Add && self.kind_of(event) == Some(LabelKind::State(state))
+        };
+        if let Some(event) = events.iter().rev().find(is_it) {
+            return Ok(event.user.as_ref().map(|user| user.username.clone()));
+        }
+        // No such label: it was closed by hand.
+        let events = connected.project.state_events(issue.iid).await?;
+        let last = events.last().and_then(|event| event.user.as_ref()).or(issue.closed_by.as_ref());
+        Ok(last.map(|user| user.username.clone()))
+    }
+
+    /// Labels that somebody had put on who may not are off again.
+    fn is_no_match(&self, iid: u64) -> Result<(), EngineError> {
+        let ignored = self.inner.mirror.record(iid)?.filter(|record| record.standing == Standing::Ignored);
+        if let Some(mut record) = ignored {
+            record.standing = Standing::Gone;
+            self.inner.mirror.put(&record, None)?;
+        }
+        Ok(())
     }
 
     /// Takes in an issue of ours that the mirror does not know: after a lost disk, or from another instance.
@@ -372,8 +462,7 @@ impl Engine {
             let closings = connected.project.state_events(issue.iid).await?;
             observed.closed = closings.last().is_none_or(|last| last.state != "reopened");
         }
-        let reviewers = Reviewers { enforced: false, ..Reviewers::default() };
-        let mut verdict = decide(known(record), &observed, &history.open_acts, &reviewers);
+        let mut verdict = decide(known(record), &observed, &history.open_acts, &self.reviewers(connected));
         verdict.repair = if verdict.withdrawn {
             verdict.repair
         } else {
@@ -398,21 +487,8 @@ impl Engine {
         }
         let decided = observed.states.iter().copied().find(|state| *state != State::Pending);
         if let Some(to) = decided.filter(|_| first.state == State::Pending) {
-            let through = super::Decision {
-                from: Some(State::Pending),
-                to,
-                by: "service".to_owned(),
-                through: Through::Service,
-                comment: Some(format!("{} #{}", self.policy().language.pick("wie in", "as in"), issue.iid)),
-            };
-            let engine = self.clone();
-            let iid = first.iid;
-            // In the first one's own turn: its lock may be held by somebody who waits for ours.
-            tokio::spawn(async move {
-                if let Err(error) = engine.decide(iid, through).await {
-                    tracing::warn!(iid, %error, "the duplicate's decision could not be carried over to {iid}");
-                }
-            });
+            self.carry_over(first.iid, issue.iid, to);
+            return Ok(());
         }
         if observed.is_match || !observed.states.is_empty() {
             tracing::warn!(
@@ -423,7 +499,9 @@ impl Engine {
                 first.iid
             );
             let text = self.duplicate_text(first.iid)?;
-            connected.project.comment(issue.iid, &text).await?;
+            if !self.has_said(connected, &issue, &text, None).await? {
+                connected.project.comment(issue.iid, &text).await?;
+            }
             let names = self.names();
             let labels =
                 issue.labels.iter().filter(|name| names.kind_of_name(name).is_some()).cloned().collect();
@@ -434,6 +512,54 @@ impl Engine {
             record.comments = after.user_notes_count;
         }
         Ok(self.inner.mirror.put(&record, None)?)
+    }
+
+    /// Decides about the first issue of a match what was decided about a later one, and looks at that one again: until
+    /// the first shows it, the later one stays as it is. In the first one's own turn, whose lock may be held by somebody
+    /// who waits for ours.
+    fn carry_over(&self, first: u64, later: u64, to: State) {
+        let engine = self.clone();
+        tokio::spawn(async move {
+            // There is no step from pending to sent.
+            let steps = if to == State::Sent { vec![State::Approved, State::Sent] } else { vec![to] };
+            let mut from = State::Pending;
+            for to in steps {
+                let decision = super::Decision {
+                    from: Some(from),
+                    to,
+                    by: "service".to_owned(),
+                    through: Through::Service,
+                    comment: Some(format!("{} #{later}", engine.policy().language.pick("wie in", "as in"))),
+                };
+                if let Err(error) = engine.decide(first, decision).await {
+                    tracing::warn!(iid = first, %error, "the decision about {later}, a second issue of {first}, could not be carried over yet");
+                    let soon = engine.inner.clock.now().checked_add(CARRIED_OVER_AGAIN);
+                    engine.inner.queue.push_later(later, Hint::default(), soon.unwrap_or(Timestamp::MAX));
+                    return;
+                }
+                from = to;
+            }
+            engine.hint(later, Hint::default());
+        });
+    }
+
+    /// Whether we have said this on the issue already, at or after a moment.
+    async fn has_said(
+        &self,
+        connected: &Connected,
+        issue: &Issue,
+        text: &str,
+        since: Option<Timestamp>,
+    ) -> Result<bool, EngineError> {
+        if issue.user_notes_count == 0 {
+            return Ok(false);
+        }
+        let notes = connected.project.notes(issue.iid).await?;
+        Ok(notes.iter().any(|note| {
+            connected.is_us(note.author.id)
+                && note.body.trim() == text.trim()
+                && since.is_none_or(|since| note.created_at >= since)
+        }))
     }
 
     /// An issue that a person made by hand.
@@ -468,6 +594,13 @@ impl Engine {
             (None, _) if observed.closed => State::Rejected,
             _ => State::Pending,
         };
+        let decider = self.decider(connected, &issue, &events, record.state).await?;
+        let reviewers = self.reviewers(connected);
+        if record.state != State::Pending && !reviewers.may(decider.as_deref()) {
+            record.state = State::Pending;
+            let refusal = Refusal::NoReviewer { who: decider };
+            self.explain(connected, &issue, &record, &refusal).await?;
+        }
         // What we keep in comments is read with the history.
         record.history_known = issue.user_notes_count == 0;
         let repair = Repair::towards(record.state, observed);
@@ -490,6 +623,14 @@ fn known(record: &Record) -> Known {
         withdrawn: record.standing == Standing::Withdrawn,
         undo_sent: record.undo_sent(),
     }
+}
+
+/// Who closed an issue, as the issue itself says.
+fn closed_by(connected: &Connected, issue: &Issue) -> Option<Act> {
+    let who = issue.closed_by.as_ref()?;
+    let ours = connected.is_us(who.id) && !connected.is_a_reviewers_token();
+    let at = issue.closed_at.unwrap_or(issue.updated_at);
+    (!ours).then(|| Act { at, by: Some(who.username.clone()), what: What::Close })
 }
 
 fn state_act(connected: &Connected, event: &StateEvent) -> Option<Act> {

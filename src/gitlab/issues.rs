@@ -29,7 +29,7 @@ pub struct Issue {
     /// Who made it.
     pub author: User,
     /// Who is assigned.
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "those_there")]
     pub assignees: Vec<User>,
     /// Who closed it, while it is closed.
     #[serde(default)]
@@ -272,6 +272,12 @@ where
     T: Deserialize<'de> + Default,
 {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// GitLab's own schema lets people in a list be `null`.
+fn those_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<User>, D::Error> {
+    let people = Option::<Vec<Option<User>>>::deserialize(deserializer)?;
+    Ok(people.unwrap_or_default().into_iter().flatten().collect())
 }
 
 /// Labels come as names, or as objects where `with_labels_details` was asked for.

@@ -191,10 +191,19 @@ impl Mirror {
         if let Some(step) = step {
             transaction
                 .prepare_cached(
-                    "INSERT INTO steps (iid, number, at, step) VALUES
-                     (?1, 1 + (SELECT count(*) FROM steps WHERE iid = ?1), ?2, ?3)",
+                    // A command and the service beside it may both see the same step through.
+                    "INSERT INTO steps (iid, number, at, step)
+                     SELECT ?1, 1 + (SELECT count(*) FROM steps WHERE iid = ?1), ?2, ?3
+                     WHERE NOT EXISTS (SELECT 1 FROM steps WHERE iid = ?1 AND at = ?2
+                                       AND json_extract(step, '$.from') = ?4 AND json_extract(step, '$.to') = ?5)",
                 )?
-                .execute(params![record.iid, step.at.as_millisecond(), to_json(step)?])?;
+                .execute(params![
+                    record.iid,
+                    step.at.as_millisecond(),
+                    to_json(step)?,
+                    step.from.as_str(),
+                    step.to.as_str(),
+                ])?;
         }
         transaction.commit()
     }
@@ -410,6 +419,38 @@ impl Mirror {
     /// Where the disk fails.
     pub fn open_iids(&self) -> rusqlite::Result<Vec<u64>> {
         self.iids_where("standing = 'live' AND state IN ('pending', 'approved')")
+    }
+
+    /// The numbers of the issues that carry one of our labels, as far as we know.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn iids_labelled(&self, state: Option<State>) -> rusqlite::Result<Vec<u64>> {
+        self.iids_where(match state {
+            None => "standing = 'live'",
+            Some(State::Pending) => "standing = 'live' AND state = 'pending'",
+            Some(State::Approved) => "standing = 'live' AND state = 'approved'",
+            Some(State::Rejected) => "standing = 'live' AND state = 'rejected'",
+            Some(State::Sent) => "standing = 'live' AND state = 'sent'",
+        })
+    }
+
+    /// The numbers of some issues that are not looked after as open ones: closed, withdrawn or ignored, from one on.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn other_iids_from(&self, from: u64, limit: usize) -> rusqlite::Result<Vec<u64>> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT iid FROM matches WHERE iid >= ?1 AND (standing IN ('withdrawn', 'ignored')
+                     OR (standing = 'live' AND state IN ('rejected', 'sent'))) ORDER BY iid LIMIT ?2",
+                )?
+                .query_map(params![from, limit], |row| row.get(0))?
+                .collect()
+        })
     }
 
     /// The numbers of the issues whose steps have not been read yet.

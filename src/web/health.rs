@@ -63,6 +63,10 @@ pub(super) async fn health(State(web): State<Web>) -> Response {
             "note": status.mirror_note,
             "matches": counts.as_ref().ok(),
         },
+        "labels": {
+            "made_again": status.label_made_again,
+            "note": status.label_made_again.map(|name| format!("the label {name} was deleted; it was made again and put back on its issues")),
+        },
         "channels": web.notifier().health(),
         "events": web.outgoing().event_health(),
         "send_unknown": { "count": doubts.len(), "iids": doubts },
@@ -132,7 +136,11 @@ pub(super) struct Ticked {
     ),
 )]
 pub(super) async fn tick(State(web): State<Web>) -> Result<Response, Problem> {
-    web.engine().delta().await?;
+    let read = web.engine().delta().await;
+    if let Some(watch) = &web.inner.watch {
+        web.engine().check_hook(watch).await;
+    }
+    read?;
     web.engine().work_off().await;
     web.outgoing().tick().await;
     web.notifier().tick().await;

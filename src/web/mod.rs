@@ -33,7 +33,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::config::{Idle, Settings};
-use crate::engine::Engine;
+use crate::engine::{Engine, HookWatch};
 use crate::metrics::Metrics;
 use crate::notify::Notifier;
 use crate::outgoing::Outgoing;
@@ -58,6 +58,7 @@ struct Inner {
     engine: Engine,
     notifier: Notifier,
     outgoing: Outgoing,
+    watch: Option<HookWatch>,
     metrics: Arc<Metrics>,
     settings: Settings,
     hooks: hooks::Room,
@@ -72,6 +73,7 @@ impl Web {
         engine: Engine,
         notifier: Notifier,
         outgoing: Outgoing,
+        watch: Option<HookWatch>,
         metrics: Arc<Metrics>,
         settings: Settings,
     ) -> Self {
@@ -80,6 +82,7 @@ impl Web {
             engine,
             notifier,
             outgoing,
+            watch,
             metrics,
             settings,
             hooks: hooks::Room::default(),
@@ -110,6 +113,11 @@ impl Web {
     async fn finish_inside_the_request(&self) {
         if self.settings().idle == Idle::Request {
             let work = async {
+                if !self.engine().status().caught_up
+                    && let Err(error) = self.engine().delta().await
+                {
+                    tracing::warn!(%error, "GitLab could not be read; it is at the next request");
+                }
                 self.engine().work_off().await;
                 self.outgoing().tick().await;
                 self.notifier().tick().await;

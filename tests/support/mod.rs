@@ -90,7 +90,7 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let settings = settings(&sandbox, &folder, &variables, file.as_deref());
-        let Parts { engine, notifier, outgoing, router } =
+        let Parts { engine, notifier, outgoing, router, .. } =
             app::assemble(settings, clock.clone(), patience()).unwrap();
         let serving = CancellationToken::new();
         let served = tokio::spawn(web::server::serve(listener, router, serving.clone(), clock.clone()));
@@ -262,7 +262,7 @@ impl World {
     pub async fn start(&mut self) {
         let listener = TcpListener::bind(self.address).await.unwrap();
         let settings = settings(&self.sandbox, &self.folder, &self.variables, self.file.as_deref());
-        let Parts { engine, notifier, outgoing, router } =
+        let Parts { engine, notifier, outgoing, router, .. } =
             app::assemble(settings, self.clock.clone(), patience()).unwrap();
         self.engine = engine;
         self.notifier = notifier;

@@ -1,0 +1,283 @@
+//! Stories of what got lost: webhooks, labels, answers, whole issues for a while. Where a match ends up is the same.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a story that fails, panics"
+)]
+
+mod support;
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use support::{Difference, Disk, World, job};
+use vorhoelle::sandbox::{Fault, HookMode, Trouble, Visibility};
+
+/// A world in which no webhook arrives, with one pending match.
+async fn deaf(variables: &[(&'static str, &'static str)]) -> (World, u64) {
+    let world = World::set(variables).await;
+    let iid = world.stage("1").await;
+    world.sandbox.hook_mode(HookMode::Lose);
+    (world, iid)
+}
+
+/// Reviewers are enforced, and there is one.
+const ENFORCED: [(&str, &str); 2] = [("ENFORCE_REVIEWERS", "true"), ("REVIEWERS", "reviewer")];
+
+#[tokio::test]
+async fn an_act_that_was_taken_back_is_not_followed_later() {
+    let (mut world, iid) = deaf(&[]).await;
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.reviewer().relabel(iid, &[], &["job-match/approved"]).unwrap();
+    world.delta().await;
+    world.reviewer().relabel(iid, &["job-match/sent"], &[]).unwrap();
+    world.delta().await;
+    world.expect(iid, "pending").await;
+    world.expect_comment(iid, "There is no step from `job-match/pending` to `job-match/sent`");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_strangers_act_that_was_taken_back_does_not_count_against_the_reviewer() {
+    let (world, iid) = deaf(&ENFORCED).await;
+    world.person("colleague").relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.person("colleague").relabel(iid, &[], &["job-match/approved"]).unwrap();
+    world.reviewer().relabel(iid, &["job-match/rejected"], &[]).unwrap();
+    world.delta().await;
+    world.expect(iid, "rejected").await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn after_a_step_that_is_not_allowed_the_next_one_counts() {
+    let (world, iid) = deaf(&[]).await;
+    world.reviewer().relabel(iid, &["job-match/sent"], &[]).unwrap();
+    world.reviewer().relabel(iid, &["job-match/approved"], &["job-match/pending", "job-match/sent"]).unwrap();
+    world.delta().await;
+    world.expect(iid, "approved").await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_deleted_label_is_made_again_and_every_match_gets_it_back() {
+    let mut world = World::new().await;
+    let (pending, rejected) = (world.stage("1").await, world.stage("2").await);
+    let (approved, sent) = (world.stage("3").await, world.stage("4").await);
+    world.reviewer().close(rejected).unwrap();
+    for iid in [approved, sent] {
+        world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+        world.settle().await;
+    }
+    world.reviewer().relabel(sent, &["job-match/sent"], &[]).unwrap();
+    world.settle().await;
+    // Old enough that no delta read lists them any more.
+    world.delta().await;
+    for name in
+        ["job-match", "job-match/pending", "job-match/approved", "job-match/rejected", "job-match/sent"]
+    {
+        world.sandbox.as_user("owner").delete_label(name).unwrap();
+        world.delta().await;
+        for (iid, state) in
+            [(pending, "pending"), (rejected, "rejected"), (approved, "approved"), (sent, "sent")]
+        {
+            world.expect(iid, state).await;
+        }
+        let (_, health) = world.get("/health").await;
+        assert_eq!(health["labels"]["made_again"], name);
+    }
+    let label = world.sandbox.world().label_named("job-match/pending").unwrap().clone();
+    assert_eq!(label.color.to_uppercase(), "#F0AD4E");
+    // And one that was deleted while nobody looked.
+    world.kill(Disk::Kept).await;
+    world.sandbox.as_user("owner").delete_label("job-match/sent").unwrap();
+    world.start().await;
+    world.delta().await;
+    world.expect(sent, "sent").await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_written_decision_is_void_where_people_acted_since() {
+    for disk in [Disk::Kept, Disk::Wiped] {
+        let (mut world, iid) = deaf(&[]).await;
+        world.sandbox.fault(Fault::new(Method::PUT, "/issues/", Trouble::bad_gateway()).times(9));
+        let (status, _) = world.patch(iid, &json!({"state": "approved"})).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        world.kill(disk).await;
+        world.sandbox.clear_faults();
+        world.reviewer().relabel(iid, &["job-match/rejected"], &["job-match/pending"]).unwrap();
+        world.start().await;
+        world.delta().await;
+        world.expect(iid, "rejected").await;
+        world.expect_comment(iid, "**pipeline**");
+        let (_, answer) = world.get("/api/v1/decisions").await;
+        let steps: Vec<_> = answer["decisions"].as_array().unwrap().iter().map(|one| &one["to"]).collect();
+        assert_eq!(steps, ["rejected"], "{disk:?}");
+        world.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_decided_about_a_second_issue_is_carried_over_before_it_goes() {
+    for (state, steps) in [("approved", 1), ("sent", 2)] {
+        let mut world = World::new().await;
+        let other = world.another_instance().await;
+        other.engine.delta().await.unwrap();
+        let parsed = vorhoelle::domain::posted::parse(job("1")).unwrap();
+        let (mine, theirs) = tokio::join!(world.engine.stage(parsed.clone()), other.engine.stage(parsed));
+        drop((mine.unwrap(), theirs.unwrap()));
+        world.sandbox.hook_mode(HookMode::Lose);
+        let label = format!("job-match/{state}");
+        world.reviewer().relabel(2, &[&label], &["job-match/pending"]).unwrap();
+        if state == "sent" {
+            world.reviewer().close(2).unwrap();
+        }
+        // The first tries to say so on the first issue fail.
+        world.sandbox.fault(Fault::new(Method::POST, "/issues/1/notes", Trouble::status(500)).times(2));
+        for _ in 0..4 {
+            world.delta().await;
+            world.settle_all().await;
+        }
+        world.expect(1, state).await;
+        assert_eq!((world.labels(2), world.is_open(2)), (Vec::new(), false));
+        let (_, answer) = world.get("/api/v1/matches/1").await;
+        assert_eq!(answer["history"].as_array().unwrap().len(), steps, "{answer}");
+        assert_eq!(world.comments(2).len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_issue_that_was_hidden_for_a_while_is_not_gone() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    world.sandbox.fault(Fault::new(Method::GET, &format!("/issues/{iid}"), Trouble::status(404)));
+    world.reviewer().comment(iid, "What of this one?").unwrap();
+    world.settle().await;
+    assert_eq!(world.state(iid).await, "none");
+    world.delta().await;
+    world.expect(iid, "pending").await;
+    let (status, again) = world.post(&job("1")).await;
+    assert_eq!((status, again["iid"].as_u64()), (StatusCode::OK, Some(iid)));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_closed_match_that_is_deleted_is_noticed() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    world.reviewer().close(iid).unwrap();
+    world.settle().await;
+    world.expect(iid, "rejected").await;
+    world.delta().await;
+    world.person("owner").delete_issue(iid).unwrap();
+    world.delta().await;
+    assert_eq!(world.state(iid).await, "none");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn one_issue_that_cannot_be_followed_keeps_no_other_from_it() {
+    let (world, _) = deaf(&[]).await;
+    let poison = world.person("colleague").create_issue("By hand", "", &["job-match"]).unwrap();
+    let other = world.person("colleague").create_issue("By hand too", "", &["job-match"]).unwrap();
+    let path = format!("/issues/{poison}");
+    world.sandbox.fault(Fault::new(Method::PUT, &path, Trouble::status(422)).times(50));
+    world.delta().await;
+    world.expect(other, "pending").await;
+    assert_eq!(world.state(poison).await, "none");
+    assert_eq!(world.get("/health").await.0, StatusCode::OK);
+    world.sandbox.clear_faults();
+    world.delta().await;
+    world.expect(poison, "pending").await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn with_the_reviewers_own_token_decisions_through_the_api_are_no_acts_of_theirs() {
+    let probe = World::asleep(Difference::default()).await;
+    let token: &'static str = probe.sandbox.token("reviewer").leak();
+    let world = World::set(&[("GITLAB_TOKEN", token), ("REVIEWERS", "reviewer")]).await;
+    let iid = world.stage("1").await;
+    for state in ["approved", "sent", "approved"] {
+        assert_eq!(world.patch(iid, &json!({"state": state})).await.0, StatusCode::OK);
+        world.settle().await;
+    }
+    world.reviewer().relabel(iid, &["job-match/rejected"], &[]).unwrap();
+    world.settle().await;
+    world.expect(iid, "rejected").await;
+    let sent = world.stage("2").await;
+    for state in ["approved", "sent"] {
+        assert_eq!(world.patch(sent, &json!({"state": state})).await.0, StatusCode::OK);
+        world.settle().await;
+    }
+    world.reviewer().relabel(sent, &["job-match/approved"], &[]).unwrap();
+    world.settle().await;
+    world.expect(sent, "approved").await;
+}
+
+#[tokio::test]
+async fn who_is_no_reviewer_decides_by_no_other_way_either() {
+    let mut world = World::set(&ENFORCED).await;
+    let withdrawn = world.stage("1").await;
+    world.reviewer().relabel(withdrawn, &[], &["job-match"]).unwrap();
+    world.settle().await;
+    world
+        .person("colleague")
+        .relabel(withdrawn, &["job-match", "job-match/approved"], &["job-match/pending"])
+        .unwrap();
+    world.settle().await;
+    world.expect(withdrawn, "pending").await;
+    world.expect_comment(withdrawn, "Only the listed reviewers");
+    let labels = ["job-match", "job-match/approved"];
+    let adopted = world.person("colleague").create_issue("By hand", "", &labels).unwrap();
+    world.settle().await;
+    world.expect(adopted, "pending").await;
+    world.expect_comment(adopted, "Only the listed reviewers");
+    // Relabelled while the service was down, and its disk is lost.
+    let relabelled = world.stage("2").await;
+    world.kill(Disk::Wiped).await;
+    world.person("colleague").relabel(relabelled, &["job-match/approved"], &[]).unwrap();
+    world.start().await;
+    world.delta().await;
+    world.expect(relabelled, "pending").await;
+    world.expect_comment(relabelled, "Only the listed reviewers");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_gitlab_that_does_not_tell_who_closed_is_asked_who_closed_last() {
+    let (world, iid) = deaf(&ENFORCED).await;
+    world.sandbox.fault(Fault::any("resource_state_events", Trouble::status(404)).times(50));
+    world.reviewer().close(iid).unwrap();
+    world.delta().await;
+    world.expect(iid, "rejected").await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn the_same_wrong_act_is_not_explained_again_after_a_restart() {
+    let mut world = World::new().await;
+    let iid = world.stage("1").await;
+    for disk in [Disk::Kept, Disk::Wiped] {
+        world.reviewer().relabel(iid, &["job-match/sent"], &[]).unwrap();
+        world.settle().await;
+        world.expect(iid, "pending").await;
+        world.restart(disk).await;
+    }
+    world.expect_comment(iid, "There is no step from `job-match/pending` to `job-match/sent`");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_project_that_is_made_public_is_refused_from_then_on() {
+    let world = World::new().await;
+    world.stage("1").await;
+    world.sandbox.world().options.visibility = Visibility::Public;
+    world.clock.advance(std::time::Duration::from_secs(300));
+    assert!(world.engine.delta().await.is_err());
+    let (status, answer) = world.post(&job("2")).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
+    assert!(answer["detail"].as_str().unwrap().contains("not private"), "{answer}");
+}
