@@ -82,6 +82,8 @@ impl Life {
 pub async fn live(seed: u64, log: &Mutex<Vec<String>>) {
     let mut dice = Dice(seed);
     let mut life = Life::new(&mut dice).await;
+    // Most acts are about a match; without one little happens.
+    life.past.accepted.insert("0".to_owned(), life.world.stage("0").await);
     for _ in 0..ACTS {
         let act = act(&mut dice, &mut life).await;
         log.lock().unwrap().push(act);
