@@ -16,12 +16,12 @@ mod visitor;
 
 use std::time::Duration;
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 use smtp::{MailServer, Mood};
 use support::{Difference, World, job};
 use visitor::{Browser, Page};
-use vorhoelle::sandbox::Outage;
+use vorhoelle::sandbox::{Fault, Outage, Trouble};
 
 /// A world that can send mails, and somebody who is logged in.
 async fn desk() -> (World, MailServer, Browser) {
@@ -150,6 +150,34 @@ async fn an_edit_in_gitlab_is_shown_and_neither_written_over_nor_sent_unseen() {
     assert_eq!(saved.location, format!("/matches/{iid}/draft?said=saved"), "{}", saved.html);
     let (_, draft) = world.get(&format!("/api/v1/matches/{iid}/draft")).await;
     assert_eq!((&draft["subject"], draft["body"].as_str().unwrap().contains("ten")), (&json!("Mine"), true));
+}
+
+/// The page reads the draft, somebody edits it, and only then is it read to be sent.
+#[tokio::test]
+async fn an_edit_between_the_button_and_the_mail_is_not_sent_unseen() {
+    let (world, mails, browser) = desk().await;
+    let iid = approved(&world, "1").await;
+    asked(&browser, iid).await;
+    let path = format!("/matches/{iid}/send");
+    let reads = || world.sandbox.calls().iter().filter(|call| call.route.contains("/notes")).count();
+    let before = reads();
+    let etag = etag(&browser.get(&path).await);
+    // The last of the reads that a page makes is the slow one.
+    let (a_page, before) = (reads() - before, reads());
+    let slow = Trouble::slow_body(Duration::from_millis(400));
+    world.sandbox.fault(Fault::new(Method::GET, "/notes", slow).after(u32::try_from(a_page).unwrap() - 1));
+    let edit = async {
+        while reads() < before + a_page {
+            tokio::task::yield_now().await;
+        }
+        edit_in_gitlab(&world, iid, "ten years", "twelve years");
+    };
+    let fields = [("etag", etag.as_str())];
+    let (page, ()) = tokio::join!(browser.post(&path, &fields), edit);
+    assert_eq!(page.status, StatusCode::CONFLICT, "{}", page.html);
+    page.shows("The draft was edited meanwhile.");
+    page.shows("<strong>twelve years</strong>");
+    assert_eq!(mails.mails().len(), 0);
 }
 
 #[tokio::test]

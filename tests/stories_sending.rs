@@ -538,6 +538,30 @@ async fn a_draft_edited_at_that_very_moment_does_not_leave() {
 }
 
 #[tokio::test]
+async fn who_says_which_draft_they_saw_sends_no_other() {
+    let (mut world, mails) = desk().await;
+    let iid = drafted(&mut world, "1").await;
+    let url = world.url(&format!("/api/v1/matches/{iid}/send"));
+    let seen =
+        world.get(&format!("/api/v1/matches/{iid}/draft")).await.1["etag"].as_str().unwrap().to_owned();
+    let (note, body) = note_with(&world, iid, "Draft of the application");
+    world.reviewer().edit_comment(iid, note, &body.replace("ten years", "a year")).unwrap();
+    let (status, answer) = world.call(world.http.post(&url).header("if-match", format!("\"{seen}\""))).await;
+    assert_eq!(status, StatusCode::PRECONDITION_FAILED, "{answer}");
+    assert_eq!(mails.mails().len(), 0);
+    assert_eq!(world.comments(iid).len(), 1, "nothing was even begun");
+    let now = world.get(&format!("/api/v1/matches/{iid}/draft")).await.1["etag"].as_str().unwrap().to_owned();
+    let (status, answer) = world.call(world.http.post(&url).header("if-match", format!("\"{now}\""))).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    // A repeat of that call is answered alike, although the draft is the archive now.
+    assert_eq!(world.call(world.http.post(&url).header("if-match", "\"old\"")).await, (status, answer));
+    world.settle().await;
+    world.expect_comment(iid, "sent the application");
+    assert_eq!(mails.mails().len(), 1);
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn two_instances_at_once_send_one_mail() {
     for round in 0..5 {
         let (mut world, mails) = desk().await;

@@ -86,6 +86,19 @@ async fn the_tracker_lives_in_one_comment_that_is_edited_in_place_and_survives_a
     assert_eq!(patch_application(&world, 9, &json!({})).await.0, StatusCode::NOT_FOUND);
 }
 
+/// GitLab's time of the issue does not tell that there is a comment.
+#[tokio::test]
+async fn what_was_tracked_in_the_moment_of_staging_survives_a_lost_disk() {
+    let mut world = World::new().await;
+    world.stage("1").await;
+    let url = world.url("/api/v1/matches/1/application");
+    let (status, _) = world.call(world.http.patch(url).json(&json!({"stage": "applied"}))).await;
+    assert_eq!(status, StatusCode::OK);
+    world.restart(Disk::Wiped).await;
+    world.delta().await;
+    assert_eq!(world.get("/api/v1/matches/1").await.1["application"]["stage"], "applied");
+}
+
 #[tokio::test]
 async fn what_a_maintainer_edits_in_the_comment_counts_and_somebody_elses_comment_does_not() {
     let world = World::new().await;

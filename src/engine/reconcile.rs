@@ -429,7 +429,9 @@ impl Engine {
             _ => None,
         };
         // An issue that nobody touched since it was made has no history to be read.
-        let untouched = settled == Some(State::Pending) && issue.updated_at == issue.created_at;
+        let untouched = settled == Some(State::Pending)
+            && issue.updated_at == issue.created_at
+            && issue.user_notes_count == 0;
         record.history_known = untouched;
         let is_news = self.is_fresh(record, record.created_at)?;
         // Of news every step is told in its turn; what is old may have its history read later.

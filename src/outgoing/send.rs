@@ -35,6 +35,8 @@ const AGAIN: Duration = Duration::from_secs(60);
 /// An order to send.
 #[derive(Clone, Debug, Default)]
 pub struct SendRequest {
+    /// Stands for the draft that is meant, where the caller says which; another one is not sent.
+    pub draft: Option<String>,
     /// Why it is sent although the same role may have been offered already through another agency.
     pub override_reason: Option<String>,
     /// A person says that an attempt of which nobody knows whether it succeeded is to be repeated.
@@ -135,7 +137,7 @@ impl Outgoing {
             });
         }
         let mail = self.inner.mail.as_ref().ok_or(OutgoingError::NotSetUp)?;
-        let ready = self.prepare(&looked, mail).await?;
+        let ready = self.prepare(&looked, mail, request.draft.as_deref()).await?;
         self.check_duplicates(&looked, &request)?;
         self.give_up_doubts(&mut looked).await?;
         let attempt = Attempt {
@@ -179,12 +181,22 @@ impl Outgoing {
         ))
     }
 
-    /// The draft as a mail; everything that could be wrong with it is found now.
-    async fn prepare(&self, looked: &Looked, mail: &Mail) -> Result<Ready, OutgoingError> {
+    /// The draft as a mail; everything that could be wrong with it is found now, and that it is another than the caller
+    /// saw.
+    async fn prepare(
+        &self,
+        looked: &Looked,
+        mail: &Mail,
+        seen: Option<&str>,
+    ) -> Result<Ready, OutgoingError> {
         let record = &looked.record;
         let missing = || OutgoingError::Conflict(OutgoingError::NoDraft(record.iid).to_string());
         let note = draft_note(looked).ok_or_else(missing)?;
         let content = content(note)?;
+        let etag = content.etag();
+        if seen.is_some_and(|seen| seen != etag) {
+            return Err(OutgoingError::Changed(etag));
+        }
         let wrong = problems(&content);
         if !wrong.is_empty() {
             return Err(OutgoingError::Invalid(wrong));

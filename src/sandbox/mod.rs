@@ -2,10 +2,11 @@
 //!
 //! It imports nothing of ours, so that it cannot share our mistakes. `world` is the plain state, `rules` what may be
 //! done with it and what follows, `api` the REST addresses, `hooks` the webhooks, `quick_actions` and `markdown` what
-//! GitLab makes of a text, `faults` what goes wrong on purpose, `control` the same switches over HTTP, `pages` what a
-//! person sees.
+//! GitLab makes of a text, `faults` what goes wrong on purpose, `control` the same switches over HTTP, `chats` the
+//! stand-ins of Slack and Twilio, `pages` what a person sees.
 
 mod api;
+mod chats;
 mod control;
 mod faults;
 mod hooks;
@@ -35,6 +36,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use chats::{ChatContent, ChatMessage, Chats};
 pub use faults::{Fault, Outage, Trouble};
 pub use hooks::{Delivery, DeliveryLog, Held, Hook, HookMode, Trigger, signature};
 pub use markdown::{Effects, rendered_effects};

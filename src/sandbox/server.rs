@@ -20,7 +20,7 @@ use super::faults::{Outage, Trouble, pause, take};
 use super::hooks::Delivery;
 use super::refusal::Refusal;
 use super::request::{Answer, Params, Reply, Request, segments};
-use super::{Call, Inner, api, control, pages};
+use super::{Call, Inner, api, chats, control, pages};
 
 /// More than any call of the API may carry.
 const BODY_LIMIT: usize = 32 << 20;
@@ -90,7 +90,8 @@ async fn take_call(inner: &Arc<Inner>, request: http::Request<Incoming>) -> io::
     let (reply, user) = if path.starts_with("/api/v4") {
         api_call(inner, &mut call, path, query, stale).await
     } else {
-        (pages::answer(inner, &call, path, query), None)
+        let chat = chats::answer(&mut inner.world(), &call, path);
+        (chat.unwrap_or_else(|| pages::answer(inner, &call, path, query)), None)
     };
     let status = reply.status;
     inner.log(&call, &full, if trouble == Some(Trouble::DropAnswer) { 0 } else { status }, user);

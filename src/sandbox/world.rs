@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::chats::Chats;
 use super::hooks::{Delivery, Hook};
 use super::people::{Ability, Role, Token, User};
 use super::records::{
@@ -51,6 +52,8 @@ pub struct World {
     pub fired_quick_actions: Vec<FiredQuickAction>,
     /// Files of the default branch by path.
     pub files: BTreeMap<String, Vec<u8>>,
+    /// What Slack and WhatsApp were told.
+    pub chats: Chats,
     pub(super) now: Now,
     /// Webhooks that were caused and not yet handed to the network.
     pub(super) outbox: Vec<Delivery>,
@@ -91,6 +94,7 @@ impl World {
             deliveries: Vec::new(),
             fired_quick_actions: Vec::new(),
             files: BTreeMap::new(),
+            chats: Chats::default(),
             now,
             outbox: Vec::new(),
             event_uuid: None,

@@ -101,7 +101,7 @@ pub(super) async fn put(
     headers: HeaderMap,
     ApiJson(body): ApiJson<PutDraft>,
 ) -> Result<Response, Problem> {
-    let expected = headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok()).map(etag_in);
+    let expected = if_match(&headers);
     let input =
         DraftInput { to: body.to, subject: body.subject, body: body.body, attachments: body.attachments };
     let put = web.outgoing().put_draft(number(&iid)?, input, expected.as_deref(), &caller.0, Through::Api);
@@ -143,7 +143,9 @@ pub(super) struct SentAnswer {
 
 /// Sends the draft by mail, once. On a sent match it answers the same and sends nothing.
 #[utoipa::path(
-    post, path = "/matches/{iid}/send", tag = "matches", params(("iid" = u64, Path, description = "The issue's number")),
+    post, path = "/matches/{iid}/send", tag = "matches",
+    params(("iid" = u64, Path, description = "The issue's number"),
+           ("If-Match" = Option<String>, Header, description = "The ETag of the draft that is meant; another one is not sent")),
     request_body(content = Option<Send>, description = "May be left out", example = json!({})),
     responses(
         (status = 200, description = "It is sent, or was", body = SentAnswer),
@@ -151,6 +153,7 @@ pub(super) struct SentAnswer {
         (status = 409, description = "The match is not approved or has no draft, a possible duplicate was sent, somebody else \
                                      is sending, or the draft was edited meanwhile; nothing has left",
          body = Parts, content_type = PROBLEM),
+        (status = 412, description = "The draft is not the one that If-Match means; nothing has left", body = Parts, content_type = PROBLEM),
         (status = 413, description = "Too large", body = Parts, content_type = PROBLEM),
         (status = 415, description = "The body is not sent as JSON", body = Parts, content_type = PROBLEM),
         (status = 502, description = "The mail server or GitLab refused; or, of type urn:vorhoelle:send_unknown, it is \
@@ -164,6 +167,7 @@ pub(super) async fn send(
     State(web): State<Web>,
     Extension(caller): Extension<Caller>,
     iid: Path<String>,
+    headers: HeaderMap,
     body: axum::body::Bytes,
 ) -> Result<Response, Problem> {
     let body = body.trim_ascii();
@@ -180,7 +184,8 @@ pub(super) async fn send(
     if reason.as_ref().is_some_and(|reason| reason.is_empty() || reason.chars().count() > REASON_LIMIT) {
         return Err(Problem::field("override", format!("must be a reason of 1–{REASON_LIMIT} characters")));
     }
-    let request = SendRequest { override_reason: reason, retry: order.retry };
+    let draft = if_match(&headers).filter(|draft| draft != "*");
+    let request = SendRequest { draft, override_reason: reason, retry: order.retry };
     let sent = web.outgoing().send(number(&iid)?, request, &caller.0, Through::Api).await;
     web.finish_inside_the_request().await;
     Ok(axum::Json(SentAnswer::of(sent?)).into_response())
@@ -217,6 +222,11 @@ fn answer(status: StatusCode, draft: Draft) -> Response {
         response.headers_mut().insert(header::ETAG, tag);
     }
     response
+}
+
+/// The draft that `If-Match` means.
+fn if_match(headers: &HeaderMap) -> Option<String> {
+    headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok()).map(etag_in)
 }
 
 /// `"abc"`, `W/"abc"` and `abc` mean the same draft.

@@ -98,22 +98,6 @@ impl Session {
                 Some(format!("python3 {file}"))
             }
             "run" => Some(text),
-            // Where the service knows of drafts.
-            "draft" => {
-                let run = match block.language.as_str() {
-                    "python" => {
-                        let file = format!("block-{}.py", block.line);
-                        self.put(&file, &text);
-                        format!("python3 {file}\n")
-                    }
-                    _ => text,
-                };
-                let known =
-                    "curl --silent --header \"Authorization: Bearer $TOKEN\" \"$API/api/v1/openapi.json\"";
-                Some(format!(
-                    "if {known} | grep -q '/draft'; then\n{run}\nelse echo 'skipped: no drafts'; fi"
-                ))
-            }
             "serve" => {
                 assert_eq!(block.text.trim(), "vorhoelle serve", "{paper}:{}", block.line);
                 Some(SERVE.to_owned())

@@ -88,6 +88,13 @@ impl Pipeline {
         self.inside.lock().unwrap().always = status;
     }
 
+    /// Takes everything from now on.
+    pub fn be_well(&self) {
+        let mut inside = self.inside.lock().unwrap();
+        inside.says.clear();
+        inside.always = None;
+    }
+
     /// Everything that came, refused or not.
     pub fn all(&self) -> Vec<Event> {
         self.inside.lock().unwrap().events.clone()
@@ -126,7 +133,8 @@ async fn take(mut stream: TcpStream, inside: Arc<Mutex<Inside>>) {
         assert!(count > 0, "the body broke off");
         bytes.extend_from_slice(&piece[..count]);
     }
-    let body = head.find("\r\n").map(|_| length - (bytes.windows(4).position(|f| f == b"\r\n\r\n").unwrap() + 4));
+    let body =
+        head.find("\r\n").map(|_| length - (bytes.windows(4).position(|f| f == b"\r\n\r\n").unwrap() + 4));
     let raw = String::from_utf8(bytes[length - body.unwrap()..].to_vec()).unwrap();
     if head.starts_with("HEAD") {
         let _ = stream.write_all(b"HTTP/1.1 405 No\r\nconnection: close\r\n\r\n").await;
@@ -154,9 +162,13 @@ async fn take(mut stream: TcpStream, inside: Arc<Mutex<Inside>>) {
     };
     let answer = match say {
         Say::HangUp => return,
-        Say::Status(status) => format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"),
+        Say::Status(status) => {
+            format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        }
         Say::RetryAfter(status, after) => {
-            format!("HTTP/1.1 {status} x\r\nretry-after: {after}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            format!(
+                "HTTP/1.1 {status} x\r\nretry-after: {after}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            )
         }
         Say::Redirect(to) => {
             format!("HTTP/1.1 307 x\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")

@@ -1,6 +1,7 @@
 //! What a person sees: pages rendered on the server, with forms that act as the person who was chosen.
 
 mod acts;
+mod chats;
 mod views;
 
 use std::sync::{Arc, OnceLock};
@@ -55,6 +56,7 @@ fn templates() -> &'static Environment<'static> {
             ("no_board.html", include_str!("../../../templates/sandbox/no_board.html")),
             ("todos.html", include_str!("../../../templates/sandbox/todos.html")),
             ("labels.html", include_str!("../../../templates/sandbox/labels.html")),
+            ("chats.html", include_str!("../../../templates/sandbox/chats.html")),
             ("hooks.html", include_str!("../../../templates/sandbox/hooks.html")),
             ("refused.html", include_str!("../../../templates/sandbox/refused.html")),
         ] {
@@ -158,6 +160,7 @@ fn frame(world: &World, visit: &Visit, root: &str) -> Value {
         ("To-do list", "/dashboard/todos".to_owned()),
         ("Labels", format!("/{project}/-/labels")),
         ("Webhooks", format!("/{project}/-/hooks")),
+        ("Chats", "/-/chats".to_owned()),
     ]
     .into_iter()
     .map(|(name, path)| json!({"name": name, "here": visit.path.starts_with(&path), "path": path}))

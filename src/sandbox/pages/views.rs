@@ -16,6 +16,7 @@ pub(super) fn view(world: &World, visit: &Visit, path: &[&str]) -> View {
     match path {
         [] => Ok(home(world, visit)),
         ["dashboard", "todos"] => Ok(todos(world, visit)),
+        ["-", "chats"] => Ok(super::chats::view(world)),
         _ => {
             world.allow(Some(visit.user), Ability::Read)?;
             match within(world, path)? {
@@ -42,7 +43,7 @@ pub(super) fn number(text: &str) -> Result<u64, Refusal> {
     text.parse().map_err(|_| Refusal::not_found("Page"))
 }
 
-fn shown(at: Timestamp) -> String {
+pub(super) fn shown(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M").to_string()
 }
 
@@ -87,6 +88,7 @@ fn home(world: &World, visit: &Visit) -> (&'static str, Value) {
             "opened": count(State::Opened), "closed": count(State::Closed), "boards": world.boards.len(),
             "pending": world.pending_todos(&visit.username).len(), "labels": world.labels.len(),
             "hooks": world.hooks.len(), "deliveries": world.deliveries.len(),
+            "chats": world.chats.messages.len(),
         }),
     )
 }

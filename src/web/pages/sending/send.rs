@@ -64,11 +64,6 @@ pub(super) async fn post(Path(iid): Path<String>, posted: Posted) -> Response {
         Err(response) => return response,
     };
     let number = before.record.iid;
-    let seen = fields.one("etag");
-    let sent = before.record.sending.sent().is_some();
-    if !sent && before.draft.as_ref().is_none_or(|draft| draft.etag != seen) {
-        return show(visit, StatusCode::CONFLICT, &before, Shown { said: "changed", ..Shown::default() });
-    }
     let retry = fields.one("retry") == "yes";
     if retry && fields.one("looked") != "yes" {
         return show(
@@ -80,7 +75,8 @@ pub(super) async fn post(Path(iid): Path<String>, posted: Posted) -> Response {
     }
     let reason: String = clean_line(fields.one("override")).chars().take(REASON_LIMIT).collect();
     let override_reason = (!reason.is_empty()).then(|| reason.clone());
-    let request = SendRequest { override_reason, retry };
+    let draft = Some(fields.one("etag").to_owned());
+    let request = SendRequest { draft, override_reason, retry };
     let sent = visit.web.outgoing().send(number, request, &posted.session.name, Through::Page).await;
     visit.web.finish_inside_the_request().await;
     let Err(error) = sent else { return visit.go(&format!("/matches/{number}/draft?said=sent")) };

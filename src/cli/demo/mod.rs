@@ -1,5 +1,7 @@
 //! `vorhoelle demo`: the whole service with nothing installed and no account.
 
+mod pipeline;
+
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use anyhow::{Context as _, bail};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
+use self::pipeline::Pipeline;
 use super::{Context, asked_to_stop, print, say, setup};
 use crate::app::App;
 use crate::clock::Clock;
@@ -15,7 +18,7 @@ use crate::config::{Environment, Settings};
 use crate::sandbox::{Options, Sandbox};
 
 /// The sample matches.
-const MATCHES: &str = include_str!("../../config/demo-matches.json");
+const MATCHES: &str = include_str!("../../../config/demo-matches.json");
 /// The API token of the demo; the service listens on this machine only.
 const TOKEN: &str = "demo-token";
 /// How long `--once` waits for the service to follow the reviewer.
@@ -40,11 +43,13 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
     let sandbox = start_sandbox(arguments.sandbox_listen).await?;
     let folder = tempfile::tempdir().context("no folder for the demo's mirror can be made")?;
     let listen = free(arguments.listen).await?;
-    let settings = settings(&sandbox, listen, folder.path(), context)?;
+    let pipeline = Pipeline::bind(listen.ip()).await?;
+    let settings = settings(&sandbox, &pipeline, listen, folder.path(), context)?;
     setup::set_up(&settings, false).await.context("the sandbox could not be set up")?;
     let app = App::start(settings, Clock::System).await?;
     let client = Client::builder().build().context("no HTTP client can be made")?;
     let service = format!("http://{}", app.address());
+    let _pipeline = pipeline.start(client.clone(), service.clone(), TOKEN);
     let staged = stage(&client, &service).await?;
     print(&introduction(&sandbox, &service, &staged, &outbox(folder.path())));
     if arguments.once {
@@ -77,12 +82,14 @@ async fn free(wanted: SocketAddr) -> anyhow::Result<SocketAddr> {
 
 fn settings(
     sandbox: &Sandbox,
+    pipeline: &Pipeline,
     listen: SocketAddr,
     folder: &std::path::Path,
     context: &Context,
 ) -> anyhow::Result<Settings> {
     let mirror = folder.join("mirror.sqlite");
     let outbox = outbox(folder);
+    let [twilio_account, twilio_token, twilio_sender] = sandbox.twilio().map(str::to_owned);
     let variables = [
         ("GITLAB_URL", sandbox.url().to_owned()),
         ("GITLAB_TOKEN", sandbox.token("bot")),
@@ -97,6 +104,15 @@ fn settings(
         ("MAIL_FILE_DIR", outbox.to_string_lossy().into_owned()),
         ("MAIL_FROM", "Vorhölle <jobs@vorhoelle.example>".to_owned()),
         ("MAIL_TO", "reviewer@vorhoelle.example".to_owned()),
+        ("LINK_SECRET", uuid::Uuid::new_v4().to_string()),
+        ("SLACK_WEBHOOK_URL", sandbox.slack_webhook_url()),
+        ("TWILIO_API_URL", sandbox.url().to_owned()),
+        ("TWILIO_ACCOUNT_SID", twilio_account),
+        ("TWILIO_AUTH_TOKEN", twilio_token),
+        ("TWILIO_FROM", twilio_sender),
+        ("TWILIO_TO", "+43155501234".to_owned()),
+        ("EVENTS_URL", pipeline.url()?),
+        ("EVENTS_SECRET", pipeline.secret()),
     ];
     let mut environment = Environment::default();
     for (name, value) in variables {
@@ -139,10 +155,16 @@ fn introduction(sandbox: &Sandbox, service: &str, staged: &[Value], outbox: &std
     let (gitlab, project) = (sandbox.url().trim_end_matches('/'), sandbox.project());
     let matches: Vec<String> = staged.iter().map(row).collect();
     format!(
-        "{}\n\nThe inbox:              {service}/ (log in with {TOKEN})\nDrag a card in GitLab:  {gitlab}/{project}/-/boards\nThe reviewer's ToDos:   {gitlab}/dashboard/todos\n\
-         Webhook deliveries:     {gitlab}/{project}/-/hooks\nThe service:            {service}/health\n\
-         Its API:                curl -H 'Authorization: Bearer {TOKEN}' {service}/api/v1/matches\n\
-         Its mails:              {}",
+        "{}\n\nThe inbox:              {service}/ (log in with {TOKEN})\n\
+         Drag a card in GitLab:  {gitlab}/{project}/-/boards\n\
+         Mails with links:       {}\n\
+         Slack and WhatsApp:     {gitlab}/-/chats\n\
+         The reviewer's ToDos:   {gitlab}/dashboard/todos\n\
+         Webhook deliveries:     {gitlab}/{project}/-/hooks\n\
+         The service:            {service}/health\n\
+         Its API:                curl -H 'Authorization: Bearer {TOKEN}' {service}/api/v1/matches\n\n\
+         Approve a match, by the link in its mail or anywhere else: a sample pipeline writes a draft. Read, edit and send\n\
+         it from the inbox; the application is then one more mail in that folder.",
         matches.join("\n"),
         outbox.display()
     )

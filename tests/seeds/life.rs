@@ -1,0 +1,119 @@
+//! One life of a service, from its first match to its end.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use vorhoelle::sandbox::HookMode;
+
+use crate::acts::act;
+use crate::applications::Applications;
+use crate::checks::{check, check_mails, come_to_rest, picture};
+use crate::dice::Dice;
+use crate::events::check_events;
+use crate::receiver::Pipeline;
+use crate::smtp::{MailServer, Mood};
+use crate::support::{Difference, Disk, World};
+
+pub const STATES: [&str; 4] = ["pending", "approved", "rejected", "sent"];
+/// Acts of one seed.
+const ACTS: usize = 35;
+
+/// How a service of a seed tells people.
+const SETTINGS: [&str; 3] = [
+    "language: en\nremind_after: off\nquiet_alarm_after: off\n",
+    "language: en\nremind_after: off\nquiet_alarm_after: off\nchannels: {email: {delay: 5m}}\n",
+    "language: en\nbatch: {mode: digest, every: 30m, max: 2}\nremind_after: off\nquiet_alarm_after: off\n",
+];
+
+/// What happened that bears on what may be true at the end.
+#[derive(Default)]
+pub struct Past {
+    /// The matches that the API accepted, by their id.
+    pub accepted: BTreeMap<String, u64>,
+    /// After each of these a message may come again: its receipt or the other side's yes may have been lost.
+    pub repeats: usize,
+    /// How many events had come when a disk was lost, each time.
+    pub wiped: Vec<usize>,
+    /// Whether that happened while there was something to be forgotten.
+    pub forgot: bool,
+}
+
+/// A service with everybody around it.
+pub struct Life {
+    pub world: World,
+    pub mails: MailServer,
+    pub pipeline: Pipeline,
+    pub past: Past,
+    pub applications: Applications,
+}
+
+impl Life {
+    async fn new(dice: &mut Dice) -> Self {
+        let mails = MailServer::start(false).await;
+        let pipeline = Pipeline::start().await;
+        let address: &'static str = Box::leak(format!("smtp://{}", mails.address).into_boxed_str());
+        let mut variables =
+            vec![("SMTP_URL", address), ("MAIL_FROM", "jobs@example.com"), ("MAIL_TO", "anna@example.com")];
+        variables.extend(pipeline.variables());
+        let file = Some(*dice.pick(&SETTINGS));
+        let world = World::with(Difference { variables, file, ..Difference::default() }).await;
+        let lists = STATES.map(|state| format!("job-match/{state}"));
+        let lists: Vec<&str> = lists.iter().map(String::as_str).collect();
+        world.sandbox.as_user("owner").create_board("Job matches", &lists).unwrap();
+        Self { world, mails, pipeline, past: Past::default(), applications: Applications::default() }
+    }
+
+    /// Kills the service and starts it again; tells whether it could read GitLab.
+    pub async fn die_and_rise(&mut self, disk: Disk) -> bool {
+        if disk == Disk::Wiped {
+            // The receipt of a message may not have reached GitLab yet.
+            self.past.repeats += 1;
+            self.past.forgot = true;
+            self.past.wiped.push(self.pipeline.all().len());
+            self.applications.forget_what_only_the_disk_knew();
+        }
+        self.world.kill(disk).await;
+        self.world.start().await;
+        self.world.engine.delta().await.is_ok()
+    }
+}
+
+/// Lives; what was done is in the log where it ends badly.
+pub async fn live(seed: u64, log: &Mutex<Vec<String>>) {
+    let mut dice = Dice(seed);
+    let mut life = Life::new(&mut dice).await;
+    // Most acts are about a match; without one little happens.
+    life.past.accepted.insert("0".to_owned(), life.world.stage("0").await);
+    for _ in 0..ACTS {
+        let act = act(&mut dice, &mut life).await;
+        log.lock().unwrap().push(act);
+        if dice.roll(3) > 0 {
+            life.world.settle().await;
+        }
+        life.applications.watch(&life.mails, None);
+    }
+    life.world.sandbox.clear_faults();
+    life.world.sandbox.hook_mode(HookMode::Deliver);
+    life.mails.set_mood(Mood::Fine);
+    life.pipeline.be_well();
+    log.lock().unwrap().push("the storm is over".to_owned());
+    come_to_rest(&life.world).await;
+    look(&mut life).await;
+    check_mails(&life.world, &life.mails, life.past.repeats);
+    let before = picture(&life.world).await;
+    let told = life.mails.mails().len();
+    life.past.wiped.push(life.pipeline.all().len());
+    life.world.restart(Disk::Wiped).await;
+    come_to_rest(&life.world).await;
+    assert_eq!(picture(&life.world).await, before, "what GitLab alone tells is what the mirror knew");
+    assert_eq!(life.mails.mails().len(), told, "a lost disk repeats no message");
+    look(&mut life).await;
+}
+
+/// Everything that must hold at rest.
+async fn look(life: &mut Life) {
+    check(&life.world, &life.past.accepted).await;
+    life.applications.watch(&life.mails, None);
+    life.applications.check(&life.world).await;
+    check_events(&life.world, &life.pipeline, &life.past).await;
+}
