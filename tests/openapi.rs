@@ -54,6 +54,14 @@ async fn every_answer_is_as_described() {
     let world = World::new().await;
     let document = document(&world).await;
     assert_eq!(document["openapi"], "3.1.0");
+    let operations =
+        document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap());
+    let mut names: Vec<&str> =
+        operations.map(|(_, operation)| operation["operationId"].as_str().unwrap()).collect();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), all, "each operation has a name of its own");
     let matches = "/api/v1/matches";
     let one = "/api/v1/matches/{iid}";
     let demo: Vec<Value> = serde_json::from_str(include_str!("../config/demo-matches.json")).unwrap();

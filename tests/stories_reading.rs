@@ -70,6 +70,14 @@ async fn pages_are_followed_by_cursor_and_by_link() {
         path = link.split_once('<').unwrap().1.split_once('>').unwrap().0.to_owned();
     }
     assert_eq!(seen, [2, 3, 1]);
+    // A place in one order is none in another.
+    let (_, page) = world.get("/api/v1/matches?limit=1&sort=score").await;
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let (status, problem) = world.get(&format!("/api/v1/matches?cursor={cursor}")).await;
+    assert_eq!(
+        (status, &problem["errors"][0]["field"]),
+        (StatusCode::UNPROCESSABLE_ENTITY, &json!("cursor"))
+    );
     world.finish().await;
 }
 

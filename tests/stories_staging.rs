@@ -287,3 +287,39 @@ async fn the_api_wants_a_token() {
     assert_eq!(status, StatusCode::NOT_FOUND);
     world.finish().await;
 }
+
+#[tokio::test]
+async fn under_an_idempotency_key_what_failed_is_tried_again() {
+    let world = World::new().await;
+    let body = json!([job("1"), job("2")]);
+    let post = || {
+        world.call(world.http.post(world.url("/api/v1/matches")).header("idempotency-key", "k").json(&body))
+    };
+    // All of it fails: the call does. One of two: it is said, and the same call mends it.
+    world.sandbox.outage(vorhoelle::sandbox::Outage::BadGateway);
+    assert_eq!(post().await.0, StatusCode::SERVICE_UNAVAILABLE);
+    world.sandbox.outage(vorhoelle::sandbox::Outage::None);
+    let refused = vorhoelle::sandbox::Trouble::status(403);
+    world.sandbox.fault(vorhoelle::sandbox::Fault::new(reqwest::Method::POST, "/issues", refused));
+    let (status, answer) = post().await;
+    assert_eq!((status, &answer["created"], &answer["failed"]), (StatusCode::OK, &json!(1), &json!(1)));
+    world.clock.advance(std::time::Duration::from_secs(60));
+    let (status, answer) = post().await;
+    assert_eq!((status, &answer["created"], &answer["existing"]), (StatusCode::OK, &json!(1), &json!(1)));
+    let (_, again) = post().await;
+    assert_eq!(again, answer, "now it is final");
+}
+
+#[tokio::test]
+async fn of_two_equal_matches_in_one_call_the_first_is_staged() {
+    let world = World::new().await;
+    for number in 0..10 {
+        let (mut first, mut second) = (job(&number.to_string()), job(&number.to_string()));
+        first["title"] = json!("First");
+        second["title"] = json!("Second");
+        let (_, answer) = world.post(&json!([first, job("other"), second])).await;
+        assert_eq!(answer["results"][0]["outcome"], "created", "{answer}");
+        assert_eq!(answer["results"][2]["outcome"], "existing", "{answer}");
+        assert_eq!(answer["results"][2]["match"]["title"], "First");
+    }
+}

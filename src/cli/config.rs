@@ -18,8 +18,10 @@ pub(super) struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     /// Say whether the settings can be used, and everything that is wrong with them.
+    #[command(after_help = "Example:\n  vorhoelle config check --config config/notification-channels.yml")]
     Check,
     /// Print the effective settings and the origin of each value; secrets as ***.
+    #[command(after_help = "Example:\n  vorhoelle config show --offline")]
     Show {
         /// Print them as JSON.
         #[arg(long)]

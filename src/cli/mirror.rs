@@ -18,8 +18,10 @@ pub(super) struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     /// Throw the mirror away and read it anew from GitLab.
+    #[command(after_help = "Example:\n  vorhoelle mirror rebuild")]
     Rebuild,
     /// Compare the mirror with GitLab and list differences; exit 1 where there are any.
+    #[command(after_help = "Example:\n  vorhoelle mirror check")]
     Check,
 }
 

@@ -16,6 +16,7 @@ pub(super) struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     /// Send a test message; exit 1 where a channel did not take it.
+    #[command(after_help = "Example:\n  vorhoelle notify test email slack")]
     Test {
         /// email, slack, whatsapp or todo; every one that is on where none is named.
         channels: Vec<Channel>,

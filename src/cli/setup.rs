@@ -159,7 +159,13 @@ async fn set_up_hook(
     let hooks = project.hooks().await?;
     let hook = hooks.into_iter().find(|hook| hook.url == url);
     let hook = match hook {
-        Some(hook) if is_right(&hook, &wanted) => return Ok(()),
+        // Whether it has the secret of today nobody can tell: it is set again, which changes nothing where it has.
+        Some(hook) if is_right(&hook, &wanted) => {
+            if dry_run {
+                return Ok(());
+            }
+            project.change_hook(hook.id, &wanted).await?
+        }
         Some(hook) => {
             said.push(format!("set the webhook to {url} right"));
             if dry_run { hook } else { project.change_hook(hook.id, &wanted).await? }

@@ -10,7 +10,8 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::{Context, print, say_error};
-use crate::domain::posted;
+use crate::domain::posted::{self, FieldError, clean_line};
+use crate::domain::{JobMatch, identity};
 use crate::engine::{Engine, StagingError};
 
 /// Matches that are staged at the same time.
@@ -32,15 +33,25 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
     let engine = context.engine().await?;
     engine.set_follows(true);
     let bar = ProgressBar::new(values.len() as u64);
-    let outcomes: Vec<Value> = stream::iter(values.into_iter().enumerate())
-        .map(|(index, value)| {
-            let engine = &engine;
-            async move { stage(engine, index, value).await }
+    let titles: Vec<String> = values.iter().map(title).collect();
+    let parsed: Vec<_> = values.into_iter().map(posted::parse).collect();
+    let groups = identity::one_after_the_other(&parsed);
+    let (parsed, titles, engine) = (&parsed, &titles, &engine);
+    let mut outcomes: Vec<(usize, Value)> = stream::iter(groups)
+        .map(|indices| async move {
+            let mut staged = Vec::with_capacity(indices.len());
+            for index in indices {
+                staged.push((index, stage(engine, index, &titles[index], parsed[index].clone()).await));
+            }
+            stream::iter(staged)
         })
-        .buffered(AT_ONCE)
+        .buffer_unordered(AT_ONCE)
+        .flatten()
         .inspect(|_| bar.inc(1))
         .collect()
         .await;
+    outcomes.sort_by_key(|(index, _)| *index);
+    let outcomes: Vec<Value> = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
     bar.finish_and_clear();
     let staged = |outcome: &&Value| matches!(outcome["outcome"].as_str(), Some("created" | "existing"));
     let all_staged = outcomes.iter().all(|outcome| staged(&outcome));
@@ -69,9 +80,13 @@ fn read(file: &PathBuf) -> anyhow::Result<Vec<Value>> {
     })
 }
 
-async fn stage(engine: &Engine, index: usize, value: Value) -> Value {
-    let title = value["title"].as_str().unwrap_or("(no title)").to_owned();
-    let job = match posted::parse(value) {
+/// A title as it may stand in a terminal: the file is a stranger's.
+fn title(value: &Value) -> String {
+    clean_line(value["title"].as_str().unwrap_or("(no title)"))
+}
+
+async fn stage(engine: &Engine, index: usize, title: &str, job: Result<JobMatch, Vec<FieldError>>) -> Value {
+    let job = match job {
         Ok(job) => job,
         Err(errors) => {
             return json!({ "index": index, "title": title, "outcome": "invalid", "errors": errors });
@@ -105,11 +120,8 @@ fn tell(outcome: &Value) {
             for error in outcome["errors"].as_array().into_iter().flatten() {
                 let field = error["field"].as_str().filter(|field| !field.is_empty());
                 let field = field.map(|field| format!("{field} ")).unwrap_or_default();
-                say_error(&format!(
-                    "match {}: {field}{}",
-                    outcome["index"],
-                    error["message"].as_str().unwrap_or_default()
-                ));
+                let message = error["message"].as_str().unwrap_or_default();
+                say_error(&clean_line(&format!("match {}: {field}{message}", outcome["index"])));
             }
         }
     }

@@ -1,5 +1,7 @@
 //! When two posts are the same match, and when they are probably the same job.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use unicode_normalization::UnicodeNormalization;
@@ -9,26 +11,42 @@ use uuid::Uuid;
 use super::JobMatch;
 
 /// Query parameters that tell where a visitor came from, not what they see.
-const TRACKING: [&str; 18] = [
+const TRACKING: [&str; 32] = [
     "_ga",
     "_gl",
     "_hsenc",
     "_hsmi",
+    "at_campaign",
+    "at_medium",
     "dclid",
+    "epik",
     "fbclid",
+    "gad_source",
     "gbraid",
     "gclid",
+    "gclsrc",
+    "igsh",
     "igshid",
+    "li_fat_id",
     "mc_cid",
     "mc_eid",
     "mkt_tok",
     "msclkid",
+    "refid",
+    "sccid",
+    "spm",
+    "srsltid",
     "trackingid",
     "trk",
+    "ttclid",
+    "twclid",
     "vero_id",
     "wbraid",
+    "wt_mc",
     "yclid",
 ];
+/// How the names of others begin.
+const TRACKING_BEGINS: [&str; 3] = ["utm_", "mtm_", "pk_"];
 
 /// What makes a match this one and no other: 64 hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -130,13 +148,32 @@ pub fn canonical_url(url: &Url) -> String {
         .query_pairs()
         .filter(|(name, _)| {
             let name = name.to_ascii_lowercase();
-            !name.starts_with("utm_") && !TRACKING.contains(&name.as_str())
+            !TRACKING_BEGINS.iter().any(|begin| name.starts_with(begin)) && !TRACKING.contains(&name.as_str())
         })
         .map(|(name, value)| (name.into_owned(), value.into_owned()))
         .collect();
     query.sort();
     let query = query.iter().fold(String::new(), |query, (name, value)| format!("{query}\n{name}={value}"));
     format!("{host}{port}{}{query}", url.path().trim_end_matches('/'))
+}
+
+/// The places of matches that came together, those of the same match side by side and in their order: of two equal ones
+/// the first is to be staged, and the second to find it. What is no match is its own.
+pub fn one_after_the_other<E>(matches: &[Result<JobMatch, E>]) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    let mut by_identity: HashMap<Fingerprint, usize> = HashMap::new();
+    for (index, job) in matches.iter().enumerate() {
+        let identity = job.as_ref().ok().map(|job| Fingerprint::of(job, Uuid::from_u128(index as u128)));
+        let known = identity.as_ref().and_then(|identity| by_identity.get(identity)).copied();
+        match known {
+            Some(group) => groups[group].push(index),
+            None => {
+                by_identity.extend(identity.map(|identity| (identity, groups.len())));
+                groups.push(vec![index]);
+            }
+        }
+    }
+    groups
 }
 
 /// Words in lower case, compatibility forms folded, without punctuation: `Müller & Söhne GmbH` and

@@ -220,7 +220,8 @@ pub fn parse(body: &[u8]) -> Result<Option<IssueTouched>, serde_json::Error> {
     Ok(about.and_then(|about| {
         Some(IssueTouched {
             project: project.or(about.project_id)?,
-            iid: about.iid?,
+            // GitLab's own numbers are signed.
+            iid: about.iid.filter(|iid| i64::try_from(*iid).is_ok())?,
             updated_at: about.updated_at.as_deref().and_then(to_the_millisecond),
             user: payload.user.and_then(|user| user.id),
         })

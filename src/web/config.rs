@@ -17,7 +17,7 @@ use crate::engine::ChangeError;
 
 /// Every setting with its value and origin; secrets are `***`.
 #[utoipa::path(
-    get, path = "/config", tag = "service",
+    get, path = "/config", operation_id = "get_config", tag = "service",
     responses((status = 200, description = "The settings", body = Settings), Refusals),
 )]
 pub(super) async fn get(State(web): State<Web>) -> Response {
@@ -48,7 +48,7 @@ fn answer(web: &Web) -> Json<Settings> {
 
 /// Changes settings: the keys of the settings file, nested as there; null takes a key away.
 #[utoipa::path(
-    patch, path = "/config", tag = "service",
+    patch, path = "/config", operation_id = "change_config", tag = "service",
     request_body(content = File, example = json!({"min_score": 80, "quiet_hours": {"from": "22:00", "to": "07:00"}})),
     responses(
         (status = 200, description = "The settings as they are now", body = Settings),

@@ -43,7 +43,7 @@ pub(super) struct DecisionsQuery {
 
 /// Every decision in order, oldest first.
 #[utoipa::path(
-    get, path = "/decisions", tag = "decisions", params(DecisionsQuery),
+    get, path = "/decisions", operation_id = "list_decisions", tag = "decisions", params(DecisionsQuery),
     responses(
         (status = 200, description = "A page of decisions", body = Decisions),
         (status = 503, description = "The history is still being read", body = Parts, content_type = PROBLEM),
@@ -136,7 +136,7 @@ fn read_cursor(text: &str) -> Result<StepPlace, Problem> {
 
 /// What all of it amounts to.
 #[utoipa::path(
-    get, path = "/stats", tag = "decisions",
+    get, path = "/stats", operation_id = "get_stats", tag = "decisions",
     responses((status = 200, description = "The figures", body = Stats), Refusals),
 )]
 pub(super) async fn stats(State(web): State<Web>) -> Result<Response, Problem> {

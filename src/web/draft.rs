@@ -56,7 +56,7 @@ pub(super) struct DraftAnswer {
 
 /// The draft of a match as GitLab has it now, with what people edited.
 #[utoipa::path(
-    get, path = "/matches/{iid}/draft", tag = "matches", params(("iid" = u64, Path, description = "The issue's number")),
+    get, path = "/matches/{iid}/draft", operation_id = "get_draft", tag = "matches", params(("iid" = u64, Path, description = "The issue's number")),
     responses(
         (status = 200, description = "The draft", body = DraftAnswer, headers(("ETag" = String))),
         (status = 404, description = "There is no such match, or it has no draft", body = Parts, content_type = PROBLEM),
@@ -73,7 +73,7 @@ pub(super) async fn get(State(web): State<Web>, iid: Path<String>) -> Result<Res
 
 /// Writes the draft, or replaces it; answered after GitLab has it. The same draft again changes nothing.
 #[utoipa::path(
-    put, path = "/matches/{iid}/draft", tag = "matches",
+    put, path = "/matches/{iid}/draft", operation_id = "put_draft", tag = "matches",
     params(("iid" = u64, Path, description = "The issue's number"),
            ("If-Match" = Option<String>, Header, description = "The ETag of the draft that is replaced; * replaces any")),
     request_body(content = PutDraft, example = json!({
@@ -143,7 +143,7 @@ pub(super) struct SentAnswer {
 
 /// Sends the draft by mail, once. On a sent match it answers the same and sends nothing.
 #[utoipa::path(
-    post, path = "/matches/{iid}/send", tag = "matches",
+    post, path = "/matches/{iid}/send", operation_id = "send_application", tag = "matches",
     params(("iid" = u64, Path, description = "The issue's number"),
            ("If-Match" = Option<String>, Header, description = "The ETag of the draft that is meant; another one is not sent")),
     request_body(content = Option<Send>, description = "May be left out", example = json!({})),

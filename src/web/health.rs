@@ -127,7 +127,7 @@ pub(super) struct Ticked {
 
 /// Does what is due now: the delta read, held messages; for a scheduler on platforms that sleep.
 #[utoipa::path(
-    post, path = "/tick", tag = "service",
+    post, path = "/tick", operation_id = "tick", tag = "service",
     responses(
         (status = 200, description = "Done", body = Ticked),
         (status = 502, description = "GitLab refused", body = Parts, content_type = PROBLEM),

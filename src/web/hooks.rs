@@ -32,8 +32,10 @@ impl Default for Room {
 
 /// Takes a delivery of GitLab's and answers at once; the work is done after.
 #[utoipa::path(
-    post, path = "/webhooks/gitlab", tag = "webhook", security(()),
+    post, path = "/webhooks/gitlab", operation_id = "receive_delivery", tag = "webhook", security(()),
     params(("X-Gitlab-Token" = Option<String>, Header, description = "The webhook's secret"),
+           ("webhook-id" = Option<String>, Header, description = "The delivery's id, a part of what is signed"),
+           ("webhook-timestamp" = Option<String>, Header, description = "Unix seconds, a part of what is signed"),
            ("webhook-signature" = Option<String>, Header, description = "GitLab's signature, from 19.0 on")),
     request_body(content = Object, description = "As GitLab sends it"),
     responses(

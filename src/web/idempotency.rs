@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::SignedDuration;
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::Web;
@@ -17,6 +18,18 @@ use crate::mirror::Answered;
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(24);
 /// Longest key.
 const KEY_LIMIT: usize = 255;
+
+/// What came of a request.
+pub(super) struct Work {
+    /// The status to answer with.
+    pub(super) status: StatusCode,
+    /// Where the match is.
+    pub(super) location: Option<String>,
+    /// The answer, as JSON.
+    pub(super) answer: String,
+    /// Whether the same request would bring the same answer; where a part failed it may fare better next time.
+    pub(super) is_final: bool,
+}
 
 /// The keys whose requests are being worked on.
 #[derive(Default)]
@@ -33,10 +46,10 @@ pub(super) async fn once<F>(
     work: F,
 ) -> Result<Response, Problem>
 where
-    F: Future<Output = Result<(StatusCode, Option<String>, String), Problem>>,
+    F: Future<Output = Result<Work, Problem>>,
 {
     let Some(key) = headers.get("idempotency-key") else {
-        let (status, location, answer) = work.await?;
+        let Work { status, location, answer, .. } = work.await?;
         return Ok(json(status, location, answer));
     };
     let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= KEY_LIMIT).ok_or_else(|| {
@@ -56,15 +69,28 @@ where
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY).detail(detail));
         }
         let status = StatusCode::from_u16(answered.status).unwrap_or(StatusCode::OK);
-        return Ok(json(status, None, answered.answer));
+        let location = location_of(&answered.answer);
+        return Ok(json(status, location, answered.answer));
     }
     // Errors are not remembered: the same request may fare better next time.
-    let (status, location, answer) = work.await?;
+    let Work { status, location, answer, is_final } = work.await?;
     let answered = Answered { body, status: status.as_u16(), answer: answer.clone() };
+    if !is_final {
+        return Ok(json(status, location, answer));
+    }
     if let Err(error) = web.engine().mirror().remember_answer(&key, &answered, now, since) {
         tracing::warn!(%error, "the answer to an Idempotency-Key could not be kept; the fingerprint catches a repeat");
     }
     Ok(json(status, location, answer))
+}
+
+/// Where the match of an answer is; none where it is about several.
+fn location_of(answer: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct One {
+        iid: u64,
+    }
+    serde_json::from_str::<One>(answer).ok().map(|one| super::matches::location(one.iid))
 }
 
 fn json(status: StatusCode, location: Option<String>, answer: String) -> Response {

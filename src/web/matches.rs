@@ -1,5 +1,7 @@
 //! `/api/v1/matches`: stage, list, look at, decide.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::{Extension, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -15,11 +17,12 @@ use utoipa::{IntoParams, ToSchema};
 use super::Web;
 use super::answer::{MatchAnswer, WholeAnswer};
 use super::auth::Caller;
-use super::idempotency;
+use super::idempotency::{self, Work};
 use super::lists::List;
 use super::openapi::{PROBLEM, Refusals};
 use super::problem::{ApiJson, Parts, Problem};
 use crate::domain::history::Through;
+use crate::domain::identity;
 use crate::domain::posted::{self, FieldError};
 use crate::domain::{self, JobMatch};
 use crate::engine::{Decision, StagingError};
@@ -34,7 +37,7 @@ const COMMENT_LIMIT: usize = 5_000;
 
 /// Stages one match, or up to a hundred in an array. The answer comes after GitLab has the issue.
 #[utoipa::path(
-    post, path = "/matches", tag = "matches",
+    post, path = "/matches", operation_id = "stage_matches", tag = "matches",
     params(("Idempotency-Key" = Option<String>, Header, description = "The same key brings the same answer for 24 hours")),
     request_body(content = Posted, description = "A match, or an array of them", example = json!({
         "title": "Cloud Architect", "company": "Amoria Bond", "score": 97, "url": "https://example.com/jobs/4711",
@@ -131,15 +134,20 @@ pub(super) struct Outcome {
     retry_after: Option<u64>,
 }
 
-type Answered = Result<(StatusCode, Option<String>, String), Problem>;
+type Answered = Result<Work, Problem>;
+
+/// The address of a match.
+pub(super) fn location(iid: u64) -> String {
+    format!("/api/v1/matches/{iid}")
+}
 
 async fn stage_one(web: &Web, value: Value) -> Answered {
     let job = posted::parse(value).map_err(Problem::invalid)?;
     let staging = web.engine().stage(job).await?;
-    let location = format!("/api/v1/matches/{}", staging.record.iid);
+    let location = Some(location(staging.record.iid));
     let status = if staging.created { StatusCode::CREATED } else { StatusCode::OK };
     let answer = MatchAnswer::of(web.engine(), staging.record)?;
-    Ok((status, Some(location), to_json(&answer)?))
+    Ok(Work { status, location, answer: to_json(&answer)?, is_final: true })
 }
 
 async fn stage_several(web: &Web, values: Vec<Value>) -> Answered {
@@ -147,23 +155,50 @@ async fn stage_several(web: &Web, values: Vec<Value>) -> Answered {
         let detail = format!("{} matches at once; at most {ARRAY_LIMIT} are allowed", values.len());
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY).detail(detail));
     }
-    let results: Vec<Value> = stream::iter(values.into_iter().enumerate())
-        .map(|(index, value)| async move { stage_element(web, index, value).await })
-        .buffered(AT_ONCE)
-        .collect()
+    let mut parsed: Vec<Parsed> = values.into_iter().map(posted::parse).collect();
+    let mut results: Vec<Value> = vec![Value::Null; parsed.len()];
+    let staged = stream::iter(identity::one_after_the_other(&parsed))
+        .map(|indices| {
+            let jobs: Vec<_> = indices
+                .into_iter()
+                .map(|index| (index, std::mem::replace(&mut parsed[index], Err(Vec::new()))))
+                .collect();
+            async move {
+                let mut staged = Vec::with_capacity(jobs.len());
+                for (index, job) in jobs {
+                    staged.push((index, stage_element(web, index, job).await));
+                }
+                staged
+            }
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect::<Vec<_>>()
         .await;
+    for (index, result) in staged.into_iter().flatten() {
+        results[index] = result;
+    }
+    let count = |outcome: &str| results.iter().filter(|result| result["outcome"] == outcome).count();
+    let failed = count("failed");
+    if failed > 0 && failed == results.len() && results.iter().all(|result| result["retry"] == true) {
+        let after = results.iter().filter_map(|result| result["retry_after"].as_u64()).max();
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE)
+            .detail(results[0]["errors"][0]["message"].as_str().unwrap_or_default())
+            .retry_after(Duration::from_secs(after.unwrap_or(5))));
+    }
     let mut answer = json!({});
     for outcome in ["created", "existing", "below_minimum", "invalid", "erased", "failed"] {
-        answer[outcome] = results.iter().filter(|result| result["outcome"] == outcome).count().into();
+        answer[outcome] = count(outcome).into();
     }
     answer["results"] = results.into();
-    Ok((StatusCode::OK, None, to_json(&answer)?))
+    Ok(Work { status: StatusCode::OK, location: None, answer: to_json(&answer)?, is_final: failed == 0 })
 }
 
+type Parsed = Result<JobMatch, Vec<FieldError>>;
+
 /// One of several: a bad one fails alone.
-async fn stage_element(web: &Web, index: usize, value: Value) -> Value {
+async fn stage_element(web: &Web, index: usize, job: Parsed) -> Value {
     let wrong = |field: &str, message: String| json!([FieldError { field: field.to_owned(), message }]);
-    let job = match posted::parse(value) {
+    let job = match job {
         Ok(job) => job,
         Err(errors) => return json!({ "index": index, "outcome": "invalid", "errors": errors }),
     };
@@ -223,7 +258,7 @@ pub(super) struct ListQuery {
 
 /// Lists matches, newest first unless `sort` says otherwise.
 #[utoipa::path(
-    get, path = "/matches", tag = "matches", params(ListQuery),
+    get, path = "/matches", operation_id = "list_matches", tag = "matches", params(ListQuery),
     responses((status = 200, description = "A page of matches; `Link: rel=\"next\"` leads on", body = Page), Refusals),
 )]
 pub(super) async fn list(
@@ -250,7 +285,8 @@ fn page(web: &Web, asked: ListQuery, uri: &axum::http::Uri) -> Result<List, Prob
     if !(1..=500).contains(&limit) {
         return Err(Problem::field("limit", "must be from 1 to 500"));
     }
-    let after = asked.cursor.as_deref().filter(|cursor| !cursor.is_empty()).map(read_cursor).transpose()?;
+    let cursor = asked.cursor.as_deref().filter(|cursor| !cursor.is_empty());
+    let after = cursor.map(|cursor| read_cursor(cursor, asked.sort)).transpose()?;
     let words = asked.q.as_deref().unwrap_or_default().split_whitespace().map(str::to_owned).collect();
     let query = mirror::Query {
         state: asked.state,
@@ -266,7 +302,7 @@ fn page(web: &Web, asked: ListQuery, uri: &axum::http::Uri) -> Result<List, Prob
         .into_iter()
         .map(|record| MatchAnswer::of(web.engine(), record))
         .collect::<Result<Vec<_>, _>>()?;
-    let next = next.as_ref().map(write_cursor).transpose()?;
+    let next = next.map(|next| write_cursor(next, query.sort)).transpose()?;
     let link = next.as_ref().map(|cursor| next_link(uri, cursor));
     let body = to_json(&Page { matches, next_cursor: next })?;
     Ok(List { body: body.into(), link: link.and_then(|link| link.parse().ok()) })
@@ -291,19 +327,30 @@ fn next_link(uri: &axum::http::Uri, cursor: &str) -> String {
     format!("<{}?{query}>; rel=\"next\"", uri.path())
 }
 
-pub(super) fn write_cursor(cursor: &Cursor) -> Result<String, Problem> {
-    Ok(BASE64.encode(to_json(cursor)?))
+/// A place in a list, and the order that it is a place in.
+#[derive(Serialize, Deserialize)]
+struct Place {
+    sort: Sort,
+    #[serde(flatten)]
+    cursor: Cursor,
 }
 
-pub(super) fn read_cursor(text: &str) -> Result<Cursor, Problem> {
-    let json = BASE64.decode(text).ok();
-    json.and_then(|json| serde_json::from_slice(&json).ok())
-        .ok_or_else(|| Problem::field("cursor", "is none that this service gave out"))
+pub(super) fn write_cursor(cursor: Cursor, sort: Sort) -> Result<String, Problem> {
+    Ok(BASE64.encode(to_json(&Place { sort, cursor })?))
+}
+
+pub(super) fn read_cursor(text: &str, sort: Sort) -> Result<Cursor, Problem> {
+    let place: Option<Place> = BASE64.decode(text).ok().and_then(|json| serde_json::from_slice(&json).ok());
+    match place {
+        Some(place) if place.sort == sort => Ok(place.cursor),
+        Some(_) => Err(Problem::field("cursor", "is of a list in another order; begin without it")),
+        None => Err(Problem::field("cursor", "is none that this service gave out")),
+    }
 }
 
 /// One match with its life.
 #[utoipa::path(
-    get, path = "/matches/{iid}", tag = "matches", params(("iid" = u64, Path, description = "The issue's number")),
+    get, path = "/matches/{iid}", operation_id = "get_match", tag = "matches", params(("iid" = u64, Path, description = "The issue's number")),
     responses(
         (status = 200, description = "The match", body = WholeAnswer),
         (status = 404, description = "There is no such match", body = Parts, content_type = PROBLEM),
@@ -334,7 +381,7 @@ pub(super) struct Decide {
 
 /// Decides; answered after GitLab has it. Repeating the present state changes nothing.
 #[utoipa::path(
-    patch, path = "/matches/{iid}", tag = "matches", params(("iid" = u64, Path, description = "The issue's number")),
+    patch, path = "/matches/{iid}", operation_id = "decide", tag = "matches", params(("iid" = u64, Path, description = "The issue's number")),
     request_body(content = Decide, example = json!({"state": "approved", "comment": "call Clara first"})),
     responses(
         (status = 200, description = "The match as it is now", body = WholeAnswer),
@@ -367,7 +414,7 @@ pub(super) async fn patch(
 
 /// The tracker's fields; what is not named stays as it is.
 #[utoipa::path(
-    patch, path = "/matches/{iid}/application", tag = "matches",
+    patch, path = "/matches/{iid}/application", operation_id = "change_application", tag = "matches",
     params(("iid" = u64, Path, description = "The issue's number")),
     request_body(
         content = ApplicationChange,

@@ -29,21 +29,22 @@ fn show(visit: &Visit) -> Result<Response, EngineError> {
     let tab = Tab::of(visit.query("state"));
     let search: String = visit.query("q").trim().chars().take(SEARCH_LIMIT).collect();
     let cursor = visit.query("cursor");
+    // What waits by how well it fits; what is done by when.
+    let sort = if tab.state == Some(State::Pending) { Sort::Score } else { Sort::Updated };
     let query = Query {
         state: tab.state,
         min_score: None,
         words: search.split_whitespace().map(str::to_owned).collect(),
         since: None,
-        // What waits by how well it fits; what is done by when.
-        sort: if tab.state == Some(State::Pending) { Sort::Score } else { Sort::Updated },
-        after: (!cursor.is_empty()).then(|| read_cursor(cursor).ok()).flatten(),
+        sort,
+        after: (!cursor.is_empty()).then(|| read_cursor(cursor, sort).ok()).flatten(),
         limit: PAGE,
     };
     let (records, next) = mirror.list(&query)?;
     let people = visit.people();
     let cards = records.iter().map(|record| Card::of(visit.web.engine(), &people, record, Length::List));
     let cards = cards.collect::<Result<Vec<_>, _>>()?;
-    let next = next.and_then(|next| write_cursor(&next).ok());
+    let next = next.and_then(|next| write_cursor(next, sort).ok());
     let context = json!({
         "tab": tab.name,
         "tabs": tabs(visit, &search)?,
