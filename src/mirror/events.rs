@@ -136,6 +136,10 @@ pub(super) fn raise_for(
         }
         (Some(Standing::Withdrawn), Standing::Live) => {
             raise(connection, EventKind::Staged, record.updated_at, record, None)?;
+            if step.is_none() {
+                // Where the disk was lost while it did not count, its approval was never told by this one.
+                raise_waiting_approval(connection, record, last_step(connection, record.iid)?.as_ref())?;
+            }
         }
         (_, Standing::Duplicate) => {
             connection.execute("DELETE FROM events WHERE iid = ?1 AND outcome = 'waiting'", [record.iid])?;
@@ -171,15 +175,30 @@ pub(super) fn raise_whole(
             }
             Ok(())
         }
-        Raise::Approval => {
-            let last = steps.last().filter(|step| step.to == State::Approved);
-            let nobody_wrote = record.sending.draft.is_none() && record.sending.attempt.is_none();
-            match last.filter(|_| record.state == State::Approved && nobody_wrote) {
-                Some(step) => raise(connection, EventKind::Approved, step.at, record, Some(step)),
-                None => Ok(()),
-            }
-        }
+        Raise::Approval => raise_waiting_approval(connection, record, steps.last()),
     }
+}
+
+/// Raises an approval for which nobody has written a draft.
+fn raise_waiting_approval(
+    connection: &Connection,
+    record: &Record,
+    last: Option<&Step>,
+) -> Result<(), MirrorError> {
+    let nobody_wrote = record.sending.draft.is_none() && record.sending.attempt.is_none();
+    let last = last.filter(|step| step.to == State::Approved);
+    match last.filter(|_| record.state == State::Approved && nobody_wrote) {
+        Some(step) => raise(connection, EventKind::Approved, step.at, record, Some(step)),
+        None => Ok(()),
+    }
+}
+
+/// How a match came to where it is.
+fn last_step(connection: &Connection, iid: u64) -> Result<Option<Step>, MirrorError> {
+    connection
+        .prepare_cached("SELECT step FROM steps WHERE iid = ?1 ORDER BY number DESC LIMIT 1")?
+        .query_row([iid], |row| from_json(row, 0))
+        .optional()
 }
 
 fn raise(

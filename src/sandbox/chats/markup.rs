@@ -99,7 +99,7 @@ fn address(line: &[char], at: usize, markup: Markup) -> Option<usize> {
         return None;
     }
     let ends = |c: &char| c.is_whitespace() || matches!(c, '<' | '>' | '"');
-    let end = line[at..].iter().position(|c| ends(c)).map_or(line.len(), |length| at + length);
+    let end = line[at..].iter().position(ends).map_or(line.len(), |length| at + length);
     // A point or bracket behind an address belongs to the sentence.
     let trailing =
         line[at..end].iter().rev().take_while(|c| matches!(c, '.' | ',' | ')' | ';' | '*' | '_')).count();

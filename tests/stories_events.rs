@@ -1,0 +1,166 @@
+//! Stories of signed events: in their order, until they arrive, under one id, and what a lost disk makes of them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a story that fails, panics"
+)]
+
+#[path = "support/events.rs"]
+mod events;
+mod support;
+
+use std::time::Duration;
+
+use events::{Pipeline, Say};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use support::{Difference, Disk, World};
+
+async fn heard() -> (World, Pipeline) {
+    let pipeline = Pipeline::start().await;
+    let world = World::with(Difference { variables: pipeline.variables(), ..Difference::default() }).await;
+    (world, pipeline)
+}
+
+/// Time passes, and what is due goes out.
+async fn after(world: &World, seconds: u64) {
+    world.settle().await;
+    world.clock.advance(Duration::from_secs(seconds));
+    world.outgoing.tick().await;
+}
+
+fn relabel(world: &World, iid: u64, state: &str) {
+    world.reviewer().relabel(iid, &[&format!("job-match/{state}")], &[]).unwrap();
+}
+
+#[tokio::test]
+async fn a_match_is_told_of_step_by_step_as_the_api_answers_it() {
+    let (world, pipeline) = heard().await;
+    let iid = world.stage("1").await;
+    after(&world, 0).await;
+    relabel(&world, iid, "rejected");
+    after(&world, 0).await;
+    relabel(&world, iid, "pending");
+    world.settle().await;
+    relabel(&world, iid, "approved");
+    after(&world, 0).await;
+    world.reviewer().relabel(iid, &[], &["job-match"]).unwrap();
+    after(&world, 0).await;
+    world.reviewer().relabel(iid, &["job-match"], &[]).unwrap();
+    after(&world, 0).await;
+    assert_eq!(pipeline.kinds(iid), ["staged", "rejected", "pending", "approved", "withdrawn", "staged"]);
+    let all = pipeline.all();
+    let mut ids: Vec<&str> = all.iter().map(|event| event.id.as_str()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 6, "each has an id of its own");
+    let rejected = all[1].body();
+    assert_eq!(
+        (&rejected["data"]["state"], &rejected["data"]["title"], &rejected["data"]["decision"]["by"]),
+        (&json!("rejected"), &json!("Cloud Architect 1"), &json!("reviewer"))
+    );
+    assert_eq!(all[0].body()["data"]["decision"], Value::Null);
+    let (status, _) = world.get(&format!("/api/v1/matches/{iid}")).await;
+    assert_eq!(status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_fails_comes_again_the_same_and_the_next_of_the_match_waits() {
+    let (mut world, pipeline) = heard().await;
+    let (slow, other) = (world.stage("1").await, world.stage("2").await);
+    pipeline.says([Say::Status(500)]);
+    after(&world, 0).await;
+    relabel(&world, slow, "approved");
+    after(&world, 0).await;
+    assert_eq!(pipeline.kinds(other), ["staged"], "another match does not wait");
+    assert_eq!(pipeline.kinds(slow).len(), 0);
+    // Neither does a restart change anything about what comes again.
+    world.restart(Disk::Kept).await;
+    pipeline.says([Say::HangUp, Say::Redirect(pipeline.url.clone()), Say::RetryAfter(503, "600".to_owned())]);
+    for pause in [7, 13, 25, 599] {
+        after(&world, pause).await;
+    }
+    let (_, health) = world.get("/health").await;
+    assert_eq!((&health["events"]["status"], &health["events"]["waiting"]), (&json!("failing"), &json!(2)));
+    after(&world, 1).await;
+    assert_eq!(pipeline.kinds(slow), ["staged", "approved"]);
+    let tries: Vec<_> = pipeline.all().into_iter().filter(|one| one.iid() == slow).collect();
+    assert_eq!(tries.iter().map(|one| one.answered).collect::<Vec<_>>(), [500, 599, 307, 503, 204, 204]);
+    for again in &tries[1..5] {
+        assert_eq!((&again.id, &again.raw), (&tries[0].id, &tries[0].raw), "a repeat is the same");
+        assert!(again.timestamp > tries[0].timestamp, "and signed anew");
+    }
+    let (_, health) = world.get("/health").await;
+    assert_eq!((&health["events"]["status"], &health["events"]["waiting"]), (&json!("ok"), &json!(0)));
+}
+
+#[tokio::test]
+async fn an_event_is_given_up_after_a_day_or_where_the_receiver_is_gone() {
+    let (world, pipeline) = heard().await;
+    let iid = world.stage("1").await;
+    pipeline.says([Say::Status(410)]);
+    after(&world, 0).await;
+    relabel(&world, iid, "approved");
+    after(&world, 0).await;
+    assert_eq!(pipeline.kinds(iid), ["approved"], "the one that nobody wants holds up none");
+    relabel(&world, iid, "rejected");
+    pipeline.always(Some(500));
+    for _ in 0..26 {
+        after(&world, 3_600).await;
+    }
+    let (_, health) = world.get("/health").await;
+    assert_eq!(
+        (&health["events"]["given_up"], &health["events"]["waiting"]),
+        (&json!(2), &json!(0)),
+        "{health}"
+    );
+    pipeline.always(None);
+    relabel(&world, iid, "approved");
+    after(&world, 0).await;
+    assert_eq!(pipeline.kinds(iid), ["approved", "approved"]);
+}
+
+/// The disk is lost while the match does not count.
+#[tokio::test]
+async fn an_approval_that_waits_is_told_when_the_match_is_put_back() {
+    let (mut world, pipeline) = heard().await;
+    let iid = world.stage("1").await;
+    world.reviewer().relabel(iid, &["job-match/approved"], &["job-match", "job-match/pending"]).unwrap();
+    after(&world, 0).await;
+    world.restart(Disk::Wiped).await;
+    world.reviewer().relabel(iid, &["job-match"], &[]).unwrap();
+    after(&world, 0).await;
+    assert_eq!(pipeline.kinds(iid).last().unwrap(), "approved");
+    // Once: taken away and put back again it is no news.
+    let heard = pipeline.taken().len();
+    world.reviewer().relabel(iid, &[], &["job-match"]).unwrap();
+    after(&world, 0).await;
+    world.reviewer().relabel(iid, &["job-match"], &[]).unwrap();
+    after(&world, 0).await;
+    let kinds = pipeline.kinds(iid);
+    assert_eq!(kinds[heard..], ["withdrawn", "staged"], "{kinds:?}");
+}
+
+#[tokio::test]
+async fn after_a_lost_disk_only_an_approval_that_waits_for_a_draft_comes_again() {
+    let (mut world, pipeline) = heard().await;
+    let (waits, drafted, rejected) = (world.stage("1").await, world.stage("2").await, world.stage("3").await);
+    for (iid, state) in [(waits, "approved"), (drafted, "approved"), (rejected, "rejected")] {
+        relabel(&world, iid, state);
+    }
+    after(&world, 0).await;
+    let draft = json!({"to": "clara@agency.example", "subject": "Architect", "body": "Dear Clara"});
+    let put = world.http.put(world.url(&format!("/api/v1/matches/{drafted}/draft"))).json(&draft);
+    assert_eq!(world.call(put).await.0, StatusCode::CREATED);
+    let before = pipeline.all();
+    world.restart(Disk::Wiped).await;
+    after(&world, 0).await;
+    let all = pipeline.all();
+    let again: Vec<_> = all[before.len()..].iter().map(|event| (event.iid(), event.kind())).collect();
+    assert_eq!(again, [(waits, "match.approved".to_owned())]);
+    let first = before.iter().find(|one| one.iid() == waits && one.kind() == "match.approved").unwrap();
+    assert_eq!(all[before.len()].id, first.id, "under the same id");
+}
