@@ -160,6 +160,30 @@ async fn a_decision_is_made_by_the_tokens_name_and_can_be_undone() {
 }
 
 #[tokio::test]
+async fn a_decision_made_meanwhile_is_not_reversed_unseen() {
+    let mut world = World::new().await;
+    let iid = world.stage("1").await;
+    let browser = Browser::of(&world).await;
+    let page = browser.get("/").await;
+    page.shows("name=\"seen\" value=\"1.pending\"");
+    world.reviewer().relabel(iid, &["job-match/rejected"], &[]).unwrap();
+    world.settle().await;
+    let form = [("iid", "1"), ("seen", "1.pending"), ("state", "approved"), ("back", "/")];
+    let page = browser.post("/decide", &form).await;
+    assert_eq!(page.status, StatusCode::CONFLICT);
+    page.shows("It is rejected by now: somebody decided since this page was loaded.");
+    world.expect(iid, "rejected").await;
+    // Whoever tries again after having read that, means it.
+    page.shows("name=\"seen\" value=\"1.rejected\"");
+    let form = [("iid", "1"), ("seen", "1.rejected"), ("state", "approved"), ("back", "/")];
+    assert_eq!(browser.post("/decide", &form).await.location, "/?done=1.rejected");
+    world.settle().await;
+    world.expect(iid, "approved").await;
+    world.expect_comment(iid, "approved this match on the page");
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn several_at_once_have_a_result_each() {
     let mut world = World::new().await;
     for external_id in ["1", "2", "3"] {

@@ -109,6 +109,14 @@ async fn what_was_known_of_a_person_is_gone_and_stays_gone() {
 async fn nothing_is_left_on_the_disk() {
     let mut world = World::new().await;
     let iid = stage(&world, "1").await;
+    // Rows that come and go, as a file has after a while: events, records of each step.
+    for state in ["approved", "pending"].repeat(5) {
+        assert_eq!(
+            world.patch(iid, &json!({"state": state, "comment": "Kim Beispiel"})).await.0,
+            StatusCode::OK
+        );
+        world.settle().await;
+    }
     let key = |request: reqwest::RequestBuilder| request.header("Idempotency-Key", "k1");
     let post = || key(world.http.post(world.url("/api/v1/matches"))).json(&with_a_person("1"));
     assert_eq!(world.call(post()).await.0, StatusCode::OK);
@@ -118,6 +126,9 @@ async fn nothing_is_left_on_the_disk() {
     assert_eq!(world.call(post()).await.0, StatusCode::GONE, "no kept answer is given out again");
     world.engine.mirror().checkpoint();
     assert_gone(&on_disk(&world));
+    for _ in 0..10 {
+        world.expect_comment(iid, "This comment was removed");
+    }
     world.restart(Disk::Kept).await;
     assert_refused(&world, "1").await;
     world.finish().await;

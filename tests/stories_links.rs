@@ -54,6 +54,7 @@ async fn ask(world: &World, method: Method, path: &str, form: &[(&str, &str)]) -
     let answer = request.send().await.unwrap();
     let status = answer.status();
     assert_eq!(answer.headers()[header::CACHE_CONTROL], "no-store");
+    assert_eq!(answer.headers()[header::REFERRER_POLICY], "no-referrer");
     (status, answer.text().await.unwrap())
 }
 

@@ -294,7 +294,6 @@ impl Mirror {
     /// Where the disk fails.
     pub fn put_erased(&self, record: &Record) -> rusqlite::Result<()> {
         let mut connection = self.write();
-        connection.execute_batch("PRAGMA secure_delete = ON")?;
         let transaction = connection.transaction()?;
         for table in ["matches", "steps", "deliveries", "agreed", "events", "attempts"] {
             transaction.execute(&format!("DELETE FROM {table} WHERE iid = ?1"), [record.iid])?;
@@ -302,7 +301,8 @@ impl Mirror {
         transaction.execute("DELETE FROM answers", [])?;
         put(&transaction, record)?;
         transaction.commit()?;
-        connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA secure_delete = OFF")
+        // Rows that were deleted earlier lie about in free pages: the file is written anew, without any.
+        connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)")
     }
 
     /// The live matches with the same contact, by address, telephone or name, lowest iid first.

@@ -1,5 +1,7 @@
 //! Deciding on a page: one match or several at once, with a result for each and a way back.
 
+use std::collections::BTreeMap;
+
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 use futures_util::{StreamExt as _, stream};
@@ -41,6 +43,7 @@ pub(super) async fn post(posted: Posted) -> Response {
     if comment.chars().count() > COMMENT_LIMIT {
         return visit.say(StatusCode::UNPROCESSABLE_ENTITY, "comment_too_long", &COMMENT_LIMIT.to_string());
     }
+    let seen = seen(fields.all("seen"));
     let decision = Decision {
         from: None,
         to,
@@ -50,7 +53,9 @@ pub(super) async fn post(posted: Posted) -> Response {
     };
     let from = iids.iter().map(|iid| (*iid, state_of(visit, *iid))).collect::<Vec<_>>();
     let outcomes = stream::iter(iids.into_iter().map(|iid| {
-        let decided = visit.web.engine().decide(iid, decision.clone());
+        // Only from where the page showed it: somebody may have decided meanwhile.
+        let decision = Decision { from: seen.get(&iid).copied(), ..decision.clone() };
+        let decided = visit.web.engine().decide(iid, decision);
         async move { decided.await.map(drop).map_err(|error| Failure { iid, error }) }
     }));
     let outcomes: Vec<Result<(), Failure>> = outcomes.buffered(AT_ONCE).collect().await;
@@ -67,6 +72,15 @@ pub(super) async fn post(posted: Posted) -> Response {
         };
     }
     visit.answer(say_what_failed(visit, to, &comment, back, &made.join(","), &failures))
+}
+
+/// Where the page showed each match, as `iid.state`.
+fn seen<'a>(fields: impl Iterator<Item = &'a str>) -> BTreeMap<u64, State> {
+    let pair = |one: &str| {
+        let (iid, state) = one.split_once('.')?;
+        Some((iid.parse().ok()?, state.parse().ok()?))
+    };
+    fields.filter_map(pair).collect()
 }
 
 fn state_of(visit: &Visit, iid: u64) -> Option<State> {
@@ -88,8 +102,9 @@ fn say_what_failed(
         tracing::warn!(iid, %error, "a decision on the page failed");
         let (code, kind, detail) = match error {
             DecisionError::Unknown(_) => (StatusCode::NOT_FOUND, "unknown", String::new()),
-            DecisionError::NotAllowed { from, .. } => {
-                (StatusCode::CONFLICT, "not_allowed", from.as_str().to_owned())
+            DecisionError::NotAllowed { from, allowed, .. } => {
+                let kind = if allowed.contains(&to) { "meanwhile" } else { "not_allowed" };
+                (StatusCode::CONFLICT, kind, from.as_str().to_owned())
             }
             DecisionError::Engine(error) => match error.retry_after() {
                 Some(after) => {

@@ -2,7 +2,7 @@
 //! link – a mail scanner, a preview, a curious finger – changes nothing.
 
 use axum::extract::{Path, Request, State as FromState};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde_json::json;
 
@@ -53,6 +53,12 @@ impl Worth {
 /// Where a match is pending again, a link from before somebody decided is used all the same.
 fn is_decided(link: &ActionLink, record: &Record) -> bool {
     record.state != State::Pending || record.decided_at.is_some_and(|at| at > link.made())
+}
+
+/// What decides stands in the address: no page that is opened from here is told of it.
+pub(super) async fn tell_nobody(mut response: Response) -> Response {
+    response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
 }
 
 /// Shows the match and asks.

@@ -22,6 +22,7 @@ mod when;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::map_response;
 use axum::routing::{get, post};
 
 use super::Web;
@@ -51,7 +52,7 @@ pub(super) fn routes() -> Router<Web> {
         .route("/", get(inbox::page))
         .route("/matches/{iid}", get(one::page))
         .route("/decide", post(decide::post))
-        .route("/a/{token}", get(link::page).post(link::post))
+        .route("/a/{token}", get(link::page).post(link::post).layer(map_response(link::tell_nobody)))
         .route("/stats", get(stats::page))
         .route("/settings", get(settings::page).post(settings::post))
         .route("/settings/test", post(settings::test))
