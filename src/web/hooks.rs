@@ -18,6 +18,8 @@ use crate::gitlab::webhook;
 const BODY_LIMIT: usize = 25 * 1024 * 1024;
 /// Kibibytes of bodies that are being read at the same time.
 const ROOM: usize = 64 * 1024;
+/// So much room is made at once for a body that says it is as large; most are.
+const USUAL_BODY: usize = 32 * 1024;
 /// How long a body may take; GitLab itself gives up after ten seconds.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -79,7 +81,7 @@ async fn read(web: &Web, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Pro
     }
     let reading = async {
         let mut body = Limited::new(body, BODY_LIMIT);
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(length.unwrap_or(0).min(USUAL_BODY));
         let mut taken = Vec::new();
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame?.into_data() else { continue };

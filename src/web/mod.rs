@@ -16,7 +16,8 @@ mod pages;
 mod problem;
 pub mod server;
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
@@ -172,18 +173,18 @@ pub fn router(web: Web) -> Router {
         .0
         .route("/openapi.json", get(openapi::description))
         .layer(DefaultBodyLimit::max(API_BODY_LIMIT))
+        .layer(RequestBodyDeadlineLayer::new(BODY_DEADLINE))
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
         .layer(middleware::from_fn_with_state(web.clone(), auth::require_token));
     Router::new()
         .nest("/api/v1", api)
         .merge(open().0)
-        .merge(pages::routes())
+        .merge(pages::routes().layer(RequestBodyDeadlineLayer::new(BODY_DEADLINE)))
         .route_layer(middleware::from_fn_with_state(web.clone(), measure))
         .merge(openapi::page())
         .fallback(nowhere)
         .method_not_allowed_fallback(not_allowed)
-        .layer(RequestBodyDeadlineLayer::new(BODY_DEADLINE))
         .layer(CatchPanicLayer::custom(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()))
         .layer(middleware::from_fn(identify))
         .with_state(web)
@@ -227,6 +228,14 @@ fn loggable(path: &str) -> &str {
     if path.starts_with("/a/") { "/a/…" } else { path }
 }
 
+/// An id that no other request has: the process's own and a number. Random bytes for each would cost a call of the system.
+fn new_request_id() -> HeaderValue {
+    static PROCESS: LazyLock<String> = LazyLock::new(|| uuid::Uuid::now_v7().simple().to_string());
+    static NUMBER: AtomicU64 = AtomicU64::new(1);
+    let id = format!("{}-{}", *PROCESS, NUMBER.fetch_add(1, Ordering::Relaxed));
+    HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("-"))
+}
+
 /// Gives every request an id, in the log and in the answer, and every answer the headers that keep browsers safe.
 async fn identify(request: Request, next: Next) -> Response {
     const NAME: HeaderName = HeaderName::from_static("x-request-id");
@@ -235,9 +244,7 @@ async fn identify(request: Request, next: Next) -> Response {
         let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         !bytes.is_empty() && bytes.len() <= REQUEST_ID_LIMIT && bytes.iter().all(plain)
     });
-    let id = given.cloned().unwrap_or_else(|| {
-        HeaderValue::from_str(&uuid::Uuid::now_v7().to_string()).unwrap_or(HeaderValue::from_static("-"))
-    });
+    let id = given.cloned().unwrap_or_else(new_request_id);
     let span = tracing::info_span!(
         "request",
         request_id = id.to_str().unwrap_or_default(),
