@@ -12,8 +12,9 @@
     reason = "a measurement"
 )]
 
+mod support;
+
 use std::future::Future;
-use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -25,11 +26,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::json;
-use sha2::Sha256;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use vorhoelle::app::{self, Parts};
@@ -41,7 +38,8 @@ use vorhoelle::gitlab::webhook::{self, SigningKey, WebhookSecrets};
 use vorhoelle::sandbox::{Options, Sandbox};
 use vorhoelle::web;
 
-const SIGNING_TOKEN: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+use support::{SIGNING_TOKEN, delivery, length_of, median, resident_mebibytes, until_200};
+
 const MATCHES: u64 = 10_000;
 /// Issues that the deliveries are about.
 const ISSUES: u64 = 256;
@@ -123,35 +121,6 @@ fn list(ours: SocketAddr) {
     println!("first page of 100 of {MATCHES} matches: {:.0} a second on one core", median(&mut rates));
 }
 
-/// A signed delivery as GitLab sends it, about eight kilobytes.
-fn delivery(project: u64, iid: u64) -> Vec<u8> {
-    let text = "Wir suchen eine erfahrene Person für unser Team in Wien. ".repeat(100);
-    let body = json!({
-        "object_kind": "issue", "event_type": "issue",
-        "user": {"id": 7, "name": "Anna", "username": "anna", "avatar_url": null, "email": "[REDACTED]"},
-        "project": {"id": project, "name": "jobs", "web_url": "https://gitlab.example/me/jobs", "namespace": "me"},
-        "object_attributes": {
-            "id": 1000 + iid, "iid": iid, "project_id": project, "title": "[97 %] Cloud Architect",
-            "description": text, "state": "opened", "action": "update", "updated_at": "2026-11-23T14:00:00.123Z",
-            "labels": [{"id": 1, "title": "job-match"}, {"id": 2, "title": "job-match/pending"}],
-        },
-        "labels": [{"id": 1, "title": "job-match"}, {"id": 2, "title": "job-match/pending"}],
-        "changes": {"labels": {"previous": [{"id": 1, "title": "job-match"}], "current": [{"id": 2, "title": "job-match/pending"}]}},
-    })
-    .to_string();
-    let (id, now) = (format!("delivery-{iid}"), Clock::System.now().as_second());
-    let key = BASE64.decode(SIGNING_TOKEN.trim_start_matches("whsec_")).unwrap();
-    let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
-    mac.update(format!("{id}.{now}.{body}").as_bytes());
-    let signature = BASE64.encode(mac.finalize().into_bytes());
-    let length = body.len();
-    format!(
-        "POST /webhooks/gitlab HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nX-Gitlab-Event: Issue Hook\r\n\
-         webhook-id: {id}\r\nwebhook-timestamp: {now}\r\nwebhook-signature: v1,{signature}\r\nContent-Length: {length}\r\n\r\n{body}"
-    )
-    .into_bytes()
-}
-
 struct Driven {
     /// Requests a second.
     rate: f64,
@@ -195,19 +164,6 @@ async fn converse(server: SocketAddr, requests: &[Vec<u8>], first: usize, expect
     times
 }
 
-/// How long an answer is, head and body; none while its head has not come whole.
-fn length_of(answer: &[u8]) -> Option<usize> {
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
-    let head = std::str::from_utf8(&answer[..end]).unwrap().to_ascii_lowercase();
-    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
-    Some(end + length.unwrap_or(0))
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 /// The program itself: how soon it lives, and its memory once it is ready and nothing happens.
 fn program(sandbox: &Sandbox, mirror: &Path, with: &str) {
     let (mut lives, mut memory) = (Vec::new(), Vec::new());
@@ -220,7 +176,7 @@ fn program(sandbox: &Sandbox, mirror: &Path, with: &str) {
         until_200(port, "/readyz");
         // What the start needed goes back to the system within moments.
         std::thread::sleep(Duration::from_secs(1));
-        memory.push(resident_kibibytes(child.id()) as f64 / 1024.0);
+        memory.push(resident_mebibytes(child.id()));
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -244,27 +200,6 @@ fn serve(sandbox: &Sandbox, mirror: &Path, port: u16) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
-}
-
-fn until_200(port: u16, path: &str) {
-    loop {
-        if let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", port)) {
-            let mut answer = String::new();
-            let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n");
-            let asked =
-                stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut answer));
-            if asked.is_ok() && answer.starts_with("HTTP/1.1 200") {
-                return;
-            }
-        }
-        std::thread::sleep(Duration::from_micros(200));
-    }
-}
-
-fn resident_kibibytes(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
 }
 
 /// Ten thousand matches in the mirror; GitLab has one of them.

@@ -1,6 +1,6 @@
 //! The delta read: what changed in GitLab since we last looked, so that a lost webhook is only a later one.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::StatusCode;
@@ -14,6 +14,8 @@ use crate::mirror::{Record, Standing};
 const OVERLAP: SignedDuration = SignedDuration::from_secs(60);
 /// Issues asked for by number in one call: GitLab's largest page.
 const AT_ONCE: usize = 100;
+/// Open issues that are asked for at each delta read: twenty calls.
+const OPEN_AT_ONCE: usize = 2_000;
 
 impl Engine {
     /// Reads what changed since the last delta read and looks after issues that may have vanished.
@@ -174,14 +176,18 @@ impl Engine {
         }
     }
 
-    /// A deleted issue leaves no trace, nor does the deletion of a label: open issues are asked for by number, and of all
-    /// others the next hundred.
+    /// A deleted issue leaves no trace, nor does the deletion of a label: open issues are asked for by number, the next
+    /// two thousand, and of all others the next hundred.
     async fn check_issues(&self, connected: &Connected) -> Result<(), EngineError> {
-        let from = self.inner.next_other.load(Ordering::Relaxed);
-        let others = self.inner.mirror.other_iids_from(from, AT_ONCE)?;
-        let next = others.last().filter(|_| others.len() == AT_ONCE).map_or(0, |last| last + 1);
-        self.inner.next_other.store(next, Ordering::Relaxed);
-        let open = self.inner.mirror.open_iids()?;
+        let next = |from: &AtomicU64, iids: &[u64], most: usize| {
+            let next = iids.last().filter(|_| iids.len() == most).map_or(0, |last| last + 1);
+            from.store(next, Ordering::Relaxed);
+        };
+        let (next_open, next_other) = (&self.inner.next_open, &self.inner.next_other);
+        let open = self.inner.mirror.open_iids_from(next_open.load(Ordering::Relaxed), OPEN_AT_ONCE)?;
+        next(next_open, &open, OPEN_AT_ONCE);
+        let others = self.inner.mirror.other_iids_from(next_other.load(Ordering::Relaxed), AT_ONCE)?;
+        next(next_other, &others, AT_ONCE);
         for iids in open.chunks(AT_ONCE).chain(others.chunks(AT_ONCE)) {
             let issues = connected.project.issues_by_iid(iids).await?;
             for iid in iids {

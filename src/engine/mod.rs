@@ -143,7 +143,8 @@ struct Inner {
     /// One staging at a time of a fingerprint, and of a role at an end client: a possible duplicate must see the other.
     stagings: Locks<String>,
     delta: tokio::sync::Mutex<()>,
-    /// From which issue on those that are not open are asked for next.
+    /// From which issue on the open ones are asked for next, and all others.
+    next_open: AtomicU64,
     next_other: AtomicU64,
     queue: Queue,
     status: Mutex<Status>,
@@ -197,6 +198,7 @@ impl Engine {
                 issues: Locks::default(),
                 stagings: Locks::default(),
                 delta: tokio::sync::Mutex::default(),
+                next_open: AtomicU64::new(0),
                 next_other: AtomicU64::new(0),
                 queue: Queue::default(),
                 status: Mutex::default(),

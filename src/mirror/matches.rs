@@ -412,13 +412,32 @@ impl Mirror {
         })
     }
 
-    /// The numbers of the open issues: labels can vanish from them without a trace when a label is deleted.
+    /// The numbers of some open issues, from one on: labels can vanish from them without a trace when a label is deleted.
     ///
     /// # Errors
     ///
     /// Where the disk fails.
-    pub fn open_iids(&self) -> rusqlite::Result<Vec<u64>> {
-        self.iids_where("standing = 'live' AND state IN ('pending', 'approved')")
+    pub fn open_iids_from(&self, from: u64, limit: usize) -> rusqlite::Result<Vec<u64>> {
+        self.iids_from("standing = 'live' AND state IN ('pending', 'approved')", from, limit)
+    }
+
+    /// The numbers of some issues that are not looked after as open ones, from one on: closed, withdrawn or ignored.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn other_iids_from(&self, from: u64, limit: usize) -> rusqlite::Result<Vec<u64>> {
+        let others =
+            "(standing IN ('withdrawn', 'ignored') OR (standing = 'live' AND state IN ('rejected', 'sent')))";
+        self.iids_from(others, from, limit)
+    }
+
+    fn iids_from(&self, condition: &'static str, from: u64, limit: usize) -> rusqlite::Result<Vec<u64>> {
+        self.read(|connection| {
+            let sql =
+                format!("SELECT iid FROM matches WHERE iid >= ?1 AND {condition} ORDER BY iid LIMIT ?2");
+            connection.prepare_cached(&sql)?.query_map(params![from, limit], |row| row.get(0))?.collect()
+        })
     }
 
     /// The numbers of the issues that carry one of our labels, as far as we know.
@@ -433,23 +452,6 @@ impl Mirror {
             Some(State::Approved) => "standing = 'live' AND state = 'approved'",
             Some(State::Rejected) => "standing = 'live' AND state = 'rejected'",
             Some(State::Sent) => "standing = 'live' AND state = 'sent'",
-        })
-    }
-
-    /// The numbers of some issues that are not looked after as open ones: closed, withdrawn or ignored, from one on.
-    ///
-    /// # Errors
-    ///
-    /// Where the disk fails.
-    pub fn other_iids_from(&self, from: u64, limit: usize) -> rusqlite::Result<Vec<u64>> {
-        self.read(|connection| {
-            connection
-                .prepare_cached(
-                    "SELECT iid FROM matches WHERE iid >= ?1 AND (standing IN ('withdrawn', 'ignored')
-                     OR (standing = 'live' AND state IN ('rejected', 'sent'))) ORDER BY iid LIMIT ?2",
-                )?
-                .query_map(params![from, limit], |row| row.get(0))?
-                .collect()
         })
     }
 

@@ -1,0 +1,230 @@
+//! Ten minutes of deliveries well above GitLab.com's own limits, while people decide and a channel fails; then a first
+//! read of 50,000 issues. `VORHOELLE_LOAD_MINUTES=1` makes it short.
+//!
+//! `cargo bench --bench load` prints figures; `benches/README.md` keeps them.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a measurement"
+)]
+
+mod support;
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use vorhoelle::sandbox::{Options, Sandbox};
+
+use support::{SIGNING_TOKEN, delivery, length_of, resident_mebibytes, until_200};
+
+/// Deliveries a second: 30,000 a minute. GitLab.com lets 13,000 a minute through at the most.
+const RATE: u32 = 500;
+const CONNECTIONS: u32 = 10;
+/// Issues that the deliveries are about.
+const ISSUES: u64 = 2_000;
+/// Issues of the first read.
+const MANY: u64 = 50_000;
+const TOKEN: &str = "bench-token";
+
+fn main() {
+    let minutes = std::env::var("VORHOELLE_LOAD_MINUTES").map_or(10, |text| text.parse::<u64>().unwrap());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        load(Duration::from_secs(60 * minutes)).await;
+        first_read().await;
+    });
+}
+
+struct Place {
+    sandbox: Sandbox,
+    folder: tempfile::TempDir,
+    port: u16,
+}
+
+impl Place {
+    async fn new() -> Self {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self {
+            sandbox: Sandbox::start(Options::default()).await.unwrap(),
+            folder: tempfile::tempdir().unwrap(),
+            port,
+        }
+    }
+
+    /// The program; Slack refuses every connection.
+    fn serve(&self, mirror: &Path) -> Child {
+        let command = Command::new(env!("CARGO_BIN_EXE_vorhoelle"))
+            .arg("serve")
+            .env_clear()
+            .env("VORHOELLE_GITLAB_URL", self.sandbox.url())
+            .env("VORHOELLE_GITLAB_TOKEN", self.sandbox.token("bot"))
+            .env("VORHOELLE_GITLAB_PROJECT", self.sandbox.project())
+            .env("VORHOELLE_WEBHOOK_SIGNING_TOKEN", SIGNING_TOKEN)
+            .env("VORHOELLE_API_TOKENS", format!("bench:{TOKEN}"))
+            .env("VORHOELLE_SLACK_WEBHOOK_URL", "http://127.0.0.1:9/services/T0/B0/x")
+            .env("VORHOELLE_DATABASE", mirror)
+            .env("VORHOELLE_LISTEN", format!("127.0.0.1:{}", self.port))
+            .env("VORHOELLE_LOG", "error")
+            .stderr(Stdio::null())
+            .spawn();
+        command.unwrap()
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// One match staged by the program, and as many more like it.
+    async fn stage(&self, count: u64) {
+        let mirror = self.folder.path().join("staging.sqlite");
+        let mut child = self.serve(&mirror);
+        until_200(self.port, "/readyz");
+        let job = json!({"title": "Rust Engineer", "score": 81, "source": "bench", "external_id": "load-1",
+                         "description": "An advertisement.\n".repeat(40)});
+        let client = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
+        let answer =
+            client.post(self.url("/api/v1/matches")).bearer_auth(TOKEN).json(&job).send().await.unwrap();
+        assert_eq!(answer.status(), reqwest::StatusCode::CREATED);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let mut gitlab = self.sandbox.world();
+        let first = gitlab.issues[&1].clone();
+        for number in 2..=count {
+            let mut issue = first.clone();
+            (issue.iid, issue.id) = (number, first.id + number);
+            issue.title = format!("[81 %] Rust Engineer {number}");
+            issue.description = first.description.as_ref().map(|text| {
+                assert!(text.contains("load-1"));
+                text.replace("load-1", &format!("load-{number}"))
+            });
+            // A little apart, as in life.
+            let millis = i64::try_from(number * 7).unwrap();
+            issue.updated_at =
+                first.updated_at.checked_add(jiff::SignedDuration::from_millis(millis)).unwrap();
+            issue.created_at = issue.updated_at;
+            gitlab.issues.insert(number, issue);
+        }
+    }
+}
+
+async fn load(how_long: Duration) {
+    let place = Place::new().await;
+    place.stage(ISSUES).await;
+    let mut child = place.serve(&place.folder.path().join("mirror.sqlite"));
+    until_200(place.port, "/readyz");
+    let project = place.sandbox.project_id();
+    let end = Instant::now() + how_long;
+    let senders =
+        (0..CONNECTIONS).map(|first| tokio::spawn(send(place.port, project, u64::from(first), end)));
+    let senders: Vec<_> = senders.collect();
+    let (mut decisions, mut early, mut peak) = (0u64, 0.0f64, 0.0f64);
+    while Instant::now() < end {
+        decide(&place, decisions).await;
+        decisions += 1;
+        place.sandbox.clear_calls();
+        let memory = resident_mebibytes(child.id());
+        peak = peak.max(memory);
+        if decisions == 120 {
+            early = memory;
+        }
+    }
+    let late = resident_mebibytes(child.id());
+    let mut times = Vec::new();
+    for sender in senders {
+        times.extend(sender.await.unwrap());
+    }
+    let started = Instant::now();
+    while backlog(&place).await > 0 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let drained = started.elapsed();
+    times.sort_unstable();
+    let at = |share: usize| Duration::from_micros(u64::from(times[(times.len() - 1) * share / 1000]));
+    println!(
+        "{} deliveries in {how_long:.0?}, {:.0} a second: answered p50 {:.2?}, p99 {:.2?}, p99.9 {:.2?}; {decisions} decisions beside them",
+        times.len(),
+        times.len() as f64 / how_long.as_secs_f64(),
+        at(500),
+        at(990),
+        at(999)
+    );
+    println!(
+        "memory: {early:.1} MiB after a minute, {late:.1} MiB at the end, {peak:.1} MiB at the most; the backlog was gone after {drained:.2?}"
+    );
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// Deliveries at an even pace on one connection; how long each took to be answered, in microseconds.
+async fn send(port: u16, project: u64, first: u64, end: Instant) -> Vec<u32> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let mut pace = tokio::time::interval(Duration::from_secs(1) * CONNECTIONS / RATE);
+    let (mut times, mut answer, mut number) = (Vec::new(), vec![0; 4096], first);
+    while Instant::now() < end {
+        pace.tick().await;
+        let request = delivery(project, 1 + number % ISSUES);
+        number += u64::from(CONNECTIONS) + 1;
+        let started = Instant::now();
+        stream.write_all(&request).await.unwrap();
+        let mut filled = 0;
+        while length_of(&answer[..filled]).is_none_or(|whole| filled < whole) {
+            filled += stream.read(&mut answer[filled..]).await.unwrap();
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 202"), "{}", String::from_utf8_lossy(&answer[..filled]));
+        times.push(u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX));
+    }
+    times
+}
+
+/// Twice a second somebody decides, in turn in GitLab and through the API.
+async fn decide(place: &Place, number: u64) {
+    let iid = 1 + number % ISSUES;
+    if number.is_multiple_of(2) {
+        let _ =
+            place.sandbox.as_user("reviewer").relabel(iid, &["job-match/approved"], &["job-match/pending"]);
+    } else {
+        let client = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
+        let request = client.patch(place.url(&format!("/api/v1/matches/{iid}"))).bearer_auth(TOKEN);
+        let _ = request.json(&json!({"state": "approved"})).send().await;
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+}
+
+async fn backlog(place: &Place) -> u64 {
+    let client = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
+    let health: serde_json::Value =
+        client.get(place.url("/health")).send().await.unwrap().json().await.unwrap();
+    health["backlog"].as_u64().unwrap()
+}
+
+async fn first_read() {
+    let place = Place::new().await;
+    place.stage(MANY).await;
+    place.sandbox.clear_calls();
+    let mirror = place.folder.path().join("mirror.sqlite");
+    let started = Instant::now();
+    let mut child = place.serve(&mirror);
+    until_200(place.port, "/readyz");
+    let read = started.elapsed();
+    let lists = place.sandbox.calls().iter().filter(|call| call.route == "/projects/:id/issues").count();
+    println!(
+        "first read of {MANY} issues: {read:.1?}, {lists} list calls, {:.1} MiB resident",
+        resident_mebibytes(child.id())
+    );
+    let client = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
+    place.sandbox.clear_calls();
+    let started = Instant::now();
+    let tick = client.post(place.url("/api/v1/tick")).bearer_auth(TOKEN).send().await.unwrap();
+    assert_eq!(tick.status(), reqwest::StatusCode::OK);
+    println!("a delta read after it: {:.2?}, {} calls", started.elapsed(), place.sandbox.calls().len());
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

@@ -1,0 +1,81 @@
+//! What measurements share: deliveries as GitLab sends them, answers read by hand, a process's memory.
+
+#![allow(dead_code, reason = "each measurement uses a part")]
+
+use std::io::{Read as _, Write as _};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::json;
+use sha2::Sha256;
+use vorhoelle::clock::Clock;
+
+pub const SIGNING_TOKEN: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
+/// A signed delivery as GitLab sends it, about eight kilobytes.
+pub fn delivery(project: u64, iid: u64) -> Vec<u8> {
+    let text = "Wir suchen eine erfahrene Person für unser Team in Wien. ".repeat(100);
+    let body = json!({
+        "object_kind": "issue", "event_type": "issue",
+        "user": {"id": 7, "name": "Anna", "username": "anna", "avatar_url": null, "email": "[REDACTED]"},
+        "project": {"id": project, "name": "jobs", "web_url": "https://gitlab.example/me/jobs", "namespace": "me"},
+        "object_attributes": {
+            "id": 1000 + iid, "iid": iid, "project_id": project, "title": "[97 %] Cloud Architect",
+            "description": text, "state": "opened", "action": "update", "updated_at": "2026-11-23T14:00:00.123Z",
+            "labels": [{"id": 1, "title": "job-match"}, {"id": 2, "title": "job-match/pending"}],
+        },
+        "labels": [{"id": 1, "title": "job-match"}, {"id": 2, "title": "job-match/pending"}],
+        "changes": {"labels": {"previous": [{"id": 1, "title": "job-match"}], "current": [{"id": 2, "title": "job-match/pending"}]}},
+    })
+    .to_string();
+    let (id, now) = (format!("delivery-{iid}"), Clock::System.now().as_second());
+    let key = BASE64.decode(SIGNING_TOKEN.trim_start_matches("whsec_")).unwrap();
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
+    mac.update(format!("{id}.{now}.{body}").as_bytes());
+    let signature = BASE64.encode(mac.finalize().into_bytes());
+    let length = body.len();
+    format!(
+        "POST /webhooks/gitlab HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nX-Gitlab-Event: Issue Hook\r\n\
+         webhook-id: {id}\r\nwebhook-timestamp: {now}\r\nwebhook-signature: v1,{signature}\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+/// How long an answer is, head and body; none while its head has not come whole.
+pub fn length_of(answer: &[u8]) -> Option<usize> {
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let head = std::str::from_utf8(&answer[..end]).unwrap().to_ascii_lowercase();
+    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
+    Some(end + length.unwrap_or(0))
+}
+
+/// The middle one.
+pub fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Asks until it is answered with 200.
+pub fn until_200(port: u16, path: &str) {
+    loop {
+        if let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", port)) {
+            let mut answer = String::new();
+            let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n");
+            let asked =
+                stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut answer));
+            if asked.is_ok() && answer.starts_with("HTTP/1.1 200") {
+                return;
+            }
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// What a process has in memory, in MiB.
+pub fn resident_mebibytes(process: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+}
