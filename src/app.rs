@@ -15,7 +15,7 @@ use crate::config::{Idle, Settings};
 use crate::engine::{Engine, HookWatch};
 use crate::gitlab::{CallReport, Connection, Gitlab, Patience};
 use crate::metrics::Metrics;
-use crate::mirror::{Found, Mirror};
+use crate::mirror::{Care, Found, Mirror};
 use crate::notify::Notifier;
 use crate::outgoing::Outgoing;
 use crate::templates::Templates;
@@ -48,18 +48,22 @@ pub struct App {
     tasks: TaskTracker,
 }
 
-/// Puts a service together: for the loops of [`App::start`], or to be turned by hand.
+/// Puts a service together to be turned by hand.
 ///
 /// # Errors
 ///
 /// Where the mirror, the templates or TLS cannot be used.
 pub fn assemble(settings: Settings, clock: Clock, patience: Patience) -> anyhow::Result<Parts> {
+    put_together(settings, clock, patience, Care::Soon)
+}
+
+fn put_together(settings: Settings, clock: Clock, patience: Patience, care: Care) -> anyhow::Result<Parts> {
     let templates = Templates::load(settings.templates.as_deref())?;
     crate::notify::render::check(&templates)?;
     let metrics = Arc::new(Metrics::default());
     let gitlab = observed_gitlab(&settings, clock.clone(), patience, Some(&metrics))?;
     let owner = format!("{} {}", settings.gitlab.url, settings.gitlab.project);
-    let (mirror, found) = Mirror::open(&settings.database, &owner)?;
+    let (mirror, found) = Mirror::open(&settings.database, &owner, crate::csv::SHOWN, care)?;
     let engine = Engine::new(
         gitlab,
         settings.gitlab.project.clone(),
@@ -154,7 +158,7 @@ impl App {
         let address = listener.local_addr()?;
         let watch = hook_watch(&settings, &clock)?;
         let Parts { engine, notifier, outgoing, router } =
-            assemble(settings, clock.clone(), Patience::default())?;
+            put_together(settings, clock.clone(), Patience::default(), Care::Whole)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(web::server::serve(listener, router, stop.clone(), clock.clone()));
         if idle == Idle::Loops {

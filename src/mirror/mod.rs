@@ -3,11 +3,11 @@
 //! It is a cache: deleting it loses nothing. Only retry helpers (idempotency keys, unclear creations) live here alone,
 //! and the fingerprint catches what they would have caught.
 
-mod agreed;
 mod attempts;
 mod deliveries;
 mod events;
 mod matches;
+mod rows;
 mod schema;
 mod steps;
 
@@ -20,10 +20,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 /// What the mirror fails with.
 pub use rusqlite::Error as MirrorError;
 
-pub use agreed::{Agreed, Digest, digest};
 pub use deliveries::{Delivery, DeliveryKind, DeliveryOutcome};
 pub use events::{EventKind, EventMessage, EventQueue, Raise, Raised, Waiting};
 pub use matches::{Counts, Cursor, Query, Record, Sort, Standing};
+pub use rows::{Agreed, Seen, Shown};
+pub use schema::Care;
 pub use steps::StepPlace;
 
 /// How a mirror was found when it was opened.
@@ -40,9 +41,10 @@ pub enum Found {
     },
 }
 
-/// The mirror's file, or its like in memory.
+/// The mirror's file.
 pub struct Mirror {
-    path: Option<PathBuf>,
+    path: PathBuf,
+    shown: Shown,
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
 }
@@ -59,20 +61,20 @@ pub struct Answered {
 }
 
 impl Mirror {
-    /// Opens the mirror of a project; `owner` names instance and project. A file that is corrupt, of a newer version or of another project
-    /// is moved aside, and a new one started: GitLab knows everything that was in it.
+    /// Opens the mirror of a project; `owner` names instance and project. A file that is corrupt, of a newer version or
+    /// of another project is moved aside, and a new one started: GitLab knows everything that was in it.
     ///
     /// # Errors
     ///
     /// Where the folder cannot be made or the file cannot be written.
-    pub fn open(path: &Path, owner: &str) -> anyhow::Result<(Self, Found)> {
+    pub fn open(path: &Path, owner: &str, shown: Shown, care: Care) -> anyhow::Result<(Self, Found)> {
         use anyhow::Context as _;
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("cannot make the folder {} of the mirror", folder.display()))?;
         }
         let there = path.exists();
-        let (writer, found) = match schema::open(path, owner) {
+        let (writer, found) = match schema::open(path, owner, &shown, care) {
             Ok(connection) => (connection, if there { Found::Kept } else { Found::New }),
             Err(schema::Unusable::Content(why)) => {
                 let aside = laid_aside(path);
@@ -81,7 +83,8 @@ impl Mirror {
                 }
                 std::fs::rename(path, &aside)
                     .with_context(|| format!("cannot move {} aside ({why})", path.display()))?;
-                let connection = schema::open(path, owner).map_err(|error| anyhow::anyhow!("{error}"))?;
+                let connection =
+                    schema::open(path, owner, &shown, care).map_err(|error| anyhow::anyhow!("{error}"))?;
                 (connection, Found::Replaced { why })
             }
             Err(error @ schema::Unusable::Io(_)) => {
@@ -91,10 +94,8 @@ impl Mirror {
                 )));
             }
         };
-        Ok((
-            Self { path: Some(path.to_owned()), writer: Mutex::new(writer), readers: Mutex::default() },
-            found,
-        ))
+        let (writer, readers) = (Mutex::new(writer), Mutex::default());
+        Ok((Self { path: path.to_owned(), shown, writer, readers }, found))
     }
 
     /// Looks at a mirror's file and leaves it as it is.
@@ -114,16 +115,6 @@ impl Mirror {
         matches::counts(&connection).map_err(words)
     }
 
-    /// A mirror that is gone when the process ends.
-    ///
-    /// # Errors
-    ///
-    /// Where SQLite cannot be started.
-    pub fn in_memory() -> anyhow::Result<Self> {
-        let writer = schema::in_memory()?;
-        Ok(Self { path: None, writer: Mutex::new(writer), readers: Mutex::default() })
-    }
-
     /// Forgets every match and where the last read ended, so that the next one begins at the beginning.
     ///
     /// # Errors
@@ -131,8 +122,9 @@ impl Mirror {
     /// Where the disk fails.
     pub fn clear(&self) -> Result<(), MirrorError> {
         self.write().execute_batch(
-            "BEGIN; DELETE FROM matches; DELETE FROM steps; DELETE FROM deliveries;
-             DELETE FROM facts WHERE name NOT IN ('owner', 'labels', 'instance'); COMMIT;",
+            // What is shown of the matches stays: spreadsheets have agreed on it.
+            "BEGIN; DELETE FROM matches; DELETE FROM steps; DELETE FROM deliveries; UPDATE rows SET live = 0;
+             DELETE FROM facts WHERE name NOT IN ('owner', 'labels', 'instance', 'form'); COMMIT;",
         )
     }
 
@@ -142,11 +134,8 @@ impl Mirror {
 
     /// Runs a query on a connection of its own, so that readers wait for nobody.
     fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
-        let Some(path) = &self.path else {
-            return query(&self.write());
-        };
         let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = idle.map_or_else(|| schema::reader(path), Ok)?;
+        let connection = idle.map_or_else(|| schema::reader(&self.path), Ok)?;
         let result = query(&connection);
         self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         result
@@ -260,7 +249,7 @@ impl Mirror {
 
     /// Removes an earlier mirror that was moved aside; says whether there was one.
     pub fn remove_laid_aside(&self) -> bool {
-        self.path.as_ref().is_some_and(|path| std::fs::remove_file(laid_aside(path)).is_ok())
+        std::fs::remove_file(laid_aside(&self.path)).is_ok()
     }
 
     /// Writes what is still in the log into the file, so that a copy of the file alone is whole.
