@@ -16,7 +16,7 @@ use crate::config::{Idle, Settings};
 use crate::engine::{Engine, HookWatch};
 use crate::gitlab::{CallReport, Connection, Gitlab, Patience};
 use crate::metrics::Metrics;
-use crate::mirror::{Found, Mirror};
+use crate::mirror::{Care, Found, Mirror};
 use crate::notify::Notifier;
 use crate::outgoing::Outgoing;
 use crate::templates::Templates;
@@ -51,18 +51,22 @@ pub struct App {
     tasks: TaskTracker,
 }
 
-/// Puts a service together: for the loops of [`App::start`], or to be turned by hand.
+/// Puts a service together to be turned by hand.
 ///
 /// # Errors
 ///
 /// Where the mirror, the templates or TLS cannot be used.
 pub fn assemble(settings: Settings, clock: Clock, patience: Patience) -> anyhow::Result<Parts> {
+    put_together(settings, clock, patience, Care::Soon)
+}
+
+fn put_together(settings: Settings, clock: Clock, patience: Patience, care: Care) -> anyhow::Result<Parts> {
     let templates = Templates::load(settings.templates.as_deref())?;
     crate::notify::render::check(&templates)?;
     let metrics = Arc::new(Metrics::default());
     let gitlab = observed_gitlab(&settings, clock.clone(), patience, Some(&metrics))?;
     let owner = format!("{} {}", settings.gitlab.url, settings.gitlab.project);
-    let (mirror, found) = Mirror::open(&settings.database, &owner)?;
+    let (mirror, found) = Mirror::open(&settings.database, &owner, crate::csv::SHOWN, care)?;
     let engine = Engine::new(
         gitlab,
         settings.gitlab.project.clone(),
@@ -161,10 +165,9 @@ impl App {
         let (routers, latest) = watch::channel(web::router_at_the_start());
         tasks.spawn(web::server::serve_latest(listener, latest, stop.clone(), clock.clone()));
         let at = clock.clone();
-        let putting_together = move || assemble(settings, at, Patience::default());
-        let put_together = tokio::task::spawn_blocking(putting_together).await?;
-        let Parts { engine, notifier, outgoing, watch, router } =
-            put_together.inspect_err(|_| stop.cancel())?;
+        let putting_together = move || put_together(settings, at, Patience::default(), Care::Whole);
+        let whole = tokio::task::spawn_blocking(putting_together).await?;
+        let Parts { engine, notifier, outgoing, watch, router } = whole.inspect_err(|_| stop.cancel())?;
         drop(routers.send_replace(router));
         if idle == Idle::Loops {
             for _ in 0..WORKERS {

@@ -7,10 +7,11 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use super::dialect::{Dialect, Newline};
+use super::dialect::{Dialect, Newline, Quoting};
 use super::field::{Field, Kind};
 use super::formula;
 use super::rate;
+use super::scan::unquoted;
 use super::styles::{DateStyle, NumberStyle, yes_or_no};
 use crate::domain::State;
 use crate::domain::job_match::{LINE_LIMIT, SUMMARY_LIMIT, Score, TITLE_LIMIT, WebUrl};
@@ -182,6 +183,46 @@ fn line(text: &str, limit: usize) -> Result<Cow<'_, str>, String> {
 /// The text with `\n` at the ends of its lines.
 pub(super) fn with_lf(text: &str) -> Cow<'_, str> {
     if text.contains("\r\n") { Cow::Owned(text.replace("\r\n", "\n")) } else { Cow::Borrowed(text) }
+}
+
+/// Whether a cell, as it stands in the file, says the canonical value that GitLab has.
+pub(super) fn says(field: Field, raw: &str, value: &str, dialect: &Dialect) -> bool {
+    let kind = field.kind();
+    // Most cells stand there as they would be written.
+    if raw.len() < SHORT && is_plain(raw, dialect) {
+        match kind {
+            _ if raw.is_empty() && value.is_empty() => return true,
+            Kind::Iid | Kind::State | Kind::Stage | Kind::Url | Kind::Line | Kind::Text if raw == value => {
+                return true;
+            }
+            Kind::Date | Kind::Moment if DateStyle::German.writes(value, raw) => return true,
+            _ => {}
+        }
+    }
+    let cell = unquoted(raw);
+    read(field, &cell, dialect).is_ok_and(|said| field.same(&said, value))
+}
+
+/// Shorter than the limit of any text.
+const SHORT: usize = TITLE_LIMIT;
+
+/// Whether a text stands in a file as it is: nothing in it needs quotes, and no spreadsheet would run it.
+fn is_plain(text: &str, dialect: &Dialect) -> bool {
+    let delimiter = dialect.delimiter.byte();
+    let special = |byte: u8| byte < b' ' || byte == b'"' || byte == delimiter;
+    // What a spreadsheet runs begins with a sign or a blank; so does what may hide one.
+    text.as_bytes().first().is_none_or(|first| first.is_ascii_alphanumeric()) && !text.bytes().any(special)
+}
+
+/// Writes a canonical value as a new cell, in quotes where it needs them.
+pub(super) fn push(text: &mut String, field: Field, value: &str, dialect: &Dialect, only: bool) {
+    let as_it_is =
+        matches!(field.kind(), Kind::Iid | Kind::State | Kind::Stage | Kind::Url | Kind::Line | Kind::Text);
+    if as_it_is && !only && dialect.quoting == Quoting::Needed && is_plain(value, dialect) {
+        text.push_str(value);
+    } else {
+        text.push_str(&dialect.cell(&written(field, value, dialect, ""), false, only));
+    }
 }
 
 /// A canonical value as it stands in a cell, before quotes. `old` is what stood there: its own style goes before the

@@ -95,6 +95,8 @@ fn folded(header: &str) -> String {
 pub struct Columns {
     headers: Vec<String>,
     places: [Option<usize>; Field::COUNT],
+    /// The fields by column.
+    by_place: Vec<Option<Field>>,
 }
 
 impl Columns {
@@ -108,17 +110,19 @@ impl Columns {
             return Err(ColumnsError::Dictionary(reason.clone()));
         }
         let mut places = [None; Field::COUNT];
+        let mut by_place = vec![None; headers.len()];
         for (place, header) in headers.iter().enumerate() {
             let Some(field) = field_of(header) else { continue };
             if let Some(first) = places[field as usize].replace(place) {
                 let first = headers.get(first).cloned().unwrap_or_default();
                 return Err(ColumnsError::Twice { field, first, second: header.clone() });
             }
+            by_place[place] = Some(field);
         }
         if places[Field::Title as usize].is_none() {
             return Err(ColumnsError::NoTitle { headers });
         }
-        Ok(Self { headers, places })
+        Ok(Self { headers, places, by_place })
     }
 
     /// The columns of a new file, whose headers are known to be the fields in their order.
@@ -127,7 +131,8 @@ impl Columns {
         for (place, field) in Field::of_a_new_file().enumerate() {
             places[field as usize] = Some(place);
         }
-        Self { headers, places }
+        let by_place = Field::of_a_new_file().map(Some).collect();
+        Self { headers, places, by_place }
     }
 
     /// How many columns the file has.
@@ -160,6 +165,11 @@ impl Columns {
         Field::ALL.into_iter().filter_map(|field| Some((field, self.place(field)?)))
     }
 
+    /// The field that each column is about, if it is about one.
+    pub(super) fn by_place(&self) -> &[Option<Field>] {
+        &self.by_place
+    }
+
     /// The language of the headers; German where nothing speaks for English.
     pub fn language(&self) -> Language {
         let english = |(field, place): &(Field, usize)| {
@@ -183,6 +193,7 @@ impl Columns {
     pub(super) fn push(&mut self, field: Field, header: String) {
         self.places[field as usize] = Some(self.headers.len());
         self.headers.push(header);
+        self.by_place.push(Some(field));
     }
 }
 

@@ -60,6 +60,16 @@ pub enum RowError {
     },
 }
 
+impl RowError {
+    /// The line on which the row begins, from 1.
+    pub const fn line(&self) -> u32 {
+        match self {
+            Self::Torn { line, .. } | Self::UnclosedQuote { line } | Self::Refused { line, .. } => *line,
+            Self::Cell(error) => error.line,
+        }
+    }
+}
+
 /// Why a cell or a row cannot be written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {

@@ -34,6 +34,15 @@ impl DateStyle {
         }
     }
 
+    /// Whether a text is a day, told in canonical form, as this style writes it.
+    pub(super) fn writes(self, canonical: &str, text: &str) -> bool {
+        let ([y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2], Self::German) = (canonical.as_bytes(), self)
+        else {
+            return false;
+        };
+        text.as_bytes() == [*d1, *d2, b'.', *m1, *m2, b'.', *y1, *y2, *y3, *y4]
+    }
+
     /// A day in this style. A year that two digits cannot tell is written with four.
     pub fn write(self, date: Date) -> String {
         match self {

@@ -14,6 +14,7 @@ use super::dialect::{BOM, Dialect, decode};
 use super::error::{EditError, RowError, TableError};
 use super::field::{Field, Row};
 use super::scan::{Layout, Record, offset, unquoted};
+use super::shown::Cells;
 
 /// Largest file in bytes: offsets have four bytes. The reserve is for what gets appended.
 const SIZE_LIMIT: usize = u32::MAX as usize - (64 << 20);
@@ -187,6 +188,21 @@ impl Table {
         if errors.is_empty() { Ok(Some(values)) } else { Err(errors) }
     }
 
+    /// Whether every cell of a row that is one of a field says, as it stands in the file, what GitLab has.
+    pub(super) fn says(&self, row: usize, gitlab: &Cells<'_>) -> bool {
+        let (ends, unclosed) = (self.layout.ends_of(row + 1), self.layout.unclosed);
+        let Some(record) = self.layout.records.get(row + 1) else { return false };
+        if ends.len() != self.columns.len() || unclosed == Some(row + 1) {
+            return false;
+        }
+        let mut start = record.start as usize;
+        ends.iter().zip(self.columns.by_place()).all(|(end, field)| {
+            let raw = self.text.get(start..*end as usize).unwrap_or_default();
+            start = *end as usize + 1;
+            field.is_none_or(|field| cell::says(field, raw, gitlab.get(field), &self.dialect))
+        })
+    }
+
     /// Sets a field of a row to a canonical value, written in the file's own style. Says whether that changed it.
     ///
     /// # Errors
@@ -216,23 +232,48 @@ impl Table {
     ///
     /// Where the end of the file is in doubt, or it gets too large.
     pub fn append(&mut self, values: &Row) -> Result<usize, EditError> {
+        self.append_values(|field| values.text(field))
+    }
+
+    /// As [`Table::append`], whatever holds the values.
+    pub(super) fn append_values<'v>(&mut self, value: impl Fn(Field) -> &'v str) -> Result<usize, EditError> {
         self.editable()?;
-        let mut cells = vec![String::new(); self.columns.len()];
-        for (field, place) in self.columns.fields() {
-            if let (Some(value), Some(cell)) = (values.get(field), cells.get_mut(place)) {
-                *cell = cell::written(field, value, &self.dialect, "");
-            }
-        }
-        if self.text.len() + cells.iter().map(|cell| 2 * cell.len() + 3).sum::<usize>()
-            > u32::MAX as usize - 4
-        {
+        let size: usize = self.columns.fields().map(|(field, _)| 2 * value(field).len() + 16).sum();
+        if self.text.len() + size + self.columns.len() * 3 > u32::MAX as usize - 4 {
             return Err(EditError::TooLarge);
         }
         if !self.text.ends_with(['\r', '\n']) {
             self.text.push_str(self.dialect.newline.as_str());
             self.layout.line += 1;
         }
-        self.push_record(&cells);
+        let record = Record {
+            start: offset(self.text.len()),
+            first: offset(self.layout.ends.len()),
+            line: self.layout.line,
+        };
+        self.layout.records.push(record);
+        for (place, field) in self.columns.by_place().iter().enumerate() {
+            if place > 0 {
+                self.text.push(char::from(self.dialect.delimiter.byte()));
+            }
+            let from = self.text.len();
+            let only = self.columns.len() == 1;
+            match *field {
+                Some(field) => cell::push(&mut self.text, field, value(field), &self.dialect, only),
+                None => self.text.push_str(&self.dialect.cell("", false, only)),
+            }
+            self.layout.ends.push(offset(self.text.len()));
+            let cell = self.text.get(from..).unwrap_or_default();
+            self.layout.line += lines_in(cell);
+            if !self.dialect.can_hold(cell) {
+                self.dialect.widen();
+                self.widened = true;
+            }
+        }
+        if self.dialect.final_newline {
+            self.text.push_str(self.dialect.newline.as_str());
+            self.layout.line += 1;
+        }
         self.appended += 1;
         Ok(self.len() - 1)
     }
@@ -358,33 +399,12 @@ impl Table {
             self.widened = true;
         }
     }
-
-    /// Writes a row at the end of the text, which is at the beginning of a line.
-    fn push_record(&mut self, cells: &[String]) {
-        self.layout.records.push(Record {
-            start: offset(self.text.len()),
-            first: offset(self.layout.ends.len()),
-            line: self.layout.line,
-        });
-        for (place, text) in cells.iter().enumerate() {
-            if place > 0 {
-                self.text.push(char::from(self.dialect.delimiter.byte()));
-            }
-            let cell = self.dialect.cell(text, false, cells.len() == 1);
-            self.layout.line += lines_in(&cell);
-            self.text.push_str(&cell);
-            self.layout.ends.push(offset(self.text.len()));
-            self.widen_for(text);
-        }
-        if self.dialect.final_newline {
-            self.text.push_str(self.dialect.newline.as_str());
-            self.layout.line += 1;
-        }
-    }
 }
 
 /// How many line ends are in a text.
 fn lines_in(text: &str) -> u32 {
-    let ends = text.matches(['\r', '\n']).count() - text.matches("\r\n").count();
-    offset(ends)
+    if !text.bytes().any(|byte| matches!(byte, b'\r' | b'\n')) {
+        return 0;
+    }
+    offset(text.matches(['\r', '\n']).count() - text.matches("\r\n").count())
 }

@@ -60,10 +60,12 @@ impl Engine {
         // The oldest change that could not be followed: the next read begins there again.
         let mut not_followed: Option<Timestamp> = None;
         let mut since = saved.map(|at| at.checked_sub(OVERLAP).unwrap_or(at));
-        let mut page = 1;
+        let (mut but, mut page) = (Vec::new(), 1);
         loop {
-            let (issues, more) = connected.project.issues_updated_since(since, page).await?;
+            let (issues, more) = connected.project.issues_updated_since(since, &but, page).await?;
             let last = issues.iter().map(|issue| issue.updated_at).max();
+            let lasts = issues.iter().filter(|issue| Some(issue.updated_at) == last).map(|issue| issue.iid);
+            let lasts: Vec<u64> = lasts.collect();
             for issue in issues {
                 if self.is_about_settings(&issue) && settings.iter().all(|other| other.iid != issue.iid) {
                     settings.push(issue.clone());
@@ -79,17 +81,20 @@ impl Engine {
                 break;
             }
             // From the last time on rather than by page number: an issue that changes meanwhile moves to the end, and
-            // one that has not been read yet would slip onto a page that has.
+            // one that has not been read yet would slip onto a page that has. Those of that time that have been read are
+            // left out, or every page would begin with them.
             match last.filter(|last| since.is_none_or(|since| *last > since)) {
-                Some(last) => (since, page) = (Some(last), 1),
+                Some(last) => (since, but, page) = (Some(last), lasts, 1),
                 None => page += 1,
             }
         }
         // An empty project has been read too.
         let newest = newest.unwrap_or(Timestamp::UNIX_EPOCH);
-        let newest = not_followed.map_or(newest, |oldest| newest.min(oldest));
-        if Some(newest) != saved {
-            self.inner.mirror.remember("cursor", &newest.to_string())?;
+        // What was left out of the last page may have changed just then: the next read begins before it.
+        let cursor = if but.is_empty() { newest } else { since.max(saved).unwrap_or(newest) };
+        let cursor = not_followed.map_or(cursor, |oldest| cursor.min(oldest));
+        if Some(cursor) != saved {
+            self.inner.mirror.remember("cursor", &cursor.to_string())?;
         }
         if saved.is_none() {
             self.inner.mirror.remember(FOLLOWS_SINCE, &newest.to_string())?;

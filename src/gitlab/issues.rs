@@ -117,8 +117,8 @@ impl Project {
         self.gitlab.get(&endpoint).await
     }
 
-    /// Up to 100 issues that changed at or after `since`, oldest change first, from page `page`; and whether there are
-    /// more. No label filter: it would hide the issue that just lost its label.
+    /// Up to 100 issues that changed at or after `since`, oldest change first, without those in `but`, from page `page`;
+    /// and whether there are more. No label filter: it would hide the issue that just lost its label.
     ///
     /// # Errors
     ///
@@ -126,6 +126,7 @@ impl Project {
     pub async fn issues_updated_since(
         &self,
         since: Option<Timestamp>,
+        but: &[u64],
         page: u64,
     ) -> Result<(Vec<Issue>, bool), GitlabError> {
         let mut endpoint = self
@@ -138,6 +139,9 @@ impl Project {
         if let Some(since) = since {
             // The crate's builder cuts times to whole seconds.
             endpoint = endpoint.query("updated_after", format_args!("{since:.6}"));
+        }
+        for iid in but {
+            endpoint = endpoint.query("not[iids][]", iid);
         }
         self.gitlab.page(&endpoint, page).await
     }

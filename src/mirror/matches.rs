@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::Mirror;
 use super::events::{self, Raise};
+use super::rows;
 use crate::domain::history::Step;
 use crate::domain::identity::{Fingerprint, Role};
 use crate::domain::job_match::Contact;
@@ -187,7 +188,7 @@ impl Mirror {
         let mut connection = self.write();
         let transaction = connection.transaction()?;
         events::raise_for(&transaction, record, step)?;
-        put(&transaction, record)?;
+        self.put_in(&transaction, record)?;
         if let Some(step) = step {
             transaction
                 .prepare_cached(
@@ -216,7 +217,7 @@ impl Mirror {
     pub fn put_new(&self, record: &Record) -> rusqlite::Result<()> {
         let mut connection = self.write();
         let transaction = connection.transaction()?;
-        put(&transaction, record)?;
+        self.put_in(&transaction, record)?;
         events::raise_whole(&transaction, record, &[], Raise::All)?;
         transaction.commit()
     }
@@ -229,7 +230,7 @@ impl Mirror {
     pub fn put_whole(&self, record: &Record, steps: &[Step], raise: Raise) -> rusqlite::Result<()> {
         let mut connection = self.write();
         let transaction = connection.transaction()?;
-        put(&transaction, record)?;
+        self.put_in(&transaction, record)?;
         events::raise_whole(&transaction, record, steps, raise)?;
         transaction.execute("DELETE FROM steps WHERE iid = ?1", [record.iid])?;
         for (index, step) in steps.iter().enumerate() {
@@ -238,6 +239,29 @@ impl Mirror {
                 .execute(params![record.iid, index + 1, step.at.as_millisecond(), to_json(step)?])?;
         }
         transaction.commit()
+    }
+
+    fn put_in(&self, connection: &Connection, record: &Record) -> rusqlite::Result<()> {
+        let score = record.job.score.map_or(-1.0, crate::domain::job_match::Score::percent);
+        connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO matches
+                 (iid, state, standing, score, created_at, updated_at, fingerprint, role, words, record)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute(params![
+                record.iid,
+                record.state.as_str(),
+                record.standing.as_str(),
+                score,
+                record.created_at.as_millisecond(),
+                record.updated_at.as_millisecond(),
+                record.fingerprint().map(|fingerprint| fingerprint.as_str().to_owned()),
+                Role::of(&record.job).map(|role| role.key),
+                record.words(),
+                to_json(record)?,
+            ])?;
+        rows::put(connection, record, &self.shown)
     }
 
     /// The match of an issue, whether it counts or not.
@@ -295,11 +319,11 @@ impl Mirror {
     pub fn put_erased(&self, record: &Record) -> rusqlite::Result<()> {
         let mut connection = self.write();
         let transaction = connection.transaction()?;
-        for table in ["matches", "steps", "deliveries", "agreed", "events", "attempts"] {
+        for table in ["matches", "steps", "deliveries", "rows", "agreed", "events", "attempts"] {
             transaction.execute(&format!("DELETE FROM {table} WHERE iid = ?1"), [record.iid])?;
         }
         transaction.execute("DELETE FROM answers", [])?;
-        put(&transaction, record)?;
+        self.put_in(&transaction, record)?;
         transaction.commit()?;
         // Rows that were deleted earlier lie about in free pages: the file is written anew, without any.
         connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)")
@@ -532,29 +556,6 @@ pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Counts> {
         }
     }
     Ok(counts)
-}
-
-fn put(connection: &Connection, record: &Record) -> rusqlite::Result<()> {
-    let score = record.job.score.map_or(-1.0, crate::domain::job_match::Score::percent);
-    connection
-        .prepare_cached(
-            "INSERT OR REPLACE INTO matches
-             (iid, state, standing, score, created_at, updated_at, fingerprint, role, words, record)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-        )?
-        .execute(params![
-            record.iid,
-            record.state.as_str(),
-            record.standing.as_str(),
-            score,
-            record.created_at.as_millisecond(),
-            record.updated_at.as_millisecond(),
-            record.fingerprint().map(|fingerprint| fingerprint.as_str().to_owned()),
-            Role::of(&record.job).map(|role| role.key),
-            record.words(),
-            to_json(record)?,
-        ])
-        .map(drop)
 }
 
 pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {

@@ -3,11 +3,11 @@
 //! It is a cache: deleting it loses nothing. Only retry helpers (idempotency keys, unclear creations) live here alone,
 //! and the fingerprint catches what they would have caught.
 
-mod agreed;
 mod attempts;
 mod deliveries;
 mod events;
 mod matches;
+mod rows;
 mod schema;
 mod steps;
 
@@ -20,10 +20,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 /// What the mirror fails with.
 pub use rusqlite::Error as MirrorError;
 
-pub use agreed::{Agreed, Digest, digest};
 pub use deliveries::{Delivery, DeliveryKind, DeliveryOutcome};
 pub use events::{EventKind, EventMessage, EventQueue, Raise, Raised, Waiting};
 pub use matches::{Counts, Cursor, Query, Record, Sort, Standing};
+pub use rows::{Agreed, Seen, Shown};
+pub use schema::Care;
 pub use steps::StepPlace;
 
 /// How a mirror was found when it was opened.
@@ -40,9 +41,10 @@ pub enum Found {
     },
 }
 
-/// The mirror's file, or its like in memory.
+/// The mirror's file.
 pub struct Mirror {
-    path: Option<PathBuf>,
+    path: PathBuf,
+    shown: Shown,
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
     /// Only ever asks whether others have written.
@@ -61,20 +63,20 @@ pub struct Answered {
 }
 
 impl Mirror {
-    /// Opens the mirror of a project; `owner` names instance and project. A file that is corrupt, of a newer version or of another project
-    /// is moved aside, and a new one started: GitLab knows everything that was in it.
+    /// Opens the mirror of a project; `owner` names instance and project. A file that is corrupt, of a newer version or
+    /// of another project is moved aside, and a new one started: GitLab knows everything that was in it.
     ///
     /// # Errors
     ///
     /// Where the folder cannot be made or the file cannot be written.
-    pub fn open(path: &Path, owner: &str) -> anyhow::Result<(Self, Found)> {
+    pub fn open(path: &Path, owner: &str, shown: Shown, care: Care) -> anyhow::Result<(Self, Found)> {
         use anyhow::Context as _;
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("cannot make the folder {} of the mirror", folder.display()))?;
         }
         let there = path.exists();
-        let (writer, found) = match schema::open(path, owner) {
+        let (writer, found) = match schema::open(path, owner, &shown, care) {
             Ok(connection) => (connection, if there { Found::Kept } else { Found::New }),
             Err(schema::Unusable::Content(why)) => {
                 let aside = laid_aside(path);
@@ -83,7 +85,8 @@ impl Mirror {
                 }
                 std::fs::rename(path, &aside)
                     .with_context(|| format!("cannot move {} aside ({why})", path.display()))?;
-                let connection = schema::open(path, owner).map_err(|error| anyhow::anyhow!("{error}"))?;
+                let connection =
+                    schema::open(path, owner, &shown, care).map_err(|error| anyhow::anyhow!("{error}"))?;
                 (connection, Found::Replaced { why })
             }
             Err(error @ schema::Unusable::Io(_)) => {
@@ -93,15 +96,8 @@ impl Mirror {
                 )));
             }
         };
-        Ok((
-            Self {
-                path: Some(path.to_owned()),
-                writer: Mutex::new(writer),
-                readers: Mutex::default(),
-                watcher: Mutex::default(),
-            },
-            found,
-        ))
+        let (writer, readers, watcher) = (Mutex::new(writer), Mutex::default(), Mutex::default());
+        Ok((Self { path: path.to_owned(), shown, writer, readers, watcher }, found))
     }
 
     /// Looks at a mirror's file and leaves it as it is.
@@ -121,21 +117,6 @@ impl Mirror {
         matches::counts(&connection).map_err(words)
     }
 
-    /// A mirror that is gone when the process ends.
-    ///
-    /// # Errors
-    ///
-    /// Where SQLite cannot be started.
-    pub fn in_memory() -> anyhow::Result<Self> {
-        let writer = schema::in_memory()?;
-        Ok(Self {
-            path: None,
-            writer: Mutex::new(writer),
-            readers: Mutex::default(),
-            watcher: Mutex::default(),
-        })
-    }
-
     /// Forgets every match and where the last read ended, so that the next one begins at the beginning.
     ///
     /// # Errors
@@ -143,8 +124,9 @@ impl Mirror {
     /// Where the disk fails.
     pub fn clear(&self) -> Result<(), MirrorError> {
         self.write().execute_batch(
-            "BEGIN; DELETE FROM matches; DELETE FROM steps; DELETE FROM deliveries;
-             DELETE FROM facts WHERE name NOT IN ('owner', 'labels', 'instance'); COMMIT;",
+            // What is shown of the matches stays: spreadsheets have agreed on it.
+            "BEGIN; DELETE FROM matches; DELETE FROM steps; DELETE FROM deliveries; UPDATE rows SET live = 0;
+             DELETE FROM facts WHERE name NOT IN ('owner', 'labels', 'instance', 'form'); COMMIT;",
         )
     }
 
@@ -154,31 +136,26 @@ impl Mirror {
 
     /// Runs a query on a connection of its own, so that readers wait for nobody.
     fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
-        let Some(path) = &self.path else {
-            return query(&self.write());
-        };
         let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = idle.map_or_else(|| schema::reader(path), Ok)?;
+        let connection = idle.map_or_else(|| schema::reader(&self.path), Ok)?;
         let result = query(&connection);
         self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         result
     }
 
-    /// A number that is another one after each write, whichever process it came from; none for a mirror in memory,
-    /// where nobody can tell.
+    /// A number that is another one after each write, whichever process it came from.
     ///
     /// # Errors
     ///
     /// Where the disk fails.
-    pub fn version(&self) -> rusqlite::Result<Option<i64>> {
-        let Some(path) = &self.path else { return Ok(None) };
+    pub fn version(&self) -> rusqlite::Result<i64> {
         let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
         let connection = match &mut *watcher {
             Some(connection) => connection,
-            empty => empty.insert(schema::reader(path)?),
+            empty => empty.insert(schema::reader(&self.path)?),
         };
         // SQLite changes it for every commit of another connection than this one, which never writes.
-        connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0)).map(Some)
+        connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
     }
 
     /// A remembered fact, by name.
@@ -289,7 +266,7 @@ impl Mirror {
 
     /// Removes an earlier mirror that was moved aside; says whether there was one.
     pub fn remove_laid_aside(&self) -> bool {
-        self.path.as_ref().is_some_and(|path| std::fs::remove_file(laid_aside(path)).is_ok())
+        std::fs::remove_file(laid_aside(&self.path)).is_ok()
     }
 
     /// Writes what is still in the log into the file, so that a copy of the file alone is whole.
@@ -329,7 +306,8 @@ mod tests {
 
     /// A mirror on a disk of its own.
     fn mirror(folder: &tempfile::TempDir) -> Mirror {
-        Mirror::open(&folder.path().join("mirror.sqlite"), "me").unwrap().0
+        let shown = Shown { form: 1, cells: |record| record.job.title.clone() };
+        Mirror::open(&folder.path().join("mirror.sqlite"), "me", shown, Care::Whole).unwrap().0
     }
 
     #[test]
@@ -359,6 +337,5 @@ mod tests {
         assert_ne!(own, before);
         theirs.put(&record(2), None).unwrap();
         assert_ne!(ours.version().unwrap(), own);
-        assert_eq!(Mirror::in_memory().unwrap().version().unwrap(), None);
     }
 }

@@ -4,8 +4,10 @@ use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
+use super::rows::{self, Shown};
+
 /// Each entry takes the file from the version of its index to the next.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     "
     CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE matches (
@@ -76,7 +78,35 @@ const MIGRATIONS: [&str; 5] = [
     CREATE INDEX events_waiting ON events (iid, number) WHERE outcome = 'waiting';
     CREATE TABLE attempts (nonce TEXT PRIMARY KEY, iid INTEGER NOT NULL, attempt TEXT NOT NULL) WITHOUT ROWID;
 ",
+    "
+    DROP TABLE agreed;
+    CREATE TABLE rows (
+        iid INTEGER PRIMARY KEY, live INTEGER NOT NULL, revision INTEGER NOT NULL, cells TEXT NOT NULL
+    );
+    CREATE UNIQUE INDEX rows_by_revision ON rows (revision);
+    CREATE TABLE sheets (number INTEGER PRIMARY KEY, file TEXT NOT NULL UNIQUE, zone TEXT NOT NULL);
+    CREATE TABLE agreed (
+        sheet INTEGER NOT NULL,
+        iid INTEGER NOT NULL,
+        fields INTEGER NOT NULL,
+        cells TEXT,
+        PRIMARY KEY (sheet, iid)
+    ) WITHOUT ROWID;
+    CREATE INDEX matches_without_history ON matches (iid) WHERE json_extract(record, '$.history_known') = 0;
+",
 ];
+
+/// The largest file that is read as a whole whoever opens it: 64 MiB.
+const SOON_READ: u64 = 64 << 20;
+
+/// How closely a mirror is looked at before it is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Care {
+    /// It is read as a whole, however long that takes: whoever runs for long starts with a sound one.
+    Whole,
+    /// A large one is not: a command would take longer over that than over its work.
+    Soon,
+}
 
 /// Why a file cannot be the mirror.
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +140,7 @@ impl From<rusqlite::Error> for Unusable {
 }
 
 /// Opens the file, brings it to our version and checks whose it is.
-pub(super) fn open(path: &Path, owner: &str) -> Result<Connection, Unusable> {
+pub(super) fn open(path: &Path, owner: &str, shown: &Shown, care: Care) -> Result<Connection, Unusable> {
     let mut connection = Connection::open(path)?;
     tune(&connection)?;
     // One that reads first and writes then would fail at once, not wait, where a command beside us wrote in between.
@@ -124,9 +154,11 @@ pub(super) fn open(path: &Path, owner: &str) -> Result<Connection, Unusable> {
     }
     migrate(&mut connection, version)?;
     // Reads the whole file: a few milliseconds for ten thousand matches, and a damaged page is found now.
-    let check: String = connection.pragma_query_value(None, "quick_check", |row| row.get(0))?;
-    if check != "ok" {
-        return Err(Unusable::Content(format!("it is damaged ({check})")));
+    if care == Care::Whole || std::fs::metadata(path).is_ok_and(|file| file.len() <= SOON_READ) {
+        let check: String = connection.pragma_query_value(None, "quick_check", |row| row.get(0))?;
+        if check != "ok" {
+            return Err(Unusable::Content(format!("it is damaged ({check})")));
+        }
     }
     connection.execute("INSERT OR IGNORE INTO facts (name, value) VALUES ('owner', ?1)", [owner])?;
     let found: String =
@@ -134,12 +166,7 @@ pub(super) fn open(path: &Path, owner: &str) -> Result<Connection, Unusable> {
     if found != owner {
         return Err(Unusable::Content(format!("it mirrors another project ({found})")));
     }
-    Ok(connection)
-}
-
-pub(super) fn in_memory() -> rusqlite::Result<Connection> {
-    let mut connection = Connection::open_in_memory()?;
-    migrate(&mut connection, 0)?;
+    rows::refresh(&mut connection, shown)?;
     Ok(connection)
 }
 

@@ -44,21 +44,21 @@ struct Kept {
 
 impl Lists {
     /// The page that answered this question while the mirror was as it is now.
-    pub(super) fn get(&self, version: Option<i64>, question: &Uri) -> Option<List> {
+    pub(super) fn get(&self, version: i64, question: &Uri) -> Option<List> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if version.is_none() || kept.version != version {
+        if kept.version != Some(version) {
             return None;
         }
         kept.by_question.get(question.path_and_query()?.as_str()).cloned()
     }
 
     /// Keeps a page that was read when the mirror had this version, or a later one.
-    pub(super) fn keep(&self, version: Option<i64>, question: &Uri, list: &List) {
-        let (Some(question), true) = (question.path_and_query(), version.is_some()) else { return };
+    pub(super) fn keep(&self, version: i64, question: &Uri, list: &List) {
+        let Some(question) = question.path_and_query() else { return };
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let size = question.as_str().len() + list.body.len();
-        if kept.version != version || kept.bytes + size > ROOM {
-            *kept = Kept { version, ..Kept::default() };
+        if kept.version != Some(version) || kept.bytes + size > ROOM {
+            *kept = Kept { version: Some(version), ..Kept::default() };
         }
         if size <= ROOM {
             kept.bytes += size;
@@ -83,16 +83,13 @@ mod tests {
     fn a_page_is_good_until_the_mirror_changes() {
         let (lists, first) = (Lists::default(), Uri::from_static("/api/v1/matches?limit=1"));
         let other = Uri::from_static("/api/v1/matches?limit=2");
-        lists.keep(Some(1), &first, &list("one"));
-        lists.keep(Some(1), &other, &list("two"));
-        assert_eq!(body(lists.get(Some(1), &first)).unwrap(), "one");
-        assert_eq!(body(lists.get(Some(1), &other)).unwrap(), "two");
-        assert_eq!(body(lists.get(Some(2), &first)), None);
-        lists.keep(Some(2), &other, &list("three"));
-        assert_eq!(body(lists.get(Some(2), &first)), None);
-        // Nobody can tell whether a mirror in memory has changed.
-        lists.keep(None, &first, &list("four"));
-        assert_eq!(body(lists.get(None, &first)), None);
+        lists.keep(1, &first, &list("one"));
+        lists.keep(1, &other, &list("two"));
+        assert_eq!(body(lists.get(1, &first)).unwrap(), "one");
+        assert_eq!(body(lists.get(1, &other)).unwrap(), "two");
+        assert_eq!(body(lists.get(2, &first)), None);
+        lists.keep(2, &other, &list("three"));
+        assert_eq!(body(lists.get(2, &first)), None);
     }
 
     #[test]
@@ -100,10 +97,10 @@ mod tests {
         let lists = Lists::default();
         for number in 0..100 {
             let question = Uri::try_from(format!("/?{number}")).unwrap();
-            lists.keep(Some(1), &question, &list(&"x".repeat(ROOM / 10)));
+            lists.keep(1, &question, &list(&"x".repeat(ROOM / 10)));
             assert!(lists.0.lock().unwrap().bytes <= ROOM);
         }
-        lists.keep(Some(1), &Uri::from_static("/"), &list(&"x".repeat(ROOM + 1)));
-        assert_eq!(body(lists.get(Some(1), &Uri::from_static("/"))), None);
+        lists.keep(1, &Uri::from_static("/"), &list(&"x".repeat(ROOM + 1)));
+        assert_eq!(body(lists.get(1, &Uri::from_static("/"))), None);
     }
 }

@@ -1,12 +1,11 @@
-//! Both sides are looked at, row by row: what agrees is noted, what does not becomes work.
+//! Both sides are looked at, match by match: what agrees is noted, what does not becomes work.
 //!
-//! A row that is as it was, of a match that is as it was, costs two digests: a sheet of a hundred thousand rows is looked
-//! through in a fraction of a second.
+//! The rows are taken in the order of their iids, as the mirror shows its matches: both are walked through once, side by
+//! side, and a row whose cells say what GitLab has costs no more than a comparison.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::iter::Peekable;
 
-use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::work::{Work, only_to_file};
@@ -16,135 +15,93 @@ use crate::csv::field::{Field, Row};
 use crate::csv::merge::{RowPlan, merge};
 use crate::csv::plan::{Action, PlannedRow};
 use crate::csv::record;
+use crate::csv::shown::{Cells, Days, Fields, packed};
 use crate::csv::table::Table;
 use crate::domain::identity::Fingerprint;
-use crate::mirror::{Agreed, Digest, Record, digest};
+use crate::mirror::{Agreed, Seen, Standing};
 
-/// Counts up when the same two sides could mean something else than before.
-const MEANING: u8 = 1;
-/// How much is noted at once.
-const CHUNK: usize = 2_000;
+/// A row that has an issue: its number, and which row of the file it is. A row without an iid may have one too, where
+/// an earlier run made it and was killed before it wrote the iid into the file.
+type Place = (u64, usize);
 
-/// What was seen so far.
+/// Looks at every row of the file and every match, and notes in the run what is to be done about them.
 pub(super) struct Look<'r, 'a> {
     run: &'r mut Run<'a>,
     direction: Direction,
-    matches: BTreeMap<u64, Digest>,
-    settled: HashMap<u64, Digest>,
-    /// What every digest begins with: the headers, and how days are counted.
-    salt: Sha256,
-    seen: BTreeSet<u64>,
-    /// Rows without an iid: looked at when all others are.
-    new: Vec<usize>,
-    agreed: Vec<Agreed>,
+    /// The fields that the file has columns for.
+    fields: Fields,
+    /// How days were counted when the base was noted.
+    days_then: Days,
 }
 
 impl<'r, 'a> Look<'r, 'a> {
     pub(super) fn new(run: &'r mut Run<'a>, direction: Direction) -> Result<Self, SyncError> {
-        let mirror = run.engine.mirror();
-        let salt = Sha256::new()
-            .chain_update([MEANING])
-            .chain_update(run.days.name())
-            .chain_update(format!("{:?}", run.table.columns()));
+        let zone = run.engine.mirror().zone_of(&run.key())?;
         Ok(Self {
-            matches: mirror.live_digests()?,
-            settled: mirror.settled(&run.key())?,
-            salt,
+            fields: run.table.columns().fields().map(|(field, _)| field).collect(),
+            days_then: zone.map_or_else(Days::of_this_machine, |zone| Days::of(&zone)),
             run,
             direction,
-            seen: BTreeSet::new(),
-            new: Vec::new(),
-            agreed: Vec::new(),
         })
     }
 
     /// Looks at every row, and at the matches without one.
     pub(super) fn at_everything(mut self) -> Result<(), SyncError> {
-        for row in 0..self.run.table.len() {
-            self.at_row(row)?;
-        }
-        self.at_new_rows()?;
-        if self.direction != Direction::Import {
-            self.append_the_rest()?;
-        }
-        self.note(0)?;
+        let mut places = self.places()?.into_iter().peekable();
+        let (engine, key) = (self.run.engine, self.run.key());
+        let zone = self.run.days.name().to_owned();
+        let zone = Some(zone.as_str()).filter(|_| self.run.notes);
+        engine.mirror().look_through(&key, zone, |seen| {
+            while let Some(place) = places.next_if(|(iid, _)| *iid < seen.iid) {
+                self.at_unknown(place);
+            }
+            self.at_match(seen, &mut places)
+        })?;
+        places.for_each(|place| self.at_unknown(place));
         self.run.work.sort_by_key(|work| work.row);
+        self.run.errors.sort_by_key(RowError::line);
         Ok(())
     }
 
-    fn at_row(&mut self, row: usize) -> Result<(), SyncError> {
-        let iid = iid_of(&self.run.table, row);
-        if let Some(iid) = iid
-            && self.settled.get(&iid).is_some_and(|settled| self.both_sides(row, iid) == Some(*settled))
-            && self.seen.insert(iid)
-        {
-            return Ok(());
-        }
-        match self.run.table.values(row) {
-            Ok(None) => {}
-            Ok(Some(values)) => match iid {
-                Some(iid) => self.at_match(row, iid, values)?,
-                None => self.new.push(row),
-            },
-            Err(errors) => {
-                // It is not to be added a second time, whatever else is wrong with it.
-                self.seen.extend(iid);
-                self.run.errors.extend(errors);
+    /// Every row that has an issue, by iid; of those with the same one the upper ones first.
+    fn places(&mut self) -> Result<Vec<Place>, SyncError> {
+        let (mut places, mut new) = (Vec::with_capacity(self.run.table.len()), Vec::new());
+        for row in 0..self.run.table.len() {
+            match iid_of(&self.run.table, row) {
+                Some(iid) => places.push((iid, row)),
+                None => match self.run.table.values(row) {
+                    Ok(None) => {}
+                    Ok(Some(_)) => new.push(row),
+                    Err(errors) => self.run.errors.extend(errors),
+                },
             }
         }
-        Ok(())
+        self.find_new_rows(&new, &mut places)?;
+        places.sort_by_key(|(iid, _)| *iid);
+        Ok(places)
     }
 
-    fn at_match(&mut self, row: usize, iid: u64, values: Row) -> Result<(), SyncError> {
-        let line = self.run.table.line(row);
-        let Some(record) = self.live(iid)? else {
-            let what = format!("there is no match {iid} in GitLab; the row is left as it is");
-            self.run.errors.push(RowError::Refused { line, what });
-            return Ok(());
-        };
-        if !self.seen.insert(iid) {
-            let what = format!("match {iid} has a row further up; this one is left as it is");
-            self.run.errors.push(RowError::Refused { line, what });
-            return Ok(());
-        }
-        let known = self.run.days.row_of(&record);
-        let base = self.run.engine.mirror().agreed(&self.run.key(), iid)?;
-        let base = base.and_then(|row| from_json(&row));
-        let mut plan = merge(base.as_ref(), &values, &known);
-        if self.direction == Direction::Export {
-            plan = only_to_file(&plan, &values, &known);
-        }
-        let has_iid = !values.text(Field::Iid).trim().is_empty();
-        if plan.is_empty() && has_iid {
-            let agreed = plan.agreed(base.as_ref(), &values, &known);
-            let both_sides = self.both_sides(row, iid);
-            self.agreed.push(Agreed { iid, row: to_json(&agreed), both_sides });
-            return self.note(CHUNK);
-        }
-        self.run.work.push(Work::merge((row, line, iid), values, known, base, plan));
-        Ok(())
-    }
-
-    /// Rows without an iid are known by their cells; of equal ones each counts for itself.
-    fn at_new_rows(&mut self) -> Result<(), SyncError> {
-        let new: BTreeSet<usize> = std::mem::take(&mut self.new).into_iter().collect();
-        let Some(last) = new.last().copied() else { return Ok(()) };
+    /// Rows without an iid are known by their cells; of equal ones each counts for itself. What is known of none becomes
+    /// an issue.
+    fn find_new_rows(&mut self, new: &[usize], places: &mut Vec<Place>) -> Result<(), SyncError> {
+        let Some(last) = new.last() else { return Ok(()) };
+        let mut new = new.iter().copied().peekable();
         let mut same_cells: HashMap<Uuid, usize> = HashMap::new();
-        for row in 0..=last {
+        for row in 0..=*last {
             let Ok(Some(values)) = self.run.table.values(row) else { continue };
             let before = same_cells.entry(record::nonce(&values, 0)).or_default();
             let nonce = record::nonce(&values, *before);
             *before += 1;
-            if new.contains(&row) {
-                self.at_new_row(row, values, nonce)?;
+            if new.next_if_eq(&row).is_some() {
+                places.extend(self.find_new_row(row, &values, nonce)?.map(|iid| (iid, row)));
             }
         }
         Ok(())
     }
 
-    fn at_new_row(&mut self, row: usize, values: Row, nonce: Uuid) -> Result<(), SyncError> {
+    fn find_new_row(&mut self, row: usize, values: &Row, nonce: Uuid) -> Result<Option<u64>, SyncError> {
         let line = self.run.table.line(row);
-        let job = match record::job_match(&values) {
+        let job = match record::job_match(values) {
             Ok(job) => job,
             Err(errors) => {
                 let what: Vec<String> = errors
@@ -152,78 +109,126 @@ impl<'r, 'a> Look<'r, 'a> {
                     .map(|error| format!("{} {}", error.field, error.message).trim().to_owned())
                     .collect();
                 self.run.errors.push(RowError::Refused { line, what: what.join("; ") });
-                return Ok(());
+                return Ok(None);
             }
         };
         let staged = self.run.engine.mirror().record_of(&Fingerprint::of(&job, nonce))?;
-        match staged.filter(|record| self.matches.contains_key(&record.iid)) {
-            Some(record) => self.at_match(row, record.iid, values)?,
+        match staged.filter(|record| record.standing == Standing::Live) {
+            Some(record) => return Ok(Some(record.iid)),
             None if self.direction == Direction::Export => {}
-            None => self.run.work.push(Work::stage(row, line, values, job, nonce)),
+            None => self.run.work.push(Work::stage(row, line, job.title, nonce)),
         }
-        Ok(())
+        Ok(None)
     }
 
-    /// Matches without a row get one.
-    fn append_the_rest(&mut self) -> Result<(), SyncError> {
-        let iids: Vec<u64> = self.matches.keys().filter(|iid| !self.seen.contains(iid)).copied().collect();
-        for iid in iids {
-            let Some(record) = self.live(iid)? else { continue };
-            let known = self.run.days.row_of(&record);
-            self.run.table.append(&known)?;
-            self.agreed.push(Agreed { iid, row: to_json(&known), both_sides: None });
-            self.run.appended.push(PlannedRow {
-                line: None,
-                iid: Some(iid),
-                title: record.job.title,
-                action: Action::Append,
-                plan: RowPlan::default(),
-            });
-            self.note(CHUNK)?;
+    /// A row of a match that the mirror does not have.
+    fn at_unknown(&mut self, (iid, row): Place) {
+        match self.run.table.values(row) {
+            Ok(None) => {}
+            Ok(Some(_)) => {
+                let what = format!("there is no match {iid} in GitLab; the row is left as it is");
+                self.run.errors.push(RowError::Refused { line: self.run.table.line(row), what });
+            }
+            Err(errors) => self.run.errors.extend(errors),
         }
-        Ok(())
     }
 
-    fn live(&self, iid: u64) -> Result<Option<Record>, SyncError> {
-        if !self.matches.contains_key(&iid) {
+    /// A match and its rows. What is returned is agreed on.
+    fn at_match(
+        &mut self,
+        seen: Seen<'_>,
+        places: &mut Peekable<impl Iterator<Item = Place>>,
+    ) -> Result<Option<Agreed>, SyncError> {
+        if !seen.live {
+            while let Some(place) = places.next_if(|(iid, _)| *iid == seen.iid) {
+                self.at_unknown(place);
+            }
             return Ok(None);
         }
-        Ok(self.run.engine.mirror().record(iid)?)
-    }
-
-    fn both_sides(&self, row: usize, iid: u64) -> Option<Digest> {
-        let gitlab = self.matches.get(&iid)?;
-        let file = self.run.table.text_of(row);
-        Some(digest(self.salt.clone().chain_update(gitlab).chain_update(file)))
-    }
-
-    /// Notes what both sides agree on anyway, once it is more than that. Whoever only asks what would be done leaves the
-    /// mirror as it is.
-    fn note(&mut self, more_than: usize) -> Result<(), SyncError> {
-        if self.agreed.len() > more_than {
-            let agreed = std::mem::take(&mut self.agreed);
-            if self.run.notes {
-                self.run.engine.mirror().agree(&self.run.key(), &agreed)?;
+        let gitlab = Cells::read(seen.cells, &self.run.days);
+        let Some((_, row)) = places.next_if(|(iid, _)| *iid == seen.iid) else {
+            return if self.direction == Direction::Import { Ok(None) } else { self.append(seen, &gitlab) };
+        };
+        let agreed = self.at_row(row, seen, &gitlab);
+        while let Some((iid, row)) = places.next_if(|(iid, _)| *iid == seen.iid) {
+            match self.run.table.values(row) {
+                Ok(None) => {}
+                Ok(Some(_)) => {
+                    let what = format!("match {iid} has a row further up; this one is left as it is");
+                    self.run.errors.push(RowError::Refused { line: self.run.table.line(row), what });
+                }
+                Err(errors) => self.run.errors.extend(errors),
             }
         }
-        Ok(())
+        Ok(agreed)
     }
+
+    fn at_row(&mut self, row: usize, seen: Seen<'_>, gitlab: &Cells<'_>) -> Option<Agreed> {
+        let base_fields = seen.agreed.map(|agreed| Fields(agreed.fields));
+        let as_shown = seen.agreed.is_none_or(|agreed| agreed.cells.is_none());
+        // Without an iid in it the row gets one, whatever else it says.
+        if as_shown && self.fields.has(Field::Iid) && self.run.table.says(row, gitlab) {
+            let fields = base_fields.map_or(self.fields, |fields| fields.and(self.fields));
+            let agreed = Agreed { iid: seen.iid, fields: fields.0, cells: None };
+            return Some(agreed).filter(|_| base_fields != Some(fields));
+        }
+        let values = match self.run.table.values(row) {
+            Ok(values) => values?,
+            Err(errors) => {
+                self.run.errors.extend(errors);
+                return None;
+            }
+        };
+        let known = gitlab.row();
+        let base = seen.agreed.map(|agreed| match &agreed.cells {
+            Some(cells) => Cells::read(cells, &self.days_then).some(Fields(agreed.fields)),
+            None => Cells::read(seen.cells, &self.days_then).some(Fields(agreed.fields)),
+        });
+        let mut plan = merge(base.as_ref(), &values, &known);
+        if self.direction == Direction::Export {
+            plan = only_to_file(&plan, &values, &known);
+        }
+        let has_iid = !values.text(Field::Iid).trim().is_empty();
+        if plan.is_empty() && has_iid {
+            let agreed = agreed(seen.iid, &plan.agreed(base.as_ref(), &values, &known), &known);
+            return Some(agreed).filter(|agreed| seen.agreed != Some(agreed));
+        }
+        let line = self.run.table.line(row);
+        self.run.work.push(Work::merge((row, line, seen.iid), values, known, base, plan));
+        None
+    }
+
+    /// A match without a row gets one.
+    fn append(&mut self, seen: Seen<'_>, gitlab: &Cells<'_>) -> Result<Option<Agreed>, SyncError> {
+        let iid = seen.iid;
+        self.run.table.append_values(|field| gitlab.get(field))?;
+        self.run.appended.push(PlannedRow {
+            line: None,
+            iid: Some(iid),
+            title: gitlab.get(Field::Title).to_owned(),
+            action: Action::Append,
+            plan: RowPlan::default(),
+        });
+        let agreed = Agreed { iid, fields: self.fields.0, cells: None };
+        Ok(Some(agreed).filter(|agreed| seen.agreed != Some(agreed)))
+    }
+}
+
+/// What both sides agree on, told as shortly as what GitLab has allows it.
+fn agreed(iid: u64, row: &Row, known: &Row) -> Agreed {
+    let mut agreed = spelled_out(iid, row);
+    if row.iter().all(|(field, value)| value == known.text(field)) {
+        agreed.cells = None;
+    }
+    agreed
+}
+
+/// What both sides agree on, whatever GitLab has.
+pub(super) fn spelled_out(iid: u64, row: &Row) -> Agreed {
+    let fields: Fields = row.iter().map(|(field, _)| field).collect();
+    Agreed { iid, fields: fields.0, cells: Some(packed(row)) }
 }
 
 fn iid_of(table: &Table, row: usize) -> Option<u64> {
     table.get(row, Field::Iid).ok().flatten()?.trim().parse().ok()
-}
-
-pub(super) fn to_json(row: &Row) -> String {
-    serde_json::to_string(row).unwrap_or_default()
-}
-
-/// Fields that an older version knew and this one does not are left out.
-fn from_json(text: &str) -> Option<Row> {
-    let mut values: Map<String, Value> = serde_json::from_str(text).ok()?;
-    let mut known = |field: Field| match values.remove(field.as_str()) {
-        Some(Value::String(value)) => Some((field, value)),
-        _ => None,
-    };
-    Some(Field::ALL.into_iter().filter_map(&mut known).collect())
 }

@@ -3,26 +3,25 @@
 //! GitLab gets everything first, then the file, then the base in the mirror. Killed in between, the next run finds
 //! issues that were staged by their fingerprints and values that both sides have already.
 
-mod days;
 mod look;
 mod work;
 
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 
-use days::Days;
-use look::{Look, to_json};
-use work::Work;
+use look::Look;
+use work::{Done, Work};
 
 use super::conflicts::Lost;
 use super::error::{EditError, RowError};
 use super::field::Field;
 use super::file::{CsvFile, FileError, Fingerprint as FileFingerprint};
 use super::plan::{Plan, PlannedRow};
+use super::shown::Days;
 use super::{Dialect, Table, TableError};
 use crate::domain::Language;
 use crate::engine::{Engine, EngineError};
-use crate::mirror::{Agreed, MirrorError};
+use crate::mirror::MirrorError;
 
 /// Rows that are carried out at the same time.
 const AT_ONCE: usize = 4;
@@ -153,12 +152,13 @@ impl<'a> Run<'a> {
     /// Where the file was changed meanwhile (read it again), or cannot be written.
     pub async fn carry_out(mut self, now: Timestamp, each: impl Fn()) -> Result<Outcome, SyncError> {
         self.file.check_closed()?;
-        let (engine, days) = (self.engine, &self.days);
+        let (engine, days, key) = (self.engine, &self.days, self.key());
         let work = std::mem::take(&mut self.work);
-        let mut done: Vec<(Work, Vec<String>)> = stream::iter(work)
+        let table = &self.table;
+        let mut done: Vec<Done> = stream::iter(work)
             .map(|work| async {
                 let concerns_gitlab = work.concerns_gitlab();
-                let done = work.carry_out(engine, days).await;
+                let done = work.carry_out(engine, days, table).await;
                 if concerns_gitlab {
                     each();
                 }
@@ -167,44 +167,47 @@ impl<'a> Run<'a> {
             .buffered(AT_ONCE)
             .collect()
             .await;
-        let mut agreed = Vec::new();
-        for (work, problems) in &mut done {
-            for what in problems.drain(..) {
-                self.errors.push(RowError::Refused { line: work.line, what });
-            }
-            self.write_row(work)?;
-            agreed.extend(work.iid.map(|iid| Agreed { iid, row: to_json(&work.agreed()), both_sides: None }));
+        for one in &mut done {
+            self.errors.append(&mut one.problems);
+            self.write_row(one)?;
         }
-        self.work = done.into_iter().map(|(work, _)| work).collect();
-        let file_changed = self.write_file(now)?;
-        engine.mirror().agree(&self.key(), &agreed)?;
-        Ok(Outcome { plan: self.shown(), file_changed, widened: self.table.is_widened() })
+        let file_changed = self.write_file(&done, now)?;
+        let (mut plan, mut agreed) = (Plan { rows: Vec::new(), errors: self.errors }, Vec::new());
+        for Done { shown, agreed: base, .. } in done {
+            plan.push(shown);
+            agreed.extend(base);
+        }
+        plan.rows.append(&mut self.appended);
+        if !agreed.is_empty() {
+            engine.mirror().agree(&key, self.days.name(), &agreed)?;
+        }
+        Ok(Outcome { plan, file_changed, widened: self.table.is_widened() })
     }
 
-    fn write_row(&mut self, work: &Work) -> Result<(), SyncError> {
-        let Some(iid) = work.iid else { return Ok(()) };
-        if work.values.text(Field::Iid).trim().is_empty() {
+    fn write_row(&mut self, done: &Done) -> Result<(), SyncError> {
+        let Some(iid) = done.shown.iid else { return Ok(()) };
+        if done.without_iid {
             if self.table.columns().place(Field::Iid).is_none() {
                 self.table.add_column(Field::Iid)?;
             }
-            self.table.set(work.row, Field::Iid, &iid.to_string())?;
+            self.table.set(done.row, Field::Iid, &iid.to_string())?;
         }
-        for change in work.plan.to_file.iter().filter(|change| change.field != Field::Iid) {
-            self.table.set(work.row, change.field, &change.to)?;
+        for change in done.shown.plan.to_file.iter().filter(|change| change.field != Field::Iid) {
+            self.table.set(done.row, change.field, &change.to)?;
         }
         Ok(())
     }
 
-    fn write_file(&self, now: Timestamp) -> Result<bool, SyncError> {
+    fn write_file(&self, done: &[Done], now: Timestamp) -> Result<bool, SyncError> {
         if !self.table.is_changed() && self.read.is_some() {
             return Ok(false);
         }
-        let lost: Vec<Lost<'_>> = self
-            .work
+        let lost: Vec<Lost<'_>> = done
             .iter()
-            .flat_map(|work| {
-                let conflicts = work.plan.conflicts.iter();
-                conflicts.map(|conflict| Lost { line: work.line, iid: work.iid, conflict })
+            .flat_map(|done| {
+                let PlannedRow { line, iid, plan, .. } = &done.shown;
+                let (line, iid) = (line.unwrap_or_default(), *iid);
+                plan.conflicts.iter().map(move |conflict| Lost { line, iid, conflict })
             })
             .collect();
         self.file.keep_conflicts(&lost, self.table.dialect(), now)?;

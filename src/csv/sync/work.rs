@@ -6,44 +6,58 @@ use uuid::Uuid;
 use crate::csv::field::{Field, Row};
 use crate::csv::merge::{Change, RowPlan, merge};
 use crate::csv::plan::{Action, PlannedRow};
+use crate::domain::State;
 use crate::domain::history::Through;
-use crate::domain::{JobMatch, State};
 use crate::engine::{ApplicationError, Decision, DecisionError, Engine, StagingError};
 
-use super::days::Days;
+use super::look::spelled_out;
+use crate::csv::error::RowError;
+use crate::csv::record;
+use crate::csv::shown::Days;
+use crate::csv::table::Table;
+use crate::mirror::Agreed;
 
 /// A row of the file about which something is to be done.
 pub(super) struct Work {
     pub(super) row: usize,
-    pub(super) line: u32,
-    pub(super) iid: Option<u64>,
-    action: Action,
-    pub(super) values: Row,
-    pub(super) known: Row,
-    pub(super) base: Option<Row>,
-    pub(super) plan: RowPlan,
-    /// What is staged.
-    job: Option<(Box<JobMatch>, Uuid, State)>,
+    line: u32,
     title: String,
+    what: What,
+}
+
+enum What {
+    /// The row becomes an issue; this stands for its identity. What the row says is read when its turn comes: there may
+    /// be many.
+    Stage(Uuid),
+    /// Its issue is there.
+    Merge(u64, Box<Sides>),
+}
+
+/// What both sides say about a match, and what is to be done about it.
+struct Sides {
+    values: Row,
+    known: Row,
+    base: Option<Row>,
+    plan: RowPlan,
+}
+
+/// What came of a row.
+pub(super) struct Done {
+    pub(super) row: usize,
+    /// The row as the plan shows it; it has the iid that was made meanwhile.
+    pub(super) shown: PlannedRow,
+    /// Whether the row is to get its iid.
+    pub(super) without_iid: bool,
+    /// What both sides agree on once the file is written.
+    pub(super) agreed: Option<Agreed>,
+    /// What GitLab did not take.
+    pub(super) problems: Vec<RowError>,
 }
 
 impl Work {
     /// A row that becomes an issue.
-    pub(super) fn stage(row: usize, line: u32, values: Row, job: JobMatch, nonce: Uuid) -> Self {
-        let state = values.text(Field::State).parse().unwrap_or(State::Pending);
-        let title = job.title.clone();
-        Self {
-            row,
-            line,
-            iid: None,
-            action: Action::Stage,
-            values,
-            known: Row::new(),
-            base: None,
-            plan: RowPlan::default(),
-            job: Some((Box::new(job), nonce, state)),
-            title,
-        }
+    pub(super) const fn stage(row: usize, line: u32, title: String, nonce: Uuid) -> Self {
+        Self { row, line, title, what: What::Stage(nonce) }
     }
 
     /// A row whose issue is there.
@@ -55,55 +69,79 @@ impl Work {
         plan: RowPlan,
     ) -> Self {
         let title = known.text(Field::Title).to_owned();
-        Self { row, line, iid: Some(iid), action: Action::Merge, values, known, base, plan, job: None, title }
+        Self { row, line, title, what: What::Merge(iid, Box::new(Sides { values, known, base, plan })) }
     }
 
     pub(super) fn shown(&self) -> PlannedRow {
-        PlannedRow {
-            line: Some(self.line),
-            iid: self.iid,
-            title: self.title.clone(),
-            action: self.action,
-            plan: self.plan.clone(),
-        }
+        let (iid, action, plan) = match &self.what {
+            What::Stage(_) => (None, Action::Stage, RowPlan::default()),
+            What::Merge(iid, sides) => (Some(*iid), Action::Merge, sides.plan.clone()),
+        };
+        PlannedRow { line: Some(self.line), iid, title: self.title.clone(), action, plan }
     }
 
     /// Whether GitLab has to hear of it.
     pub(super) const fn concerns_gitlab(&self) -> bool {
-        self.job.is_some() || self.plan.step.is_some() || !self.plan.to_gitlab.is_empty()
-    }
-
-    /// What both sides agree on once it is done.
-    pub(super) fn agreed(&self) -> Row {
-        self.plan.agreed(self.base.as_ref(), &self.values, &self.known)
+        match &self.what {
+            What::Stage(_) => true,
+            What::Merge(_, sides) => sides.plan.step.is_some() || !sides.plan.to_gitlab.is_empty(),
+        }
     }
 
     /// Tells GitLab; what it did not take is said, and the plan holds what came of it.
-    pub(super) async fn carry_out(mut self, engine: &Engine, days: &Days) -> (Self, Vec<String>) {
+    pub(super) async fn carry_out(self, engine: &Engine, days: &Days, table: &Table) -> Done {
+        let Self { row, line, title, what } = self;
         let mut problems = Vec::new();
-        if let Some((job, nonce, state)) = self.job.take() {
-            match engine.stage_in(*job, nonce, state).await {
-                // It is known what it was made with; the tracker's fields of the row are still to be told.
-                Ok(staging) => {
-                    self.iid = Some(staging.record.iid);
-                    self.known = days.row_of(&staging.record);
-                    self.plan = merge(None, &self.values, &self.known);
-                }
-                Err(StagingError::Erased) => {
-                    problems.push("the data of this match was removed at a person's wish".to_owned());
-                    return (self, problems);
-                }
-                Err(error) => {
-                    problems.push(format!("{error}; run it again"));
-                    return (self, problems);
-                }
+        let (action, told) = match what {
+            What::Merge(iid, sides) => (Action::Merge, Some((iid, sides))),
+            What::Stage(nonce) => {
+                let staged = stage(engine, days, table, row, nonce).await;
+                (Action::Stage, staged.map_err(|problem| problems.push(problem)).ok())
             }
+        };
+        let (mut iid, mut plan, mut without_iid, mut agreed) = Default::default();
+        if let Some((number, mut sides)) = told {
+            problems.extend(sides.tell_fields(engine, number).await);
+            problems.extend(sides.take_step(engine, number).await);
+            without_iid = sides.values.text(Field::Iid).trim().is_empty();
+            agreed = Some(sides.agreed(number));
+            (iid, plan) = (Some(number), sides.plan);
         }
-        if let Some(iid) = self.iid {
-            problems.extend(self.tell_fields(engine, iid).await);
-            problems.extend(self.take_step(engine, iid).await);
+        let problems = problems.into_iter().map(|what| RowError::Refused { line, what }).collect();
+        let shown = PlannedRow { line: Some(line), iid, title, action, plan };
+        Done { row, shown, without_iid, agreed, problems }
+    }
+}
+
+/// Makes an issue of a row; what then remains to be told is known.
+async fn stage(
+    engine: &Engine,
+    days: &Days,
+    table: &Table,
+    row: usize,
+    nonce: Uuid,
+) -> Result<(u64, Box<Sides>), String> {
+    // The file is looked at once more; it said all this before.
+    let values = table.values(row).ok().flatten().unwrap_or_default();
+    let job = record::job_match(&values).map_err(|_| "cannot be read any more".to_owned())?;
+    let state = values.text(Field::State).parse().unwrap_or(State::Pending);
+    match engine.stage_in(job, nonce, state).await {
+        // It is known what it was made with; the tracker's fields of the row are still to be told.
+        Ok(staging) => {
+            let known = days.row_of(&staging.record);
+            let plan = merge(None, &values, &known);
+            Ok((staging.record.iid, Box::new(Sides { values, known, base: None, plan })))
         }
-        (self, problems)
+        Err(StagingError::Erased) => Err("the data of this match was removed at a person's wish".to_owned()),
+        Err(error) => Err(format!("{error}; run it again")),
+    }
+}
+
+impl Sides {
+    /// What both sides agree on once it is done.
+    fn agreed(&self, iid: u64) -> Agreed {
+        // The mirror may show the match otherwise by now: everything is said.
+        spelled_out(iid, &self.plan.agreed(self.base.as_ref(), &self.values, &self.known))
     }
 
     async fn tell_fields(&mut self, engine: &Engine, iid: u64) -> Option<String> {

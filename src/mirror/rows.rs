@@ -1,0 +1,342 @@
+//! What a spreadsheet shows of every match, ready beside its record, and what each spreadsheet and GitLab agreed on at
+//! their last sync: the base of the next merge.
+//!
+//! Both sides mostly agree on what is shown of a match, so that is not kept a second time: only when a match comes to be
+//! shown otherwise, what was agreed on is copied first. Lost with the disk, two different values are a reported conflict.
+
+use std::collections::BTreeSet;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+
+use super::matches::{Record, Standing, record};
+use super::{Mirror, MirrorError};
+
+/// How much is noted at once.
+const CHUNK: usize = 10_000;
+
+/// How matches are shown in spreadsheets. The mirror keeps it ready; what it says is the spreadsheets' own affair.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown {
+    /// Another number once the same match is shown otherwise.
+    pub form: u32,
+    /// What is shown of a match.
+    pub cells: fn(&Record) -> String,
+}
+
+/// A match, and what a file and GitLab agreed on about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// The issue.
+    pub iid: u64,
+    /// Whether the match counts.
+    pub live: bool,
+    /// What is shown of it.
+    pub cells: &'a str,
+    /// What was agreed on, if anything was.
+    pub agreed: Option<&'a Agreed>,
+}
+
+/// What a file and GitLab agree on about a match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// The issue.
+    pub iid: u64,
+    /// Which of the cells it is about, a bit each.
+    pub fields: u32,
+    /// The cells; none where they are those that are shown.
+    pub cells: Option<String>,
+}
+
+/// Shows a match as it is from now on.
+pub(super) fn put(connection: &Connection, record: &Record, shown: &Shown) -> Result<(), MirrorError> {
+    let (live, cells) = (record.standing == Standing::Live, (shown.cells)(record));
+    let before: Option<(bool, String)> = connection
+        .prepare_cached("SELECT live, cells FROM rows WHERE iid = ?1")?
+        .query_row([record.iid], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    match before {
+        Some((was_live, before)) if before == cells => {
+            if was_live != live {
+                connection
+                    .prepare_cached("UPDATE rows SET live = ?2 WHERE iid = ?1")?
+                    .execute(params![record.iid, live])?;
+            }
+            return Ok(());
+        }
+        Some((_, before)) => {
+            connection
+                .prepare_cached(
+                    "UPDATE agreed SET cells = ?2
+                     WHERE sheet IN (SELECT number FROM sheets) AND iid = ?1 AND cells IS NULL",
+                )?
+                .execute(params![record.iid, before])?;
+        }
+        None => {}
+    }
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO rows (iid, live, revision, cells)
+             VALUES (?1, ?2, 1 + (SELECT ifnull(max(revision), 0) FROM rows), ?3)",
+        )?
+        .execute(params![record.iid, live, cells])
+        .map(drop)
+}
+
+/// Shows every match anew where a version shows them otherwise than the one that wrote the file.
+pub(super) fn refresh(connection: &mut Connection, shown: &Shown) -> Result<(), MirrorError> {
+    let form = shown.form.to_string();
+    let written: Option<String> = connection
+        .query_row("SELECT value FROM facts WHERE name = 'form'", [], |row| row.get(0))
+        .optional()?;
+    if written.as_ref() == Some(&form) {
+        return Ok(());
+    }
+    let transaction = connection.transaction()?;
+    {
+        let mut statement = transaction.prepare("SELECT record FROM matches")?;
+        for record in statement.query_map([], record)? {
+            put(&transaction, &record?, shown)?;
+        }
+    }
+    transaction.execute("INSERT OR REPLACE INTO facts (name, value) VALUES ('form', ?1)", [form])?;
+    transaction.commit()
+}
+
+impl Mirror {
+    /// The zone in which a file's days were counted when it was synced last.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn zone_of(&self, file: &str) -> Result<Option<String>, MirrorError> {
+        self.read(|connection| {
+            connection
+                .prepare_cached("SELECT zone FROM sheets WHERE file = ?1")?
+                .query_row([file], |row| row.get(0))
+                .optional()
+        })
+    }
+
+    /// Shows every match, lowest iid first, all as they were at one moment, and notes what the file and GitLab agree on
+    /// about each. Without a `zone` nothing is noted: whoever only asks what would be done leaves the mirror as it is.
+    ///
+    /// # Errors
+    ///
+    /// What `each` says, or that the disk fails.
+    pub fn look_through<E: From<MirrorError>>(
+        &self,
+        file: &str,
+        zone: Option<&str>,
+        mut each: impl FnMut(Seen<'_>) -> Result<Option<Agreed>, E>,
+    ) -> Result<(), E> {
+        let sheet = zone.map(|zone| self.sheet(file, zone)).transpose()?;
+        self.read(|connection| {
+            let snapshot = connection.unchecked_transaction()?;
+            let revision: i64 =
+                snapshot.query_row("SELECT ifnull(max(revision), 0) FROM rows", [], |row| row.get(0))?;
+            thread::scope(|scope| {
+                let (sender, receiver) = sync_channel(2);
+                let noting = scope.spawn(move || self.note_all(sheet, revision, receiver));
+                let mut chunk = Vec::new();
+                let looked = each_row(&snapshot, file, |seen| {
+                    chunk.extend(each(seen)?.filter(|_| sheet.is_some()));
+                    if chunk.len() >= CHUNK {
+                        // Where the other end is gone, it says itself why.
+                        let _ = sender.send(std::mem::take(&mut chunk));
+                    }
+                    Ok(())
+                });
+                let _ = sender.send(chunk);
+                drop(sender);
+                let late = noting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+                self.note_late(sheet, &snapshot, late)?;
+                Ok(looked)
+            })
+        })?
+    }
+
+    /// Notes what a file and GitLab agree on.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn agree(&self, file: &str, zone: &str, rows: &[Agreed]) -> Result<(), MirrorError> {
+        let sheet = self.sheet(file, zone)?;
+        let mut connection = self.write();
+        let transaction = connection.transaction()?;
+        for row in rows {
+            note(&transaction, sheet, row)?;
+        }
+        transaction.commit()
+    }
+
+    /// The number of a file, and the zone in which its days are counted from now on.
+    fn sheet(&self, file: &str, zone: &str) -> Result<i64, MirrorError> {
+        let connection = self.write();
+        let known = "SELECT number FROM sheets WHERE file = ?1 AND zone = ?2";
+        if let Some(number) = connection.query_row(known, [file, zone], |row| row.get(0)).optional()? {
+            return Ok(number);
+        }
+        connection.query_row(
+            "INSERT INTO sheets (file, zone) VALUES (?1, ?2)
+             ON CONFLICT (file) DO UPDATE SET zone = ?2 RETURNING number",
+            [file, zone],
+            |row| row.get(0),
+        )
+    }
+
+    /// Notes what comes in, and tells what was late: another process shows those matches otherwise by now.
+    fn note_all(
+        &self,
+        sheet: Option<i64>,
+        revision: i64,
+        chunks: Receiver<Vec<Agreed>>,
+    ) -> Result<Vec<Agreed>, MirrorError> {
+        let mut late = Vec::new();
+        for chunk in chunks {
+            let Some(sheet) = sheet.filter(|_| !chunk.is_empty()) else { continue };
+            let mut connection = self.write();
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let changed: BTreeSet<u64> = transaction
+                .prepare_cached("SELECT iid FROM rows WHERE revision > ?1")?
+                .query_map([revision], |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
+            for row in chunk {
+                if row.cells.is_none() && changed.contains(&row.iid) {
+                    late.push(row);
+                } else {
+                    note(&transaction, sheet, &row)?;
+                }
+            }
+            transaction.commit()?;
+        }
+        Ok(late)
+    }
+
+    /// Notes of matches that are shown otherwise by now what was shown of them when they were looked at.
+    fn note_late(
+        &self,
+        sheet: Option<i64>,
+        snapshot: &Connection,
+        late: Vec<Agreed>,
+    ) -> Result<(), MirrorError> {
+        let Some(sheet) = sheet else { return Ok(()) };
+        for mut row in late {
+            let cells = "SELECT cells FROM rows WHERE iid = ?1";
+            row.cells = snapshot.query_row(cells, [row.iid], |row| row.get(0)).optional()?;
+            note(&self.write(), sheet, &row)?;
+        }
+        Ok(())
+    }
+}
+
+/// Shows every match, lowest iid first.
+fn each_row<E: From<MirrorError>>(
+    connection: &Connection,
+    file: &str,
+    mut each: impl FnMut(Seen<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut agreed = connection.prepare_cached(
+        "SELECT iid, fields, cells FROM agreed WHERE sheet = (SELECT number FROM sheets WHERE file = ?1) ORDER BY iid",
+    )?;
+    let mut agreed = agreed
+        .query_map([file], |row| Ok(Agreed { iid: row.get(0)?, fields: row.get(1)?, cells: row.get(2)? }))?
+        .peekable();
+    let mut rows = connection.prepare_cached("SELECT iid, live, cells FROM rows ORDER BY iid")?;
+    let mut rows = rows.query([])?;
+    while let Some(row) = rows.next()? {
+        let iid = row.get(0)?;
+        while agreed.next_if(|agreed| agreed.as_ref().is_ok_and(|agreed| agreed.iid < iid)).is_some() {}
+        let here = agreed.next_if(|agreed| agreed.as_ref().map_or(true, |agreed| agreed.iid == iid));
+        let here = here.transpose()?;
+        let cells = row.get_ref(2)?.as_str().map_err(MirrorError::from)?;
+        each(Seen { iid, live: row.get(1)?, cells, agreed: here.as_ref() })?;
+    }
+    Ok(())
+}
+
+fn note(connection: &Connection, sheet: i64, row: &Agreed) -> Result<(), MirrorError> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO agreed (sheet, iid, fields, cells) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![sheet, row.iid, row.fields, row.cells])
+        .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::Care;
+    use super::*;
+
+    /// Shows the title alone.
+    const TITLES: Shown = Shown { form: 1, cells: |record| record.job.title.clone() };
+
+    fn mirror(folder: &tempfile::TempDir) -> Mirror {
+        Mirror::open(&folder.path().join("mirror.sqlite"), "owner", TITLES, Care::Whole).unwrap().0
+    }
+
+    fn titled(title: &str) -> Record {
+        let at = "2026-02-07T10:00:00Z";
+        serde_json::from_value(json!({
+            "iid": 1, "issue_id": 1, "state": "pending", "standing": "live", "job": {"title": title}, "nonce": null,
+            "web_url": "", "created_at": at, "updated_at": at, "decided_by": null, "decided_at": null,
+            "comments": 0, "label_event": 0, "state_event": 0, "history_known": true,
+        }))
+        .unwrap()
+    }
+
+    /// What was agreed on, as cells.
+    fn base(mirror: &Mirror) -> Option<String> {
+        let mut base = None;
+        let each = |seen: Seen<'_>| -> Result<Option<Agreed>, MirrorError> {
+            base = seen.agreed.map(|agreed| agreed.cells.clone().unwrap_or_else(|| seen.cells.to_owned()));
+            Ok(None)
+        };
+        mirror.look_through("file", None, each).unwrap();
+        base
+    }
+
+    #[test]
+    fn what_was_agreed_on_outlives_what_is_shown_and_a_mirror_that_is_read_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let mirror = mirror(&folder);
+        mirror.put(&titled("old"), None).unwrap();
+        assert_eq!(base(&mirror), None);
+        mirror.agree("file", "UTC", &[Agreed { iid: 1, fields: 1, cells: None }]).unwrap();
+        for title in ["new", "newer"] {
+            mirror.put(&titled(title), None).unwrap();
+            assert_eq!(base(&mirror).as_deref(), Some("old"));
+        }
+        mirror.agree("file", "UTC", &[Agreed { iid: 1, fields: 1, cells: None }]).unwrap();
+        mirror.clear().unwrap();
+        mirror.put(&titled("newest"), None).unwrap();
+        assert_eq!(base(&mirror).as_deref(), Some("newer"));
+    }
+
+    #[test]
+    fn what_changes_while_a_file_is_looked_through_is_not_what_was_agreed_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mirror, other) = (mirror(&folder), mirror(&folder));
+        mirror.put(&titled("old"), None).unwrap();
+        let each = |seen: Seen<'_>| {
+            other.put(&titled("new"), None)?;
+            Ok::<_, MirrorError>(Some(Agreed { iid: seen.iid, fields: 1, cells: None }))
+        };
+        mirror.look_through("file", Some("UTC"), each).unwrap();
+        assert_eq!(base(&mirror).as_deref(), Some("old"));
+    }
+
+    #[test]
+    fn a_version_that_shows_matches_otherwise_shows_all_of_them_so() {
+        let folder = tempfile::tempdir().unwrap();
+        mirror(&folder).put(&titled("old"), None).unwrap();
+        let loud = Shown { form: 2, cells: |record| record.job.title.to_uppercase() };
+        let path = folder.path().join("mirror.sqlite");
+        let (mirror, _) = Mirror::open(&path, "owner", loud, Care::Soon).unwrap();
+        mirror.agree("file", "UTC", &[Agreed { iid: 1, fields: 1, cells: None }]).unwrap();
+        assert_eq!(base(&mirror).as_deref(), Some("OLD"));
+    }
+}
