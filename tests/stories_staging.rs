@@ -323,3 +323,24 @@ async fn of_two_equal_matches_in_one_call_the_first_is_staged() {
         assert_eq!(answer["results"][2]["match"]["title"], "First");
     }
 }
+
+#[tokio::test]
+async fn what_is_wrong_in_any_body_is_named() {
+    let world = World::new().await;
+    world.stage("1").await;
+    for (method, path, body, field) in [
+        (reqwest::Method::PATCH, "/api/v1/matches/1", json!({}), "state"),
+        (reqwest::Method::PATCH, "/api/v1/matches/1", json!({"state": "approved", "why": 1}), "why"),
+        (reqwest::Method::PATCH, "/api/v1/matches/1", json!({"state": "approved", "comment": 4}), "comment"),
+        (reqwest::Method::PUT, "/api/v1/matches/1/draft", json!({"subject": "x"}), "body"),
+        (reqwest::Method::PATCH, "/api/v1/config", json!({"batch": {"mod": "digest"}}), "batch.mod"),
+        (reqwest::Method::PATCH, "/api/v1/config", json!({"min_score": "much"}), "min_score"),
+        (reqwest::Method::POST, "/api/v1/notify/test", json!({"channel": ["email"]}), "channel"),
+        (reqwest::Method::POST, "/api/v1/notify/test", json!({"channels": ["pigeon"]}), "channels[0]"),
+    ] {
+        let (status, problem) = world.call(world.http.request(method, world.url(path)).json(&body)).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{path} {body}: {problem}");
+        assert_eq!(problem["errors"][0]["field"], field, "{path} {body}: {problem}");
+        assert_ne!(problem["errors"][0]["message"], "", "{path} {body}: {problem}");
+    }
+}

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::Web;
 use super::openapi::{PROBLEM, Refusals};
-use super::problem::{ApiJson, Parts, Problem};
+use super::problem::{ApiJson, Parts, Problem, wrong_field};
 use crate::config::{CHANGEABLE, File, Setting};
 use crate::domain::posted::FieldError;
 use crate::engine::ChangeError;
@@ -83,8 +83,8 @@ fn changes(body: &Value) -> Result<Vec<(String, Value)>, Problem> {
         }
     }
     // Read as the file is, for its errors.
-    if let Err(error) = serde_json::from_value::<File>(body.clone()) {
-        return Err(Problem::field("", error.to_string()));
+    if let Err(error) = serde_path_to_error::deserialize::<_, File>(body.clone()) {
+        return Err(Problem::invalid(vec![wrong_field(&error)]));
     }
     let mut changes = Vec::new();
     flatten("", body, &mut changes);

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::Web;
 use super::openapi::{PROBLEM, Refusals};
-use super::problem::{Parts, Problem};
+use super::problem::{Parts, Problem, wrong_field};
 use crate::domain::Channel;
 use crate::notify::TestResult;
 
@@ -42,7 +42,9 @@ pub(super) async fn test(State(web): State<Web>, body: Bytes) -> Result<Response
     let asked: Test = match body.as_ref() {
         [] => Test::default(),
         body => {
-            serde_json::from_slice(body).map_err(|error| Problem::field("channels", error.to_string()))?
+            let mut body = serde_json::Deserializer::from_slice(body);
+            serde_path_to_error::deserialize(&mut body)
+                .map_err(|error| Problem::invalid(vec![wrong_field(&error)]))?
         }
     };
     let results = web.notifier().test(&asked.channels).await?;

@@ -175,9 +175,40 @@ impl From<JsonRejection> for Problem {
             StatusCode::UNSUPPORTED_MEDIA_TYPE => {
                 "the body must be sent as Content-Type: application/json".to_owned()
             }
+            StatusCode::UNPROCESSABLE_ENTITY => return Self::invalid(vec![field_error(&rejection)]),
             _ => rejection.body_text(),
         })
     }
+}
+
+/// Which field a body's error is about.
+fn field_error(rejection: &JsonRejection) -> FieldError {
+    let mut source = std::error::Error::source(rejection);
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<serde_path_to_error::Error<serde_json::Error>>() {
+            return wrong_field(error);
+        }
+        source = error.source();
+    }
+    FieldError { field: String::new(), message: rejection.body_text() }
+}
+
+/// What is wrong with which field, in a caller's words.
+pub(super) fn wrong_field(error: &serde_path_to_error::Error<serde_json::Error>) -> FieldError {
+    let text = error.inner().to_string();
+    // Where in the text it was says less than which field it was.
+    let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
+    let path = error.path().to_string();
+    let path = if path == "." { "" } else { &path };
+    // A field that is missing, or unknown, is named in the text; the path ends at what it belongs to.
+    let named = ["missing field `", "unknown field `"].iter().find_map(|begin| message.strip_prefix(begin));
+    let name = named.and_then(|rest| rest.split('`').next()).filter(|name| !path.ends_with(*name));
+    let field = match name {
+        Some(name) if path.is_empty() => name.to_owned(),
+        Some(name) => format!("{path}.{name}"),
+        None => path.to_owned(),
+    };
+    FieldError { field, message: message.to_owned() }
 }
 
 impl From<QueryRejection> for Problem {
