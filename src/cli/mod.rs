@@ -131,7 +131,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut environment = Environment::of_the_process();
     if let Some(folder) = &arguments.templates {
-        environment.set("TEMPLATES", folder.to_string_lossy());
+        environment.set_by_option("TEMPLATES", folder.to_string_lossy());
     }
     let wants_none = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
     let coloured = |is_terminal: bool| match arguments.color {

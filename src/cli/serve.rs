@@ -30,7 +30,7 @@ fn after_long_help() -> String {
 pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let mut environment = context.environment.clone();
     if let Some(listen) = arguments.listen {
-        environment.set("LISTEN", listen);
+        environment.set_by_option("LISTEN", listen);
     }
     let settings = crate::config::Settings::load(context.config.as_deref(), &environment)?;
     if settings.api_tokens.is_empty() {

@@ -1,6 +1,6 @@
 //! The environment: what it sets, and what is wrong with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -13,13 +13,25 @@ use super::{
 };
 use crate::gitlab::webhook::{SigningKey, WebhookSecrets};
 
-/// What stands in examples and is no secret.
-const PLACEHOLDERS: [&str; 6] = ["changeme", "change-me", "change_me", "xxx", "xxxx", "your-token"];
+/// What stands in examples and is no secret, as it is or after `glpat-` and the like.
+const PLACEHOLDERS: [&str; 9] = [
+    "changeme",
+    "change-me",
+    "change_me",
+    "change-me-please",
+    "your-token",
+    "your-token-here",
+    "replace-me",
+    "replaceme",
+    "secret",
+];
 
 /// The variables of the process, or of a test.
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
+    /// The names of those that the command line has set.
+    by_command_line: BTreeSet<String>,
 }
 
 impl std::fmt::Debug for Environment {
@@ -40,12 +52,19 @@ impl Environment {
     /// These variables.
     pub fn of(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         let ours = |name: &str| name.starts_with("VORHOELLE_") || name == "PORT";
-        Self { variables: variables.into_iter().filter(|(name, _)| ours(name)).collect() }
+        let variables = variables.into_iter().filter(|(name, _)| ours(name)).collect();
+        Self { variables, by_command_line: BTreeSet::new() }
     }
 
-    /// Sets a variable, as the command line does.
+    /// Sets a variable.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
         self.variables.insert(format!("VORHOELLE_{name}"), value.into());
+    }
+
+    /// Sets a variable by an option of the command line.
+    pub fn set_by_option(&mut self, name: &str, value: impl Into<String>) {
+        self.by_command_line.insert(name.to_owned());
+        self.set(name, value);
     }
 
     /// The value of a variable without its prefix; empty counts as not set.
@@ -94,12 +113,17 @@ impl Environment {
         }
         let url = self.url("GITLAB_URL", errors).or_else(|| Url::parse("https://gitlab.com/").ok());
         let extra_ca = self.get("GITLAB_CA_FILE").and_then(|path| {
-            std::fs::read(path)
-                .map_err(|error| {
-                    errors.push(format!("VORHOELLE_GITLAB_CA_FILE: cannot read {path}: {error}"))
-                })
-                .ok()
+            let read = std::fs::read(path).map_err(|error| format!("cannot read {path}: {error}"));
+            let pem = read.and_then(|pem| {
+                let is_one = String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE-----");
+                is_one.then_some(pem).ok_or_else(|| format!("{path} holds no certificate in PEM"))
+            });
+            pem.map_err(|error| errors.push(format!("VORHOELLE_GITLAB_CA_FILE: {error}"))).ok()
         });
+        let templates = self.get("TEMPLATES").map(PathBuf::from);
+        if let Some(folder) = templates.as_ref().filter(|folder| !folder.is_dir()) {
+            errors.push(format!("VORHOELLE_TEMPLATES: {} is no folder", folder.display()));
+        }
         let setup_token = self.secret("SETUP_TOKEN", errors);
         let former_users = self.former_users(errors);
         let webhook = self.webhook(errors);
@@ -113,6 +137,9 @@ impl Environment {
         let api_tokens = self.api_tokens(errors);
         let listen = self.listen(errors);
         let public_url = self.url("PUBLIC_URL", errors);
+        if public_url.as_ref().is_some_and(|url| url.query().is_some() || url.fragment().is_some()) {
+            errors.push("VORHOELLE_PUBLIC_URL: must end with the path, without ? and #".to_owned());
+        }
         let links = self.links(public_url.as_ref(), errors);
         Some(Settings {
             gitlab: GitlabSettings {
@@ -130,7 +157,7 @@ impl Environment {
             links,
             database: PathBuf::from(self.get("DATABASE").unwrap_or("data/mirror.sqlite")),
             idle,
-            templates: self.get("TEMPLATES").map(PathBuf::from),
+            templates,
             channels,
             events,
             layers,
@@ -153,19 +180,33 @@ impl Environment {
         }
     }
 
-    /// The variables that are set, secrets as `***`.
+    /// What every variable says or, where it is not set, what holds then; secrets as `***`.
     fn explain(&self) -> Vec<Setting> {
-        let known = VARIABLES.iter().filter_map(|Variable { name, secret, .. }| {
+        let port = self.variables.get("PORT").map(|port| port.trim()).filter(|port| !port.is_empty());
+        let known = VARIABLES.iter().filter_map(|Variable { name, secret, default, .. }| {
             let file = format!("{name}_FILE");
-            let value = match (*secret, self.get(name), self.get(&file)) {
-                (true, None, Some(path)) => format!("*** (from {path})"),
-                (true, Some(_), _) => "***".to_owned(),
-                (_, value, _) => value?.to_owned(),
+            let (value, origin) = match (*secret, self.get(name), self.get(&file)) {
+                (true, None, Some(path)) => (format!("*** (from {path})"), Origin::Variable),
+                (true, Some(_), _) => ("***".to_owned(), Origin::Variable),
+                (_, Some(value), _) => (without_password(value), self.origin(name)),
+                (_, None, _) if *name == "LISTEN" && port.is_some() => {
+                    (format!("0.0.0.0:{}", port.unwrap_or_default()), Origin::Environment("PORT"))
+                }
+                // Keys of the settings file are shown with the others.
+                (_, None, _)
+                    if default.is_empty() || super::layers::variable_of(&name.to_lowercase()).is_some() =>
+                {
+                    return None;
+                }
+                (_, None, _) => ((*default).to_owned(), Origin::Default),
             };
-            let key = format!("VORHOELLE_{name}");
-            Some(Setting { key: key.clone(), value: value.into(), origin: Origin::Variable })
+            Some(Setting { key: format!("VORHOELLE_{name}"), value: value.into(), origin })
         });
         known.collect()
+    }
+
+    fn origin(&self, name: &str) -> Origin {
+        if self.by_command_line.contains(name) { Origin::CommandLine } else { Origin::Variable }
     }
 
     /// A secret, from its variable or from the file that another names.
@@ -185,11 +226,13 @@ impl Environment {
             },
             (None, None) => return None,
         };
-        if PLACEHOLDERS.contains(&text.to_ascii_lowercase().as_str()) || text.starts_with('<') {
+        if is_placeholder(&text) {
             errors.push(format!("VORHOELLE_{name} is a placeholder; put the real secret there"));
             return None;
         }
-        if text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        // Pairs may stand a line each; they are looked at one by one.
+        let is_list = name == "API_TOKENS";
+        if text.is_empty() || (!is_list && text.chars().any(|c| c.is_whitespace() || c.is_control())) {
             errors.push(format!("VORHOELLE_{name} is empty or holds blanks"));
             return None;
         }
@@ -217,10 +260,11 @@ impl Environment {
 
     fn api_tokens(&self, errors: &mut Vec<String>) -> Vec<ApiToken> {
         let Some(pairs) = self.secret("API_TOKENS", errors) else { return Vec::new() };
-        let pairs = list(secrecy::ExposeSecret::expose_secret(&pairs));
+        let pairs = list(&secrecy::ExposeSecret::expose_secret(&pairs).replace(['\n', '\r'], ","));
         let mut tokens: Vec<ApiToken> = Vec::new();
         for (index, pair) in pairs.iter().enumerate() {
-            let parts = pair.split_once(':').filter(|(name, token)| !name.is_empty() && !token.is_empty());
+            let is_word = |text: &str| !text.is_empty() && !text.chars().any(char::is_whitespace);
+            let parts = pair.split_once(':').filter(|(name, token)| is_word(name) && is_word(token));
             let Some((name, token)) = parts else {
                 errors.push(format!(
                     "VORHOELLE_API_TOKENS: must be name:token pairs with commas between; pair {} is not",
@@ -228,8 +272,14 @@ impl Environment {
                 ));
                 continue;
             };
-            if PLACEHOLDERS.contains(&token.to_ascii_lowercase().as_str()) {
+            let is_same = |other: &ApiToken| secrecy::ExposeSecret::expose_secret(&other.token) == token;
+            if is_placeholder(token) {
                 errors.push(format!("VORHOELLE_API_TOKENS: the token of {name} is a placeholder"));
+            } else if let Some(other) = tokens.iter().find(|other| is_same(other)) {
+                errors.push(format!(
+                    "VORHOELLE_API_TOKENS: {name} and {} have the same token; nobody could tell them apart",
+                    other.name
+                ));
             } else if tokens.iter().any(|other| other.name == name) {
                 errors.push(format!("VORHOELLE_API_TOKENS: the name {name} stands there twice"));
             }
@@ -239,17 +289,20 @@ impl Environment {
     }
 
     fn listen(&self, errors: &mut Vec<String>) -> Option<SocketAddr> {
-        let port = self.variables.get("PORT").map(|port| format!("0.0.0.0:{port}"));
-        let listen =
-            self.get("LISTEN").map(str::to_owned).or(port).unwrap_or_else(|| "127.0.0.1:8080".to_owned());
-        let parsed = listen.parse();
-        parsed
-            .map_err(|_| {
-                errors.push(format!(
+        let port = self.variables.get("PORT").map(|port| port.trim()).filter(|port| !port.is_empty());
+        let (parsed, error) = match (self.get("LISTEN"), port) {
+            (None, Some(port)) => {
+                (format!("0.0.0.0:{port}").parse(), format!("PORT: must be a number up to 65535, not {port}"))
+            }
+            (listen, _) => {
+                let listen = listen.unwrap_or("127.0.0.1:8080");
+                let error = format!(
                     "VORHOELLE_LISTEN: must be an address and a port such as 127.0.0.1:8080, not {listen}"
-                ))
-            })
-            .ok()
+                );
+                (listen.parse(), error)
+            }
+        };
+        parsed.map_err(|_| errors.push(error)).ok()
     }
 
     fn former_users(&self, errors: &mut Vec<String>) -> std::collections::BTreeSet<u64> {
@@ -292,6 +345,27 @@ impl Environment {
                 None
             }
         }
+    }
+}
+
+/// Whether it is what an example says in place of a secret.
+fn is_placeholder(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    let bare = ["glpat-", "whsec_"].iter().find_map(|begin| text.strip_prefix(begin)).unwrap_or(&text);
+    let is_filler = |c: char| matches!(c, 'x' | '.' | '*' | '…');
+    text.starts_with('<')
+        || PLACEHOLDERS.contains(&text.as_str())
+        || (bare.chars().count() >= 3 && bare.chars().all(is_filler))
+}
+
+/// An address as it may be shown: user and password of it are not.
+fn without_password(value: &str) -> String {
+    match Url::parse(value) {
+        Ok(mut url) if !url.username().is_empty() || url.password().is_some() => {
+            let hidden = url.set_username("***").and_then(|()| url.set_password(None));
+            if hidden.is_ok() { url.to_string() } else { "***".to_owned() }
+        }
+        _ => value.to_owned(),
     }
 }
 

@@ -37,6 +37,8 @@ pub enum Origin {
     Environment(&'static str),
     /// The environment; the key is the variable's name.
     Variable,
+    /// An option of the command line.
+    CommandLine,
 }
 
 impl fmt::Display for Origin {
@@ -47,6 +49,7 @@ impl fmt::Display for Origin {
             Self::SettingsIssue(iid) => write!(f, "settings issue #{iid}"),
             Self::Environment(variable) => f.write_str(variable),
             Self::Variable => f.write_str("environment"),
+            Self::CommandLine => f.write_str("command line"),
         }
     }
 }

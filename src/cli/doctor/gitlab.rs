@@ -57,6 +57,7 @@ pub(super) async fn examine(gitlab: &Gitlab, settings: &Settings, metrics: &Metr
     findings.push(visibility(&info.path_with_namespace, info.visibility.as_deref(), settings));
     let members = project.members().await.unwrap_or_default();
     findings.push(role(&us, &members, &project).await);
+    findings.extend(setup_token(settings).await);
     findings.extend(reviewers(settings, &members));
     findings.push(labels(&project).await);
     findings.push(board(&project).await);
@@ -208,6 +209,39 @@ async fn role(us: &User, members: &[Member], project: &Project) -> Finding {
     }
 }
 
+/// What the second token may do, where there is one.
+async fn setup_token(settings: &Settings) -> Option<Finding> {
+    const CHECK: &str = "setup token";
+    let token = settings.gitlab.setup_token.as_ref()?;
+    let mut with_role = settings.clone();
+    with_role.gitlab.token = token.clone();
+    let patience = Patience { tries: 1, ..Patience::default() };
+    let asked = async {
+        let gitlab = app::gitlab(&with_role, Clock::System, patience)?;
+        let us = gitlab.current_user().await?;
+        let (project, _) = gitlab.project(&settings.gitlab.project).await?;
+        let level = project.access_level(us.id).await?;
+        anyhow::Ok((us, level))
+    };
+    let make_another =
+        "make a Maintainer's token with scope api and set VORHOELLE_SETUP_TOKEN, or take it away";
+    Some(match asked.await {
+        Ok((us, Some(level))) if level >= AccessLevel::MAINTAINER => Finding::ok(
+            CHECK,
+            format!(
+                "{} is Maintainer: it may set up and revive the webhook; all else is done with the everyday token",
+                us.username
+            ),
+        ),
+        Ok((us, _)) => Finding::fail(
+            CHECK,
+            format!("{} is no Maintainer: it can neither set up nor revive the webhook", us.username),
+            make_another,
+        ),
+        Err(error) => Finding::fail(CHECK, format!("{error:#}"), make_another),
+    })
+}
+
 fn reviewers(settings: &Settings, members: &[Member]) -> Vec<Finding> {
     let names = &settings.policy.reviewers.usernames;
     if names.is_empty() {
@@ -317,11 +351,13 @@ async fn webhook(settings: &Settings) -> Finding {
     let (project, hooks) = match hooks.await {
         Ok(found) => found,
         Err(error) => {
-            return Finding::warn(
-                "webhook",
-                format!("cannot be looked at: {error:#}"),
-                "that needs the role Maintainer: set VORHOELLE_SETUP_TOKEN",
-            );
+            let advice = match settings.gitlab.setup_token {
+                None => {
+                    "the everyday token may not, and need not; to have it looked after set VORHOELLE_SETUP_TOKEN"
+                }
+                Some(_) => "see what is said of the setup token",
+            };
+            return Finding::warn("webhook", format!("cannot be looked at: {error:#}"), advice);
         }
     };
     let url = format!("{}/webhooks/gitlab", public.as_str().trim_end_matches('/'));

@@ -1,5 +1,6 @@
 //! What has to be right on this side: the address, the channels, the mirror.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::Finding;
@@ -92,7 +93,17 @@ async fn probe(channel: Channel, settings: &Settings) -> Finding {
     let mailer = settings.channels.mail.as_ref().map(|mail| &mail.mailer);
     let (who, variables) = match (channel, mailer) {
         (Channel::Email, Some(Mailer::Folder(folder))) => {
-            return Finding::ok(name, format!("mails are files in {}", folder.display()));
+            return match may_write(folder) {
+                Ok(()) => Finding::ok(name, format!("mails are files in {}", folder.display())),
+                Err(why) => {
+                    let detail = format!("no mail can be written into {}: {why}", folder.display());
+                    Finding::fail(
+                        name,
+                        detail,
+                        "VORHOELLE_MAIL_FILE_DIR must name a folder that may be written",
+                    )
+                }
+            };
         }
         (Channel::Email, Some(Mailer::Smtp(smtp))) => {
             (format!("{}:{}", smtp.host, smtp.port), "VORHOELLE_SMTP_URL")
@@ -141,11 +152,26 @@ fn quiet_hours(settings: &Settings) -> Option<Finding> {
     })
 }
 
+/// Whether files can be made in a folder; where it is not there, in the nearest one above that is. Nothing is left behind.
+fn may_write(folder: &Path) -> std::io::Result<()> {
+    let there = folder.ancestors().find(|folder| folder.is_dir());
+    let there = there.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    tempfile::tempfile_in(there).map(drop)
+}
+
 fn mirror(settings: &Settings) -> Finding {
     let path = &settings.database;
     let owner = format!("{} {}", settings.gitlab.url, settings.gitlab.project);
     if !path.exists() {
-        return Finding::ok("mirror", format!("{} will be made at the first start", path.display()));
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        return match may_write(folder) {
+            Ok(()) => Finding::ok("mirror", format!("{} will be made at the first start", path.display())),
+            Err(why) => {
+                let advice =
+                    "VORHOELLE_DATABASE must name a file in a folder that may be written, on a local disk";
+                Finding::fail("mirror", format!("{} cannot be made: {why}", path.display()), advice)
+            }
+        };
     }
     match Mirror::inspect(path, &owner) {
         Ok(counts) => {

@@ -163,7 +163,7 @@ fn origin(origin: &Origin) -> Value {
         Origin::File(path) => json!({ "kind": "file", "what": path }),
         Origin::SettingsIssue(iid) => json!({ "kind": "issue", "what": format!("#{iid}") }),
         Origin::Environment(variable) => json!({ "kind": "environment", "what": variable }),
-        Origin::Variable => json!({ "kind": "environment", "what": "" }),
+        Origin::Variable | Origin::CommandLine => json!({ "kind": "environment", "what": "" }),
     }
 }
 
