@@ -186,7 +186,7 @@ async fn settings_are_saved_tested_and_not_written_over() {
     browser.click(".save button").await;
     assert!(browser.text(".done").await.starts_with("Saved."));
     assert!(browser.text(".week").await.contains("digest 09:00"));
-    browser.click("[form=test-email]").await;
+    browser.click("[formaction$=\"/test\"][value=email]").await;
     assert!(browser.text(".notice").await.starts_with("E-mail: did not work"));
     // Somebody edits the issue while this form is open.
     let iid = world.sandbox.world().issues.keys().copied().max().unwrap();
@@ -245,7 +245,7 @@ async fn every_page(world: &World, browser: &Browser, mut look: impl AsyncFnMut(
     look("settings, wrong").await;
     world.sandbox.outage(vorhoelle::sandbox::Outage::Refused);
     browser.go("/matches/4").await;
-    browser.click(".to-rejected").await;
+    browser.click(".to-sent").await;
     look("failed").await;
     browser.go("/").await;
     look("inbox while GitLab is down").await;

@@ -187,6 +187,34 @@ fn compose_takes_everything_away_that_is_not_needed() {
     }
 }
 
+/// What the operators' paper makes is what compose hands in, from where it is, to whom the service runs as.
+#[test]
+fn the_operators_paper_and_compose_mean_the_same_secrets() {
+    let (compose, paper) = (yaml(&read("deploy/compose.yaml")), read("deploy/operating.md"));
+    let user = instructions().into_iter().find(|(name, _)| name == "USER").unwrap().1;
+    let chown = paper.lines().find(|line| line.contains(&format!("chown {user} "))).unwrap();
+    for (name, secret) in compose["secrets"].as_object().unwrap() {
+        assert_eq!(secret["file"], json!(format!("${{VORHOELLE_SECRETS:-./secrets}}/{name}")));
+        assert!(
+            paper.contains(&format!("secrets/{name}")) && chown.contains(&format!("secrets/{name}")),
+            "{name}"
+        );
+    }
+    assert!(paper.contains("VORHOELLE_SECRETS=$PWD/secrets docker compose -f deploy/compose.yaml"));
+}
+
+/// The unit does not start without its file of settings.
+#[test]
+fn the_operators_paper_writes_the_units_settings_before_it_starts_it() {
+    let paper = read("deploy/operating.md");
+    let unit = read("deploy/systemd/vorhoelle.service");
+    let file = unit.lines().find_map(|line| line.strip_prefix("EnvironmentFile=")).unwrap();
+    let written = paper.find(&format!("> {file} <<")).unwrap();
+    assert!(written < paper.find("systemctl enable --now vorhoelle").unwrap());
+    let used = paper.find("VORHOELLE_SETUP_TOKEN_FILE=secrets/maintainer-token").unwrap();
+    assert!(paper.find("into `secrets/maintainer-token`").unwrap() < used, "it is made before it is used");
+}
+
 #[test]
 fn the_pipeline_tests_builds_and_deploys() {
     let ci = yaml(&read("deploy/gitlab-ci.yml"));
@@ -258,7 +286,15 @@ fn alerts_ask_for_figures_that_exist() {
     metrics.answered("GET", "/livez", 200, std::time::Duration::ZERO);
     metrics.called_gitlab("GET", Some(200), std::time::Duration::ZERO);
     metrics.set_channel("email", true, 0);
-    for part in [Part::Backlog, Part::GitlabUp, Part::LastRead, Part::LastEvent, Part::Ignored] {
+    for part in [
+        Part::Backlog,
+        Part::GitlabUp,
+        Part::LastRead,
+        Part::LastEvent,
+        Part::Ignored,
+        Part::SendUnknown,
+        Part::EventsGivenUp,
+    ] {
         metrics.set(part, 0);
     }
     let told = metrics.encode();
@@ -347,6 +383,33 @@ fn the_dry_run_shows_the_whole_way_to_cloud_run() {
         assert!(
             said.contains("/api/v1/tick") == sleeps && said.contains("scheduler jobs create http") == sleeps
         );
+    }
+}
+
+#[test]
+fn more_variables_and_secrets_get_into_the_service_and_its_account_may_read_them() {
+    let more = [
+        "--secret",
+        "vorhoelle-smtp-url=VORHOELLE_SMTP_URL",
+        "--env",
+        "VORHOELLE_MAIL_FROM=Anna <jobs@example.com>",
+    ];
+    let usual = ["--project", "p1", "--gitlab-project", "4711", "--reviewers", "anna", "--dry-run"];
+    let (code, said) = deploy(&[&usual[..], &more].concat());
+    assert_eq!(code, 0, "{said}");
+    let service: String =
+        said.lines().filter_map(|line| line.strip_prefix("| ")).map(|line| format!("{line}\n")).collect();
+    let service = yaml(&service);
+    let set = service["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap();
+    let of = |name: &str| set.iter().find(|one| one["name"] == name).unwrap();
+    let secret = &of("VORHOELLE_SMTP_URL")["valueFrom"]["secretKeyRef"];
+    assert_eq!(secret, &json!({ "name": "vorhoelle-smtp-url", "key": "latest" }));
+    assert_eq!(of("VORHOELLE_MAIL_FROM")["value"], "Anna <jobs@example.com>");
+    assert_eq!(of("VORHOELLE_GITLAB_PROJECT")["value"], "4711");
+    assert!(said.contains("secrets add-iam-policy-binding vorhoelle-smtp-url"), "{said}");
+    for wrong in [["--secret", "no-variable"], ["--env", "PATH=/tmp"], ["--env", "VORHOELLE_LOG=a\"b"]] {
+        let (code, said) = deploy(&[&usual[..], &wrong].concat());
+        assert!(code == 2 && said.contains("this is no "), "{said}");
     }
 }
 

@@ -132,6 +132,7 @@ async fn the_page_loads_nothing_from_elsewhere() {
     let page = world.http.get(world.url("/docs/")).send().await.unwrap();
     assert_eq!(page.status(), StatusCode::OK);
     let text = page.text().await.unwrap();
+    assert!(text.contains("<noscript>") && text.contains("<a href=\"openapi.json\">"), "{text}");
     for part in text.split(['"', '\'']).filter(|part| part.ends_with(".js") || part.ends_with(".css")) {
         assert!(!part.contains("//"), "{part}");
         let file = world.http.get(world.url("/docs/")).send().await.unwrap().url().join(part).unwrap();

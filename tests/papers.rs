@@ -17,8 +17,16 @@ mod session;
 
 use session::Session;
 
-const PAPERS: [&str; 5] =
-    ["deploy/operating.md", "deploy/pipeline.md", "deploy/reviewing.md", "SECURITY.md", "CONTRIBUTING.md"];
+const PAPERS: [&str; 8] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "deploy/operating.md",
+    "deploy/pipeline.md",
+    "deploy/reviewing.md",
+    "deploy/channels.md",
+    "SECURITY.md",
+    "CONTRIBUTING.md",
+];
 
 /// A fenced block that somebody may want to run.
 #[derive(Clone, Debug)]
@@ -158,7 +166,14 @@ async fn the_pipeline_authors_paper_stages_and_asks() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_other_papers_work() {
-    for paper in ["deploy/reviewing.md", "SECURITY.md", "CONTRIBUTING.md"] {
+    for paper in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "deploy/reviewing.md",
+        "deploy/channels.md",
+        "SECURITY.md",
+        "CONTRIBUTING.md",
+    ] {
         assert!(
             runnable(paper).iter().all(|block| block.marker.as_ref().unwrap().starts_with("not run")),
             "{paper}"

@@ -21,6 +21,8 @@ usage: deploy/cloudrun/deploy.sh --project ID --gitlab-project PATH --reviewers 
   --public-url URL       default: the address that Cloud Run gives the service
   --scale-to-zero        asleep between requests; Cloud Scheduler calls /api/v1/tick
   --scheduler-token NAME the API token that the scheduler uses, by its name in vorhoelle-api-tokens; default scheduler
+  --secret NAME=VARIABLE another secret of Secret Manager, as this variable; as often as needed
+  --env VARIABLE=VALUE   another variable that is no secret; as often as needed
   --dry-run              print what would be run, and run nothing
 TEXT
     exit 2
@@ -29,6 +31,7 @@ TEXT
 project='' gitlab_project='' reviewers='' image='' public_url=''
 gitlab_url=https://gitlab.com region=europe-west3 service=vorhoelle scheduler_token=scheduler
 scale_to_zero=no dry_run=no
+more_secrets=() more_variables=()
 while [ $# -gt 0 ]; do
     case "$1" in
         --project) project="${2?}"; shift 2 ;;
@@ -40,6 +43,8 @@ while [ $# -gt 0 ]; do
         --image) image="${2?}"; shift 2 ;;
         --public-url) public_url="${2?}"; shift 2 ;;
         --scheduler-token) scheduler_token="${2?}"; shift 2 ;;
+        --secret) more_secrets+=("${2?}"); shift 2 ;;
+        --env) more_variables+=("${2?}"); shift 2 ;;
         --scale-to-zero) scale_to_zero=yes; shift ;;
         --dry-run) dry_run=yes; shift ;;
         *) echo "unknown argument: $1" >&2; usage ;;
@@ -52,7 +57,20 @@ for value in "$project" "$gitlab_project" "$reviewers" "$gitlab_url" "$region" "
     esac
 done
 
+for pair in ${more_secrets[@]+"${more_secrets[@]}"}; do
+    if ! [[ "$pair" =~ ^[A-Za-z0-9_-]+=VORHOELLE[_][A-Z0-9_]+$ ]]; then
+        echo "this is no NAME=VARIABLE: $pair" >&2; exit 2
+    fi
+done
+for pair in ${more_variables[@]+"${more_variables[@]}"}; do
+    # What has a meaning in a quoted text of YAML is left out.
+    if ! [[ "$pair" =~ ^VORHOELLE[_][A-Z0-9_]+=[]A-Za-z0-9._/,:@+\<\>\ =%?\&\;\(\)[-]*$ ]]; then
+        echo "this is no VARIABLE=VALUE: ${pair%%=*}" >&2; exit 2
+    fi
+done
+
 secrets=(vorhoelle-gitlab-token vorhoelle-webhook-secret vorhoelle-api-tokens)
+for pair in ${more_secrets[@]+"${more_secrets[@]}"}; do secrets+=("${pair%%=*}"); done
 account="$service@$project.iam.gserviceaccount.com"
 registry="$region-docker.pkg.dev/$project/vorhoelle"
 job="$service-tick"
@@ -107,10 +125,18 @@ template=deploy/cloudrun/service.yaml
 [ "$scale_to_zero" = no ] || template=deploy/cloudrun/service-scale-to-zero.yaml
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
+for pair in ${more_secrets[@]+"${more_secrets[@]}"}; do
+    printf '            - name: %s\n              valueFrom:\n' "${pair#*=}"
+    printf '                secretKeyRef: { name: %s, key: latest }\n' "${pair%%=*}"
+done > "$folder/more.yaml"
+for pair in ${more_variables[@]+"${more_variables[@]}"}; do
+    printf '            - name: %s\n              value: "%s"\n' "${pair%%=*}" "${pair#*=}"
+done >> "$folder/more.yaml"
 # Quoted, for a project's number and a list of names have to stay texts.
 sed -e "s|\${SERVICE}|$service|" -e "s|\${SERVICE_ACCOUNT}|$account|" -e "s|\${IMAGE}|$image|" \
     -e "s|\${GITLAB_URL}|$gitlab_url|" -e "s|\${GITLAB_PROJECT}|\"$gitlab_project\"|" \
-    -e "s|\${REVIEWERS}|\"$reviewers\"|" -e "s|\${PUBLIC_URL}|$public_url|" "$template" > "$folder/service.yaml"
+    -e "s|\${REVIEWERS}|\"$reviewers\"|" -e "s|\${PUBLIC_URL}|$public_url|" \
+    -e "/^ *env:\$/r $folder/more.yaml" "$template" > "$folder/service.yaml"
 if [ "$dry_run" = yes ]; then sed 's/^/| /' "$folder/service.yaml"; fi
 gc run services replace "$folder/service.yaml" --region "$region"
 # GitLab and the pipeline have no Google account: every call proves itself by secret or token.

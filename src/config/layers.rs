@@ -1,6 +1,6 @@
 //! Where each value comes from: built-in defaults, the file, the settings issue, the environment; the last one wins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Serialize, Serializer};
@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::File;
 use super::file::{Batch, BatchMode};
+use super::policy::WrongSetting;
 use crate::domain::Language;
 
 /// What may change while the service runs: these keys count in the settings issue.
@@ -139,6 +140,32 @@ impl Layers {
             Some(Origin::Environment(variable)) => (*variable).to_owned(),
             _ => key.to_owned(),
         }
+    }
+
+    /// Everything that would be wrong with the settings issue if these keys were set in it; a null takes a key away.
+    pub fn wrong_with(&self, issue: Option<&IssueLayer>, changes: &[(String, Value)]) -> Vec<WrongSetting> {
+        let mut said = issue.map(|issue| leaves(&issue.file)).unwrap_or_default();
+        let mut wrong = Vec::new();
+        for (key, value) in changes {
+            let mut alone = Value::Object(Map::new());
+            put(&mut alone, key, value.clone());
+            if let Err(error) = serde_json::from_value::<File>(alone) {
+                wrong.push(WrongSetting { key: key.clone(), message: error.to_string() });
+                continue;
+            }
+            said.remove(key);
+            if !value.is_null() {
+                said.insert(key.clone(), value.clone());
+            }
+        }
+        let mut tree = Value::Object(Map::new());
+        for (key, value) in said {
+            put(&mut tree, &key, value);
+        }
+        let file = serde_json::from_value(tree).unwrap_or_default();
+        let layer = IssueLayer { iid: issue.map_or(0, |issue| issue.iid), file };
+        wrong.extend(self.policy(Some(&layer), &BTreeSet::new()).err().unwrap_or_default());
+        wrong
     }
 
     fn merge(&self, issue: Option<&IssueLayer>) -> BTreeMap<String, (Value, Origin)> {

@@ -64,6 +64,11 @@ impl Engine {
         self.inner.layers.explain(self.issue_layer().as_ref())
     }
 
+    /// Everything that would be wrong if these settings were changed; nothing is written.
+    pub fn settings_wrong_with(&self, changes: &[(String, Value)]) -> Vec<WrongSetting> {
+        self.inner.layers.wrong_with(self.issue_layer().as_ref(), changes)
+    }
+
     fn issue_layer(&self) -> Option<IssueLayer> {
         self.inner.issue_layer.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

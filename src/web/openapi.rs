@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use axum::Router;
+use axum::extract::Request;
 use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::middleware::{Next, from_fn};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use serde_json::Value;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -78,7 +80,15 @@ pub(super) async fn description() -> Response {
 pub(super) fn page() -> Router<Web> {
     let config = Config::new(["/docs/openapi.json"]).try_it_out_enabled(false);
     let page = SwaggerUi::new("/docs").config(config);
-    Router::from(page).route("/docs/openapi.json", get(description))
+    Router::from(page).layer(from_fn(ours)).route("/docs/openapi.json", get(description))
+}
+
+/// The page itself is ours: the one that comes with Swagger UI is empty for whoever has no scripts.
+async fn ours(request: Request, next: Next) -> Response {
+    match request.uri().path() {
+        "/docs/" | "/docs/index.html" => Html(include_str!("docs.html")).into_response(),
+        _ => next.run(request).await,
+    }
 }
 
 /// With what the code cannot say of itself: a posted match has fewer fields than an answered one, and no others.

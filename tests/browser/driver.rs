@@ -65,15 +65,10 @@ fn installed() -> bool {
     there
 }
 
-impl Browser {
-    /// Opens a browser on a service; none where the machine has none.
-    pub async fn open(base: String, look: Look) -> Option<Self> {
-        if !installed() {
-            eprintln!(
-                "skipped: no chromium with its chromedriver on this machine; as root, tests/run installs them"
-            );
-            return None;
-        }
+/// Starts a driver on a port of its own. It takes one that is free for IPv4 and gives up where IPv6 has it, so that it is
+/// asked a few times.
+fn start() -> (Child, u16) {
+    for _ in 0..20 {
         let driver = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn();
         let mut driver = driver.expect("chromedriver starts");
         let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
@@ -84,9 +79,26 @@ impl Browser {
                 .parse()
                 .ok()
         });
-        let port: u16 = port.expect("chromedriver says where it listens");
-        // What it says from now on is read, so that it never waits for us.
-        std::thread::spawn(move || lines.for_each(drop));
+        if let Some(port) = port {
+            // What it says from now on is read, so that it never waits for us.
+            std::thread::spawn(move || lines.for_each(drop));
+            return (driver, port);
+        }
+        driver.wait().unwrap();
+    }
+    panic!("chromedriver found no port to listen on");
+}
+
+impl Browser {
+    /// Opens a browser on a service; none where the machine has none.
+    pub async fn open(base: String, look: Look) -> Option<Self> {
+        if !installed() {
+            eprintln!(
+                "skipped: no chromium with its chromedriver on this machine; as root, tests/run installs them"
+            );
+            return None;
+        }
+        let (driver, port) = start();
         let http = Client::builder().tls_certs_only([]).no_proxy().build().unwrap();
         let session = format!("http://127.0.0.1:{port}/session");
         let mut browser = Self { driver, http, session, base };

@@ -173,7 +173,7 @@ fn facts(job: &JobMatch, language: Language) -> Vec<(&'static str, String)> {
 }
 
 /// A rate such as `110 EUR/h` in the reader's language.
-pub(crate) fn rate_in_words(rate: &Rate, language: Language) -> String {
+fn rate_in_words(rate: &Rate, language: Language) -> String {
     match rate {
         Rate::Text(text) => text.clone(),
         Rate::Amount(Amount { amount, currency, per }) => {

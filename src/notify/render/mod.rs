@@ -6,7 +6,6 @@ mod mail;
 mod slack;
 mod whatsapp;
 
-pub(crate) use mail::rate_in_words;
 pub use mail::{MailText, mail};
 pub use slack::slack;
 pub use whatsapp::whatsapp;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::numbers;
 use super::prose::Prose;
 use super::sending::Stage;
 use super::when::{Moment, People};
@@ -9,7 +10,6 @@ use crate::domain::posted::clean_line;
 use crate::domain::{JobMatch, Language, State};
 use crate::engine::{Engine, EngineError};
 use crate::mirror::Record;
-use crate::notify::render::rate_in_words;
 
 /// Most of a summary in a list, in characters.
 const SUMMARY: usize = 3_000;
@@ -164,8 +164,8 @@ fn line(text: Option<&String>) -> Option<String> {
 fn facts(job: &JobMatch, language: Language) -> Vec<(&'static str, String)> {
     let all = [
         ("location", job.location.clone()),
-        ("remote", job.remote.as_ref().map(ToString::to_string)),
-        ("rate", job.rate.as_ref().map(|rate| rate_in_words(rate, language))),
+        ("remote", job.remote.as_ref().map(|remote| numbers::remote(remote, language))),
+        ("rate", job.rate.as_ref().map(|rate| numbers::rate(rate, language))),
         ("start", job.start.clone()),
         ("duration", job.duration.clone()),
         ("source", job.source.clone()),

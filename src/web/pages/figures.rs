@@ -6,12 +6,15 @@ use serde_json::{Value, json};
 use super::visit::Visit;
 use super::when::span;
 use crate::domain::Channel;
-use crate::engine::EngineError;
+use crate::engine::{EngineError, HookHealth};
 use crate::mirror::Counts;
 use crate::web::decisions::median;
 
 /// How far ahead a digest is looked for.
 const AHEAD: SignedDuration = SignedDuration::from_hours(8 * 24);
+
+/// For how long an event is a sign that the webhook delivers.
+const HEARD: SignedDuration = SignedDuration::from_hours(3 * 24);
 
 /// The figures beside a list.
 pub(super) fn beside(visit: &Visit) -> Result<Value, EngineError> {
@@ -70,12 +73,21 @@ pub(super) fn channels(visit: &Visit) -> Value {
     visit.web.notifier().health().into_iter().map(one).collect()
 }
 
-/// How the webhook fares.
+/// How the webhook fares. A token that may not look at it can still tell by what came.
 pub(super) fn hook(visit: &Visit) -> Value {
     let status = visit.web.engine().status();
     let people = visit.people();
+    let heard = status.last_event.is_some_and(|at| people.now.duration_since(at) < HEARD);
+    let (word, lamp) = match status.hook {
+        Some(HookHealth::Executable) => ("executable", "ok"),
+        Some(HookHealth::Disabled) => ("disabled", "failing"),
+        Some(HookHealth::Missing) => ("missing", "failing"),
+        Some(HookHealth::Unknown) | None if heard => ("heard", "ok"),
+        Some(HookHealth::Unknown) | None => ("unknown", "not_set_up"),
+    };
     json!({
-        "status": status.hook.map_or(json!("unknown"), |hook| json!(hook)),
+        "status": word,
+        "lamp": lamp,
         "last_event": status.last_event.map(|at| people.moment(at)),
     })
 }

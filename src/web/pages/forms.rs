@@ -49,7 +49,7 @@ impl FromRequest<Web> for Posted {
     async fn from_request(request: Request, web: &Web) -> Result<Self, Response> {
         let (visit, headers, fields) = read(request, web).await?;
         let Some(session) = visit.session.clone() else {
-            return Err(login::again(&visit, StatusCode::UNAUTHORIZED, "ended", fields.local("back")));
+            return Err(login::ended(&visit, &fields, comes_from_us(&headers, web)));
         };
         if !comes_from_us(&headers, web) || !session.is_form_of_ours(fields.one("form")) {
             tracing::warn!(by = session.name, "a form was refused that did not come from a page of ours");

@@ -2,12 +2,14 @@
 
 mod assets;
 mod card;
+mod complaint;
 mod decide;
 mod figures;
 mod forms;
 mod inbox;
 mod link;
 mod login;
+mod numbers;
 mod one;
 mod prose;
 mod sending;
@@ -23,7 +25,8 @@ mod when;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::map_response;
-use axum::routing::{get, post};
+use axum::response::Response;
+use axum::routing::get;
 
 use super::Web;
 use crate::templates::Templates;
@@ -51,15 +54,24 @@ pub(super) fn routes() -> Router<Web> {
     Router::new()
         .route("/", get(inbox::page))
         .route("/matches/{iid}", get(one::page))
-        .route("/decide", post(decide::post))
+        .route("/decide", get(to_the_inbox).post(decide::post))
         .route("/a/{token}", get(link::page).post(link::post).layer(map_response(link::tell_nobody)))
         .route("/stats", get(stats::page))
         .route("/settings", get(settings::page).post(settings::post))
-        .route("/settings/test", post(settings::test))
+        .route("/settings/test", get(to_the_settings).post(settings::test))
         .route("/status", get(status::page))
         .route("/login", get(login::page).post(login::post))
-        .route("/logout", post(login::logout))
+        .route("/logout", get(to_the_inbox).post(login::logout))
         .route("/assets/{name}", get(assets::get))
         .merge(sending::routes())
         .layer(DefaultBodyLimit::max(FORM_LIMIT))
+}
+
+/// Where somebody opens the address of a form once more: to the page that the form is on.
+async fn to_the_inbox(visit: Visit) -> Response {
+    visit.go("/")
+}
+
+async fn to_the_settings(visit: Visit) -> Response {
+    visit.go("/settings")
 }

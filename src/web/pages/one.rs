@@ -11,7 +11,7 @@ use super::forms::Member;
 use super::visit::Visit;
 use crate::domain::Channel;
 use crate::engine::EngineError;
-use crate::mirror::Standing;
+use crate::mirror::{Record, Standing};
 use crate::web::answer::MatchAnswer;
 
 /// Shows a match.
@@ -21,9 +21,9 @@ pub(super) async fn page(Member { visit }: Member, Path(iid): Path<String>) -> R
 
 fn show(visit: &Visit, iid: u64) -> Result<Response, EngineError> {
     let engine = visit.web.engine();
-    let record = engine.mirror().record(iid)?.filter(|record| record.standing == Standing::Live);
-    let Some(record) = record else {
-        return Ok(visit.say(StatusCode::NOT_FOUND, "no_match", ""));
+    let record = match engine.mirror().record(iid)? {
+        Some(record) if record.standing == Standing::Live => record,
+        other => return Ok(no_match(visit, other.as_ref())),
     };
     let people = visit.people();
     let card = Card::of(engine, &people, &record, Length::Whole)?;
@@ -57,6 +57,14 @@ fn show(visit: &Visit, iid: u64) -> Result<Response, EngineError> {
         "done": done(visit)?,
     });
     Ok(visit.page(StatusCode::OK, "match", context))
+}
+
+/// That there is no such match, or none any more.
+pub(super) fn no_match(visit: &Visit, record: Option<&Record>) -> Response {
+    match record {
+        Some(record) if record.standing == Standing::Erased => visit.say(StatusCode::GONE, "erased", ""),
+        _ => visit.say(StatusCode::NOT_FOUND, "no_match", ""),
+    }
 }
 
 /// The tracker's fields that hold something.

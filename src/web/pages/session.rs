@@ -121,15 +121,16 @@ impl Attempts {
     const EACH: usize = 10;
     const ALL: usize = 200;
 
-    /// How long an address has to wait before it may try; none where it may.
-    pub(super) fn pause(&self, from: &str, now: Timestamp) -> Option<Duration> {
+    /// How long an address has to wait before it may try; none where it may. All together only keep those waiting whose
+    /// token is wrong: else somebody with many addresses could lock everybody out.
+    pub(super) fn pause(&self, from: &str, is_right: bool, now: Timestamp) -> Option<Duration> {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         failed.retain(|_, times| {
             times.retain(|at| now.duration_since(*at) < Self::WINDOW);
             !times.is_empty()
         });
         let all = failed.values().map(Vec::len).sum::<usize>() >= Self::ALL;
-        let oldest = if all {
+        let oldest = if all && !is_right {
             failed.values().flatten().min().copied()
         } else {
             failed
@@ -201,15 +202,16 @@ mod tests {
         let now: Timestamp = "2026-11-23T08:00:00Z".parse().unwrap();
         let attempts = Attempts::default();
         for _ in 0..Attempts::EACH {
-            assert_eq!(attempts.pause("a", now), None);
+            assert_eq!(attempts.pause("a", false, now), None);
             attempts.note("a", now);
         }
-        assert_eq!(attempts.pause("a", now), Some(Duration::from_secs(300)));
-        assert_eq!(attempts.pause("b", now), None);
-        assert_eq!(attempts.pause("a", now + Attempts::WINDOW), None);
+        assert_eq!(attempts.pause("a", true, now), Some(Duration::from_secs(300)));
+        assert_eq!(attempts.pause("b", false, now), None);
+        assert_eq!(attempts.pause("a", false, now + Attempts::WINDOW), None);
         for address in 0..Attempts::ALL {
             attempts.note(&address.to_string(), now + Attempts::WINDOW);
         }
-        assert!(attempts.pause("b", now + Attempts::WINDOW).is_some());
+        assert!(attempts.pause("b", false, now + Attempts::WINDOW).is_some());
+        assert_eq!(attempts.pause("b", true, now + Attempts::WINDOW), None);
     }
 }

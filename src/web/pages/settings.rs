@@ -6,6 +6,7 @@ use axum::http::{StatusCode, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 
+use super::complaint::Complaint;
 use super::figures;
 use super::forms::{Fields, Member, Posted};
 use super::settings_form::{changes, groups, seen};
@@ -44,12 +45,15 @@ fn show(visit: &Visit, status: StatusCode, shown: Shown<'_>) -> Response {
     // What is wrong with a key that the form has no field for is said above it.
     let fields = seen(engine);
     let elsewhere = shown.wrong.iter().filter(|one| !fields.contains_key(&one.key));
-    let elsewhere: Vec<String> = elsewhere
-        .map(|one| format!("{}: {}", one.key, one.message).trim_start_matches(": ").to_owned())
-        .collect();
+    let elsewhere: Vec<Value> =
+        elsewhere.map(|one| json!({ "key": one.key, "wrong": Complaint::of(&one.message) })).collect();
+    // What was typed was typed over what the form showed, unless somebody is told what is there now.
+    let typed_over =
+        shown.sent.filter(|_| shown.meanwhile.is_empty()).map(|sent| sent.one("seen").to_owned());
+    let seen = typed_over.unwrap_or_else(|| serde_json::to_string(&fields).unwrap_or_default());
     let context = json!({
         "groups": groups(engine, shown.sent, &shown.wrong, &shown.meanwhile),
-        "seen": serde_json::to_string(&fields).unwrap_or_default(),
+        "seen": seen,
         "said": shown.said,
         "detail": shown.detail,
         "elsewhere": elsewhere,
@@ -93,10 +97,8 @@ pub(super) async fn post(posted: Posted) -> Response {
         ChangeError::Invalid(wrong) => {
             again(StatusCode::UNPROCESSABLE_ENTITY, "wrong", Shown { wrong, ..Shown::default() })
         }
-        fixed @ ChangeError::Fixed { .. } => {
-            let detail = fixed.to_string();
-            again(StatusCode::CONFLICT, "fixed", Shown { detail, ..Shown::default() })
-        }
+        // The field itself says by what.
+        ChangeError::Fixed { .. } => again(StatusCode::CONFLICT, "fixed", Shown::default()),
         ChangeError::Engine(error) => {
             tracing::warn!(%error, "settings could not be changed");
             let after = error.retry_after();
@@ -112,16 +114,18 @@ pub(super) async fn post(posted: Posted) -> Response {
     }
 }
 
-/// Sends a test message on a channel and shows its true answer.
+/// Sends a test message on a channel and shows its true answer; what was typed and not saved yet stays.
 pub(super) async fn test(posted: Posted) -> Response {
-    let visit = &posted.visit;
-    let Ok(channel) = posted.fields.one("channel").parse::<Channel>() else {
+    let (visit, fields) = (&posted.visit, &posted.fields);
+    let Ok(channel) = fields.one("channel").parse::<Channel>() else {
         return visit.say(StatusCode::UNPROCESSABLE_ENTITY, "broken_form", "");
     };
     match visit.web.notifier().test(&[channel]).await {
         Ok(results) => {
             let test = results.into_iter().next();
-            show(visit, StatusCode::OK, Shown { said: "tested", test, ..Shown::default() })
+            let sent = Some(fields)
+                .filter(|fields| serde_json::from_str::<BTreeMap<String, Value>>(fields.one("seen")).is_ok());
+            show(visit, StatusCode::OK, Shown { said: "tested", sent, test, ..Shown::default() })
         }
         Err(error) => visit.failed(&error),
     }

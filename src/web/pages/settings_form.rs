@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::complaint::Complaint;
 use super::forms::Fields;
 use crate::config::{Origin, Setting, WrongSetting};
 use crate::domain::Channel;
@@ -39,10 +40,10 @@ pub(super) struct Field {
     value: Value,
     /// Who says so: `default`, `file`, `issue` or `environment`; none where nobody does.
     origin: Option<Value>,
-    /// What fixes it.
-    fixed_by: Option<&'static str>,
+    /// What fixes it, as `origin` says it; none where nothing does.
+    fixed_by: Option<Value>,
     /// What is wrong with it.
-    wrong: Option<String>,
+    wrong: Vec<Complaint>,
     /// What it became meanwhile, where the form asks for something else.
     meanwhile: Option<String>,
 }
@@ -56,8 +57,8 @@ fn layout() -> Vec<(&'static str, Vec<(String, Kind)>)> {
             own(&[
                 ("min_score", Kind::Number),
                 ("reviewers", Kind::List),
-                ("enforce_reviewers", Kind::Flag(false)),
                 ("language", Kind::Choice(&["de", "en"])),
+                ("enforce_reviewers", Kind::Flag(false)),
             ]),
         ),
         (
@@ -129,7 +130,7 @@ pub(super) fn groups(
     let field = |(key, kind): (String, Kind)| {
         let setting = now.get(&key);
         let value = setting.map_or(&Value::Null, |setting| &setting.value);
-        let fixed_by = engine.setting_fixed_by(&key);
+        let fixed_by = engine.setting_fixed_by(&key).map(|_| fixed_by(&key, &now));
         let sent = sent.filter(|_| fixed_by.is_none());
         Field {
             name: key.rsplit('.').next().unwrap_or_default().to_owned(),
@@ -149,12 +150,19 @@ pub(super) fn groups(
             value: sent.map_or_else(|| shown(kind, value), |fields| as_sent(kind, &key, fields)),
             origin: setting.map(|setting| origin(&setting.origin)),
             fixed_by,
-            wrong: wrong.iter().find(|one| one.key == key).map(|one| one.message.clone()),
+            wrong: wrong.iter().filter(|one| one.key == key).map(|one| Complaint::of(&one.message)).collect(),
             meanwhile: meanwhile.contains(&key).then(|| in_words(value)),
             key,
         }
     };
     layout().into_iter().map(|(name, fields)| (name, fields.into_iter().map(field).collect())).collect()
+}
+
+/// Who fixes a key: its variable, or whoever says that only reviewers decide.
+fn fixed_by(key: &str, now: &BTreeMap<String, Setting>) -> Value {
+    let own = now.get(key).map(|setting| &setting.origin);
+    let by = own.filter(|origin| matches!(origin, Origin::Environment(_)));
+    by.or_else(|| now.get("enforce_reviewers").map(|setting| &setting.origin)).map_or(Value::Null, origin)
 }
 
 fn origin(origin: &Origin) -> Value {
@@ -202,7 +210,7 @@ fn as_sent(kind: Kind, key: &str, fields: &Fields) -> Value {
 ///
 /// # Errors
 ///
-/// The fields that hold no number where one is needed.
+/// Everything that is wrong with what they typed.
 pub(super) fn changes(
     engine: &Engine,
     fields: &Fields,
@@ -221,6 +229,7 @@ pub(super) fn changes(
         }
     }
     no_quiet_hours(&mut changes, fields);
+    wrong.extend(engine.settings_wrong_with(&changes));
     if wrong.is_empty() { Ok(changes) } else { Err(wrong) }
 }
 

@@ -7,9 +7,11 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
 
+use super::super::complaint::Complaint;
 use super::super::forms::{Fields, Member, Posted};
+use super::super::one::no_match;
 use super::super::visit::Visit;
-use super::{Read, about, letter, read, why, with_pause};
+use super::{Read, about, complaints, letter, read, recipient, why, with_pause};
 use crate::domain::history::Through;
 use crate::domain::posted::clean_line;
 use crate::domain::sending::DraftContent;
@@ -24,7 +26,7 @@ struct Shown {
     said: &'static str,
     detail: String,
     /// What is wrong, by field.
-    wrong: BTreeMap<String, String>,
+    wrong: BTreeMap<String, Vec<Complaint>>,
 }
 
 /// Shows the draft.
@@ -58,7 +60,7 @@ fn show(visit: &Visit, status: StatusCode, read: &Read, shown: Shown) -> Respons
         "letter": there.map(letter),
         "theirs": there.filter(|_| conflict).map(form),
         "said": shown.said,
-        "detail": shown.detail,
+        "detail": Complaint::of(&shown.detail),
         "wrong": shown.wrong,
         // Only a question that was answered already knows them.
         "twins": [],
@@ -78,7 +80,7 @@ fn form(content: &DraftContent) -> Value {
 /// Saves the draft, and goes on to sending where that was asked for.
 pub(super) async fn post(Path(iid): Path<String>, posted: Posted) -> Response {
     let (visit, fields) = (&posted.visit, &posted.fields);
-    let Ok(number) = iid.parse::<u64>() else { return super::unknown(visit) };
+    let Ok(number) = iid.parse::<u64>() else { return no_match(visit, None) };
     let typed = typed(fields);
     let etag = Some(fields.one("etag")).filter(|etag| !etag.is_empty());
     let input = DraftInput {
@@ -88,26 +90,41 @@ pub(super) async fn post(Path(iid): Path<String>, posted: Posted) -> Response {
         attachments: typed.attachments.clone(),
     };
     let put = visit.web.outgoing().put_draft(number, input, etag, &posted.session.name, Through::Page);
+    let to_be_sent = fields.one("then") == "send";
     let error = match put.await {
-        Ok(_) if fields.one("then") == "send" => return visit.go(&format!("/matches/{number}/send")),
+        Ok(draft) if to_be_sent && draft.content.to.is_none() => {
+            return match read(visit, &iid).await {
+                Ok(read) => show(visit, StatusCode::UNPROCESSABLE_ENTITY, &read, without_recipient()),
+                Err(response) => response,
+            };
+        }
+        Ok(_) if to_be_sent => return visit.go(&format!("/matches/{number}/send")),
         Ok(_) => return visit.go(&format!("/matches/{number}/draft?said=saved")),
         Err(error) => error,
     };
     tracing::info!(iid = number, %error, "a draft was not taken from the page");
     let (status, said, detail) = why(&error);
-    let wrong = match &error {
-        OutgoingError::Invalid(wrong) => {
-            wrong.iter().map(|one| (field(&one.field), one.message.clone())).collect()
-        }
+    let mut wrong = match &error {
+        OutgoingError::Invalid(wrong) => complaints(wrong),
         _ => BTreeMap::new(),
     };
     match read(visit, &iid).await {
         Ok(read) => {
+            if to_be_sent && !wrong.is_empty() && recipient(&read.record, Some(&typed)).is_none() {
+                wrong.append(&mut without_recipient().wrong);
+            }
             let shown = Shown { typed: Some(typed), said, detail, wrong };
             with_pause(show(visit, status, &read, shown), &error)
         }
         Err(response) => response,
     }
+}
+
+/// What is said where a draft is to be sent and names nobody: it is saved, and goes no further.
+fn without_recipient() -> Shown {
+    let complaint = Complaint::new("no_recipient", "is missing: whom shall it go to?");
+    let wrong = [("to".to_owned(), vec![complaint])].into_iter().collect();
+    Shown { said: "to_nobody", wrong, ..Shown::default() }
 }
 
 fn typed(fields: &Fields) -> DraftContent {
@@ -122,15 +139,6 @@ fn typed(fields: &Fields) -> DraftContent {
     }
 }
 
-/// The form's field that a complaint is about: `attachments[2]` is about `attachments`.
-fn field(named: &str) -> String {
-    let name = named.split('[').next().unwrap_or_default();
-    match name {
-        "contact.email" => "to".to_owned(),
-        name => name.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,9 +150,5 @@ mod tests {
         assert_eq!(draft.to.as_deref(), Some("clara@agency.example"));
         assert_eq!((draft.subject.as_str(), draft.body.as_str()), ("Architect", "Dear Clara,\n\nhello"));
         assert_eq!(draft.attachments, ["cv.pdf", "docs/b.pdf"]);
-        assert_eq!(
-            (field("attachments[2]"), field("contact.email"), field("to")),
-            ("attachments".into(), "to".into(), "to".into())
-        );
     }
 }

@@ -3,6 +3,8 @@
 mod draft;
 mod send;
 
+use std::collections::BTreeMap;
+
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::Response;
@@ -10,10 +12,12 @@ use axum::routing::get;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::complaint::Complaint;
+use super::one::no_match;
 use super::prose::Prose;
 use super::visit::Visit;
 use crate::domain::State;
-use crate::domain::posted::clean_line;
+use crate::domain::posted::{FieldError, clean_line};
 use crate::domain::sending::{Attempt, DraftContent};
 use crate::mirror::{Record, Standing};
 use crate::outgoing::{Draft, OutgoingError};
@@ -59,7 +63,7 @@ struct Read {
     record: Record,
     draft: Option<Draft>,
     /// Why the draft's comment cannot be read any more.
-    broken: Option<String>,
+    broken: Option<Vec<Complaint>>,
 }
 
 /// Reads match and draft from GitLab.
@@ -68,23 +72,43 @@ struct Read {
 ///
 /// The page that says why it cannot be read.
 async fn read(visit: &Visit, iid: &str) -> Result<Read, Response> {
-    let number = iid.parse().map_err(|_| unknown(visit))?;
+    let number = iid.parse().map_err(|_| no_match(visit, None))?;
     let (draft, broken) = match visit.web.outgoing().draft(number).await {
         Ok(draft) => (draft, None),
         Err(OutgoingError::Invalid(wrong)) => {
-            (None, Some(wrong.into_iter().map(|one| one.message).collect::<Vec<_>>().join("; ")))
+            (None, Some(wrong.iter().map(|one| Complaint::of(&one.message)).collect()))
         }
-        Err(OutgoingError::Unknown(_)) => return Err(unknown(visit)),
+        Err(OutgoingError::Unknown(_)) => {
+            let record = visit.web.engine().mirror().record(number).ok().flatten();
+            return Err(no_match(visit, record.as_ref()));
+        }
         Err(OutgoingError::Engine(error)) => return Err(visit.failed(&error)),
         Err(error) => return Err(visit.say(StatusCode::CONFLICT, "refused", &error.to_string())),
     };
     let record = visit.web.engine().mirror().record(number).map_err(|error| visit.failed(&error.into()))?;
-    let record = record.filter(|record| record.standing == Standing::Live).ok_or_else(|| unknown(visit))?;
-    Ok(Read { record, draft, broken })
+    match record {
+        Some(record) if record.standing == Standing::Live => Ok(Read { record, draft, broken }),
+        other => Err(no_match(visit, other.as_ref())),
+    }
 }
 
-fn unknown(visit: &Visit) -> Response {
-    visit.say(StatusCode::NOT_FOUND, "no_match", "")
+/// What is wrong, by the form's field: `attachments[2]` is about `attachments`.
+fn complaints(wrong: &[FieldError]) -> BTreeMap<String, Vec<Complaint>> {
+    let mut complaints: BTreeMap<String, Vec<Complaint>> = BTreeMap::new();
+    for one in wrong {
+        let name = match one.field.split('[').next().unwrap_or_default() {
+            "contact.email" => "to",
+            name => name,
+        };
+        complaints.entry(name.to_owned()).or_default().push(Complaint::of(&one.message));
+    }
+    complaints
+}
+
+/// Whom the application goes to: the draft's recipient, else the match's contact.
+fn recipient(record: &Record, draft: Option<&DraftContent>) -> Option<String> {
+    let contact = record.job.contact.as_ref().and_then(|contact| contact.email.as_deref()).map(clean_line);
+    draft.and_then(|draft| draft.to.clone()).or(contact).filter(|to| !to.is_empty())
 }
 
 /// What every page of an application shows of its match.
@@ -102,7 +126,7 @@ fn about(visit: &Visit, record: &Record) -> Value {
         "state": record.state,
         "stage": Stage::of(record),
         "web_url": record.web_url,
-        "contact": record.job.contact.as_ref().and_then(|contact| contact.email.as_deref()).map(clean_line),
+        "contact": recipient(record, None),
         "attempt": record.sending.attempt.as_ref().map(attempt),
     })
 }
@@ -119,19 +143,21 @@ fn letter(content: &DraftContent) -> Value {
 fn why(error: &OutgoingError) -> (StatusCode, &'static str, String) {
     let text = error.to_string();
     match error {
-        OutgoingError::Unknown(_) | OutgoingError::NoDraft(_) => (StatusCode::NOT_FOUND, "gone", text),
+        OutgoingError::Unknown(_) | OutgoingError::NoDraft(_) => {
+            (StatusCode::NOT_FOUND, "gone", String::new())
+        }
         OutgoingError::WrongState { state, .. } => (StatusCode::CONFLICT, "wrong_state", state.to_string()),
         OutgoingError::Conflict(_) => (StatusCode::CONFLICT, "conflict", text),
         OutgoingError::Changed(_) | OutgoingError::NotThere | OutgoingError::SayWhich => {
             (StatusCode::CONFLICT, "changed", String::new())
         }
         OutgoingError::Duplicate(_) => (StatusCode::CONFLICT, "duplicate", String::new()),
-        OutgoingError::UnderWay(_) => (StatusCode::CONFLICT, "under_way", text),
+        OutgoingError::UnderWay(_) => (StatusCode::CONFLICT, "under_way", String::new()),
         OutgoingError::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", String::new()),
         OutgoingError::InDoubt(_) => (StatusCode::BAD_GATEWAY, "in_doubt", String::new()),
         OutgoingError::Refused(reason) => (StatusCode::BAD_GATEWAY, "not_sent", reason.clone()),
         OutgoingError::NotNow { reason, .. } => (StatusCode::SERVICE_UNAVAILABLE, "not_now", reason.clone()),
-        OutgoingError::NotSetUp => (StatusCode::SERVICE_UNAVAILABLE, "not_set_up", text),
+        OutgoingError::NotSetUp => (StatusCode::SERVICE_UNAVAILABLE, "not_set_up", String::new()),
         OutgoingError::Engine(error) if error.retry_after().is_some() => {
             (StatusCode::SERVICE_UNAVAILABLE, "later", text)
         }
@@ -150,4 +176,18 @@ fn with_pause(mut response: Response, error: &OutgoingError) -> Response {
         response.headers_mut().insert(header::RETRY_AFTER, after.as_secs().max(1).into());
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_complaint_stands_at_the_field_that_it_is_about() {
+        let wrong = ["attachments[0]", "attachments[2]", "contact.email", "subject"];
+        let wrong = wrong.map(|field| FieldError { field: field.to_owned(), message: "is odd".to_owned() });
+        let complaints = complaints(&wrong);
+        assert_eq!(complaints.keys().collect::<Vec<_>>(), ["attachments", "subject", "to"]);
+        assert_eq!(complaints["attachments"].len(), 2);
+    }
 }

@@ -1,13 +1,16 @@
 //! Sending: a page that shows exactly what would leave and asks; only its button sends.
 
+use std::collections::BTreeMap;
+
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::json;
 
+use super::super::complaint::Complaint;
 use super::super::forms::{Member, Posted};
 use super::super::visit::Visit;
-use super::{Read, Stage, about, letter, read, why, with_pause};
+use super::{Read, Stage, about, complaints, letter, read, recipient, why, with_pause};
 use crate::domain::State;
 use crate::domain::history::Through;
 use crate::domain::posted::clean_line;
@@ -25,7 +28,8 @@ struct Shown {
     twins: Vec<u64>,
     /// Why it is to be sent all the same.
     reason: String,
-    wrong: Vec<String>,
+    /// What is wrong, by field.
+    wrong: BTreeMap<String, Vec<Complaint>>,
 }
 
 /// Asks.
@@ -46,9 +50,10 @@ fn show(visit: &Visit, status: StatusCode, read: &Read, shown: Shown) -> Respons
     let context = json!({
         "match": about(visit, &read.record),
         "letter": letter(&draft.content),
+        "to": recipient(&read.record, Some(&draft.content)),
         "etag": draft.etag,
         "said": shown.said,
-        "detail": shown.detail,
+        "detail": Complaint::of(&shown.detail),
         "twins": shown.twins,
         "reason": shown.reason,
         "wrong": shown.wrong,
@@ -86,7 +91,7 @@ pub(super) async fn post(Path(iid): Path<String>, posted: Posted) -> Response {
     match &error {
         OutgoingError::Duplicate(twins) => shown.twins.clone_from(twins),
         OutgoingError::Invalid(wrong) => {
-            shown.wrong = wrong.iter().map(|one| format!("{}: {}", one.field, one.message)).collect();
+            shown.wrong = complaints(wrong);
         }
         _ => {}
     }
