@@ -63,7 +63,9 @@ impl Engine {
             let (issues, more) = connected.project.issues_updated_since(since, page).await?;
             let last = issues.iter().map(|issue| issue.updated_at).max();
             for issue in issues {
-                if self.is_about_settings(&issue) && settings.iter().all(|other| other.iid != issue.iid) {
+                if self.is_about_settings(connected, &issue)
+                    && settings.iter().all(|other| other.iid != issue.iid)
+                {
                     settings.push(issue.clone());
                 }
                 let (iid, changed) = (issue.iid, issue.updated_at);

@@ -82,9 +82,9 @@ fn changes(body: &Value) -> Result<Vec<(String, Value)>, Problem> {
             return Err(Problem::field(key, message));
         }
     }
-    // Read as the file is, for its errors.
-    if let Err(error) = serde_json::from_value::<File>(body.clone()) {
-        return Err(Problem::field("", error.to_string()));
+    // Read as the file is, for its errors: JSON is YAML.
+    if let Err(error) = File::parse(&body.to_string()) {
+        return Err(Problem::field(&error.key, error.message));
     }
     let mut changes = Vec::new();
     flatten("", body, &mut changes);
