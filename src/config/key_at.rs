@@ -81,7 +81,7 @@ mod tests {
             (3, 3, "reviewers"),
             (4, 28, "batch.max"),
             (4, 23, "batch"),
-            (7, 40, "channels.email.quiet_hours.to"),
+            (7, 38, "channels.email.quiet_hours.to"),
             (8, 3, "channels"),
             (9, 12, "channels.slack.delay"),
         ] {
