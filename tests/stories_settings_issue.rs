@@ -111,6 +111,13 @@ async fn a_label_taken_off_is_put_back_and_settings_stay() {
     assert_eq!(world.labels(1), ["job-match/settings"]);
     assert_eq!(setting(&world, "min_score").await, 80.0);
     assert!(problem(&world).await.is_null());
+    // A label of matches makes no match of it.
+    world.reviewer().relabel(1, &["job-match"], &[]).unwrap();
+    world.settle().await;
+    world.delta().await;
+    assert_eq!(setting(&world, "min_score").await, 80.0);
+    world.reviewer().relabel(1, &[], &["job-match"]).unwrap();
+    world.settle().await;
     // With the disk lost the mark still tells.
     world.kill(Disk::Wiped).await;
     world.person("owner").relabel(1, &[], &["job-match/settings"]).unwrap();

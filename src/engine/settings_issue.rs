@@ -133,19 +133,21 @@ impl Engine {
         connected: &Connected,
         mut issues: Vec<Issue>,
     ) -> Result<(Option<Issue>, Vec<Issue>), EngineError> {
-        issues.sort_by_key(|issue| issue.iid);
         let known = self.known_settings_issue();
+        // A match label that somebody put on it does not make it a match; one without is believed before it.
+        issues.sort_by_key(|issue| (self.observed(issue).is_match, issue.iid));
         let mut first = None;
         let mut others = Vec::new();
         for issue in issues {
             let is_ours = connected.is_us(issue.author.id) && issue.moved_to_id.is_none();
+            let is_labelled = self.carries_settings_label(&issue);
             // One from before there was a mark has the label and the block.
             let is_made_as_such = is_marked(&issue.description)
                 || known == Some(issue.iid)
-                || (self.carries_settings_label(&issue) && yaml_of(&issue.description).is_some());
+                || (is_labelled && !self.observed(&issue).is_match && yaml_of(&issue.description).is_some());
             if first.is_none() && is_ours && is_made_as_such && !self.is_a_match(&issue)? {
                 first = Some(issue);
-            } else if self.carries_settings_label(&issue) {
+            } else if is_labelled {
                 others.push(issue);
             }
         }
@@ -154,8 +156,7 @@ impl Engine {
 
     /// A match of ours that somebody put the settings label on, or the mark into, is no settings issue.
     fn is_a_match(&self, issue: &Issue) -> Result<bool, EngineError> {
-        Ok(self.observed(issue).is_match
-            || issue_text::read_back(&issue.description).is_some()
+        Ok(issue_text::read_back(&issue.description).is_some()
             || issue_text::read_erased(&issue.description).is_some()
             || self.inner.mirror.record(issue.iid)?.is_some_and(|record| record.issue_id == issue.id))
     }
