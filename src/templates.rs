@@ -1,5 +1,6 @@
 //! What people read: texts rendered from `templates/`, embedded, and overridden file by file from a folder.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use minijinja::syntax::SyntaxConfig;
@@ -11,6 +12,9 @@ use serde::Serialize;
 /// Work that one rendering may do, in minijinja's steps: a loop without end is a mistake in somebody's template.
 const FUEL: u64 = 2_000_000;
 
+/// What templates may call that nobody gives them.
+const GLOBALS: [&str; 5] = ["debug", "dict", "loop", "namespace", "range"];
+
 #[derive(RustEmbed)]
 #[folder = "templates/"]
 struct Embedded;
@@ -19,6 +23,8 @@ struct Embedded;
 #[derive(Debug)]
 pub struct Templates {
     environment: Environment<'static>,
+    /// Those that a folder put in the place of ours.
+    overridden: Vec<String>,
 }
 
 /// A template that cannot be used.
@@ -31,6 +37,24 @@ pub enum TemplateError {
         path: PathBuf,
         /// Why.
         error: std::io::Error,
+    },
+    /// A file that takes no template's place.
+    #[error("{} is no template that can be overridden{}", .path.display(), .near.as_ref().map_or_else(String::new, |near| format!("; did you mean {near}?")))]
+    NoTemplate {
+        /// The file.
+        path: PathBuf,
+        /// The template of the nearest name.
+        near: Option<String>,
+    },
+    /// It names something that no template is given.
+    #[error("the template {template} line {line}: nothing is called `{name}`")]
+    UnknownName {
+        /// The template.
+        template: String,
+        /// The line, from 1.
+        line: usize,
+        /// What it names.
+        name: String,
     },
     /// It is no template, or names something that is not there.
     #[error("{} {}{}", .0.name().map_or_else(|| "a template".to_owned(), |name| format!("the template {name}")),
@@ -49,6 +73,10 @@ impl Templates {
             let error = std::io::Error::from(std::io::ErrorKind::NotADirectory);
             return Err(TemplateError::Unreadable { path: folder.to_owned(), error });
         }
+        if let Some(folder) = folder {
+            refuse_others(folder, folder)?;
+        }
+        let mut overridden = Vec::new();
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_fuel(Some(FUEL));
@@ -57,6 +85,9 @@ impl Templates {
         // The sandbox is no part of the service and brings its own.
         for name in Embedded::iter().filter(|name| !name.starts_with("sandbox/")) {
             let path = folder.map(|folder| folder.join(name.as_ref())).filter(|path| path.is_file());
+            if path.is_some() {
+                overridden.push(name.to_string());
+            }
             let source = match path {
                 Some(path) => std::fs::read_to_string(&path)
                     .map_err(|error| TemplateError::Unreadable { path, error })?,
@@ -66,7 +97,35 @@ impl Templates {
             };
             environment.add_template_owned(name.into_owned(), source)?;
         }
-        Ok(Self { environment })
+        Ok(Self { environment, overridden })
+    }
+
+    /// Makes sure that no overriding template names something that no template of ours is given: it would fail in the
+    /// middle of a night.
+    ///
+    /// # Errors
+    ///
+    /// The first name, with file and line.
+    pub fn check_names(&self) -> Result<(), TemplateError> {
+        if self.overridden.is_empty() {
+            return Ok(());
+        }
+        let ours = Self::load(None)?;
+        let mut known: BTreeSet<String> = GLOBALS.map(str::to_owned).into();
+        for (_, template) in ours.environment.templates() {
+            known.extend(template.undeclared_variables(false));
+        }
+        for name in &self.overridden {
+            let template = self.environment.get_template(name)?;
+            let names = template.undeclared_variables(false);
+            let line_of = |name: &String| template.source().lines().position(|line| line.contains(name));
+            let unknown = names.iter().filter(|name| !known.contains(*name));
+            if let Some((line, unknown)) = unknown.map(|name| (line_of(name).unwrap_or(0), name)).min() {
+                let (template, name) = (name.clone(), unknown.clone());
+                return Err(TemplateError::UnknownName { template, line: line + 1, name });
+            }
+        }
+        Ok(())
     }
 
     /// Renders a template.
@@ -77,6 +136,30 @@ impl Templates {
     pub fn render(&self, name: &str, context: impl Serialize) -> Result<String, TemplateError> {
         Ok(self.environment.get_template(name)?.render(Serde(context))?)
     }
+}
+
+/// Refuses files in a folder of templates that would have no effect; hidden ones belong to other tools.
+fn refuse_others(root: &Path, folder: &Path) -> Result<(), TemplateError> {
+    let unreadable = |error| TemplateError::Unreadable { path: folder.to_owned(), error };
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let path = entry.path();
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        if path.is_dir() {
+            refuse_others(root, &path)?;
+            continue;
+        }
+        let relative = path.strip_prefix(root).unwrap_or(&path);
+        let name = relative.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/");
+        if Embedded::get(&name).is_none() {
+            let file = entry.file_name().to_string_lossy().into_owned();
+            let near = Embedded::iter().find(|known| known.rsplit('/').next() == Some(&file));
+            return Err(TemplateError::NoTemplate { path, near: near.map(std::borrow::Cow::into_owned) });
+        }
+    }
+    Ok(())
 }
 
 /// Values as HTML, but for slashes: addresses stay readable to whoever looks at a mail's source.
@@ -122,5 +205,24 @@ mod tests {
         std::fs::write(folder.path().join("issue.de.md"), "one\n{% if %}").unwrap();
         let broken = Templates::load(Some(folder.path())).unwrap_err().to_string();
         assert!(broken.contains("issue.de.md line 2"), "{broken}");
+    }
+
+    #[test]
+    fn a_name_that_nothing_has_and_a_file_without_effect_are_refused() {
+        assert!(Templates::load(None).unwrap().check_names().is_ok());
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("comments")).unwrap();
+        std::fs::write(folder.path().join("comments/told.en.md"), "x\n{{ hiden }}\n").unwrap();
+        std::fs::write(folder.path().join(".keep"), "").unwrap();
+        let said = Templates::load(Some(folder.path())).unwrap().check_names().unwrap_err().to_string();
+        assert!(said.contains("comments/told.en.md line 2: nothing is called `hiden`"), "{said}");
+        std::fs::write(folder.path().join("comments/told.en.md"), "{{ hidden }}\n").unwrap();
+        assert!(Templates::load(Some(folder.path())).unwrap().check_names().is_ok());
+        std::fs::write(folder.path().join("told.en.md"), "x").unwrap();
+        let said = Templates::load(Some(folder.path())).unwrap_err().to_string();
+        assert!(
+            said.contains("told.en.md is no template") && said.contains("comments/told.en.md?"),
+            "{said}"
+        );
     }
 }

@@ -176,6 +176,16 @@ async fn what_is_wrong_with_the_settings_is_said_at_once_and_exits_with_2() {
     desk.write("settings.yml", "language: en\nquiet_hours:\n  from: \"22:00\"\n  to: \"7 o'clock\"\n");
     let text = desk.said(&["--config", "settings.yml", "config", "check"]).await;
     assert!(text.contains("settings.yml:4: quiet_hours.to: `7 o'clock` is no time of day"), "{text}");
+    desk.write("settings.yml", "language: en\nchannels:\n  todo:\n    delay: 5m\n");
+    let text = desk.said(&["--config", "settings.yml", "config", "check"]).await;
+    assert!(text.contains("settings.yml:4: channels.todo.delay: ") && text.contains("exit 2"), "{text}");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("issue.en.md"), "# x\n{{ titel }}\n").unwrap();
+    let path = folder.path().to_str().unwrap();
+    let output = desk.command(&["--templates", path, "config", "check"]).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("issue.en.md line 2: nothing is called `titel`"), "{text}");
 }
 
 #[tokio::test]

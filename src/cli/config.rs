@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::{Context, print, say};
-use crate::config::Setting;
+use crate::config::{Setting, SettingsError};
+use crate::notify::render::{self, RenderError};
+use crate::templates::Templates;
 
 /// Check the settings, or show them with where each comes from.
 #[derive(Debug, clap::Args)]
@@ -35,7 +37,15 @@ enum What {
 pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let settings = context.settings()?;
     match arguments.what {
-        What::Check => print("the settings can be used"),
+        What::Check => {
+            let templates = Templates::load(settings.templates.as_deref());
+            let checked =
+                templates.map_err(RenderError::from).and_then(|templates| render::check(&templates));
+            if let Err(error) = checked {
+                return Err(SettingsError(vec![error.to_string()]).into());
+            }
+            print("the settings can be used");
+        }
         What::Show { json, offline } => {
             let mut known = settings.layers.explain(None);
             if !offline {

@@ -258,7 +258,9 @@ impl Environment {
 fn smtp(text: &str) -> Result<SmtpSettings, String> {
     let form = "must look like smtp://user:password@host:587?tls=required or smtps://user:password@host";
     let url = Url::parse(text).map_err(|_| form.to_owned())?;
-    let host = url.host_str().filter(|host| !host.is_empty()).ok_or(form)?;
+    // An IPv6 address stands in brackets in a URL and without them everywhere else.
+    let host = url.host_str().map(|host| host.trim_matches(['[', ']']));
+    let host = host.filter(|host| !host.is_empty()).ok_or(form)?;
     let mut starttls = false;
     for (name, value) in url.query_pairs() {
         match (name.as_ref(), value.as_ref()) {
@@ -322,6 +324,7 @@ mod tests {
         assert_eq!((user.as_str(), password.expose_secret()), ("u@h", "p:w"));
         assert_eq!(smtp("smtps://h").unwrap().port, 465);
         assert_eq!(smtp("smtp://h:2525").unwrap().port, 2525);
+        assert_eq!(smtp("smtp://[::1]:2525").unwrap().host, "::1");
         for wrong in ["http://h", "smtp://", "smtp://h?tls=maybe", "smtp://user@h", "smtp://h?pool=1"] {
             let error = smtp(wrong).unwrap_err();
             assert!(!error.contains("user@h"), "{error}");

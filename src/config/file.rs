@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::key_at::key_at;
 use super::{DEFAULT_FILE, nearest};
 use crate::domain::Language;
 
@@ -179,7 +180,7 @@ impl File {
             Err(error) => return Err(format!("{}: cannot be read: {error}", path.display())),
         };
         let file =
-            Self::parse(&text).map_err(|(line, error)| format!("{}:{line}: {error}", path.display()))?;
+            Self::parse(&text).map_err(|error| format!("{}:{}: {error}", path.display(), error.line))?;
         Ok((path.display().to_string(), text, file))
     }
 
@@ -187,8 +188,8 @@ impl File {
     ///
     /// # Errors
     ///
-    /// The line, from 1, and what is wrong with it.
-    pub fn parse(yaml: &str) -> Result<Self, (u64, String)> {
+    /// Where it is not what settings may be.
+    pub fn parse(yaml: &str) -> Result<Self, FileError> {
         // A file of comments alone is no document, and says nothing.
         if yaml.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
             return Ok(Self::default());
@@ -196,12 +197,56 @@ impl File {
         // The neighbouring lines stay out of the message: they may hold what does not belong into a log.
         let options = serde_saphyr::options! { with_snippet: false };
         serde_saphyr::from_str_with_options(yaml, options).map_err(|error| {
-            let line = error.location().map_or(1, |location| location.line());
+            let (line, column) =
+                error.location().map_or((1, 1), |location| (location.line(), location.column()));
             let words = error.to_string();
             let words = words.lines().next().unwrap_or_default();
             // The line is said in front of it.
             let words = words.split(" at line ").next().unwrap_or(words);
-            (line, format!("{words}{}", did_you_mean(words)))
+            let mut key = key_at(yaml, line, column);
+            if let Some(unknown) = unknown_field(words) {
+                // A key that is not known stands where the error is, and has not been read over.
+                key = [key.as_str(), unknown]
+                    .into_iter()
+                    .filter(|part| !part.is_empty())
+                    .collect::<Vec<_>>()
+                    .join(".");
+            }
+            FileError { line, message: in_words(&key, words), key }
         })
+    }
+}
+
+/// What is wrong with settings, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}{message}", if .key.is_empty() { String::new() } else { format!("{key}: ") })]
+pub struct FileError {
+    /// The line, from 1.
+    pub line: u64,
+    /// The key, with points between its parts; empty where it is about none.
+    pub key: String,
+    /// What is wrong with it and what is allowed.
+    pub message: String,
+}
+
+fn unknown_field(words: &str) -> Option<&str> {
+    words.split_once("unknown field `")?.1.split_once('`').map(|(key, _)| key)
+}
+
+/// The reader's words in ours, where they are about its own business.
+fn in_words(key: &str, words: &str) -> String {
+    if key.starts_with("channels.todo.") && unknown_field(words).is_some() {
+        return format!(
+            "{words}; a ToDo always goes at once, with the assignment: only `enabled` can be set"
+        );
+    }
+    match words {
+        "expected sequence start" => "must be a list, such as [one, two]".to_owned(),
+        "expected mapping start" => "must hold keys, such as {key: value}, and no single value".to_owned(),
+        "expected string scalar" => "must be a single text".to_owned(),
+        "invalid boolean" => "must be true or false".to_owned(),
+        "invalid floating point" => "must be a number".to_owned(),
+        "invalid u32" => "must be a whole number".to_owned(),
+        words => format!("{words}{}", did_you_mean(words)),
     }
 }

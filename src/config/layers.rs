@@ -221,13 +221,15 @@ fn overlay(
     said: BTreeMap<String, Value>,
     origin: impl Fn(&str) -> Origin,
 ) {
-    for (key, value) in said {
-        // `at` and `every` are one choice: the later one takes the place of the earlier.
+    // `at` and `every` are one choice: the later one takes the place of the earlier.
+    for key in said.keys() {
         if let Some(batch) = key.strip_suffix(".at") {
             merged.remove(&format!("{batch}.every"));
         } else if let Some(batch) = key.strip_suffix(".every") {
             merged.remove(&format!("{batch}.at"));
         }
+    }
+    for (key, value) in said {
         let origin = origin(&key);
         merged.insert(key, (value, origin));
     }
@@ -250,12 +252,6 @@ pub fn leaves(file: &File) -> BTreeMap<String, Value> {
     }
     let mut found = BTreeMap::new();
     walk("", serde_json::to_value(file).unwrap_or_default(), &mut found);
-    // Of one layer that says both, `at` counts.
-    let both: Vec<String> =
-        found.keys().filter_map(|key| Some(format!("{}.every", key.strip_suffix(".at")?))).collect();
-    for key in both {
-        found.remove(&key);
-    }
     found
 }
 

@@ -7,6 +7,7 @@ mod edit;
 mod environment;
 mod events;
 mod file;
+mod key_at;
 mod layers;
 mod links;
 mod policy;
@@ -28,7 +29,7 @@ pub use channels::{
 pub use edit::edit;
 pub use environment::Environment;
 pub use events::EventSettings;
-pub use file::File;
+pub use file::{File, FileError};
 pub use layers::{CHANGEABLE, IssueLayer, Layers, Origin, Setting, leaves};
 pub use links::LinkSettings;
 pub use policy::{ChannelPolicy, Policy, WrongSetting};

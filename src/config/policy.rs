@@ -183,7 +183,8 @@ impl Reader {
         let delay = self.checked(&key("delay"), duration(delay), Duration::ZERO);
         let quiet =
             self.quiet_hours(&key("quiet_hours"), own.quiet_hours.as_ref(), file.quiet_hours.as_ref());
-        let zone = quiet.as_ref().map_or_else(TimeZone::system, |quiet| quiet.zone.clone());
+        // Of the digests too, so that it may stand alone.
+        let zone = self.zone(&key("quiet_hours"), own.quiet_hours.as_ref(), file.quiet_hours.as_ref());
         let batch = self.batch(&key("batch"), own.batch.as_ref(), file.batch.as_ref());
         ChannelPolicy {
             enabled: own.enabled.unwrap_or(true),
@@ -208,8 +209,15 @@ impl Reader {
             let key = if own.max.is_some() { own_key } else { "batch" };
             self.wrong(&format!("{key}.max"), format!("must be from 1 to {LARGEST_DIGEST}"));
         }
+        let mode = own.mode.or(all.mode).unwrap_or(BatchMode::Immediate);
+        // Where matches go one by one neither counts.
+        if mode == BatchMode::Digest && times.at.is_some() && times.every.is_some() {
+            let message =
+                format!("stands beside {times_key}.every; only one of the two can hold, take one away");
+            self.wrong(&format!("{times_key}.at"), message);
+        }
         let times = self.digest_times(times_key, times);
-        let digest = match own.mode.or(all.mode).unwrap_or(BatchMode::Immediate) {
+        let digest = match mode {
             BatchMode::Immediate => None,
             BatchMode::Digest => Some(times.unwrap_or_else(|| {
                 let key = if own.mode.is_some() { own_key } else { "batch" };
@@ -241,6 +249,22 @@ impl Reader {
         SignedDuration::try_from(span).ok().map(DigestTimes::Every)
     }
 
+    /// The zone of quiet hours and of the digests' times.
+    fn zone(
+        &mut self,
+        own_key: &str,
+        own: Option<&file::QuietHours>,
+        all: Option<&file::QuietHours>,
+    ) -> TimeZone {
+        let name = |quiet: Option<&file::QuietHours>| quiet.and_then(|quiet| quiet.timezone.clone());
+        let (key, name) = match name(own) {
+            Some(name) => (own_key, Some(name)),
+            None => ("quiet_hours", name(all)),
+        };
+        let zone = name.map_or_else(|| Ok(TimeZone::system()), |name| time_zone(&name));
+        self.checked(&format!("{key}.timezone"), zone, TimeZone::UTC)
+    }
+
     fn quiet_hours(
         &mut self,
         own_key: &str,
@@ -253,6 +277,15 @@ impl Reader {
         let (own, all) = (own.cloned().unwrap_or_default(), all.cloned().unwrap_or_default());
         let at =
             |is_own: bool, name: &str| format!("{}.{name}", if is_own { own_key } else { "quiet_hours" });
+        let says_when = own.from.is_some() || own.to.is_some() || all.from.is_some() || all.to.is_some();
+        let says_more = own.days.is_some()
+            || all.days.is_some()
+            || own.urgent_score.is_some()
+            || all.urgent_score.is_some();
+        if !says_when && !says_more {
+            // The zone alone is the digests'.
+            return None;
+        }
         let mut time = |is_own: bool, name: &str, text: Option<String>| {
             let read = text.as_deref().map_or_else(
                 || Err("is missing; write a time of day such as \"22:00\"".to_owned()),
@@ -260,12 +293,9 @@ impl Reader {
             );
             self.checked(&at(is_own, name), read, Time::midnight())
         };
-        let from = time(own.from.is_some(), "from", own.from.or(all.from));
-        let to = time(own.to.is_some(), "to", own.to.or(all.to));
-        let zone_key = at(own.timezone.is_some(), "timezone");
-        let zone =
-            own.timezone.or(all.timezone).map_or_else(|| Ok(TimeZone::system()), |name| time_zone(&name));
-        let zone = self.checked(&zone_key, zone, TimeZone::UTC);
+        let from = time(own.from.is_some(), "from", own.from.clone().or(all.from.clone()));
+        let to = time(own.to.is_some(), "to", own.to.clone().or(all.to.clone()));
+        let zone = self.zone(own_key, Some(&own), Some(&all));
         let days_key = at(own.days.is_some(), "days");
         let days = own
             .days
@@ -384,6 +414,19 @@ channels:
             assert!(all.contains(part), "{part} in:\n{all}");
         }
         assert!(wrong("enforce_reviewers: true\n").contains("names nobody"));
+    }
+
+    #[test]
+    fn both_kinds_of_times_at_once_are_an_error_that_names_both_and_a_zone_may_stand_alone() {
+        let said = wrong("batch: {mode: digest, at: [\"08:00\"], every: 2h}\n");
+        assert!(said.contains("batch.at: stands beside batch.every"), "{said}");
+        let said = wrong("channels: {slack: {batch: {mode: digest, at: [\"08:00\"], every: 2h}}}\n");
+        assert!(said.contains("channels.slack.batch.at: stands beside channels.slack.batch.every"), "{said}");
+        let policy =
+            read("quiet_hours: {timezone: Europe/Vienna}\nbatch: {mode: digest, at: [\"08:00\"]}\n").unwrap();
+        let schedule = &policy.channels[&Channel::Slack].schedule;
+        assert_eq!((schedule.zone.iana_name(), &schedule.quiet), (Some("Europe/Vienna"), &None));
+        assert!(wrong("quiet_hours: {timezone: Wien}\n").contains("quiet_hours.timezone: `Wien`"));
     }
 
     #[test]

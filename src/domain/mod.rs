@@ -8,6 +8,7 @@ pub mod identity;
 pub mod inert;
 pub mod job_match;
 pub mod language;
+pub mod masked;
 pub mod posted;
 pub mod schedule;
 pub mod sending;

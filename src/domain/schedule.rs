@@ -74,6 +74,8 @@ pub struct Waiting {
     pub since: Timestamp,
     /// How well it fits.
     pub score: Option<Score>,
+    /// Whether it was there when GitLab was read for the first time: it is caught up with, however new it is.
+    pub backlog: bool,
 }
 
 /// What to do now.
@@ -108,7 +110,7 @@ impl Schedule {
     /// What to do now about everything that waits. `last_digest` is when the last digest left.
     pub fn plan(&self, waiting: &[Waiting], last_digest: Option<Timestamp>, now: Timestamp) -> Plan {
         let mut due: Vec<(Timestamp, Waiting)> =
-            waiting.iter().map(|one| (self.allowed(one, last_digest, now), *one)).collect();
+            waiting.iter().map(|one| (self.allowed(one, last_digest, now).0, *one)).collect();
         // What has waited longest first; of equals the best.
         due.sort_by(|(a_due, a), (b_due, b)| {
             let score = |one: &Waiting| one.score.map_or(-1.0, Score::percent);
@@ -125,22 +127,41 @@ impl Schedule {
             let ripe: Vec<u64> = now_due().map(|(_, one)| one.iid).collect();
             return if ripe.is_empty() { hold(next()) } else { digest(&ripe) };
         }
-        let is_late = |(_, one): &&(Timestamp, Waiting)| {
-            let ripe = one.since.checked_add(self.delay).unwrap_or(Timestamp::MAX);
-            now.duration_since(ripe) > LATE
-        };
+        let is_late = |(_, one): &&(Timestamp, Waiting)| self.is_late(one, now);
         let late: Vec<u64> = now_due().filter(is_late).map(|(_, one)| one.iid).collect();
-        let caught_up_at = last_digest.and_then(|last| last.checked_add(CATCHING_UP).ok());
         let fresh = now_due().find(|one| !is_late(one)).map(|(_, one)| one.iid);
         match (late.as_slice(), fresh) {
             (_, Some(iid)) => Plan::Send { iids: vec![iid], digest: false },
             ([], None) => hold(next()),
-            ([iid], None) => Plan::Send { iids: vec![*iid], digest: false },
-            (late, None) => match caught_up_at.filter(|at| *at > now) {
-                Some(at) => Plan::Hold(next().map_or(at, |next| next.min(at))),
-                None => digest(late),
+            (late, None) => match (next_catching_up(last_digest).filter(|at| *at > now), late) {
+                (Some(at), _) => Plan::Hold(next().map_or(at, |next| next.min(at))),
+                (None, [iid]) => Plan::Send { iids: vec![*iid], digest: false },
+                (None, late) => digest(late),
             },
         }
+    }
+
+    /// Until when a match is held, seen from now, and why; none where it may go.
+    pub fn held(
+        &self,
+        one: &Waiting,
+        last_digest: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Option<(Timestamp, Reason)> {
+        let allowed = self.allowed(one, last_digest, now);
+        let catching_up =
+            next_catching_up(last_digest).filter(|_| self.batch.digest.is_none() && self.is_late(one, now));
+        let held = match catching_up.filter(|at| *at > allowed.0) {
+            Some(at) => self.after_quiet(at, one, Reason::Digest),
+            None => allowed,
+        };
+        Some(held).filter(|(until, _)| *until > now)
+    }
+
+    /// Whether a match should have gone long ago, where matches go one by one.
+    fn is_late(&self, one: &Waiting, now: Timestamp) -> bool {
+        let ripe = one.since.checked_add(self.delay).unwrap_or(Timestamp::MAX);
+        one.backlog || now.duration_since(ripe) > LATE
     }
 
     /// The first moment at which a match may be told of, and what it waits for until then.
@@ -162,11 +183,11 @@ impl Schedule {
     }
 
     /// When a match may go, seen from now: what was held up beyond its moment waits for the end of a quiet time too.
-    fn allowed(&self, one: &Waiting, last_digest: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    fn allowed(&self, one: &Waiting, last_digest: Option<Timestamp>, now: Timestamp) -> (Timestamp, Reason) {
         let (due, reason) = self.due(one, last_digest);
         match self.after_quiet(now, one, reason) {
-            (end, _) if due <= now && end > now => end,
-            _ => due,
+            (end, quiet) if due <= now && end > now => (end, quiet),
+            _ => (due, reason),
         }
     }
 
@@ -287,6 +308,11 @@ impl QuietHours {
         let last = if self.to < self.from { day.tomorrow().ok()? } else { day };
         Some((moment(day, self.from, &self.zone)?, moment(last, self.to, &self.zone)?))
     }
+}
+
+/// When what is late may go together again.
+fn next_catching_up(last_digest: Option<Timestamp>) -> Option<Timestamp> {
+    last_digest.and_then(|last| last.checked_add(CATCHING_UP).ok())
 }
 
 fn days_from(today: Date, first: i64, last: i64) -> impl Iterator<Item = Date> {

@@ -196,7 +196,8 @@ impl Engine {
         let iids = match kind {
             LabelKind::Match => self.inner.mirror.iids_labelled(None)?,
             LabelKind::State(state) => self.inner.mirror.iids_labelled(Some(state))?,
-            LabelKind::Settings => Vec::new(),
+            // Looking at it puts it back.
+            LabelKind::Settings => self.known_settings_issue().into_iter().collect(),
         };
         for iid in iids {
             self.hint(iid, Hint::default());

@@ -61,16 +61,20 @@ impl Engine {
         let mut not_followed: Option<Timestamp> = None;
         let mut since = saved.map(|at| at.checked_sub(OVERLAP).unwrap_or(at));
         let (mut but, mut page) = (Vec::new(), 1);
+        let mut last_iid = 0;
         loop {
             let (issues, more) = connected.project.issues_updated_since(since, &but, page).await?;
             let last = issues.iter().map(|issue| issue.updated_at).max();
             let lasts = issues.iter().filter(|issue| Some(issue.updated_at) == last).map(|issue| issue.iid);
             let lasts: Vec<u64> = lasts.collect();
             for issue in issues {
-                if self.is_about_settings(&issue) && settings.iter().all(|other| other.iid != issue.iid) {
+                if self.is_about_settings(connected, &issue)
+                    && settings.iter().all(|other| other.iid != issue.iid)
+                {
                     settings.push(issue.clone());
                 }
                 let (iid, changed) = (issue.iid, issue.updated_at);
+                last_iid = last_iid.max(iid);
                 if let Err(error) = self.see(connected, issue).await {
                     self.looks_again(iid, error)?;
                     not_followed = Some(not_followed.map_or(changed, |oldest| oldest.min(changed)));
@@ -98,6 +102,7 @@ impl Engine {
         }
         if saved.is_none() {
             self.inner.mirror.remember(FOLLOWS_SINCE, &newest.to_string())?;
+            self.inner.mirror.remember_backlog(last_iid)?;
         }
         Ok(saved.is_none())
     }

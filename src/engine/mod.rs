@@ -13,6 +13,7 @@ mod locks;
 mod queue;
 mod reconcile;
 mod sending;
+mod settings_block;
 mod settings_issue;
 mod stage;
 mod strangers;

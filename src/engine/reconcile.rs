@@ -72,7 +72,7 @@ impl Engine {
         if issue.moved_to_id.is_some() {
             return self.is_gone(issue.iid);
         }
-        if self.is_about_settings(&issue) {
+        if self.is_about_settings(connected, &issue) {
             self.read_settings(connected, None).await?;
         }
         if let Some(fingerprint) = self.left_of(connected, &issue) {
@@ -379,7 +379,7 @@ impl Engine {
                 }
             }
             // The settings issue is no match, whatever people put on it.
-            None if ours && self.is_about_settings(&issue) => Ok(()),
+            None if ours && self.is_about_settings(connected, &issue) => Ok(()),
             None if observed.is_match => self.adopt(connected, issue, &observed, ours).await,
             None => self.is_no_match(issue.iid),
         }

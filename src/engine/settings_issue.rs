@@ -1,27 +1,30 @@
 //! The settings issue: what people change while the service runs, as YAML in an issue of ours.
 //!
-//! It is the lowest of the service's own issues that carry the settings label. An edit that cannot be used, or comes
-//! from somebody who may not, gets one comment, and the last good settings stay; they are kept in the mirror, so that
-//! after a lost disk file and defaults rule until the edit is mended.
+//! It is the lowest of the service's own issues that were made as such: the mark in the text says so, the mirror
+//! remembers which it is, and a label that somebody took off is put back. An edit that cannot be used, or comes from
+//! somebody who may not, gets one comment, and the last good settings stay; they are kept in the mirror, so that after a
+//! lost disk file and defaults rule until the edit is mended.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
+use super::settings_block::{fingerprint, is_marked, marked, with_yaml, yaml_of};
 use super::{Connected, Engine, EngineError};
-use crate::config::{File, IssueLayer, Policy, Setting, WrongSetting, edit};
+use crate::config::{File, IssueLayer, Policy, Setting, WrongSetting, edit, leaves};
 use crate::domain::inert::GitlabLine;
-use crate::gitlab::Issue;
-use crate::gitlab::issues::NewIssue;
+use crate::gitlab::events::LabelAction;
+use crate::gitlab::issues::{IssueChange, NewIssue};
 use crate::gitlab::labels::LabelKind;
+use crate::gitlab::people::User;
+use crate::gitlab::{Issue, issue_text};
 
-const FENCE_BEGIN: &str = "```yaml\n";
-const FENCE_END: &str = "\n```";
 /// Under this name the mirror keeps the last good settings.
 const FACT: &str = "settings";
+/// Under this name the mirror remembers which issue is the settings issue.
+const NUMBER: &str = "settings issue";
 
 /// Why settings were not changed.
 #[derive(Debug, thiserror::Error)]
@@ -73,11 +76,15 @@ impl Engine {
         self.inner.issue_layer.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether an issue is the settings issue, or carries its label.
-    pub(super) fn is_about_settings(&self, issue: &Issue) -> bool {
+    /// Whether an issue is the settings issue, may be it, or carries its label.
+    pub(super) fn is_about_settings(&self, connected: &Connected, issue: &Issue) -> bool {
+        let is_marked = connected.is_us(issue.author.id) && is_marked(&issue.description);
+        self.carries_settings_label(issue) || is_marked || self.known_settings_issue() == Some(issue.iid)
+    }
+
+    fn carries_settings_label(&self, issue: &Issue) -> bool {
         let names = self.names();
-        let labelled = issue.labels.iter().any(|name| names.kind_of_name(name) == Some(LabelKind::Settings));
-        labelled || self.issue_layer().is_some_and(|layer| layer.iid == issue.iid)
+        issue.labels.iter().any(|name| names.kind_of_name(name) == Some(LabelKind::Settings))
     }
 
     /// Goes by the settings issue: by what was read of it already, or reads it.
@@ -88,7 +95,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let _one_at_a_time = self.inner.changing_settings.lock().await;
         let (first, others) = match read {
-            Some(issues) => choose(connected, issues),
+            Some(issues) => self.choose(connected, issues)?,
             None => self.settings_issues(connected).await?,
         };
         if self.may_write().is_ok() && self.may_follow().is_ok() {
@@ -98,8 +105,15 @@ impl Engine {
             }
         }
         match first {
-            None => self.go_by(None, None),
-            Some(issue) => self.read_settings_of(connected, &issue).await,
+            None => {
+                self.inner.mirror.forget(NUMBER)?;
+                self.go_by(None, None)
+            }
+            Some(issue) => {
+                self.inner.mirror.remember(NUMBER, &issue.iid.to_string())?;
+                self.read_settings_of(connected, &issue).await?;
+                self.put_label_back(connected, &issue).await
+            }
         }
     }
 
@@ -109,33 +123,122 @@ impl Engine {
         connected: &Connected,
     ) -> Result<(Option<Issue>, Vec<Issue>), EngineError> {
         let names = self.names();
-        let issues = connected.project.issues_with_label(names.name(LabelKind::Settings)).await?;
-        Ok(choose(connected, issues))
+        let mut issues = connected.project.issues_with_label(names.name(LabelKind::Settings)).await?;
+        if let Some(iid) = self.known_settings_issue()
+            && issues.iter().all(|issue| issue.iid != iid)
+        {
+            issues.extend(connected.project.issues_by_iid(&[iid]).await?);
+        }
+        self.choose(connected, issues)
     }
 
-    async fn read_settings_of(&self, connected: &Connected, issue: &Issue) -> Result<(), EngineError> {
-        let good = self.inner.mirror.fact(FACT)?;
-        let good = good
-            .and_then(|text| serde_json::from_str::<Good>(&text).ok())
-            .filter(|good| good.iid == issue.iid);
-        let yaml = yaml_of(&issue.description).map(|range| &issue.description[range]);
-        if let (Some(yaml), Some(good)) = (yaml, &good)
-            && *yaml == good.yaml
-        {
-            return self.go_by(self.understand(issue.iid, yaml).ok(), None);
+    /// Our own settings issue is the first that the service made as such; others with the label have no effect.
+    fn choose(
+        &self,
+        connected: &Connected,
+        mut issues: Vec<Issue>,
+    ) -> Result<(Option<Issue>, Vec<Issue>), EngineError> {
+        let known = self.known_settings_issue();
+        // A match label that somebody put on it does not make it a match; one without is believed before it.
+        issues.sort_by_key(|issue| (self.observed(issue).is_match, issue.iid));
+        let mut first = None;
+        let mut others = Vec::new();
+        for issue in issues {
+            let is_ours = connected.is_us(issue.author.id) && issue.moved_to_id.is_none();
+            let is_labelled = self.carries_settings_label(&issue);
+            // One from before there was a mark has the label and the block.
+            let is_made_as_such = is_marked(&issue.description)
+                || known == Some(issue.iid)
+                || (is_labelled && !self.observed(&issue).is_match && yaml_of(&issue.description).is_some());
+            if first.is_none() && is_ours && is_made_as_such && !self.is_a_match(&issue)? {
+                first = Some(issue);
+            } else if is_labelled {
+                others.push(issue);
+            }
         }
-        let refused = match self.examine(connected, issue, yaml).await? {
+        Ok((first, others))
+    }
+
+    /// A match of ours that somebody put the settings label on, or the mark into, is no settings issue.
+    fn is_a_match(&self, issue: &Issue) -> Result<bool, EngineError> {
+        Ok(issue_text::read_back(&issue.description).is_some()
+            || issue_text::read_erased(&issue.description).is_some()
+            || self.inner.mirror.record(issue.iid)?.is_some_and(|record| record.issue_id == issue.id))
+    }
+
+    /// Puts the label back that somebody took off, or that vanished with its deletion. Where only reviewers may change
+    /// settings, a stranger is told.
+    async fn put_label_back(&self, connected: &Connected, issue: &Issue) -> Result<(), EngineError> {
+        let may = self.may_write().is_ok() && self.may_follow().is_ok();
+        if self.carries_settings_label(issue) || !may {
+            return Ok(());
+        }
+        let names = self.fresh_names(&connected.project).await?;
+        let label = names.name(LabelKind::Settings).to_owned();
+        let change = IssueChange { add_labels: vec![label], ..IssueChange::default() };
+        connected.project.change_issue(issue.iid, &change).await?;
+        tracing::warn!(iid = issue.iid, "the label of the settings issue was lost; it was put back");
+        if !self.only_reviewers_change(connected) {
+            return Ok(());
+        }
+        let events = connected.project.label_events(issue.iid).await?;
+        let taken_off = events.into_iter().rev().find(|event| {
+            let kind = event.label.as_ref().and_then(|label| names.kind_of_id(label.id));
+            kind == Some(LabelKind::Settings) && event.action == LabelAction::Remove
+        });
+        if let Some(who) = taken_off.and_then(|event| event.user)
+            && !self.may_change_settings(connected, &who)
+        {
+            let about = format!("label {}", who.id);
+            let context = json!({ "kind": "no_reviewer", "who": GitlabLine::new(&who.username) });
+            self.say_once(connected, issue, &about, context).await?;
+        }
+        Ok(())
+    }
+
+    fn only_reviewers_change(&self, connected: &Connected) -> bool {
+        self.inner.layers.reviewers_are_fixed() && !connected.is_a_reviewers_token()
+    }
+
+    fn may_change_settings(&self, connected: &Connected, who: &User) -> bool {
+        let is_reviewer = |name: &String| name.eq_ignore_ascii_case(&who.username);
+        connected.is_us(who.id) || self.policy().reviewers.usernames.iter().any(is_reviewer)
+    }
+
+    /// The last good settings of an issue, where there were any.
+    fn last_good(&self, issue: &Issue) -> Result<Option<Good>, EngineError> {
+        let good = self.inner.mirror.fact(FACT)?;
+        let good = good.and_then(|text| serde_json::from_str::<Good>(&text).ok());
+        Ok(good.filter(|good| good.iid == issue.iid))
+    }
+
+    /// Goes by what an issue says, or by the last good settings; tells why it has no effect where it has none.
+    async fn read_settings_of(
+        &self,
+        connected: &Connected,
+        issue: &Issue,
+    ) -> Result<Option<Refused>, EngineError> {
+        let good = self.last_good(issue)?;
+        let yaml = yaml_of(&issue.description);
+        if let (Some(yaml), Some(good)) = (&yaml, &good)
+            && *yaml == good.yaml.trim_end()
+        {
+            self.go_by(self.understand(issue.iid, yaml).ok(), None)?;
+            return Ok(None);
+        }
+        let refused = match self.examine(connected, issue, yaml.as_deref()).await? {
             Ok(layer) => {
-                self.remember_good(issue.iid, yaml.unwrap_or_default())?;
+                self.remember_good(issue.iid, yaml.as_deref().unwrap_or_default())?;
                 tracing::info!(iid = issue.iid, "the settings in issue {} count from now on", issue.iid);
-                return self.go_by(Some(layer), None);
+                self.go_by(Some(layer), None)?;
+                return Ok(None);
             }
             Err(refused) => refused,
         };
-        let (problem, context) = match refused {
+        let (problem, context) = match &refused {
             Refused::Invalid(reason) => (
                 format!("the settings in issue #{} cannot be used: {reason}", issue.iid),
-                json!({ "kind": "invalid", "reason": GitlabLine::new(&reason) }),
+                json!({ "kind": "invalid", "reason": GitlabLine::new(reason) }),
             ),
             Refused::NoReviewer(who) => (
                 format!("the settings in issue #{} were changed by somebody who is no reviewer", issue.iid),
@@ -144,10 +247,12 @@ impl Engine {
         };
         tracing::warn!(iid = issue.iid, "{problem}");
         if self.may_write().is_ok() && self.may_follow().is_ok() {
-            self.say_once(connected, issue, &fingerprint(yaml.unwrap_or_default()), context).await?;
+            let about = fingerprint(&yaml.unwrap_or_default());
+            self.say_once(connected, issue, &about, context).await?;
         }
         let last = good.and_then(|good| self.understand(issue.iid, &good.yaml).ok());
-        self.go_by(last, Some(problem))
+        self.go_by(last, Some(problem))?;
+        Ok(Some(refused))
     }
 
     /// What an edit says, or why it has no effect.
@@ -157,14 +262,10 @@ impl Engine {
         issue: &Issue,
         yaml: Option<&str>,
     ) -> Result<Result<IssueLayer, Refused>, EngineError> {
-        if self.inner.layers.reviewers_are_fixed() && !connected.is_a_reviewers_token() {
+        if self.only_reviewers_change(connected) {
             let editor = connected.project.last_editor(issue.iid).await?;
-            if let Some(editor) = editor.filter(|editor| !connected.is_us(editor.id)) {
-                let reviewers = &self.policy().reviewers;
-                let is_reviewer = |name: &String| name.eq_ignore_ascii_case(&editor.username);
-                if !reviewers.usernames.iter().any(is_reviewer) {
-                    return Ok(Err(Refused::NoReviewer(Some(editor.username))));
-                }
+            if let Some(editor) = editor.filter(|editor| !self.may_change_settings(connected, editor)) {
+                return Ok(Err(Refused::NoReviewer(Some(editor.username))));
             }
         }
         let Some(yaml) = yaml else {
@@ -175,7 +276,7 @@ impl Engine {
 
     /// Reads a block of settings, alone and together with everything else that is set.
     fn understand(&self, iid: u64, yaml: &str) -> Result<IssueLayer, String> {
-        let file = File::parse(yaml).map_err(|(line, error)| format!("line {line}: {error}"))?;
+        let file = File::parse(yaml).map_err(|error| format!("line {}: {error}", error.line))?;
         let layer = IssueLayer { iid, file };
         match self.inner.layers.policy(Some(&layer), &self.policy().former_users) {
             Ok(_) => Ok(layer),
@@ -240,7 +341,8 @@ impl Engine {
 
     /// The number of the settings issue, where there is one.
     pub fn known_settings_issue(&self) -> Option<u64> {
-        self.issue_layer().map(|layer| layer.iid)
+        let remembered = || self.inner.mirror.fact(NUMBER).ok().flatten()?.parse().ok();
+        self.issue_layer().map(|layer| layer.iid).or_else(remembered)
     }
 
     /// The number of the settings issue; it is made where there is none.
@@ -264,24 +366,26 @@ impl Engine {
         self.may_write()?;
         self.fresh_names(&connected.project).await?;
         let language = self.policy().language;
-        let render = |name: &str, context: Value| {
-            self.inner.templates.render(name, context).map_err(|error| EngineError::Text(error.to_string()))
-        };
-        let yaml = render("settings.yml", json!({}))?;
+        let yaml = self.render_settings("settings.yml", json!({}))?;
         let name = format!("settings.{}.md", language.pick("de", "en"));
+        let description = self.render_settings(&name, json!({ "yaml": yaml.trim_end() }))?;
         let new = NewIssue {
             title: language.pick("Einstellungen von Vorhölle", "Settings of Vorhölle").to_owned(),
-            description: render(&name, json!({ "yaml": yaml.trim_end() }))?,
+            description: marked(&description),
             labels: vec![self.names().name(LabelKind::Settings).to_owned()],
             assignee: None,
             due_date: None,
         };
         let issue = connected.project.create_issue(&new).await?;
         tracing::info!(iid = issue.iid, "the settings issue is #{}", issue.iid);
-        let yaml = yaml_of(&issue.description).map(|range| issue.description[range].to_owned());
-        self.remember_good(issue.iid, &yaml.unwrap_or_default())?;
+        self.inner.mirror.remember(NUMBER, &issue.iid.to_string())?;
+        self.remember_good(issue.iid, &yaml_of(&issue.description).unwrap_or_default())?;
         self.go_by(Some(IssueLayer { iid: issue.iid, file: File::default() }), None)?;
         Ok(issue)
+    }
+
+    fn render_settings(&self, name: &str, context: Value) -> Result<String, EngineError> {
+        self.inner.templates.render(name, context).map_err(|error| EngineError::Text(error.to_string()))
     }
 
     /// Writes changed settings into the settings issue; a null takes a key away, so that file or default count again.
@@ -301,7 +405,7 @@ impl Engine {
         self.may_write()?;
         let issue = self.settings_issue_of(&connected).await?;
         // GitLab may not have told us of an edit yet.
-        self.read_settings_of(&connected, &issue).await?;
+        let refused = self.read_settings_of(&connected, &issue).await?;
         if let Some(saw) = saw {
             self.check_unchanged(changes, saw)?;
         }
@@ -309,30 +413,36 @@ impl Engine {
             ChangeError::Invalid(vec![WrongSetting { key: key.to_owned(), message }])
         };
         let place = format!("issue #{}", issue.iid);
-        let Some(range) = yaml_of(&issue.description) else {
-            return Err(invalid(&place, "has no block that begins with ```yaml; put one there".to_owned()));
+        let stands = yaml_of(&issue.description);
+        // What a stranger wrote has no effect, nor has a block that is gone: the last good settings are changed, and
+        // stand there again.
+        let base = match (stands, refused) {
+            (Some(stands), None | Some(Refused::Invalid(_))) => stands,
+            _ => match self.last_good(&issue)? {
+                Some(good) => good.yaml,
+                None => self.render_settings("settings.yml", json!({}))?,
+            },
         };
-        let stands = &issue.description[range.clone()];
-        if self.status().settings_problem.is_some() && self.understand(issue.iid, stands).is_ok() {
-            let message = "was changed by somebody who is no reviewer; take that back there first".to_owned();
-            return Err(invalid(&place, message));
-        }
-        let yaml = edit(stands, changes).map_err(|error| invalid("", error))?;
-        let yaml = yaml.trim_end().to_owned();
-        let file = File::parse(&yaml).map_err(|(_, error)| invalid("", error))?;
+        let yaml = edit(&base, changes).map_err(|error| invalid("", error))?;
+        let file = File::parse(&yaml).map_err(|error| invalid(&error.key, error.message))?;
         let layer = IssueLayer { iid: issue.iid, file };
         let former_users = self.policy().former_users.clone();
         self.inner.layers.policy(Some(&layer), &former_users).map_err(ChangeError::Invalid)?;
-        let mut description = issue.description.clone();
-        description.replace_range(range, &yaml);
+        let description = marked(&with_yaml(&issue.description, &yaml));
+        let written = yaml_of(&description).unwrap_or_default();
+        let reads_back = File::parse(&written).is_ok_and(|file| leaves(&file) == leaves(&layer.file));
+        if written != yaml.trim_end() || !reads_back {
+            let message = "would not read back as it was meant; edit it in GitLab".to_owned();
+            return Err(invalid(&place, message));
+        }
         if description.replace('\r', "").lines().any(|line| line.trim_start().starts_with('/')) {
             let message =
                 "holds a line that begins with a slash, which GitLab would run; edit it there".to_owned();
             return Err(invalid(&place, message));
         }
-        let written = connected.project.describe_issue(issue.iid, &description).await;
-        self.note(written.map_err(EngineError::from))?;
-        self.remember_good(issue.iid, &yaml)?;
+        let done = connected.project.describe_issue(issue.iid, &description).await;
+        self.note(done.map_err(EngineError::from))?;
+        self.remember_good(issue.iid, &written)?;
         Ok(self.go_by(Some(layer), None)?)
     }
 
@@ -371,40 +481,5 @@ impl Engine {
     /// What people have set.
     pub fn policy(&self) -> Arc<Policy> {
         Arc::clone(&self.inner.policy.read().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// Our own settings issue is the first that the service made; the others have no effect.
-fn choose(connected: &Connected, mut issues: Vec<Issue>) -> (Option<Issue>, Vec<Issue>) {
-    issues.sort_by_key(|issue| issue.iid);
-    let ours = |issue: &Issue| connected.is_us(issue.author.id) && issue.moved_to_id.is_none();
-    let first = issues.iter().position(ours).map(|index| issues.remove(index));
-    (first, issues)
-}
-
-/// Where the settings stand in a description.
-fn yaml_of(description: &str) -> Option<std::ops::Range<usize>> {
-    let begin = description.find(FENCE_BEGIN)? + FENCE_BEGIN.len();
-    if description[begin..].starts_with("```") {
-        return Some(begin..begin);
-    }
-    Some(begin..begin + description[begin..].find(FENCE_END)?)
-}
-
-fn fingerprint(yaml: &str) -> String {
-    Sha256::digest(yaml).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_block_is_found_whatever_stands_around_it() {
-        let text = "x\n\n```yaml\nmin_score: 80\nlanguage: en\n```\n\ny";
-        assert_eq!(&text[yaml_of(text).unwrap()], "min_score: 80\nlanguage: en");
-        assert_eq!(yaml_of("```yaml\n```").unwrap().len(), 0);
-        assert_eq!(yaml_of("```json\n{}\n```"), None);
-        assert_eq!(yaml_of("```yaml\nopen"), None);
     }
 }

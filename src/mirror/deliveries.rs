@@ -11,6 +11,9 @@ use crate::domain::Channel;
 use crate::domain::job_match::Score;
 use crate::domain::schedule::Waiting;
 
+/// Under this name the mirror remembers the last issue of the first read.
+const BACKLOG: &str = "backlog";
+
 /// A message about a match on a channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Delivery {
@@ -87,12 +90,71 @@ impl Mirror {
     pub fn untold(&self, channel: Channel) -> rusqlite::Result<Vec<Waiting>> {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT iid, created_at, score FROM matches WHERE standing = 'live' AND state = 'pending'
+                "SELECT iid, created_at, score,
+                        iid <= coalesce((SELECT CAST(value AS INTEGER) FROM facts WHERE name = 'backlog'), 0)
+                 FROM matches WHERE standing = 'live' AND state = 'pending'
                  AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.iid = matches.iid AND channel = ?1
                                  AND kind = 'match' AND outcome = 'sent')
                  ORDER BY iid",
             )?;
             statement.query_map([channel.as_str()], waiting)?.collect()
+        })
+    }
+
+    /// Remembers the last issue that was there when GitLab was read for the first time.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn remember_backlog(&self, last_iid: u64) -> rusqlite::Result<()> {
+        self.remember(BACKLOG, &last_iid.to_string())
+    }
+
+    /// Whether an issue was there when GitLab was read for the first time.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn is_backlog(&self, iid: u64) -> rusqlite::Result<bool> {
+        let last = self.fact(BACKLOG)?.and_then(|text| text.parse::<u64>().ok());
+        Ok(last.is_some_and(|last| iid <= last))
+    }
+
+    /// The first moment after `moment` from which on a match counts as having waited since it was told of: made and
+    /// told by then, and not reminded of.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn next_unreminded(&self, moment: Timestamp) -> rusqlite::Result<Option<Timestamp>> {
+        self.first_after(
+            "SELECT min(since) FROM (
+                 SELECT max(created_at, (SELECT min(coalesce(at, 0)) FROM deliveries WHERE deliveries.iid = matches.iid
+                                         AND kind = 'match' AND outcome = 'sent')) AS since
+                 FROM matches WHERE standing = 'live' AND state = 'pending'
+                 AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.iid = matches.iid AND kind = 'reminder'))
+             WHERE since > ?1",
+            moment,
+        )
+    }
+
+    /// When the first of the pending matches was made that were made after `moment`.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn next_undecided(&self, moment: Timestamp) -> rusqlite::Result<Option<Timestamp>> {
+        self.first_after(
+            "SELECT min(created_at) FROM matches WHERE standing = 'live' AND state = 'pending' AND created_at > ?1",
+            moment,
+        )
+    }
+
+    fn first_after(&self, sql: &str, moment: Timestamp) -> rusqlite::Result<Option<Timestamp>> {
+        self.read(|connection| {
+            let first: Option<i64> =
+                connection.prepare_cached(sql)?.query_row([moment.as_millisecond()], |row| row.get(0))?;
+            Ok(first.and_then(|at| Timestamp::from_millisecond(at).ok()))
         })
     }
 
@@ -184,7 +246,8 @@ impl Mirror {
         transaction.commit()
     }
 
-    /// Notes receipts that GitLab tells of; what is known of them already stays.
+    /// Notes receipts that GitLab tells of; what is known of them already stays. That of a reminder stands for every
+    /// channel, so that it says nothing of one that is known to owe it.
     ///
     /// # Errors
     ///
@@ -196,14 +259,14 @@ impl Mirror {
             transaction
                 .prepare_cached(
                     "INSERT INTO deliveries (iid, channel, kind, outcome) VALUES (?1, ?2, ?3, 'sent')
-                     ON CONFLICT DO UPDATE SET outcome = 'sent', reason = NULL WHERE outcome != 'sent'",
+                     ON CONFLICT DO UPDATE SET outcome = 'sent', reason = NULL WHERE outcome != 'sent' AND kind = 'match'",
                 )?
                 .execute(params![iid, channel.as_str(), kind.as_str()])?;
         }
         transaction.commit()
     }
 
-    /// Notes what the other side called the mails about matches. It is lost with the disk: then the reminder stands
+    /// Notes what the mails about matches are called. It is lost with the disk: then the reminder stands
     /// beside them in people's mailboxes and not below.
     ///
     /// # Errors
@@ -222,7 +285,8 @@ impl Mirror {
         transaction.commit()
     }
 
-    /// What the other side called the mails about a match, with blanks between; none where it kept our name.
+    /// What the mails that told of a match are called, with blanks between: whole where the other side gave the name,
+    /// without the sender's domain where we did. None where nobody remembers.
     ///
     /// # Errors
     ///
@@ -286,5 +350,6 @@ fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
         iid: row.get(0)?,
         since: Timestamp::from_millisecond(made).unwrap_or_default(),
         score: Score::new(score).ok(),
+        backlog: row.get(3)?,
     })
 }

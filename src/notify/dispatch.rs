@@ -1,31 +1,24 @@
 //! One channel's turn: what is due goes out, one message at a time.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
 
 use super::channels::Outcome;
-use super::flight::{Cargo, Flight, match_id};
+use super::failures::{FIRST_PAUSE, LONGEST_PAUSE};
+use super::flight::{Cargo, Flight};
 use super::senders::Message;
 use super::{Notice, NoticeKind, NoticeMatch, Notifier, REMINDED, receipt};
 use crate::config::Policy;
 use crate::domain::Channel;
 use crate::domain::action_link::{Action, ActionLink};
-use crate::domain::inert::GitlabLine;
 use crate::domain::job_match::Score;
-use crate::domain::schedule::{Plan, Waiting};
+use crate::domain::schedule::Plan;
 use crate::engine::{EngineError, Hint};
-use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome, Record, Standing};
+use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome, Record};
 
-/// The first pause after a failure; each further one is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_secs(5);
-/// The longest pause that is not asked for by the other side.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// How long a match is left alone that GitLab says is not pending although the mirror does.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
-/// How often people are told in a comment that a channel is given up.
-const COMPLAIN_EVERY: SignedDuration = SignedDuration::from_hours(24);
 
 /// What a step of a turn ended with.
 enum Step {
@@ -41,6 +34,9 @@ impl Notifier {
         let turn = self.inner.turns.get(&channel)?;
         let _one_at_a_time = turn.lock().await;
         loop {
+            if self.is_ending() {
+                return None;
+            }
             match self.step(channel).await {
                 Ok(Step::Again) => {}
                 Ok(Step::Wait(until)) => {
@@ -49,7 +45,7 @@ impl Notifier {
                 }
                 Err(error) => {
                     tracing::warn!(%channel, %error, "a channel's turn failed; it is taken again");
-                    let pause = error.retry_after().unwrap_or(LONGEST_PAUSE);
+                    let pause = error.retry_after().unwrap_or(LONGEST_PAUSE).max(FIRST_PAUSE);
                     return Some(self.pause(channel, pause));
                 }
             }
@@ -60,6 +56,9 @@ impl Notifier {
         let engine = self.engine();
         if !engine.may_tell() {
             return Ok(Step::Wait(None));
+        }
+        if let Some(until) = self.waits_for_first_work() {
+            return Ok(Step::Wait(Some(until)));
         }
         let policy = engine.policy();
         let Some(own) = policy.channels.get(&channel).filter(|own| own.enabled) else {
@@ -74,7 +73,16 @@ impl Notifier {
             return self.carry(channel, flight, &policy).await;
         }
         let free = own.schedule.not_before(now);
+        let aside = Flight::laid_aside(engine, channel)?;
         if free <= now
+            && let Some(flight) = aside
+        {
+            flight.take_up(engine, channel)?;
+            return Ok(Step::Again);
+        }
+        let extras_after = state.extras_after.filter(|at| *at > now);
+        if free <= now
+            && extras_after.is_none()
             && let Some(flight) = self.extra(channel, &policy, now).await?
         {
             flight.keep(engine, channel)?;
@@ -82,7 +90,10 @@ impl Notifier {
         }
         let mut waiting = engine.mirror().untold(channel)?;
         waiting.retain(|one| state.later.get(&one.iid).is_none_or(|later| *later <= now));
-        let later = state.later.values().copied().filter(|later| *later > now).min();
+        if let Some(aside) = Flight::laid_aside(engine, channel)? {
+            waiting.retain(|one| !aside.iids.contains(&one.iid));
+        }
+        let later = state.later.values().copied().chain(extras_after).filter(|later| *later > now).min();
         let last_digest = self.memory().await?.last_digest.get(&channel).copied();
         Ok(match own.schedule.plan(&waiting, last_digest, now) {
             Plan::Send { iids, digest } => {
@@ -103,7 +114,8 @@ impl Notifier {
     ) -> Result<Option<Flight>, EngineError> {
         let mirror = self.engine().mirror();
         let home = &self.inner.home;
-        let reminders = mirror.reminders(channel)?;
+        let mut reminders = mirror.reminders(channel)?;
+        reminders.truncate(policy.channels.get(&channel).map_or(1, |own| own.schedule.batch.max.max(1)));
         if !reminders.is_empty() {
             return Ok(Some(Flight::new(home, Cargo::Reminder, reminders, true, now)));
         }
@@ -128,11 +140,21 @@ impl Notifier {
                 Flight::forget(engine, channel)?;
                 return Ok(Step::Again);
             };
-            if let Some(until) = self.quiet_until(channel, &notice, policy) {
-                return Ok(Step::Wait(Some(until)));
+            if self.quiet_until(channel, &notice, policy).is_some() {
+                // What is urgent goes past it. What nobody can have is planned afresh when it is over.
+                if flight.may_have_arrived() {
+                    flight.lay_aside(engine, channel)?;
+                } else {
+                    Flight::forget(engine, channel)?;
+                }
+                return Ok(Step::Again);
             }
             flight.keep(engine, channel)?;
-            match self.hand_over(channel, &notice, &mut flight).await {
+            if self.is_ending() {
+                return Ok(Step::Wait(None));
+            }
+            let mut refused = None;
+            match self.hand_over(channel, &notice, &mut flight, &mut refused).await {
                 Outcome::Sent { id } => {
                     let now = self.now();
                     flight.sent_at = Some(now);
@@ -142,13 +164,18 @@ impl Notifier {
                         *state = super::ChannelState {
                             last_sent: Some(now),
                             later: std::mem::take(&mut state.later),
+                            set_aside: std::mem::take(&mut state.set_aside),
+                            refused: refused.clone(),
                             ..super::ChannelState::default()
                         };
                     });
                     tracing::info!(%channel, iids = ?flight.iids, cargo = ?flight.cargo, "a message is sent");
+                    if let Some(reason) = refused {
+                        self.complain(channel, &flight, &reason).await?;
+                    }
                 }
                 failed => {
-                    self.failed(channel, &flight, failed).await?;
+                    self.failed(channel, flight, failed).await?;
                     return Ok(Step::Again);
                 }
             }
@@ -158,20 +185,28 @@ impl Notifier {
         Ok(Step::Again)
     }
 
-    async fn hand_over(&self, channel: Channel, notice: &Notice, flight: &mut Flight) -> Outcome {
+    async fn hand_over(
+        &self,
+        channel: Channel,
+        notice: &Notice,
+        flight: &mut Flight,
+        refused: &mut Option<String>,
+    ) -> Outcome {
         let Some(sender) = self.inner.senders.get(&channel) else {
             return Outcome::GiveUp { reason: "the channel is not set up".to_owned() };
         };
-        let references: Vec<String> = match flight.cargo {
+        let references: BTreeSet<String> = match flight.cargo {
             Cargo::Reminder => flight.iids.iter().flat_map(|iid| self.ids_of(channel, *iid)).collect(),
-            _ => Vec::new(),
+            _ => BTreeSet::new(),
         };
+        let references: Vec<String> = references.into_iter().collect();
         let message = Message {
             notice,
             id: &flight.id,
             references: &references,
             at: self.now(),
             done: &mut flight.done,
+            refused,
         };
         let outcome = sender.send(self.engine().templates(), message).await;
         let word = match &outcome {
@@ -183,13 +218,11 @@ impl Notifier {
         outcome
     }
 
-    /// What the mails about a match are called: as the other side called them, else as we did.
+    /// What the mails that told of a match are called, that about it alone or the digest. After a lost disk nobody
+    /// knows, and none is named rather than one that never was.
     fn ids_of(&self, channel: Channel, iid: u64) -> Vec<String> {
-        let given = self.engine().mirror().message_ids(iid, channel).unwrap_or_default();
-        match given {
-            Some(ids) => ids.split(' ').map(str::to_owned).collect(),
-            None => vec![match_id(&self.inner.home, iid)],
-        }
+        let ids = self.engine().mirror().message_ids(iid, channel).unwrap_or_default();
+        ids.map(|ids| ids.split(' ').map(str::to_owned).collect()).unwrap_or_default()
     }
 
     /// Receipts in GitLab, then the mirror, then what has no match to hang on.
@@ -211,10 +244,15 @@ impl Notifier {
         };
         let mirror = self.engine().mirror();
         mirror.note_deliveries(&flight.iids, &sent)?;
-        if let (Cargo::Matches, Some(ids)) = (flight.cargo, &flight.message_ids) {
+        if flight.cargo == Cargo::Matches {
+            // As the other side called it, else as we did.
+            let ids = flight.message_ids.as_ref().unwrap_or(&flight.id);
             mirror.note_message_ids(&flight.iids, channel, ids)?;
         }
-        self.change(channel, |state| state.later.retain(|iid, _| !flight.iids.contains(iid)));
+        self.change(channel, |state| {
+            state.later.retain(|iid, _| !flight.iids.contains(iid));
+            state.set_aside.retain(|iid, _| !flight.iids.contains(iid));
+        });
         let at = flight.sent_at.unwrap_or_else(|| self.now());
         match flight.cargo {
             Cargo::Matches if flight.digest => {
@@ -350,118 +388,4 @@ impl Notifier {
         let goes_anyway = !notice.matches.is_empty() && notice.matches.iter().all(urgent);
         Some(schedule.not_before(now)).filter(|until| *until > now && !goes_anyway)
     }
-
-    async fn failed(&self, channel: Channel, flight: &Flight, outcome: Outcome) -> Result<(), EngineError> {
-        let (after, reason, unclear, given_up) = match outcome {
-            Outcome::Sent { .. } => return Ok(()),
-            Outcome::TryAgain { after, reason, unclear } => (after, reason, unclear, false),
-            Outcome::GiveUp { reason } => (None, reason, false, true),
-        };
-        let failures = self.state(channel).failures.saturating_add(1);
-        let pause = after.unwrap_or_else(|| growing_pause(failures));
-        let until = self.pause(channel, pause);
-        tracing::warn!(%channel, %reason, failures, ?pause, unclear, given_up, "a message was not sent");
-        self.change(channel, |state| {
-            state.failures = failures;
-            state.error = Some(reason.clone());
-            state.given_up = given_up;
-            if given_up {
-                // Others first: one message that nobody takes must not hold them up.
-                let later = until.checked_add(growing_pause(failures)).unwrap_or(until);
-                state.later.extend(flight.iids.iter().map(|iid| (*iid, later)));
-            }
-        });
-        let kind = if flight.cargo == Cargo::Matches { DeliveryKind::Match } else { DeliveryKind::Reminder };
-        let failed = Delivery {
-            channel,
-            kind,
-            outcome: if given_up { DeliveryOutcome::GivenUp } else { DeliveryOutcome::Failed },
-            at: Some(self.now()),
-            deferred_until: None,
-            reason: Some(reason.clone()),
-        };
-        self.engine().mirror().note_deliveries(&flight.iids, &failed)?;
-        if flight.done.is_empty() && !unclear {
-            // Nobody has it: what is said next is planned afresh.
-            Flight::forget(self.engine(), channel)?;
-        } else {
-            flight.keep(self.engine(), channel)?;
-        }
-        if given_up {
-            self.complain(channel, flight, &reason).await?;
-        }
-        Ok(())
-    }
-
-    /// Tells people in a comment that a channel is given up, once a day at most.
-    async fn complain(&self, channel: Channel, flight: &Flight, reason: &str) -> Result<(), EngineError> {
-        let (engine, now) = (self.engine(), self.now());
-        let fact = format!("complained {channel}");
-        let last = engine.mirror().fact(&fact)?.and_then(|at| at.parse::<Timestamp>().ok());
-        if last.is_some_and(|last| now.duration_since(last) < COMPLAIN_EVERY) {
-            return Ok(());
-        }
-        let Some(iid) = flight.iids.first() else { return Ok(()) };
-        engine.mirror().remember(&fact, &now.to_string())?;
-        let context = json!({ "channel": channel.as_str(), "reason": GitlabLine::new(reason) });
-        let text = engine.comment_text("given_up", context, Vec::new())?;
-        if let Err(error) = engine.connected().await?.project.comment(*iid, &text).await {
-            tracing::warn!(%channel, iid, %error, "nobody could be told that the channel is given up");
-        }
-        Ok(())
-    }
-
-    fn pause(&self, channel: Channel, pause: Duration) -> Timestamp {
-        let until = self.now().checked_add(pause).unwrap_or(Timestamp::MAX);
-        self.change(channel, |state| state.paused_until = Some(until));
-        until
-    }
-
-    /// What is held or failing of a pending match, for the API; what was sent stands in the mirror.
-    pub fn deliveries(&self, record: &Record) -> Result<Vec<Delivery>, EngineError> {
-        let mut deliveries = self.engine().mirror().deliveries(record.iid)?;
-        if record.state != crate::domain::State::Pending || record.standing != Standing::Live {
-            deliveries.retain(|one| one.outcome != DeliveryOutcome::Deferred);
-            return Ok(deliveries);
-        }
-        let policy = self.engine().policy();
-        let waiting = Waiting { iid: record.iid, since: record.created_at, score: record.job.score };
-        for channel in self.active() {
-            let there = |one: &&mut Delivery| one.channel == channel && one.kind == DeliveryKind::Match;
-            let until = self.state(channel).paused_until.filter(|until| *until > self.now());
-            if let Some(known) = deliveries.iter_mut().find(there) {
-                if known.outcome != DeliveryOutcome::Sent {
-                    known.deferred_until = until;
-                }
-                continue;
-            }
-            let Some(own) = policy.channels.get(&channel) else { continue };
-            let (due, reason) = own.schedule.due(&waiting, None);
-            deliveries.push(Delivery {
-                channel,
-                kind: DeliveryKind::Match,
-                outcome: DeliveryOutcome::Deferred,
-                at: None,
-                deferred_until: Some(until.map_or(due, |until| until.max(due)).max(self.now())),
-                reason: Some(reason_in_words(reason).to_owned()),
-            });
-        }
-        Ok(deliveries)
-    }
-}
-
-fn reason_in_words(reason: crate::domain::schedule::Reason) -> &'static str {
-    use crate::domain::schedule::Reason;
-    match reason {
-        Reason::Delay => "delay",
-        Reason::Digest => "digest",
-        Reason::QuietHours => "quiet_hours",
-    }
-}
-
-/// Five seconds, ten, twenty, … an hour, and up to a tenth more so that many do not come back at once.
-fn growing_pause(failures: u32) -> Duration {
-    let doubled = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(12)).min(LONGEST_PAUSE);
-    let share = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
-    doubled + doubled / 10 * share / 255
 }

@@ -39,6 +39,9 @@ pub(super) struct Flight {
     /// The Message-IDs that the other side gave the mails in place of ours, with blanks between.
     #[serde(default)]
     pub message_ids: Option<String>,
+    /// How often in a row nobody knew whether it arrived.
+    #[serde(default)]
+    pub unclear: u32,
 }
 
 impl Flight {
@@ -52,6 +55,7 @@ impl Flight {
             done: Vec::new(),
             sent_at: None,
             message_ids: None,
+            unclear: 0,
         };
         flight.id = flight.id_from(home, at);
         flight
@@ -79,18 +83,46 @@ impl Flight {
         Ok(engine.mirror().remember(&fact(channel), &text)?)
     }
 
+    /// Whether somebody has it, or may have: then a repeat must be the same message.
+    pub(super) fn may_have_arrived(&self) -> bool {
+        !self.done.is_empty() || self.unclear > 0
+    }
+
+    /// Lays the message aside until quiet hours are over, so that what is urgent can go past it.
+    pub(super) fn lay_aside(&self, engine: &Engine, channel: Channel) -> Result<(), EngineError> {
+        let text = serde_json::to_string(self).map_err(|error| EngineError::Text(error.to_string()))?;
+        engine.mirror().remember(&aside(channel), &text)?;
+        Self::forget(engine, channel)
+    }
+
+    /// The message that was laid aside.
+    pub(super) fn laid_aside(engine: &Engine, channel: Channel) -> Result<Option<Self>, EngineError> {
+        let text = engine.mirror().fact(&aside(channel))?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    /// Takes a message up again that was laid aside.
+    pub(super) fn take_up(self, engine: &Engine, channel: Channel) -> Result<(), EngineError> {
+        self.keep(engine, channel)?;
+        Ok(engine.mirror().forget(&aside(channel))?)
+    }
+
     pub(super) fn forget(engine: &Engine, channel: Channel) -> Result<(), EngineError> {
         Ok(engine.mirror().forget(&fact(channel))?)
     }
 }
 
 /// The id of the message about one match.
-pub(super) fn match_id(home: &str, iid: u64) -> String {
+fn match_id(home: &str, iid: u64) -> String {
     format!("match.{iid}.{home}")
 }
 
 fn fact(channel: Channel) -> String {
     format!("flight {channel}")
+}
+
+fn aside(channel: Channel) -> String {
+    format!("flight laid aside {channel}")
 }
 
 fn digest_of(iids: &[u64]) -> String {

@@ -9,6 +9,7 @@ use super::channels::Outcome;
 use super::senders::Message;
 use super::{NoticeKind, Notifier};
 use crate::domain::Channel;
+use crate::domain::masked::masked;
 use crate::engine::EngineError;
 
 /// How a channel fares.
@@ -28,6 +29,10 @@ pub struct ChannelHealth {
     pub waiting: usize,
     /// Until when those are held.
     pub held_until: Option<Timestamp>,
+    /// Until when the first of those is held, by the same rules as a match's own `deferred_until`.
+    pub deferred_until: Option<Timestamp>,
+    /// Why.
+    pub reason: Option<&'static str>,
 }
 
 /// What came of a message on demand.
@@ -62,19 +67,23 @@ impl Notifier {
             (false, _) => "not_set_up",
             (_, false) => "disabled",
             _ if state.given_up => "given_up",
-            _ if state.failures > 0 => "failing",
+            _ if state.failures > 0 || state.refused.is_some() => "failing",
             _ => "ok",
         };
         let sends = is_set_up && enabled && channel != Channel::Todo;
-        let waiting =
-            if sends { self.engine().mirror().untold(channel).map_or(0, |all| all.len()) } else { 0 };
+        let untold =
+            if sends { self.engine().mirror().untold(channel).unwrap_or_default() } else { Vec::new() };
+        let waiting = untold.len();
+        let held = if waiting > 0 { self.first_held(channel, &untold) } else { None };
         ChannelHealth {
             channel,
             status,
             last_sent: state.last_sent,
-            error: state.error,
+            error: state.error.or(state.refused).map(|error| masked(&error)),
             next_try: state.paused_until.filter(|until| *until > self.now()),
             waiting,
+            deferred_until: held.map(|(until, _)| until),
+            reason: held.map(|(_, reason)| reason),
             held_until: state.held_until.filter(|until| waiting > 0 && *until > self.now()),
         }
     }
@@ -95,9 +104,21 @@ impl Notifier {
                 Some(sender) => {
                     let at = self.now();
                     let id = format!("test.{}.{}", at.as_millisecond(), self.inner.home);
-                    let message =
-                        Message { notice: &notice, id: &id, references: &[], at, done: &mut Vec::new() };
-                    sender.send(self.engine().templates(), message).await
+                    let mut refused = None;
+                    let message = Message {
+                        notice: &notice,
+                        id: &id,
+                        references: &[],
+                        at,
+                        done: &mut Vec::new(),
+                        refused: &mut refused,
+                    };
+                    let outcome = sender.send(self.engine().templates(), message).await;
+                    // Who asks wants to know whether everybody gets messages.
+                    match (outcome, refused) {
+                        (Outcome::Sent { .. }, Some(reason)) => Outcome::GiveUp { reason },
+                        (outcome, _) => outcome,
+                    }
                 }
                 None => self.without_sender(channel).await?,
             };

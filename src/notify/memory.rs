@@ -43,6 +43,12 @@ impl Memory {
         Ok(memory)
     }
 
+    /// What this disk remembers.
+    pub(super) fn on_this_disk(engine: &Engine) -> Result<Self, EngineError> {
+        let text = engine.mirror().fact(FACT)?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+    }
+
     /// Remembers on this disk.
     pub(super) fn keep(&self, engine: &Engine) -> Result<(), EngineError> {
         let text = serde_json::to_string(self).map_err(|error| EngineError::Text(error.to_string()))?;

@@ -5,8 +5,10 @@
 
 pub mod channels;
 mod dispatch;
+mod failures;
 mod flight;
 mod health;
+mod held;
 mod memory;
 pub mod mime;
 mod notice;
@@ -16,9 +18,9 @@ mod routine;
 mod senders;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 pub use health::{ChannelHealth, TestResult};
@@ -31,6 +33,7 @@ use crate::engine::Engine;
 use crate::metrics::Metrics;
 use memory::Memory;
 use senders::Sender;
+use tokio_util::sync::CancellationToken;
 
 /// Tells reviewers; a cheap handle.
 #[derive(Clone)]
@@ -53,6 +56,9 @@ struct Inner {
     /// Whether GitLab's receipts have been read since the start.
     receipts_read: tokio::sync::Mutex<bool>,
     memory: tokio::sync::Mutex<Option<Memory>>,
+    first_work: Mutex<FirstWork>,
+    /// Says that the service is about to end.
+    stop: OnceLock<CancellationToken>,
 }
 
 /// How a channel fares.
@@ -71,7 +77,26 @@ struct ChannelState {
     held_until: Option<Timestamp>,
     /// Matches that are left alone until then: others go first.
     later: BTreeMap<u64, Timestamp>,
+    /// How often a match's message was set aside because nobody knew whether it arrived.
+    set_aside: BTreeMap<u64, u32>,
+    /// No reminder and no alarm is tried before then: new matches go first.
+    extras_after: Option<Timestamp>,
+    /// Which recipients were refused although others have the last message.
+    refused: Option<String>,
 }
+
+/// What the first read left to be looked at, and since when telling waits for it.
+#[derive(Clone, Copy, Debug, Default)]
+enum FirstWork {
+    #[default]
+    NotBegun,
+    Since(Timestamp),
+    Done,
+}
+
+/// How long telling waits for what the first read left to be looked at: adopted matches belong into the first digest,
+/// but one issue that cannot be followed must not keep everything back.
+const FIRST_WORK: SignedDuration = SignedDuration::from_secs(30);
 
 impl Notifier {
     /// What tells reviewers on the channels that are set up.
@@ -100,6 +125,8 @@ impl Notifier {
             states: Mutex::default(),
             receipts_read: tokio::sync::Mutex::default(),
             memory: tokio::sync::Mutex::default(),
+            first_work: Mutex::default(),
+            stop: OnceLock::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -113,6 +140,25 @@ impl Notifier {
 
     fn engine(&self) -> &Engine {
         &self.inner.engine
+    }
+
+    /// Until when telling waits for what the first read left to be looked at; none where it does not.
+    fn waits_for_first_work(&self) -> Option<Timestamp> {
+        let mut work = self.inner.first_work.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = match *work {
+            FirstWork::Done => return None,
+            FirstWork::Since(since) => since,
+            FirstWork::NotBegun => self.now(),
+        };
+        let until = since.checked_add(FIRST_WORK).unwrap_or(since);
+        let waits = self.engine().backlog() > 0 && self.now() < until;
+        *work = if waits { FirstWork::Since(since) } else { FirstWork::Done };
+        waits.then_some(until)
+    }
+
+    /// Whether the service is about to end: then no new message is begun.
+    fn is_ending(&self) -> bool {
+        self.inner.stop.get().is_some_and(CancellationToken::is_cancelled)
     }
 
     fn now(&self) -> Timestamp {

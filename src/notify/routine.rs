@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use futures_util::future;
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Notifier;
 use super::memory::Memory;
-use crate::domain::State;
 use crate::domain::history::Through;
+use crate::domain::{Channel, State};
 use crate::engine::{Decision, EngineError};
 use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome};
 
@@ -18,29 +19,37 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 /// Reminders go together, at most so often.
 const REMIND_EVERY: SignedDuration = SignedDuration::from_hours(24);
 
+/// Something that is due could not be done.
+struct Troubled;
+
 impl Notifier {
     /// Starts every loop: one a channel, so that one that fails delays no other, and one for what comes round by itself.
     pub fn start(&self, tasks: &TaskTracker, stop: &CancellationToken) {
+        // A stop ends loops between messages only: one that is on its way comes to its end, receipts and all.
+        let _ = self.inner.stop.set(stop.clone());
         for channel in self.inner.senders.keys().copied() {
-            let notifier = self.clone();
-            let turns = async move {
-                loop {
+            let (notifier, stop) = (self.clone(), stop.clone());
+            tasks.spawn(async move {
+                while !stop.is_cancelled() {
                     // Listening begins before looking, so that nothing rings in between unheard.
                     let news = notifier.engine().news().notified();
                     let until = notifier.turn(channel).await;
-                    notifier.wait(news, until).await;
+                    stop.run_until_cancelled(notifier.wait(news, until)).await;
                 }
-            };
-            tasks.spawn(stop.clone().run_until_cancelled_owned(turns));
+            });
         }
-        let notifier = self.clone();
-        let rounds = async move {
-            loop {
-                notifier.round().await;
-                notifier.engine().clock().sleep(AT_LEAST_EVERY).await;
+        let (notifier, stop) = (self.clone(), stop.clone());
+        tasks.spawn(async move {
+            while !stop.is_cancelled() {
+                let news = notifier.engine().news().notified();
+                let pause = match notifier.round().await {
+                    Ok(until) => future::Either::Left(notifier.wait(news, until)),
+                    // What fails rings itself: it is not tried again in the same moment.
+                    Err(Troubled) => future::Either::Right(notifier.engine().clock().sleep(AT_LEAST_EVERY)),
+                };
+                stop.run_until_cancelled(pause).await;
             }
-        };
-        tasks.spawn(stop.clone().run_until_cancelled_owned(rounds));
+        });
     }
 
     async fn wait(&self, news: impl Future<Output = ()>, until: Option<Timestamp>) {
@@ -56,31 +65,49 @@ impl Notifier {
 
     /// Does everything that is due now; for platforms that stop the clock between requests, and for tests.
     pub async fn tick(&self) {
-        self.round().await;
+        let _ = self.round().await;
         let turns = self.inner.senders.keys().map(|channel| self.turn(*channel));
         futures_util::future::join_all(turns).await;
     }
 
-    async fn round(&self) {
+    /// Reminds and expires what is due, and says when the next is.
+    async fn round(&self) -> Result<Option<Timestamp>, Troubled> {
         if !self.engine().may_tell() {
-            return;
+            return Ok(None);
         }
         let done = async {
-            self.expire().await?;
-            self.remind().await
+            let all = self.expire().await?;
+            self.remind().await?;
+            Ok::<_, EngineError>(if all { Ok(self.next_round()?) } else { Err(Troubled) })
         };
-        if let Err(error) = done.await {
+        done.await.unwrap_or_else(|error| {
             tracing::warn!(%error, "reminders and expiry could not be looked after; they are again in a minute");
-        }
+            Err(Troubled)
+        })
     }
 
-    /// Rejects what nobody decided in time; undoable like any rejection.
-    async fn expire(&self) -> Result<(), EngineError> {
+    /// When the next match is due to be reminded of or to expire.
+    fn next_round(&self) -> Result<Option<Timestamp>, EngineError> {
+        let (policy, now, mirror) = (self.engine().policy(), self.now(), self.engine().mirror());
+        let begin = |after: Option<SignedDuration>| Some((after?, now.checked_sub(after?).ok()?));
+        let mut next = Vec::new();
+        if let Some((after, begin)) = begin(policy.remind_after) {
+            next.extend(mirror.next_unreminded(begin)?.and_then(|since| since.checked_add(after).ok()));
+        }
+        if let Some((after, begin)) = begin(policy.expire_after) {
+            next.extend(mirror.next_undecided(begin)?.and_then(|since| since.checked_add(after).ok()));
+        }
+        Ok(next.into_iter().min())
+    }
+
+    /// Rejects what nobody decided in time; undoable like any rejection. Says whether all could be.
+    async fn expire(&self) -> Result<bool, EngineError> {
         let engine = self.engine();
         let policy = engine.policy();
         let Some(before) = policy.expire_after.and_then(|after| self.now().checked_sub(after).ok()) else {
-            return Ok(());
+            return Ok(true);
         };
+        let mut all = true;
         for iid in engine.mirror().undecided(before)? {
             if !self.has_waited_since(iid, before)? {
                 continue;
@@ -95,9 +122,10 @@ impl Notifier {
             };
             if let Err(error) = engine.decide(iid, decision).await {
                 tracing::warn!(iid, %error, "match {iid} has expired and could not be rejected yet");
+                all = false;
             }
         }
-        Ok(())
+        Ok(all)
     }
 
     /// Marks what is to be reminded of on every channel; each sends it in its own turn.
@@ -122,6 +150,10 @@ impl Notifier {
         if waited.is_empty() {
             return Ok(());
         }
+        // What does not fit into one message of every channel is reminded of on the next day.
+        let policy = engine.policy();
+        let largest = |channel: &Channel| Some(policy.channels.get(channel)?.schedule.batch.max.max(1));
+        waited.truncate(channels.iter().filter_map(largest).min().unwrap_or(1));
         for channel in channels {
             let due = Delivery {
                 channel,

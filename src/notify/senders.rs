@@ -15,6 +15,7 @@ use super::{Notice, render};
 use crate::clock::Clock;
 use crate::config::{ChannelSettings, MailSettings, Mailer};
 use crate::domain::Channel;
+use crate::domain::masked::masked;
 use crate::templates::Templates;
 
 /// A message on its way: what it says, and what makes a repeat of it recognisable.
@@ -29,6 +30,8 @@ pub(super) struct Message<'a> {
     pub at: Timestamp,
     /// Recipients, by their place, who are done with.
     pub done: &'a mut Vec<usize>,
+    /// Which recipients were refused and why, where others have it.
+    pub refused: &'a mut Option<String>,
 }
 
 /// One way out.
@@ -160,7 +163,11 @@ impl MailSender {
         match (failed, given_up) {
             (Some(again), _) => again,
             (None, Some((index, reason))) if delivered => {
-                tracing::error!(recipient = index + 1, %reason, "a recipient's mail is given up, the others have theirs");
+                let place = index + 1;
+                tracing::error!(recipient = place, reason = %masked(&reason), "a recipient's mail is given up, the others have theirs");
+                *message.refused = Some(format!(
+                    "address {place} of VORHOELLE_MAIL_TO gets no mail, the others do: {reason}"
+                ));
                 Outcome::Sent { id: joined(&ids) }
             }
             (None, Some((_, reason))) => Outcome::GiveUp { reason },

@@ -15,6 +15,7 @@ use super::draft::{content, draft_note, problems, recipient};
 use super::{Mail, Outgoing, OutgoingError, letter};
 use crate::domain::State;
 use crate::domain::history::Through;
+use crate::domain::masked::masked;
 use crate::domain::posted::FieldError;
 use crate::domain::sending::{Attempt, AttemptOutcome, DraftContent};
 use crate::engine::{EngineError, Looked};
@@ -357,7 +358,7 @@ impl Outgoing {
                 Ok(Sent::of(looked.record.clone()))
             }
             Outcome::TryAgain { reason, unclear: true, .. } => {
-                tracing::error!(iid, %reason, "it is uncertain whether the application of match {iid} left");
+                tracing::error!(iid, reason = %masked(&reason), "it is uncertain whether the application of match {iid} left");
                 self.inner.metrics.told("application", "unknown");
                 self.resolve(looked, attempt, AttemptOutcome::Unknown, Some(reason.clone())).await?;
                 Err(OutgoingError::InDoubt(reason))

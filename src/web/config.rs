@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::Web;
 use super::openapi::{PROBLEM, Refusals};
-use super::problem::{ApiJson, Parts, Problem, wrong_field};
+use super::problem::{ApiJson, Parts, Problem};
 use crate::config::{CHANGEABLE, File, Setting};
 use crate::domain::posted::FieldError;
 use crate::engine::ChangeError;
@@ -82,9 +82,9 @@ fn changes(body: &Value) -> Result<Vec<(String, Value)>, Problem> {
             return Err(Problem::field(key, message));
         }
     }
-    // Read as the file is, for its errors.
-    if let Err(error) = serde_path_to_error::deserialize::<_, File>(body.clone()) {
-        return Err(Problem::invalid(vec![wrong_field(&error)]));
+    // Read as the file is, for its errors: JSON is YAML.
+    if let Err(error) = File::parse(&body.to_string()) {
+        return Err(Problem::field(&error.key, error.message));
     }
     let mut changes = Vec::new();
     flatten("", body, &mut changes);

@@ -30,7 +30,7 @@ fn score(percent: f64) -> Option<Score> {
 }
 
 fn waiting(iid: u64, since: &str) -> Waiting {
-    Waiting { iid, since: at(since), score: score(80.0) }
+    Waiting { iid, since: at(since), score: score(80.0), backlog: false }
 }
 
 fn nights(zone_name: &str) -> QuietHours {
@@ -235,6 +235,7 @@ proptest! {
             iid: index as u64,
             since: begin + SignedDuration::from_mins(*minute),
             score: score(percent.floor()),
+            backlog: false,
         }).collect();
         let (mut open, mut sent) = (all.clone(), Vec::new());
         let mut last_digest = None;
@@ -340,4 +341,27 @@ fn quiet_times_and_digests_of_a_week_are_those_that_are_gone_by() {
         ..schedule
     };
     assert_eq!(every.digests(from, until).len(), 100);
+}
+
+#[test]
+fn what_was_there_at_the_first_read_goes_together_however_new_it_is() {
+    let schedule = immediate();
+    let now = at("2026-11-23T08:01:00Z");
+    let backlog: Vec<Waiting> =
+        (1..=21).map(|iid| Waiting { backlog: true, ..waiting(iid, "2026-11-23T08:00:00Z") }).collect();
+    let first = Plan::Send { iids: (1..=20).collect(), digest: true };
+    assert_eq!(schedule.plan(&backlog, None, now), first);
+    // The one that is left over is not sent at once; what is staged since is.
+    let left = backlog[20];
+    let sent = Some(now);
+    let then = at("2026-11-23T09:01:00Z");
+    assert_eq!(schedule.plan(&[left], sent, at("2026-11-23T08:02:00Z")), Plan::Hold(then));
+    assert_eq!(schedule.held(&left, sent, at("2026-11-23T08:02:00Z")), Some((then, Reason::Digest)));
+    assert_eq!(schedule.plan(&[left], sent, then), Plan::Send { iids: vec![21], digest: false });
+    assert_eq!(schedule.held(&left, sent, then), None);
+    let fresh = waiting(30, "2026-11-23T08:02:00Z");
+    assert_eq!(
+        schedule.plan(&[left, fresh], sent, at("2026-11-23T08:02:00Z")),
+        Plan::Send { iids: vec![30], digest: false }
+    );
 }

@@ -11,7 +11,9 @@ use super::Outcome;
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 /// Longest wait for a whole answer.
-const TOTAL: Duration = Duration::from_secs(20);
+///
+/// A peer that takes a message and answers after the deadline gets it again, so that a long one costs less.
+const TOTAL: Duration = Duration::from_secs(60);
 /// What each second of a longer wait must carry, in bytes: 1 Mbit/s.
 const SLOWEST: u64 = 125_000;
 /// Most that is read of an answer, in bytes; the rest says nothing that we look at.
@@ -113,9 +115,8 @@ pub(super) async fn call(peer: &str, request: RequestBuilder) -> Result<Answer, 
     };
     let mut response = request.send().await.map_err(lost)?;
     let status = response.status();
-    let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let retry_after = retry_after.and_then(|text| text.trim().parse().ok());
-    let retry_after = retry_after.map(|seconds| Duration::from_secs(seconds).min(LONGEST_PAUSE));
+    let named = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let retry_after = named(header::RETRY_AFTER).and_then(|text| pause_asked_for(text, named(header::DATE)));
     let mut body = Vec::new();
     while body.len() < BODY_LIMIT {
         match response.chunk().await {
@@ -127,6 +128,17 @@ pub(super) async fn call(peer: &str, request: RequestBuilder) -> Result<Answer, 
         }
     }
     Ok(Answer { status, retry_after, body: String::from_utf8_lossy(&body).into_owned() })
+}
+
+/// What `Retry-After` asks for: seconds, or a date, which is measured against the peer's own clock.
+fn pause_asked_for(text: &str, date: Option<&str>) -> Option<Duration> {
+    let moment = |text: &str| jiff::fmt::rfc2822::parse(text).ok().map(|at| at.timestamp());
+    let seconds = text.trim().parse().ok().map(Duration::from_secs);
+    let pause = seconds.or_else(|| {
+        let until = moment(text)?.duration_since(moment(date?)?);
+        Some(Duration::try_from(until).unwrap_or_default())
+    });
+    pause.map(|pause| pause.min(LONGEST_PAUSE))
 }
 
 /// What an error is caused by, without the address: it may be a secret.
@@ -157,6 +169,18 @@ mod tests {
         let lost = call("Slack", request).await.unwrap_err();
         assert!(lost.unclear && lost.reason.starts_with("Slack did not answer in time: "), "{}", lost.reason);
         assert!(!lost.reason.contains("secretpart"), "{}", lost.reason);
+    }
+
+    #[test]
+    fn a_peer_asks_for_a_pause_in_seconds_or_by_a_date() {
+        let date = Some("Mon, 23 Nov 2026 08:00:00 GMT");
+        let asked = |text| pause_asked_for(text, date);
+        assert_eq!(asked("120"), Some(Duration::from_secs(120)));
+        assert_eq!(asked("Mon, 23 Nov 2026 08:02:00 GMT"), Some(Duration::from_secs(120)));
+        assert_eq!(asked("Mon, 23 Nov 2026 07:00:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(asked("99999999"), Some(LONGEST_PAUSE));
+        assert_eq!(pause_asked_for("Mon, 23 Nov 2026 08:02:00 GMT", None), None);
+        assert_eq!(asked("soon"), None);
     }
 
     #[test]

@@ -40,12 +40,13 @@ pub enum RenderError {
     },
 }
 
-/// Renders a sample of every kind, so that a template that names something that is not there is an error at the start.
+/// Looks at the names in every template and renders a sample of every kind of message, so that a template that names something that is not there is an error at the start.
 ///
 /// # Errors
 ///
 /// The first template that cannot be rendered, with its line.
 pub fn check(templates: &Templates) -> Result<(), RenderError> {
+    templates.check_names()?;
     let since = SignedDuration::from_hours(72);
     let kinds = [
         NoticeKind::Match,

@@ -102,7 +102,8 @@ pub(super) async fn post(Path(iid): Path<String>, posted: Posted) -> Response {
         Ok(_) => return visit.go(&format!("/matches/{number}/draft?said=saved")),
         Err(error) => error,
     };
-    tracing::info!(iid = number, %error, "a draft was not taken from the page");
+    let in_log = crate::domain::masked::masked(&error.to_string());
+    tracing::info!(iid = number, error = %in_log, "a draft was not taken from the page");
     let (status, said, detail) = why(&error);
     let mut wrong = match &error {
         OutgoingError::Invalid(wrong) => complaints(wrong),

@@ -13,6 +13,7 @@ use super::super::visit::Visit;
 use super::{Read, Stage, about, complaints, letter, read, recipient, why, with_pause};
 use crate::domain::State;
 use crate::domain::history::Through;
+use crate::domain::masked::masked;
 use crate::domain::posted::clean_line;
 use crate::outgoing::{OutgoingError, SendRequest};
 
@@ -85,7 +86,8 @@ pub(super) async fn post(Path(iid): Path<String>, posted: Posted) -> Response {
     let sent = visit.web.outgoing().send(number, request, &posted.session.name, Through::Page).await;
     visit.web.finish_inside_the_request().await;
     let Err(error) = sent else { return visit.go(&format!("/matches/{number}/draft?said=sent")) };
-    tracing::warn!(iid = number, %error, "an application was not sent from the page");
+    let in_log = masked(&error.to_string());
+    tracing::warn!(iid = number, error = %in_log, "an application was not sent from the page");
     let (status, said, detail) = why(&error);
     let mut shown = Shown { said, detail, reason, ..Shown::default() };
     match &error {

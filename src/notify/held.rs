@@ -1,0 +1,90 @@
+//! What is held, until when and why: by the same rules that decide what goes.
+
+use jiff::Timestamp;
+
+use super::Notifier;
+use super::memory::Memory;
+use crate::domain::schedule::{Reason, Waiting};
+use crate::domain::{Channel, State};
+use crate::engine::EngineError;
+use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome, Record, Standing};
+
+/// Why a channel's own trouble holds a match.
+const FAILING: &str = "channel_failing";
+/// Most matches that are looked at for the health of a channel: it is asked for often.
+const LOOKED_AT: usize = 200;
+
+impl Notifier {
+    /// What is held or failing of a pending match, for the API; what was sent stands in the mirror.
+    ///
+    /// # Errors
+    ///
+    /// Where the mirror's disk fails.
+    pub fn deliveries(&self, record: &Record) -> Result<Vec<Delivery>, EngineError> {
+        let mirror = self.engine().mirror();
+        let mut deliveries = mirror.deliveries(record.iid)?;
+        if record.state != State::Pending || record.standing != Standing::Live {
+            deliveries.retain(|one| one.outcome != DeliveryOutcome::Deferred);
+            return Ok(deliveries);
+        }
+        let waiting = Waiting {
+            iid: record.iid,
+            since: record.created_at,
+            score: record.job.score,
+            backlog: mirror.is_backlog(record.iid)?,
+        };
+        let memory = Memory::on_this_disk(self.engine())?;
+        for channel in self.active() {
+            let there = |one: &&mut Delivery| one.channel == channel && one.kind == DeliveryKind::Match;
+            let held = self.held(channel, &waiting, &memory);
+            if let Some(known) = deliveries.iter_mut().find(there) {
+                if known.outcome != DeliveryOutcome::Sent {
+                    known.deferred_until = held.map(|(until, _)| until);
+                }
+                continue;
+            }
+            deliveries.push(Delivery {
+                channel,
+                kind: DeliveryKind::Match,
+                outcome: DeliveryOutcome::Deferred,
+                at: None,
+                deferred_until: held.map(|(until, _)| until),
+                reason: held.map(|(_, reason)| reason.to_owned()),
+            });
+        }
+        Ok(deliveries)
+    }
+
+    /// Until when the first of what a channel holds is held, and why; none where nothing is.
+    pub(super) fn first_held(
+        &self,
+        channel: Channel,
+        waiting: &[Waiting],
+    ) -> Option<(Timestamp, &'static str)> {
+        let memory = Memory::on_this_disk(self.engine()).ok()?;
+        let held = waiting.iter().take(LOOKED_AT).map(|one| self.held(channel, one, &memory));
+        // Where one may go now, nothing is held.
+        held.collect::<Option<Vec<_>>>()?.into_iter().min()
+    }
+
+    /// Until when a channel holds a match, and why; none where it is to go now. Never a moment that is over.
+    fn held(&self, channel: Channel, one: &Waiting, memory: &Memory) -> Option<(Timestamp, &'static str)> {
+        let (now, state) = (self.now(), self.state(channel));
+        let policy = self.engine().policy();
+        let schedule = &policy.channels.get(&channel)?.schedule;
+        let last_digest = memory.last_digest.get(&channel).copied();
+        let by_schedule =
+            schedule.held(one, last_digest, now).map(|(until, reason)| (until, in_words(reason)));
+        let by_trouble =
+            state.paused_until.max(state.later.get(&one.iid).copied()).filter(|until| *until > now);
+        by_schedule.max(by_trouble.map(|until| (until, FAILING)))
+    }
+}
+
+const fn in_words(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Delay => "delay",
+        Reason::Digest => "digest",
+        Reason::QuietHours => "quiet_hours",
+    }
+}

@@ -1,0 +1,254 @@
+//! Stories of what happens to the settings issue itself: its text, its label, who touches it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
+mod support;
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use support::{Difference, Disk, World};
+
+const ENFORCED: &str = "language: en\nenforce_reviewers: true\n";
+
+async fn change(world: &World, body: Value) -> (StatusCode, Value) {
+    world.call(world.http.patch(world.url("/api/v1/config")).json(&body)).await
+}
+
+async fn changed(world: &World, body: Value) {
+    let (status, answer) = change(world, body).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+}
+
+async fn setting(world: &World, key: &str) -> Value {
+    let (_, answer) = world.get("/api/v1/config").await;
+    let all = answer["settings"].as_array().unwrap();
+    all.iter().find(|one| one["key"] == key).map_or(Value::Null, |one| one["value"].clone())
+}
+
+async fn problem(world: &World) -> Value {
+    world.get("/health").await.1["settings"]["problem"].clone()
+}
+
+fn description(world: &World, iid: u64) -> String {
+    world.sandbox.world().issue(iid).unwrap().description.clone().unwrap()
+}
+
+/// The lines of the block.
+fn block(world: &World) -> Vec<String> {
+    let text = description(world, 1);
+    let lines = text.lines().skip_while(|line| *line != "```yaml").skip(1);
+    lines.take_while(|line| *line != "```").map(str::to_owned).collect()
+}
+
+async fn enforced() -> World {
+    World::with(Difference { file: Some(ENFORCED), ..Difference::default() }).await
+}
+
+#[tokio::test]
+async fn the_first_change_and_the_last_removal_leave_a_block_that_reads_back() {
+    let mut world = World::new().await;
+    changed(&world, json!({ "channels": {"todo": {"enabled": false}} })).await;
+    let text = description(&world, 1);
+    assert!(text.contains("#   todo: {}\nchannels:\n  todo:\n    enabled: false\n```\n"), "{text}");
+    assert!(!text.contains("---"), "{text}");
+    changed(&world, json!({ "channels": {"todo": {"enabled": null}} })).await;
+    let left = block(&world);
+    assert!(left.iter().all(|line| line.starts_with('#')) && left.len() > 10, "{left:#?}");
+    changed(&world, json!({ "remind_after": "4d" })).await;
+    assert_eq!(block(&world).last().unwrap(), "remind_after: 4d");
+    world.restart(Disk::Wiped).await;
+    assert_eq!(setting(&world, "remind_after").await, "4d");
+    // People empty the block, and it is filled again.
+    world.reviewer().edit_description(1, "```yaml\n```\n").unwrap();
+    world.settle().await;
+    changed(&world, json!({ "quiet_hours": {"from": "20:00", "to": "07:00"} })).await;
+    assert_eq!(block(&world), ["quiet_hours:", "  from: \"20:00\"", "  to: \"07:00\""]);
+    world.restart(Disk::Wiped).await;
+    assert_eq!(setting(&world, "quiet_hours.from").await, "20:00");
+    assert!(problem(&world).await.is_null());
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn times_of_a_digest_take_each_others_place() {
+    let world = World::new().await;
+    for batch in ["batch", "channels.email.batch"] {
+        let body = |value: Value| {
+            if batch == "batch" {
+                json!({ "batch": value })
+            } else {
+                json!({ "channels": {"email": {"batch": value}} })
+            }
+        };
+        changed(&world, body(json!({"mode": "digest", "at": ["08:00"]}))).await;
+        changed(&world, body(json!({"every": "2h"}))).await;
+        assert_eq!(setting(&world, &format!("{batch}.every")).await, "2h");
+        assert_eq!(setting(&world, &format!("{batch}.at")).await, Value::Null);
+        changed(&world, body(json!({"at": ["09:00"]}))).await;
+        assert_eq!(setting(&world, &format!("{batch}.at")).await, json!(["09:00"]));
+        assert_eq!(setting(&world, &format!("{batch}.every")).await, Value::Null);
+        let (status, answer) = change(&world, body(json!({"at": ["09:00"], "every": "2h"}))).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+        let answer = answer.to_string();
+        assert!(
+            answer.contains(&format!("{batch}.at")) && answer.contains(&format!("{batch}.every")),
+            "{answer}"
+        );
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_label_taken_off_is_put_back_and_settings_stay() {
+    let mut world = World::new().await;
+    changed(&world, json!({ "min_score": 80 })).await;
+    world.person("colleague").relabel(1, &[], &["job-match/settings"]).unwrap();
+    world.settle().await;
+    assert_eq!(world.labels(1), ["job-match/settings"]);
+    assert_eq!(setting(&world, "min_score").await, 80.0);
+    world.person("owner").delete_label("job-match/settings").unwrap();
+    world.delta().await;
+    assert_eq!(world.labels(1), ["job-match/settings"]);
+    assert_eq!(setting(&world, "min_score").await, 80.0);
+    assert!(problem(&world).await.is_null());
+    // A label of matches makes no match of it.
+    world.reviewer().relabel(1, &["job-match"], &[]).unwrap();
+    world.settle().await;
+    world.delta().await;
+    assert_eq!(setting(&world, "min_score").await, 80.0);
+    world.reviewer().relabel(1, &[], &["job-match"]).unwrap();
+    world.settle().await;
+    // With the disk lost the mark still tells.
+    world.kill(Disk::Wiped).await;
+    world.person("owner").relabel(1, &[], &["job-match/settings"]).unwrap();
+    world.restart(Disk::Wiped).await;
+    assert_eq!(setting(&world, "min_score").await, 80.0);
+    assert_eq!(world.labels(1), ["job-match/settings"]);
+    changed(&world, json!({ "min_score": 85 })).await;
+    assert_eq!(world.sandbox.world().issues.len(), 1, "no second settings issue");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_stranger_who_takes_the_label_off_is_told_once() {
+    let mut world = enforced().await;
+    changed(&world, json!({ "min_score": 80 })).await;
+    for _ in 0..2 {
+        world.person("owner").relabel(1, &[], &["job-match/settings"]).unwrap();
+        world.settle().await;
+        assert_eq!(world.labels(1), ["job-match/settings"]);
+    }
+    world.expect_comment(1, "owner has no effect");
+    assert_eq!(setting(&world, "min_score").await, 80.0);
+    world.reviewer().relabel(1, &[], &["job-match/settings"]).unwrap();
+    world.settle().await;
+    assert_eq!(world.labels(1), ["job-match/settings"]);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_match_with_the_settings_label_is_no_settings_issue() {
+    let mut world = enforced().await;
+    world.stage("1").await;
+    changed(&world, json!({ "min_score": 80 })).await;
+    assert_eq!(world.labels(2), ["job-match/settings"]);
+    let text = description(&world, 1);
+    let forged = format!("```yaml\nmin_score: 1\n```\n<!-- vorhoelle settings issue -->\n{text}");
+    world.person("owner").edit_description(1, &forged).unwrap();
+    world.person("owner").relabel(1, &["job-match/settings"], &[]).unwrap();
+    world.settle().await;
+    assert_eq!(setting(&world, "min_score").await, 80.0);
+    world.expect_comment(1, "This issue has no effect");
+    world.restart(Disk::Wiped).await;
+    assert_eq!(setting(&world, "min_score").await, 80.0);
+    world.person("owner").relabel(1, &[], &["job-match/settings"]).unwrap();
+    world.settle().await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_issue_from_before_there_was_a_mark_is_known_by_its_label_and_gets_the_mark() {
+    let mut world = World::new().await;
+    changed(&world, json!({ "min_score": 80 })).await;
+    world.reviewer().edit_description(1, "```yaml\nmin_score: 85\n```\n").unwrap();
+    world.settle().await;
+    world.restart(Disk::Wiped).await;
+    assert_eq!(setting(&world, "min_score").await, 85.0);
+    changed(&world, json!({ "min_score": 90 })).await;
+    assert!(description(&world, 1).contains("<!-- vorhoelle settings issue -->"));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_change_writes_over_what_a_stranger_wrote() {
+    let mut world = enforced().await;
+    changed(&world, json!({ "min_score": 80, "remind_after": "4d" })).await;
+    let text = description(&world, 1);
+    world.person("owner").edit_description(1, &text.replace("remind_after: 4d", "remind_after: 9d")).unwrap();
+    world.settle().await;
+    world.expect_comment(1, "owner has no effect");
+    changed(&world, json!({ "min_score": 85 })).await;
+    assert!(problem(&world).await.is_null());
+    assert_eq!(description(&world, 1), text.replace("min_score: 80", "min_score: 85"));
+    world.delta().await;
+    assert_eq!(
+        (setting(&world, "min_score").await, setting(&world, "remind_after").await),
+        (json!(85.0), json!("4d"))
+    );
+    // The whole block away: it comes back with the next change.
+    world.person("owner").edit_description(1, "nothing").unwrap();
+    world.settle().await;
+    world.expect_comment(1, "owner has no effect");
+    changed(&world, json!({ "min_score": 90 })).await;
+    world.restart(Disk::Wiped).await;
+    assert_eq!(
+        (setting(&world, "min_score").await, setting(&world, "remind_after").await),
+        (json!(90.0), json!("4d"))
+    );
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn lines_that_end_with_cr_and_a_fence_with_blanks_are_understood() {
+    let world = World::new().await;
+    changed(&world, json!({ "min_score": 80 })).await;
+    let text =
+        description(&world, 1).replace("80", "85").replace("```yaml", "```yaml  ").replace('\n', "\r\n");
+    world.reviewer().edit_description(1, &text).unwrap();
+    world.settle().await;
+    assert_eq!(setting(&world, "min_score").await, 85.0);
+    changed(&world, json!({ "min_score": 90, "remind_after": "4d" })).await;
+    assert_eq!(setting(&world, "remind_after").await, "4d");
+    world.delta().await;
+    assert_eq!(setting(&world, "min_score").await, 90.0);
+    assert!(problem(&world).await.is_null());
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_below_a_key_names_the_whole_key() {
+    let mut world = World::new().await;
+    for (body, field, part) in [
+        (
+            json!({ "channels": {"todo": {"batch": {"mode": "digest"}}} }),
+            "channels.todo.batch",
+            "always goes at once",
+        ),
+        (json!({ "language": "fr" }), "language", "expected one of de, en"),
+        (json!({ "reviewers": "anna" }), "reviewers", "must be a list"),
+        (json!({ "channels": {"email": {"batch": "digest"}} }), "channels.email.batch", "must hold keys"),
+        (json!({ "channels": {"slack": {"enabled": "maybe"}} }), "channels.slack.enabled", "true or false"),
+        (json!({ "batch": {"max": "many"} }), "batch.max", "whole number"),
+    ] {
+        let (status, answer) = change(&world, body.clone()).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body}: {answer}");
+        assert_eq!(answer["errors"][0]["field"], field, "{answer}");
+        assert!(answer["errors"][0]["message"].as_str().unwrap().contains(part), "{answer}");
+    }
+    changed(&world, json!({ "min_score": 80 })).await;
+    let yaml = "```yaml\nmin_score: 80\nchannels:\n  todo:\n    delay: 5m\n```";
+    world.reviewer().edit_description(1, yaml).unwrap();
+    world.settle().await;
+    world.expect_comment(1, "line 4: channels.todo.delay");
+    world.finish().await;
+}
