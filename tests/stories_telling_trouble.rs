@@ -138,9 +138,9 @@ async fn what_is_held_says_until_when_and_why() {
     assert_eq!((&health["deferred_until"], &health["reason"]), (&held["deferred_until"], &held["reason"]));
     server.set_mood(Mood::Busy);
     world.tell_after(120).await;
-    world.stage("3").await;
+    let third = world.stage("3").await;
     let (failed, waits, health) =
-        (delivery(&world, 2).await, delivery(&world, 3).await, channel(&world).await);
+        (delivery(&world, 2).await, delivery(&world, third).await, channel(&world).await);
     let now = world.clock.now().to_string();
     for one in [&failed, &waits, &health] {
         assert!(one["deferred_until"].as_str().is_some_and(|until| until > now.as_str()), "{one} at {now}");
