@@ -319,13 +319,14 @@ async fn a_connection_that_breaks_after_the_message_repeats_it_with_the_same_id(
 
 #[tokio::test]
 async fn one_bad_address_stops_nobody_elses_mail() {
-    let (world, server) = mailing_to(ENGLISH, "nobody@example.com,anna@example.com").await;
+    let (mut world, server) = mailing_to(ENGLISH, "nobody@example.com,anna@example.com").await;
     server.set_mood(Mood::Picky);
     world.stage("1").await;
     world.tell().await;
     let mails = server.mails();
     assert_eq!((mails.len(), mails[0].to.as_slice()), (1, ["anna@example.com".to_owned()].as_slice()));
     assert_eq!(world.receipts(1), ["e-mail"]);
+    world.expect_comment(1, "address 1 of");
     world.finish().await;
 }
 

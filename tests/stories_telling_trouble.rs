@@ -138,12 +138,12 @@ async fn what_is_held_says_until_when_and_why() {
     assert_eq!((&health["deferred_until"], &health["reason"]), (&held["deferred_until"], &held["reason"]));
     server.set_mood(Mood::Busy);
     world.tell_after(120).await;
-    world.stage("3").await;
+    let third = world.stage("3").await;
     let (failed, waits, health) =
-        (delivery(&world, 2).await, delivery(&world, 3).await, channel(&world).await);
+        (delivery(&world, 2).await, delivery(&world, third).await, channel(&world).await);
     let now = world.clock.now().to_string();
     for one in [&failed, &waits, &health] {
-        assert!(one["deferred_until"].as_str().unwrap() > now.as_str(), "{one} at {now}");
+        assert!(one["deferred_until"].as_str().is_some_and(|until| until > now.as_str()), "{one} at {now}");
     }
     assert_eq!((&failed["outcome"], &health["reason"]), (&json!("failed"), &json!("channel_failing")));
     server.set_mood(Mood::Fine);
@@ -222,7 +222,7 @@ async fn one_refused_recipient_is_a_failure_that_is_said_though_the_match_is_tol
     let health = channel(&world).await;
     assert_eq!(health["status"], "failing");
     assert!(health["error"].as_str().unwrap().contains("address 1 of VORHOELLE_MAIL_TO"), "{health}");
-    world.expect_comment(1, "address 1 of VORHOELLE_MAIL_TO");
+    world.expect_comment(1, "address 1 of");
     let (_, answer) = world.call(world.http.post(world.url("/api/v1/notify/test"))).await;
     assert_eq!(answer["results"][0]["outcome"], "failed", "{answer}");
     server.set_mood(Mood::Fine);

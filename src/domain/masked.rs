@@ -31,7 +31,7 @@ pub fn masked(text: &str) -> String {
 }
 
 fn is_of_address(c: char) -> bool {
-    c.is_alphanumeric() || "._%+-'!#$&*/=?^`{|}~".contains(c)
+    c.is_alphanumeric() || "._%+-'!#$&*/?^`{|}~".contains(c)
 }
 
 /// Where a mail address ends that begins here.

@@ -128,15 +128,17 @@ impl Schedule {
             return if ripe.is_empty() { hold(next()) } else { digest(&ripe) };
         }
         let is_late = |(_, one): &&(Timestamp, Waiting)| self.is_late(one, now);
-        let late: Vec<u64> = now_due().filter(is_late).map(|(_, one)| one.iid).collect();
+        let late: Vec<Waiting> = now_due().filter(is_late).map(|(_, one)| *one).collect();
+        let iids: Vec<u64> = late.iter().map(|one| one.iid).collect();
         let fresh = now_due().find(|one| !is_late(one)).map(|(_, one)| one.iid);
         match (late.as_slice(), fresh) {
             (_, Some(iid)) => Plan::Send { iids: vec![iid], digest: false },
             ([], None) => hold(next()),
-            (late, None) => match (next_catching_up(last_digest).filter(|at| *at > now), late) {
-                (Some(at), _) => Plan::Hold(next().map_or(at, |next| next.min(at))),
-                (None, [iid]) => Plan::Send { iids: vec![*iid], digest: false },
-                (None, late) => digest(late),
+            ([one], None) if !one.backlog => Plan::Send { iids, digest: false },
+            (late, None) => match next_catching_up(last_digest).filter(|at| *at > now) {
+                Some(at) => Plan::Hold(next().map_or(at, |next| next.min(at))),
+                None if late.len() == 1 => Plan::Send { iids, digest: false },
+                None => digest(&iids),
             },
         }
     }
