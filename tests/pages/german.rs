@@ -151,3 +151,21 @@ async fn numbers_are_german_on_german_pages() {
     page.shows("80 %");
     browser.get("/").await.shows("12,500.50 EUR / month");
 }
+
+#[tokio::test]
+async fn many_skills_are_folded_in_a_list_and_whole_on_their_own_page() {
+    let world = World::new().await;
+    for id in ["1", "2"] {
+        let mut able = job(id);
+        able["skills"]["matched"] = (0..12).map(|number| format!("Skill {number}")).collect();
+        world.post(&able).await;
+    }
+    world.settle().await;
+    let browser = Browser::of(&world).await;
+    let page = get(&browser, "/").await;
+    page.shows("<summary>noch 4</summary><ul><li><bdi>Skill 8</bdi></li>");
+    page.shows("<dd><bdi>Skill 7</bdi></dd>");
+    // From a box one comes to what is done with all of them.
+    page.shows("href=\"#together\">Zu den Ausgewählten");
+    get(&browser, "/matches/1").await.shows("<dd><bdi>Skill 11</bdi></dd>");
+}
