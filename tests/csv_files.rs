@@ -194,7 +194,7 @@ fn cells_that_are_missing_at_the_end_are_blank() {
     let written = "iid;Titel;Status;Notizen;RTR\r\n1;A;pending;x\r\n2;B;sent;;ja\r\n3;C;sent;;nein;;\r\n4;D;sent;;;;x\r\n";
     assert_eq!(String::from_utf8(table.to_bytes()).unwrap(), written);
     table.add_column(Field::Company).unwrap();
-    let written = "iid;Titel;Status;Notizen;RTR;Firma\r\n1;A;pending;x;;\r\n2;B;sent;;ja;\r\n3;C;sent;;nein;;;\r\n\
+    let written = "iid;Titel;Status;Notizen;RTR;Firma\r\n1;A;pending;x\r\n2;B;sent;;ja;\r\n3;C;sent;;nein;;;\r\n\
                    4;D;sent;;;;;x\r\n";
     assert_eq!(String::from_utf8(table.to_bytes()).unwrap(), written);
 }

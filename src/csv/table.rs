@@ -314,8 +314,12 @@ impl Table {
         let mut text = String::with_capacity(self.text.len() + self.layout.records.len() * (1 + blank.len()));
         let mut copied = 0;
         for row in 0..self.layout.records.len() {
-            // What stands behind the last column stays behind it: a torn row must not look whole now.
-            for place in 0..=last {
+            // What stands behind the last column stays behind it: a torn row must not look whole now. A row whose last
+            // cells are missing lacks this one too.
+            let edited =
+                self.edits.range((row, 0)..=(row, last)).next_back().map_or(0, |((_, place), _)| place + 1);
+            let cells = self.layout.ends_of(row).len().max(edited);
+            for place in 0..cells.min(last + 1) {
                 match (self.edits.get(&(row, place)), self.layout.range(row, place)) {
                     (Some(cell), Some((start, end))) => {
                         text.push_str(self.text.get(copied..start).unwrap_or_default());
@@ -332,8 +336,10 @@ impl Table {
                     }
                 }
             }
-            text.push(delimiter);
-            text.push_str(if row == 0 { &header } else { &blank });
+            if cells > last {
+                text.push(delimiter);
+                text.push_str(if row == 0 { &header } else { &blank });
+            }
         }
         text.push_str(self.text.get(copied..).unwrap_or_default());
         if text.len() > u32::MAX as usize - 4 {
