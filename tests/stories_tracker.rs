@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use support::{Difference, Disk, World, job};
 use tempfile::TempDir;
 use vorhoelle::csv::CsvFile;
-use vorhoelle::csv::sync::{Direction, Outcome, Run};
+use vorhoelle::csv::sync::{Direction, Outcome, Run, SyncError};
+use vorhoelle::sandbox::{Fault, Trouble};
 
 /// A folder with a spreadsheet in it.
 struct Sheet {
@@ -41,7 +42,7 @@ impl Sheet {
     async fn run(&self, world: &World, direction: Direction) -> Outcome {
         let file = CsvFile::open(&self.path).unwrap();
         let run = Run::start(&world.engine, &file, direction).unwrap();
-        let outcome = run.carry_out(world.clock.now(), || {}).await.unwrap();
+        let outcome = run.carry_out(world.clock.now(), |_| {}).await.unwrap();
         world.settle().await;
         outcome
     }
@@ -255,4 +256,164 @@ async fn a_lost_disk_loses_no_field_and_a_wrong_row_holds_up_no_other() {
     let again = sheet.run(&world, Direction::Sync).await;
     assert!(!again.file_changed, "{}", again.plan);
     let _ = job("1");
+}
+
+/// What GitLab says of a match's tracker.
+async fn application(world: &World, iid: u64) -> Value {
+    world.get(&format!("/api/v1/matches/{iid}")).await.1["application"].clone()
+}
+
+fn answers(method: &str, path: &str, status: u16, times: u32) -> Fault {
+    let trouble = Trouble::Answer {
+        status,
+        content_type: "application/json".to_owned(),
+        body: "{}".to_owned(),
+        retry_after: (status == 429).then_some(58),
+    };
+    Fault { method: Some(method.to_owned()), path: path.to_owned(), skip: 0, times, trouble }
+}
+
+#[tokio::test]
+async fn two_new_rows_of_one_match_do_not_overwrite_each_other() {
+    let world = World::new().await;
+    let sheet = Sheet::new(
+        "iid;Status;Titel;Firma;Ort;Phase;Notizen\r\n;sent;Rust;ACME;Wien;declined;erste\r\n\
+         ;sent;Rust;ACME;Wien;interview;zweite\r\n",
+    );
+    let outcome = sheet.run(&world, Direction::Import).await;
+    assert_eq!(outcome.plan.summary().staged, 1, "{}", outcome.plan);
+    assert!(outcome.plan.errors[0].to_string().contains("line 3: same match as line 2"), "{}", outcome.plan);
+    let written = sheet.text();
+    assert!(written.contains("\r\n1;sent;Rust") && written.contains("\r\n;sent;Rust"), "{written}");
+    let first = application(&world, 1).await;
+    assert_eq!(first, json!({"stage": "declined", "notes": "erste"}));
+    let again = sheet.run(&world, Direction::Import).await;
+    assert!(again.plan.errors[0].to_string().contains("line 3"), "{}", again.plan);
+    assert!(again.plan.rows.is_empty() && !again.file_changed, "{}", again.plan);
+    assert_eq!((application(&world, 1).await, sheet.text()), (first, written));
+}
+
+#[tokio::test]
+async fn what_is_edited_during_a_run_is_newer_than_what_the_run_told_gitlab() {
+    let world = World::new().await;
+    world.stage("1").await;
+    let sheet = Sheet::new("iid;Status;Titel;Firma;Phase;Notizen\r\n");
+    sheet.run(&world, Direction::Sync).await;
+    let with_notes = |notes: &str, new: &str| {
+        let head = "iid;Status;Titel;Firma;Phase;Notizen\r\n";
+        std::fs::write(
+            &sheet.path,
+            format!("{head}1;pending;Cloud Architect 1;;;{notes}\r\n;pending;Neu;N;;{new}\r\n"),
+        )
+        .unwrap();
+    };
+    with_notes("früher", "a");
+    let file = CsvFile::open(&sheet.path).unwrap();
+    let run = Run::start(&world.engine, &file, Direction::Sync).unwrap();
+    with_notes("später", "b");
+    let first = match run.carry_out(world.clock.now(), |_| {}).await {
+        Err(SyncError::Changed { done, .. }) => done,
+        other => panic!("{other:?}"),
+    };
+    drop(file);
+    assert_eq!(application(&world, 1).await["notes"], "früher");
+    let second = sheet.run(&world, Direction::Sync).await;
+    let summary = first.then(second.plan).summary();
+    assert_eq!((summary.staged, summary.conflicts, summary.errors), (1, 0, 0));
+    assert_eq!(application(&world, 1).await["notes"], "später");
+    assert_eq!(application(&world, 2).await["notes"], "b");
+    assert!(sheet.text().contains(";später\r\n2;pending;Neu;N;;b\r\n"), "{}", sheet.text());
+    assert!(!sheet.run(&world, Direction::Sync).await.file_changed);
+}
+
+#[tokio::test]
+async fn an_import_waits_as_long_as_gitlab_asks() {
+    let world = World::new().await;
+    world.sandbox.fault(answers("POST", "/issues", 429, 3));
+    let sheet = Sheet::new(GERMAN);
+    let before = world.clock.now();
+    let outcome = sheet.run(&world, Direction::Import).await;
+    assert_eq!((outcome.plan.summary().staged, outcome.plan.errors.len()), (3, 0), "{}", outcome.plan);
+    assert!(world.clock.now().duration_since(before).as_secs() >= 58);
+    assert_eq!(world.sandbox.world().issues.len(), 3);
+}
+
+#[tokio::test]
+async fn the_days_of_an_old_list_stay_the_users() {
+    let world = World::new().await;
+    let sheet = Sheet::new(
+        "iid;Status;Titel;Gefunden am;Entschieden am\r\n;sent;Rust;01.02.2025;03.02.2025\r\n\
+         ;pending;Go;02.02.2025 10:00;\r\n",
+    );
+    let outcome = sheet.run(&world, Direction::Import).await;
+    let summary = outcome.plan.summary();
+    assert_eq!((summary.staged, summary.conflicts, summary.errors), (2, 0, 0), "{}", outcome.plan);
+    assert!(sheet.text().contains(";Rust;01.02.2025;03.02.2025\r\n"), "{}", sheet.text());
+    let written = sheet.text();
+    for _ in 0..2 {
+        assert!(!sheet.run(&world, Direction::Sync).await.file_changed);
+        assert_eq!(sheet.text(), written);
+    }
+    // The day of a decision comes in the run that asked for it.
+    sheet.edit(";pending;Go;", ";approved;Go;");
+    sheet.run(&world, Direction::Sync).await;
+    let written = sheet.text();
+    assert!(written.contains(";approved;Go;02.02.2025 10:00;23.11.2026"), "{written}");
+    let again = sheet.run(&world, Direction::Sync).await;
+    assert!(!again.file_changed && again.plan.rows.is_empty(), "{}", again.plan);
+    assert_eq!(sheet.text(), written);
+    // Nor does an export change them.
+    assert!(!sheet.run(&world, Direction::Export).await.file_changed);
+}
+
+#[tokio::test]
+async fn a_quote_that_is_never_closed_holds_up_its_own_row() {
+    let world = World::new().await;
+    world.stage("1").await;
+    world.stage("2").await;
+    let sheet = Sheet::new(
+        "iid;Status;Titel;Notizen\r\n1;pending;Cloud Architect 1;neu\r\n;pending;Go;\r\n2;pending;x;\"offen\r\n",
+    );
+    for _ in 0..2 {
+        let outcome = sheet.run(&world, Direction::Sync).await;
+        let said: Vec<String> = outcome.plan.errors.iter().map(ToString::to_string).collect();
+        assert_eq!(said, ["line 4: a quote is opened and never closed"]);
+        assert_eq!(application(&world, 1).await["notes"], "neu");
+        assert!(sheet.text().contains("\r\n3;pending;Go;\r\n"), "{}", sheet.text());
+    }
+    // What was agreed on is noted: an edit is one.
+    sheet.edit(";neu\r\n", ";neuer\r\n");
+    let outcome = sheet.run(&world, Direction::Sync).await;
+    assert_eq!(
+        (outcome.plan.summary().to_gitlab, outcome.plan.summary().conflicts),
+        (1, 0),
+        "{}",
+        outcome.plan
+    );
+}
+
+#[tokio::test]
+async fn an_export_keeps_edits_that_were_not_synced() {
+    let world = World::new().await;
+    world.stage("1").await;
+    let sheet = Sheet::new("iid;Status;Titel;Notizen\r\n");
+    sheet.run(&world, Direction::Sync).await;
+    sheet.edit("Cloud Architect 1;", "Cloud Architect 1;meins");
+    let outcome = sheet.run(&world, Direction::Export).await;
+    assert_eq!(outcome.plan.summary().conflicts, 1, "{}", outcome.plan);
+    assert!(!sheet.text().contains("meins"));
+    let kept = std::fs::read_to_string(sheet.path.with_file_name("Bewerbungen.csv.conflicts.csv")).unwrap();
+    assert!(kept.contains(";notes;meins;"), "{kept}");
+}
+
+#[tokio::test]
+async fn a_new_row_gets_its_iid_although_gitlab_did_not_take_its_fields() {
+    let world = World::new().await;
+    world.sandbox.fault(answers("POST", "/notes", 403, 1));
+    let sheet = Sheet::new("iid;Status;Titel;Notizen\r\n;pending;Neu;meins\r\n");
+    let outcome = sheet.run(&world, Direction::Import).await;
+    assert_eq!((outcome.plan.summary().staged, outcome.plan.errors.len()), (1, 1), "{}", outcome.plan);
+    assert!(sheet.text().contains("\r\n1;pending;Neu;meins"), "{}", sheet.text());
+    assert_eq!(sheet.run(&world, Direction::Import).await.plan.errors, []);
+    assert_eq!(application(&world, 1).await["notes"], "meins");
 }

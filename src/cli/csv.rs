@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Context, asked_to_stop, print, say, say_error};
-use crate::csv::sync::{Direction, Outcome, Run, SyncError};
-use crate::csv::{CsvFile, FileError};
+use crate::csv::sync::{Direction, Heard, Outcome, Run, SyncError};
+use crate::csv::{CsvFile, FileError, Plan};
 use crate::engine::Engine;
 
 /// How often a file is read again that changes while we work.
@@ -62,43 +62,98 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
         Command::Sync { options, watch } => (options, Direction::Sync, watch),
     };
     let engine = context.engine().await?;
-    let mut code = once(&engine, &options, direction).await?;
-    if watch {
-        code = keep_in_sync(&engine, &options, code).await;
-    }
+    let code = if watch {
+        keep_in_sync(&engine, &options).await?
+    } else {
+        once(&engine, &CsvFile::open(&options.file)?, &options, direction).await?
+    };
     engine.mirror().checkpoint();
     Ok(code)
 }
 
-/// Again whenever the file was changed, and as often as GitLab is asked for changes anyway; until Ctrl-C.
-async fn keep_in_sync(engine: &Engine, options: &Options, mut code: ExitCode) -> ExitCode {
-    let mut seen = written(&options.file);
+/// Again whenever the file was changed, and as often as GitLab is asked for changes anyway; until Ctrl-C. While a
+/// spreadsheet has the file open, or an editor has taken it away to save it, that is waited for.
+async fn keep_in_sync(engine: &Engine, options: &Options) -> anyhow::Result<ExitCode> {
+    let mut code = ExitCode::SUCCESS;
+    let mut seen = None;
+    let mut was_there = written(&options.file).is_some();
+    let (mut is_first, mut is_waiting) = (true, false);
     let mut until_gitlab = tokio::time::Instant::now() + engine.policy().sync_interval;
     loop {
+        let due = tokio::time::Instant::now() >= until_gitlab;
+        if is_first || due || is_waiting || written(&options.file) != seen {
+            if due {
+                until_gitlab = tokio::time::Instant::now() + engine.policy().sync_interval;
+            }
+            // What is written while we are at work is looked at again.
+            let before = written(&options.file);
+            match look_again(engine, options, was_there, is_first || is_waiting).await {
+                Ok((last, changed)) => {
+                    code = last;
+                    seen = if changed { written(&options.file) } else { before };
+                    (is_first, is_waiting, was_there) = (false, false, true);
+                }
+                Err(error) => match waits_for(&error) {
+                    Some(what) => {
+                        if !is_waiting {
+                            say(&what);
+                        }
+                        is_waiting = true;
+                    }
+                    None if is_first => return Err(error),
+                    None => {
+                        say_error(&format!("{error:#}; it is tried again"));
+                        (seen, is_waiting) = (before, false);
+                    }
+                },
+            }
+        }
         tokio::select! {
-            () = asked_to_stop() => return code,
+            () = asked_to_stop() => return Ok(code),
             () = engine.clock().sleep(LOOK_EVERY) => {}
         }
-        let due = tokio::time::Instant::now() >= until_gitlab;
-        if written(&options.file) == seen && !due {
-            continue;
-        }
-        if due {
-            until_gitlab = tokio::time::Instant::now() + engine.policy().sync_interval;
-        }
-        match after_a_look_at_gitlab(engine, options).await {
-            Ok(last) => code = last,
-            Err(error) => say_error(&format!("{error:#}; it is tried again")),
-        }
-        seen = written(&options.file);
     }
 }
 
-async fn after_a_look_at_gitlab(engine: &Engine, options: &Options) -> anyhow::Result<ExitCode> {
-    engine.set_follows(false);
-    engine.delta().await?;
-    engine.work_off().await;
-    once(engine, options, Direction::Sync).await
+/// Syncs once, after a look at what is new in GitLab unless that has just been done. Says whether the file was written.
+async fn look_again(
+    engine: &Engine,
+    options: &Options,
+    was_there: bool,
+    knows_gitlab: bool,
+) -> anyhow::Result<(ExitCode, bool)> {
+    let mut file = CsvFile::open(&options.file)?;
+    if was_there {
+        file = file.that_was_there();
+    }
+    // Before GitLab is asked, for it may take hours until the file is closed.
+    file.check_closed()?;
+    file.read()?;
+    if !knows_gitlab {
+        engine.set_follows(false);
+        engine.delta().await?;
+        engine.work_off().await;
+    }
+    let before = written(&options.file);
+    let code = once(engine, &file, options, Direction::Sync).await?;
+    Ok((code, written(&options.file) != before))
+}
+
+/// What `--watch` waits for, where that is all that is wrong.
+fn waits_for(error: &anyhow::Error) -> Option<String> {
+    let file = match error.downcast_ref::<SyncError>() {
+        Some(SyncError::File(file)) => Some(file),
+        _ => error.downcast_ref::<FileError>(),
+    };
+    match file? {
+        FileError::Open { path, program } => {
+            Some(format!("{} is open in {program}; it is synced when it is closed there", path.display()))
+        }
+        FileError::Missing { path } => {
+            Some(format!("{} is not there; it is synced when it is there again", path.display()))
+        }
+        _ => None,
+    }
 }
 
 fn written(file: &Path) -> Option<(SystemTime, u64)> {
@@ -106,28 +161,51 @@ fn written(file: &Path) -> Option<(SystemTime, u64)> {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-async fn once(engine: &Engine, options: &Options, direction: Direction) -> anyhow::Result<ExitCode> {
-    let file = CsvFile::open(&options.file)?;
+async fn once(
+    engine: &Engine,
+    file: &CsvFile,
+    options: &Options,
+    direction: Direction,
+) -> anyhow::Result<ExitCode> {
     let mut tries = 0;
-    let outcome = loop {
+    let mut so_far = Plan::default();
+    let mut outcome = loop {
         tries += 1;
         if options.dry_run {
-            break Outcome { plan: Run::plan(engine, &file, direction)?.shown(), ..Outcome::default() };
+            break Outcome { plan: Run::plan(engine, file, direction)?.shown(), ..Outcome::default() };
         }
-        let run = Run::start(engine, &file, direction)?;
+        let run = Run::start(engine, file, direction)?;
         // From here on it writes to GitLab, beside `serve` if need be.
         engine.set_follows(true);
-        let bar = ProgressBar::new(run.steps() as u64);
-        let done = run.carry_out(engine.clock().now(), || bar.inc(1)).await;
+        let bar = bar(run.steps());
+        let done = run.carry_out(engine.clock().now(), |heard| show(&bar, heard)).await;
         bar.finish_and_clear();
         match done {
-            Err(SyncError::File(FileError::Changed { .. })) if tries < TRIES => {}
+            // What GitLab took stays done and is told with the rest.
+            Err(SyncError::Changed { done, .. }) if tries < TRIES => so_far = so_far.then(done),
             other => break other?,
         }
     };
-    tell(&outcome, &file, options)?;
+    outcome.plan = so_far.then(outcome.plan);
+    tell(&outcome, file, options)?;
     let all_well = outcome.plan.errors.is_empty();
     Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn bar(rows: usize) -> ProgressBar {
+    let bar = ProgressBar::new(rows as u64);
+    match ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+fn show(bar: &ProgressBar, heard: Heard) {
+    match heard {
+        Heard::Row => bar.inc(1),
+        Heard::Waits(long) => bar.set_message(format!("GitLab asks to wait {} s", long.as_secs())),
+        Heard::GoesOn => bar.set_message(""),
+    }
 }
 
 fn tell(outcome: &Outcome, file: &CsvFile, options: &Options) -> anyhow::Result<()> {

@@ -14,8 +14,8 @@ use super::rate;
 use super::scan::unquoted;
 use super::styles::{DateStyle, NumberStyle, yes_or_no};
 use crate::domain::State;
-use crate::domain::job_match::{LINE_LIMIT, SUMMARY_LIMIT, Score, TITLE_LIMIT, WebUrl};
-use crate::domain::tracker::{Rtr, Stage};
+use crate::domain::job_match::{LINE_LIMIT, Score, TITLE_LIMIT, WebUrl};
+use crate::domain::tracker::{NOTES_LIMIT, Rtr, Stage};
 
 /// A cell that does not say what its column is for.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -84,8 +84,7 @@ pub(super) fn read<'a>(field: Field, cell: &'a str, dialect: &Dialect) -> Result
                 None => line(text, LINE_LIMIT),
             },
         },
-        Kind::Date => day(word).map(Cow::Owned).ok_or_else(|| NO_DAY.to_owned()),
-        Kind::Moment => moment(word).map(Cow::Owned).ok_or_else(|| NO_DAY.to_owned()),
+        Kind::Date | Kind::Moment => moment(word).map(Cow::Owned).ok_or_else(|| NO_DAY.to_owned()),
         Kind::Rtr => rtr(word).map(Cow::Owned),
         Kind::Url => match WebUrl::try_from(word.to_owned()) {
             Ok(_) => Ok(Cow::Borrowed(word)),
@@ -93,7 +92,7 @@ pub(super) fn read<'a>(field: Field, cell: &'a str, dialect: &Dialect) -> Result
         },
         Kind::Line if field == Field::Title => line(text, TITLE_LIMIT),
         Kind::Line => line(text, LINE_LIMIT),
-        Kind::Text => line(text, SUMMARY_LIMIT),
+        Kind::Text => line(text, NOTES_LIMIT),
     }
 }
 
@@ -299,6 +298,7 @@ mod tests {
             (Field::Rate, "95 €/h", "95 €/h"),
             (Field::Rate, "1.050,50 EUR / Tag", "1050.5 EUR / day"),
             (Field::AppliedOn, "7.2.2026", "2026-02-07"),
+            (Field::InterviewOn, "07.02.2026 14:00", "2026-02-07"),
             (Field::Created, "07.02.2026 10:30", "2026-02-07"),
             (Field::Created, "2026-02-07T10:30:00Z", "2026-02-07"),
             (Field::Rtr, "Ja", "yes"),
@@ -322,7 +322,7 @@ mod tests {
             (Field::Score, "0,97"),
             (Field::Score, "viel"),
             (Field::AppliedOn, "30.02.2026"),
-            (Field::AppliedOn, "07.02.2026 10:30"),
+            (Field::AppliedOn, "07.02.2026 bald"),
             (Field::Rtr, "vielleicht"),
             (Field::Url, "javascript:alert(1)"),
             (Field::Title, &long),
@@ -335,6 +335,13 @@ mod tests {
         })
         .collect();
         insta::assert_snapshot!(words.join("\n"));
+    }
+
+    #[test]
+    fn notes_may_be_as_long_as_the_tracker_takes_them() {
+        let notes = "x".repeat(NOTES_LIMIT);
+        assert_eq!(german(Field::Notes, &notes).as_ref(), Ok(&notes));
+        assert!(german(Field::Notes, &format!("{notes}x")).is_err());
     }
 
     #[test]

@@ -78,6 +78,11 @@ pub fn field_of(header: &str) -> Option<Field> {
     DICTIONARY.as_ref().ok()?.fields.get(&folded(header)).copied()
 }
 
+/// Whether a field is called so in a new file.
+fn is_exact(field: Field, name: &str) -> bool {
+    [Language::De, Language::En].into_iter().any(|language| folded(name) == folded(&header(field, language)))
+}
+
 /// A header without what makes no difference: case, umlauts however written, blanks, signs and what is in brackets.
 fn folded(header: &str) -> String {
     let outside = header.split(['(', '[']).next().unwrap_or_default();
@@ -100,11 +105,12 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// Finds the fields among the headers of a file.
+    /// Finds the fields among the headers of a file. Where two mean the same one, that which is called as in a new file
+    /// is it, else the first; the other is one of the user's own.
     ///
     /// # Errors
     ///
-    /// Where two headers mean the same field, or none means the title.
+    /// Where no header means the title.
     pub fn new(headers: Vec<String>) -> Result<Self, ColumnsError> {
         if let Err(reason) = DICTIONARY.as_ref() {
             return Err(ColumnsError::Dictionary(reason.clone()));
@@ -113,10 +119,16 @@ impl Columns {
         let mut by_place = vec![None; headers.len()];
         for (place, header) in headers.iter().enumerate() {
             let Some(field) = field_of(header) else { continue };
-            if let Some(first) = places[field as usize].replace(place) {
-                let first = headers.get(first).cloned().unwrap_or_default();
-                return Err(ColumnsError::Twice { field, first, second: header.clone() });
+            let first = places[field as usize];
+            if let Some(first) = first {
+                let is_exact =
+                    |place: usize| headers.get(place).is_some_and(|header| is_exact(field, header));
+                if is_exact(first) || !is_exact(place) {
+                    continue;
+                }
+                by_place[first] = None;
             }
+            places[field as usize] = Some(place);
             by_place[place] = Some(field);
         }
         if places[Field::Title as usize].is_none() {
@@ -200,16 +212,6 @@ impl Columns {
 /// Why the headers of a file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ColumnsError {
-    /// Two columns of one field.
-    #[error("the columns `{first}` and `{second}` both mean {field}; rename one of them")]
-    Twice {
-        /// The field.
-        field: Field,
-        /// The header of the left one.
-        first: String,
-        /// The header of the right one.
-        second: String,
-    },
     /// No column for the title.
     #[error("no column is called `Titel` or `title`; the headers are: {}", listed(headers))]
     NoTitle {
@@ -257,10 +259,36 @@ mod tests {
     }
 
     #[test]
-    fn two_columns_of_one_field_are_named_both() {
-        let headers = ["Titel", "Telefon", "phone"].map(str::to_owned).to_vec();
-        let error = Columns::new(headers).unwrap_err().to_string();
-        assert_eq!(error, "the columns `Telefon` and `phone` both mean contact_phone; rename one of them");
+    fn of_two_columns_of_one_field_the_exact_one_is_it_else_the_first() {
+        for (first, second, place) in [
+            ("Telefon", "phone", 1),
+            ("phone", "Telefon", 2),
+            ("Mobil", "Handy", 1),
+            ("Telefon", "contact_phone", 1),
+        ] {
+            let headers = ["Titel", first, second].map(str::to_owned).to_vec();
+            let columns = Columns::new(headers).unwrap();
+            assert_eq!(columns.place(Field::ContactPhone), Some(place), "{first} {second}");
+            assert_eq!(columns.by_place().iter().flatten().count(), 2);
+        }
+    }
+
+    #[test]
+    fn what_people_call_their_columns_is_understood() {
+        for (name, field) in [
+            ("Kommentar", Field::Notes),
+            ("Kommentare", Field::Notes),
+            ("Anmerkung", Field::Notes),
+            ("Anmerkungen", Field::Notes),
+            ("Stadt", Field::Location),
+            ("Arbeitsort", Field::Location),
+            ("Auftraggeber", Field::EndClient),
+            ("Handy", Field::ContactPhone),
+            ("Mobil", Field::ContactPhone),
+            ("Next action", Field::NextStep),
+        ] {
+            assert_eq!(field_of(name), Some(field), "{name}");
+        }
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Habits {
             for place in 0..layout.ends_of(row).len() {
                 habits.note_quotes(raw(text, layout, row, place));
             }
-            if row > 0 && layout.ends_of(row).len() == columns.len() {
+            if row > 0 && layout.ends_of(row).len() <= columns.len() {
                 for (field, place) in columns.fields() {
                     habits.note_value(field, &unquoted(raw(text, layout, row, place)));
                 }

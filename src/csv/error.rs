@@ -31,7 +31,7 @@ pub enum TableError {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, thiserror::Error)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum RowError {
-    /// It has more or fewer cells than there are headers.
+    /// It has texts in more cells than there are headers.
     #[error("line {line} has {cells} cells, the headers are {columns}: is a delimiter or a quote missing?")]
     Torn {
         /// The line on which it begins, from 1.
@@ -82,8 +82,10 @@ pub enum EditError {
     /// There is such a column already.
     #[error("the file has a column for {0} already")]
     Column(Field),
-    /// Where rows end is in doubt, so that any edit could change others.
-    #[error("line {line}: a quote is opened and never closed; the file is not written before that is mended")]
+    /// Where rows end is in doubt from there on, so that an edit could change others.
+    #[error(
+        "line {line}: a quote is opened and never closed; nothing is written there before that is mended"
+    )]
     UnclosedQuote {
         /// The line of the quote, from 1.
         line: u32,

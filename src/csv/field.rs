@@ -95,9 +95,9 @@ pub enum Kind {
     Share,
     /// A number, or words.
     Rate,
-    /// A day.
+    /// A day that both sides may set; a time of day behind it is passed over.
     Date,
-    /// A day; a time of day behind it is passed over.
+    /// A day that the service noted; a time of day behind it is passed over.
     Moment,
     /// Yes, no or a day.
     Rtr,

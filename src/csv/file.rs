@@ -95,6 +95,7 @@ impl Fingerprint {
 pub struct CsvFile {
     given: PathBuf,
     path: PathBuf,
+    must_be_there: bool,
     _lock: Lock,
 }
 
@@ -108,7 +109,14 @@ impl CsvFile {
         let target = resolved(path)?;
         let lock = Lock::take(&target)?;
         remove_unfinished(&target);
-        Ok(Self { given: path.to_owned(), path: target, _lock: lock })
+        Ok(Self { given: path.to_owned(), path: target, must_be_there: false, _lock: lock })
+    }
+
+    /// A file that was there before and is not to be made anew: editors save by taking it away for a moment.
+    #[must_use]
+    pub const fn that_was_there(mut self) -> Self {
+        self.must_be_there = true;
+        self
     }
 
     /// Where the file is, behind all symlinks.
@@ -130,9 +138,12 @@ impl CsvFile {
     ///
     /// # Errors
     ///
-    /// What the system says, or that somebody writes it all the time.
+    /// What the system says, that somebody writes it all the time, or that it is gone although it was there.
     pub fn read(&self) -> Result<Option<(Vec<u8>, Fingerprint)>, FileError> {
-        read(&self.path)
+        match read(&self.path)? {
+            None if self.must_be_there => Err(FileError::Missing { path: self.given.clone() }),
+            read => Ok(read),
+        }
     }
 
     /// Refuses where a spreadsheet has the file open: it would not see our changes, and overwrite them.

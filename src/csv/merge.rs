@@ -4,11 +4,12 @@
 //! the file's value is kept beside it. Without a base an empty side takes the other's value, and two different values
 //! are a conflict that GitLab wins. What the match itself is (title, company, dates …) is GitLab's: the service never
 //! rewrites a description, so an edit of such a cell is set back and kept beside the file; where GitLab has nothing for
-//! it and never had, the cell is the file's own and stays. An edited state is a step that is asked for.
+//! it and never had, the cell is the file's own and stays; so do the days of finding and deciding that the file had
+//! before the two were ever synced. An edited state is a step that is asked for.
 
 use serde::Serialize;
 
-use super::field::{Field, Owner, Row};
+use super::field::{Field, Kind, Owner, Row};
 use crate::domain::State;
 
 /// What one side gets for a field.
@@ -41,6 +42,8 @@ pub enum Reason {
     NoBase,
     /// It belongs to the match, which the service does not rewrite.
     NotTakenOver,
+    /// An export asks nothing of GitLab, and the file's edit was not synced before.
+    Exported,
 }
 
 /// A value of the file that gave way to GitLab's.
@@ -104,9 +107,31 @@ impl RowPlan {
         let mut settled = gitlab.clone();
         self.apply(&mut file.clone(), &mut settled);
         for (field, _) in file.iter() {
-            agreed.set(field, settled.text(field));
+            if self.is_the_files_own_day(field) {
+                // With a base it would be an edit of the file that GitLab has to win against.
+                agreed.forget(field);
+            } else {
+                agreed.set(field, settled.text(field));
+            }
         }
         agreed
+    }
+
+    /// What the sides agree on while the file is not written yet: what GitLab took. Cells that the file is still to get
+    /// keep their old base, so that an edit made meanwhile is seen as one.
+    pub fn agreed_so_far(&self, base: Option<&Row>, file: &Row, gitlab: &Row) -> Row {
+        let mut agreed = self.agreed(base, file, gitlab);
+        for Change { field, .. } in &self.to_file {
+            match base.and_then(|base| base.get(*field)) {
+                Some(value) => agreed.set(*field, value),
+                None => agreed.forget(*field),
+            }
+        }
+        agreed
+    }
+
+    fn is_the_files_own_day(&self, field: Field) -> bool {
+        field.kind() == Kind::Moment && self.file_only.contains(&field)
     }
 
     fn note(&mut self, field: Field, file: &str, gitlab: &str, verdict: Verdict) {
@@ -175,7 +200,9 @@ fn of_the_match(field: Field, base: Option<&str>, file: &str, gitlab: &str) -> V
     if field.says_nothing(file) || base.is_some_and(|base| field.same(base, file)) {
         return Verdict::ToFile;
     }
-    if field.says_nothing(gitlab) && base.is_none_or(|base| field.says_nothing(base)) {
+    // A day from before the service knew of the match is the user's: GitLab only knows when its issue was made.
+    let may_be_its_own = field.says_nothing(gitlab) || field.kind() == Kind::Moment;
+    if may_be_its_own && base.is_none_or(|base| field.says_nothing(base)) {
         return Verdict::FileOnly;
     }
     Verdict::Conflict(match base {
@@ -247,6 +274,38 @@ mod tests {
         ] {
             assert_eq!(outcome(Field::Company, base, file, gitlab), signs, "{base:?} {file} {gitlab}");
         }
+    }
+
+    #[test]
+    fn a_day_from_before_the_first_sync_is_the_files_own_and_stays_so() {
+        for field in [Field::Created, Field::Decided] {
+            for gitlab in ["2026-11-23", ""] {
+                let (file, gitlab) = (row(field, "2025-02-01"), row(field, gitlab));
+                let plan = merge(None, &file, &gitlab);
+                assert!(plan.is_empty() && plan.file_only == [field], "{plan:?}");
+                let base = plan.agreed(None, &file, &gitlab);
+                let later = row(field, "2026-12-01");
+                let again = merge(Some(&base), &file, &later);
+                assert!(again.is_empty() && again.file_only == [field], "{again:?}");
+            }
+            // What came from GitLab is GitLab's.
+            assert_eq!(outcome(field, Some("2026-11-23"), "2025-02-01", "2026-11-23"), "f!");
+            assert_eq!(outcome(field, Some("2026-11-23"), "2026-11-23", "2026-11-24"), "f");
+            assert_eq!(outcome(field, None, "", "2026-11-23"), "f");
+        }
+    }
+
+    #[test]
+    fn before_the_file_is_written_only_what_gitlab_took_is_agreed_on() {
+        let side = |notes: &str, rtr: &str| {
+            Row::from_iter([(Field::Notes, notes.to_owned()), (Field::Rtr, rtr.to_owned())])
+        };
+        let (base, file, gitlab) = (side("a", "no"), side("b", "no"), side("a", "yes"));
+        let plan = merge(Some(&base), &file, &gitlab);
+        assert_eq!(plan.agreed_so_far(Some(&base), &file, &gitlab), side("b", "no"));
+        assert_eq!(plan.agreed(Some(&base), &file, &gitlab), side("b", "yes"));
+        let first = merge(None, &side("b", ""), &gitlab);
+        assert_eq!(first.agreed_so_far(None, &side("b", ""), &side("", "yes")).get(Field::Rtr), None);
     }
 
     #[test]

@@ -71,6 +71,31 @@ impl Plan {
         }
     }
 
+    /// What this plan and a later one did together, where the file was not written after this one: what GitLab got
+    /// counts, what the file was to get is in the later one.
+    #[must_use]
+    pub fn then(self, mut later: Self) -> Self {
+        let mut rows = Vec::new();
+        for mut row in self.rows {
+            row.plan.to_file.clear();
+            row.plan.conflicts.clear();
+            let again = later.rows.iter().position(|other| other.iid == row.iid && row.iid.is_some());
+            if let Some(again) = again {
+                let other = later.rows.remove(again).plan;
+                let anew = |field| other.to_gitlab.iter().any(|change| change.field == field);
+                row.plan.to_gitlab.retain(|change| !anew(change.field));
+                row.plan.to_gitlab.extend(other.to_gitlab);
+                row.plan.step = other.step.or(row.plan.step);
+                (row.plan.to_file, row.plan.conflicts) = (other.to_file, other.conflicts);
+            }
+            if row.action == Action::Stage || !row.plan.is_empty() {
+                rows.push(row);
+            }
+        }
+        rows.append(&mut later.rows);
+        Self { rows, errors: later.errors }
+    }
+
     /// How much it does.
     pub fn summary(&self) -> Summary {
         let mut summary = Summary { errors: self.errors.len(), ..Summary::default() };
@@ -144,6 +169,7 @@ impl PlannedRow {
                 None => "",
                 Some(Reason::BothChanged) => " (conflict: both changed)",
                 Some(Reason::NoBase) => " (conflict: differs from GitLab)",
+                Some(Reason::Exported) => " (conflict: the file's edit was not synced)",
                 Some(Reason::NotTakenOver) => " (conflict: not taken over, it belongs to the match)",
             };
             self.line(f, change.field.as_str(), &format!("file: {}{why}", arrow(&change.from, &change.to)))?;

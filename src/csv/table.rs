@@ -165,8 +165,8 @@ impl Table {
         if self.is_blank(row) {
             return Ok(None);
         }
-        let cells = self.layout.ends_of(row + 1).len();
-        if cells != self.columns.len() {
+        if self.is_torn(row + 1) {
+            let cells = self.layout.ends_of(row + 1).len();
             return Err(vec![RowError::Torn { line, cells, columns: self.columns.len() }]);
         }
         let mut values = Row::new();
@@ -192,15 +192,32 @@ impl Table {
     pub(super) fn says(&self, row: usize, gitlab: &Cells<'_>) -> bool {
         let (ends, unclosed) = (self.layout.ends_of(row + 1), self.layout.unclosed);
         let Some(record) = self.layout.records.get(row + 1) else { return false };
-        if ends.len() != self.columns.len() || unclosed == Some(row + 1) {
+        if unclosed == Some(row + 1) || (ends.len() != self.columns.len() && self.is_torn(row + 1)) {
             return false;
         }
         let mut start = record.start as usize;
-        ends.iter().zip(self.columns.by_place()).all(|(end, field)| {
-            let raw = self.text.get(start..*end as usize).unwrap_or_default();
-            start = *end as usize + 1;
+        let mut ends = ends.iter();
+        self.columns.by_place().iter().all(|field| {
+            // Cells that are missing at the end are blank.
+            let raw = ends.next().map_or("", |end| {
+                let raw = self.text.get(start..*end as usize).unwrap_or_default();
+                start = *end as usize + 1;
+                raw
+            });
             field.is_none_or(|field| cell::says(field, raw, gitlab.get(field), &self.dialect))
         })
+    }
+
+    /// Whether it is in doubt which cell of a row, counted with the headers, is which. Spreadsheets leave out blank
+    /// cells at the end of a row, or write more of them than there are headers; a text there belongs to no column.
+    /// Behind a quote that is never closed a row may be anything, and has to be whole.
+    fn is_torn(&self, row: usize) -> bool {
+        let (cells, columns) = (self.layout.ends_of(row).len(), self.columns.len());
+        let blank = |place| unquoted(self.raw(row, place)).trim().is_empty();
+        match self.layout.unclosed {
+            Some(unclosed) if row > unclosed => cells != columns,
+            _ => !(columns..cells).all(blank),
+        }
     }
 
     /// Sets a field of a row to a canonical value, written in the file's own style. Says whether that changed it.
@@ -210,8 +227,11 @@ impl Table {
     /// Where there is no such cell, or where it is in doubt which cell is which.
     pub fn set(&mut self, row: usize, field: Field, value: &str) -> Result<bool, EditError> {
         let place = self.columns.place(field).ok_or(EditError::NoColumn(field))?;
-        self.editable()?;
-        if row >= self.len() || self.layout.ends_of(row + 1).len() != self.columns.len() {
+        // What stands before an open quote is read the same whatever is behind.
+        if self.layout.unclosed.is_some_and(|unclosed| row + 1 >= unclosed) {
+            self.editable()?;
+        }
+        if row >= self.len() || self.is_torn(row + 1) {
             return Err(EditError::NoRow);
         }
         if self.value(row, field, place).is_ok_and(|now| now == value) {
@@ -282,7 +302,7 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// Where the file has the column, or where it is in doubt which cell is which.
+    /// Where the file has the column, or a quote in it is never closed.
     pub fn add_column(&mut self, field: Field) -> Result<(), EditError> {
         self.editable()?;
         if self.columns.place(field).is_some() {
@@ -290,24 +310,36 @@ impl Table {
         }
         let header = columns::header(field, self.dialect.headers);
         let blank = self.dialect.cell("", false, false).into_owned();
+        let (delimiter, last) = (char::from(self.dialect.delimiter.byte()), self.columns.len() - 1);
         let mut text = String::with_capacity(self.text.len() + self.layout.records.len() * (1 + blank.len()));
         let mut copied = 0;
         for row in 0..self.layout.records.len() {
-            for place in 0..self.layout.ends_of(row).len() {
-                if let (Some(cell), Some((start, end))) =
-                    (self.edits.get(&(row, place)), self.layout.range(row, place))
-                {
-                    text.push_str(self.text.get(copied..start).unwrap_or_default());
-                    text.push_str(cell);
-                    copied = end;
+            // What stands behind the last column stays behind it: a torn row must not look whole now. A row whose last
+            // cells are missing lacks this one too.
+            let edited =
+                self.edits.range((row, 0)..=(row, last)).next_back().map_or(0, |((_, place), _)| place + 1);
+            let cells = self.layout.ends_of(row).len().max(edited);
+            for place in 0..cells.min(last + 1) {
+                match (self.edits.get(&(row, place)), self.layout.range(row, place)) {
+                    (Some(cell), Some((start, end))) => {
+                        text.push_str(self.text.get(copied..start).unwrap_or_default());
+                        text.push_str(cell);
+                        copied = end;
+                    }
+                    (None, Some((_, end))) => {
+                        text.push_str(self.text.get(copied..end).unwrap_or_default());
+                        copied = end;
+                    }
+                    (cell, None) => {
+                        text.push(delimiter);
+                        text.push_str(cell.map_or("", String::as_str));
+                    }
                 }
             }
-            let end = self.layout.ends_of(row).last().map_or(copied, |end| *end as usize);
-            text.push_str(self.text.get(copied..end).unwrap_or_default());
-            copied = end;
-            // A torn row gets a cell like any other, or it could look whole now.
-            text.push(char::from(self.dialect.delimiter.byte()));
-            text.push_str(if row == 0 { &header } else { &blank });
+            if cells > last {
+                text.push(delimiter);
+                text.push_str(if row == 0 { &header } else { &blank });
+            }
         }
         text.push_str(self.text.get(copied..).unwrap_or_default());
         if text.len() > u32::MAX as usize - 4 {
@@ -333,12 +365,23 @@ impl Table {
             writer.write_all(BOM)?;
         }
         let mut copied = 0;
+        let mut written = (0, 0);
         for ((row, place), cell) in &self.edits {
             if let Some((start, end)) = self.layout.range(*row, *place) {
                 self.write_text(self.text.get(copied..start).unwrap_or_default(), writer)?;
-                self.write_text(cell, writer)?;
                 copied = end;
+            } else {
+                // The cells that are missing before it are made.
+                let ends = self.layout.ends_of(*row);
+                let end = ends.last().map_or(copied, |end| *end as usize);
+                self.write_text(self.text.get(copied..end).unwrap_or_default(), writer)?;
+                copied = end;
+                let there = if written.0 == *row { ends.len().max(written.1 + 1) } else { ends.len() };
+                let delimiter = char::from(self.dialect.delimiter.byte()).to_string();
+                self.write_text(&delimiter.repeat(place + 1 - there), writer)?;
             }
+            self.write_text(cell, writer)?;
+            written = (*row, *place);
         }
         self.write_text(self.text.get(copied..).unwrap_or_default(), writer)
     }

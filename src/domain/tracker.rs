@@ -242,7 +242,7 @@ pub const FIELDS: [(&str, &str, &str); 11] = [
 /// Longest line, in characters.
 const LINE_LIMIT: usize = 1_000;
 /// Longest notes, in characters.
-const NOTES_LIMIT: usize = 50_000;
+pub const NOTES_LIMIT: usize = 50_000;
 
 /// A field's value, cleaned and checked; none clears it.
 fn field(name: &str, value: &Value) -> Result<Option<Value>, String> {

@@ -80,6 +80,14 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// How long GitLab asks us to wait, where that is all that is wrong: nothing was done then.
+    pub fn asks_to_wait(&self) -> Option<Duration> {
+        match self {
+            Self::Gitlab(GitlabError::Wait(wait) | GitlabError::WaitForTheMinute(wait)) => Some(*wait),
+            _ => None,
+        }
+    }
+
     /// When it is worth trying again; none where a person has to do something first.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -255,3 +255,14 @@ fn a_kill_at_any_point_leaves_a_whole_file() {
     drop(CsvFile::open(&path).unwrap());
     assert_eq!(names(folder.path()), ["a.csv", "a.csv.bak"]);
 }
+
+#[test]
+fn a_file_that_was_there_is_never_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv");
+    assert!(CsvFile::open(&path).unwrap().read().unwrap().is_none());
+    let file = CsvFile::open(&path).unwrap().that_was_there();
+    assert!(matches!(file.read(), Err(FileError::Missing { .. })));
+    assert!(matches!(file.replace(None, put(b"x")), Err(FileError::Missing { .. })));
+    assert!(!path.exists());
+}

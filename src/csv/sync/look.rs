@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::work::{Work, only_to_file};
 use super::{Direction, Run, SyncError};
-use crate::csv::error::RowError;
+use crate::csv::error::{EditError, RowError};
 use crate::csv::field::{Field, Row};
 use crate::csv::merge::{RowPlan, merge};
 use crate::csv::plan::{Action, PlannedRow};
@@ -32,6 +32,8 @@ pub(super) struct Look<'r, 'a> {
     fields: Fields,
     /// How days were counted when the base was noted.
     days_then: Days,
+    /// The lines of the rows that are to become issues, by what makes them the match that they are.
+    to_stage: HashMap<Fingerprint, u32>,
 }
 
 impl<'r, 'a> Look<'r, 'a> {
@@ -40,6 +42,7 @@ impl<'r, 'a> Look<'r, 'a> {
         Ok(Self {
             fields: run.table.columns().fields().map(|(field, _)| field).collect(),
             days_then: zone.map_or_else(Days::of_this_machine, |zone| Days::of(&zone)),
+            to_stage: HashMap::new(),
             run,
             direction,
         })
@@ -112,12 +115,22 @@ impl<'r, 'a> Look<'r, 'a> {
                 return Ok(None);
             }
         };
-        let staged = self.run.engine.mirror().record_of(&Fingerprint::of(&job, nonce))?;
-        match staged.filter(|record| record.standing == Standing::Live) {
-            Some(record) => return Ok(Some(record.iid)),
-            None if self.direction == Direction::Export => {}
-            None => self.run.work.push(Work::stage(row, line, job.title, nonce)),
+        let fingerprint = Fingerprint::of(&job, nonce);
+        let staged = self.run.engine.mirror().record_of(&fingerprint)?;
+        if let Some(record) = staged.filter(|record| record.standing == Standing::Live) {
+            return Ok(Some(record.iid));
         }
+        if self.direction == Direction::Export {
+            return Ok(None);
+        }
+        // One of two would overwrite the other's fields, and the next run again.
+        if let Some(first) = self.to_stage.get(&fingerprint) {
+            let what = format!("same match as line {first}; this row is left as it is");
+            self.run.errors.push(RowError::Refused { line, what });
+            return Ok(None);
+        }
+        self.to_stage.insert(fingerprint, line);
+        self.run.work.push(Work::stage(row, line, job.title, nonce));
         Ok(None)
     }
 
@@ -186,7 +199,7 @@ impl<'r, 'a> Look<'r, 'a> {
         });
         let mut plan = merge(base.as_ref(), &values, &known);
         if self.direction == Direction::Export {
-            plan = only_to_file(&plan, &values, &known);
+            plan = only_to_file(&plan, base.as_ref(), &values, &known);
         }
         let has_iid = !values.text(Field::Iid).trim().is_empty();
         if plan.is_empty() && has_iid {
@@ -201,7 +214,11 @@ impl<'r, 'a> Look<'r, 'a> {
     /// A match without a row gets one.
     fn append(&mut self, seen: Seen<'_>, gitlab: &Cells<'_>) -> Result<Option<Agreed>, SyncError> {
         let iid = seen.iid;
-        self.run.table.append_values(|field| gitlab.get(field))?;
+        match self.run.table.append_values(|field| gitlab.get(field)) {
+            // It gets its row once the quote is mended, which is reported.
+            Err(EditError::UnclosedQuote { .. }) => return Ok(None),
+            other => other?,
+        };
         self.run.appended.push(PlannedRow {
             line: None,
             iid: Some(iid),

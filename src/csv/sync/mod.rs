@@ -1,16 +1,19 @@
 //! A run over a file: what is to be done, done, and written back.
 //!
-//! GitLab gets everything first, then the file, then the base in the mirror. Killed in between, the next run finds
+//! GitLab gets everything first. What it took becomes the base before the file is written, so that an edit made
+//! meanwhile is one; then the file is written, and what it got becomes the base. Killed in between, the next run finds
 //! issues that were staged by their fingerprints and values that both sides have already.
 
 mod look;
 mod work;
 
+use std::time::Duration;
+
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 
 use look::Look;
-use work::{Done, Work};
+use work::{Done, Gitlab, Work};
 
 use super::conflicts::Lost;
 use super::error::{EditError, RowError};
@@ -43,6 +46,14 @@ pub enum SyncError {
     /// The file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The file was changed while GitLab was told: it has to be read again.
+    #[error("{error}")]
+    Changed {
+        /// Which file.
+        error: FileError,
+        /// What GitLab took until then.
+        done: Plan,
+    },
     /// The file is no table.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -58,6 +69,17 @@ impl From<MirrorError> for SyncError {
     fn from(error: MirrorError) -> Self {
         EngineError::Mirror(error).into()
     }
+}
+
+/// How a run fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// GitLab has heard of a row.
+    Row,
+    /// GitLab asks to wait so long; a row waits.
+    Waits(Duration),
+    /// A row that waited goes on.
+    GoesOn,
 }
 
 /// A file as it was read, and what is to be done about it.
@@ -145,38 +167,60 @@ impl<'a> Run<'a> {
         self.file.path().to_string_lossy().into_owned()
     }
 
-    /// Does it: GitLab, then the file, then the base. `each` is called for every row that GitLab has heard of.
+    /// Does it: GitLab, then the file, then the base. `tell` is called for every row that GitLab has heard of, and where
+    /// GitLab asks to wait.
     ///
     /// # Errors
     ///
     /// Where the file was changed meanwhile (read it again), or cannot be written.
-    pub async fn carry_out(mut self, now: Timestamp, each: impl Fn()) -> Result<Outcome, SyncError> {
+    pub async fn carry_out(
+        mut self,
+        now: Timestamp,
+        tell: impl Fn(Heard) + Sync,
+    ) -> Result<Outcome, SyncError> {
         self.file.check_closed()?;
         let (engine, days, key) = (self.engine, &self.days, self.key());
         let work = std::mem::take(&mut self.work);
-        let table = &self.table;
+        let (table, gitlab) = (&self.table, Gitlab { engine, tell: &tell });
+        let gitlab = &gitlab;
         let mut done: Vec<Done> = stream::iter(work)
             .map(|work| async {
                 let concerns_gitlab = work.concerns_gitlab();
-                let done = work.carry_out(engine, days, table).await;
+                let done = work.carry_out(gitlab, days, table).await;
                 if concerns_gitlab {
-                    each();
+                    (gitlab.tell)(Heard::Row);
                 }
                 done
             })
             .buffered(AT_ONCE)
             .collect()
             .await;
+        let (mut taken, mut agreed) = (Vec::new(), Vec::new());
         for one in &mut done {
             self.errors.append(&mut one.problems);
-            self.write_row(one)?;
+            let (so_far, then) = one.agreed.take().unzip();
+            taken.extend(so_far);
+            // Where the row cannot be written, what it was to get is not agreed on.
+            if self.write_row(one)? {
+                agreed.extend(then);
+            } else {
+                one.shown.plan.to_file.clear();
+                one.shown.plan.conflicts.clear();
+            }
         }
-        let file_changed = self.write_file(&done, now)?;
-        let (mut plan, mut agreed) = (Plan { rows: Vec::new(), errors: self.errors }, Vec::new());
-        for Done { shown, agreed: base, .. } in done {
-            plan.push(shown);
-            agreed.extend(base);
+        self.errors.sort_by_key(RowError::line);
+        if !taken.is_empty() {
+            engine.mirror().agree(&key, self.days.name(), &taken)?;
         }
+        let written = self.write_file(&done, now);
+        let mut plan = Plan { rows: Vec::new(), errors: self.errors };
+        done.into_iter().for_each(|done| plan.push(done.shown));
+        let file_changed = match written {
+            Err(SyncError::File(error @ FileError::Changed { .. })) => {
+                return Err(SyncError::Changed { error, done: plan });
+            }
+            other => other?,
+        };
         plan.rows.append(&mut self.appended);
         if !agreed.is_empty() {
             engine.mirror().agree(&key, self.days.name(), &agreed)?;
@@ -184,18 +228,29 @@ impl<'a> Run<'a> {
         Ok(Outcome { plan, file_changed, widened: self.table.is_widened() })
     }
 
-    fn write_row(&mut self, done: &Done) -> Result<(), SyncError> {
-        let Some(iid) = done.shown.iid else { return Ok(()) };
+    /// Writes what a row gets. Says whether it could: behind a quote that is never closed nothing can be written.
+    fn write_row(&mut self, done: &Done) -> Result<bool, SyncError> {
+        let Some(iid) = done.shown.iid else { return Ok(true) };
+        let mut cells = Vec::new();
         if done.without_iid {
-            if self.table.columns().place(Field::Iid).is_none() {
-                self.table.add_column(Field::Iid)?;
+            cells.push((Field::Iid, iid.to_string()));
+        }
+        let to_file = done.shown.plan.to_file.iter().filter(|change| change.field != Field::Iid);
+        cells.extend(to_file.map(|change| (change.field, change.to.clone())));
+        for (field, value) in cells {
+            if field == Field::Iid && self.table.columns().place(field).is_none() {
+                match self.table.add_column(field) {
+                    // The row is found again by its cells.
+                    Err(EditError::UnclosedQuote { .. }) => continue,
+                    other => other?,
+                }
             }
-            self.table.set(done.row, Field::Iid, &iid.to_string())?;
+            match self.table.set(done.row, field, &value) {
+                Err(EditError::UnclosedQuote { .. }) => return Ok(false),
+                other => other?,
+            };
         }
-        for change in done.shown.plan.to_file.iter().filter(|change| change.field != Field::Iid) {
-            self.table.set(done.row, change.field, &change.to)?;
-        }
-        Ok(())
+        Ok(true)
     }
 
     fn write_file(&self, done: &[Done], now: Timestamp) -> Result<bool, SyncError> {

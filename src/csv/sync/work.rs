@@ -1,21 +1,27 @@
 //! One row's part of a run.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::csv::field::{Field, Row};
-use crate::csv::merge::{Change, RowPlan, merge};
+use crate::csv::merge::{Change, Conflict, Reason, RowPlan, merge};
 use crate::csv::plan::{Action, PlannedRow};
 use crate::domain::State;
 use crate::domain::history::Through;
 use crate::engine::{ApplicationError, Decision, DecisionError, Engine, StagingError};
 
+use super::Heard;
 use super::look::spelled_out;
 use crate::csv::error::RowError;
 use crate::csv::record;
 use crate::csv::shown::Days;
 use crate::csv::table::Table;
 use crate::mirror::Agreed;
+
+/// How often a row waits as long as GitLab asks before it is given up.
+const WAITS: u32 = 10;
 
 /// A row of the file about which something is to be done.
 pub(super) struct Work {
@@ -48,8 +54,8 @@ pub(super) struct Done {
     pub(super) shown: PlannedRow,
     /// Whether the row is to get its iid.
     pub(super) without_iid: bool,
-    /// What both sides agree on once the file is written.
-    pub(super) agreed: Option<Agreed>,
+    /// What both sides agree on before the file is written, and once it is.
+    pub(super) agreed: Option<(Agreed, Agreed)>,
     /// What GitLab did not take.
     pub(super) problems: Vec<RowError>,
 }
@@ -89,21 +95,28 @@ impl Work {
     }
 
     /// Tells GitLab; what it did not take is said, and the plan holds what came of it.
-    pub(super) async fn carry_out(self, engine: &Engine, days: &Days, table: &Table) -> Done {
+    pub(super) async fn carry_out(self, to: &Gitlab<'_>, days: &Days, table: &Table) -> Done {
         let Self { row, line, title, what } = self;
         let mut problems = Vec::new();
+        // Only what was made here counts as made.
         let (action, told) = match what {
             What::Merge(iid, sides) => (Action::Merge, Some((iid, sides))),
-            What::Stage(nonce) => {
-                let staged = stage(engine, days, table, row, nonce).await;
-                (Action::Stage, staged.map_err(|problem| problems.push(problem)).ok())
-            }
+            What::Stage(nonce) => match stage(to, days, table, row, nonce).await {
+                Ok((iid, sides, created)) => {
+                    (if created { Action::Stage } else { Action::Merge }, Some((iid, sides)))
+                }
+                Err(problem) => {
+                    problems.push(problem);
+                    (Action::Merge, None)
+                }
+            },
         };
         let (mut iid, mut plan, mut without_iid, mut agreed) = Default::default();
         if let Some((number, mut sides)) = told {
-            problems.extend(sides.tell_fields(engine, number).await);
-            problems.extend(sides.take_step(engine, number).await);
+            // What GitLab does not take changes nothing about the row's having no iid.
             without_iid = sides.values.text(Field::Iid).trim().is_empty();
+            problems.extend(sides.tell_fields(to, number).await);
+            problems.extend(sides.take_step(to, days, number).await);
             agreed = Some(sides.agreed(number));
             (iid, plan) = (Some(number), sides.plan);
         }
@@ -113,24 +126,61 @@ impl Work {
     }
 }
 
-/// Makes an issue of a row; what then remains to be told is known.
+/// GitLab, as a run speaks to it: with patience.
+pub(super) struct Gitlab<'a> {
+    pub(super) engine: &'a Engine,
+    /// Called where GitLab asks to wait.
+    pub(super) tell: &'a (dyn Fn(Heard) + Sync),
+}
+
+impl Gitlab<'_> {
+    /// Asks for something, and where GitLab asks to wait, waits and asks again: nothing was done then.
+    async fn ask<T, E, F>(
+        &self,
+        mut what: impl FnMut() -> F,
+        wait: impl Fn(&E) -> Option<Duration>,
+    ) -> Result<T, E>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        let mut waits = 0;
+        loop {
+            let asked = what().await;
+            match asked.as_ref().err().and_then(&wait).filter(|_| waits < WAITS) {
+                Some(long) => {
+                    waits += 1;
+                    (self.tell)(Heard::Waits(long));
+                    self.engine.clock().sleep(long).await;
+                    (self.tell)(Heard::GoesOn);
+                }
+                None => return asked,
+            }
+        }
+    }
+}
+
+/// Makes an issue of a row; what then remains to be told is known. Says whether the issue was made here.
 async fn stage(
-    engine: &Engine,
+    to: &Gitlab<'_>,
     days: &Days,
     table: &Table,
     row: usize,
     nonce: Uuid,
-) -> Result<(u64, Box<Sides>), String> {
+) -> Result<(u64, Box<Sides>, bool), String> {
     // The file is looked at once more; it said all this before.
     let values = table.values(row).ok().flatten().unwrap_or_default();
     let job = record::job_match(&values).map_err(|_| "cannot be read any more".to_owned())?;
     let state = values.text(Field::State).parse().unwrap_or(State::Pending);
-    match engine.stage_in(job, nonce, state).await {
+    let wait = |error: &StagingError| match error {
+        StagingError::Engine(error) => error.asks_to_wait(),
+        _ => None,
+    };
+    match to.ask(|| to.engine.stage_in(job.clone(), nonce, state), wait).await {
         // It is known what it was made with; the tracker's fields of the row are still to be told.
         Ok(staging) => {
             let known = days.row_of(&staging.record);
             let plan = merge(None, &values, &known);
-            Ok((staging.record.iid, Box::new(Sides { values, known, base: None, plan })))
+            Ok((staging.record.iid, Box::new(Sides { values, known, base: None, plan }), staging.created))
         }
         Err(StagingError::Erased) => Err("the data of this match was removed at a person's wish".to_owned()),
         Err(error) => Err(format!("{error}; run it again")),
@@ -138,13 +188,15 @@ async fn stage(
 }
 
 impl Sides {
-    /// What both sides agree on once it is done.
-    fn agreed(&self, iid: u64) -> Agreed {
+    /// What both sides agree on before the file is written, and once it is.
+    fn agreed(&self, iid: u64) -> (Agreed, Agreed) {
         // The mirror may show the match otherwise by now: everything is said.
-        spelled_out(iid, &self.plan.agreed(self.base.as_ref(), &self.values, &self.known))
+        let Self { values, known, base, plan } = self;
+        let so_far = plan.agreed_so_far(base.as_ref(), values, known);
+        (spelled_out(iid, &so_far), spelled_out(iid, &plan.agreed(base.as_ref(), values, known)))
     }
 
-    async fn tell_fields(&mut self, engine: &Engine, iid: u64) -> Option<String> {
+    async fn tell_fields(&mut self, to: &Gitlab<'_>, iid: u64) -> Option<String> {
         if self.plan.to_gitlab.is_empty() {
             return None;
         }
@@ -154,10 +206,15 @@ impl Sides {
             .iter()
             .map(|change| (change.field.as_str().to_owned(), Value::String(change.to.clone())))
             .collect();
-        let error = engine.change_application(iid, changes).await.err()?;
-        // The file keeps its values; without a new base they are tried again.
-        self.plan.to_gitlab.clear();
-        self.values = self.known.clone();
+        let wait = |error: &ApplicationError| match error {
+            ApplicationError::Engine(error) => error.asks_to_wait(),
+            _ => None,
+        };
+        let error = to.ask(|| to.engine.change_application(iid, changes.clone()), wait).await.err()?;
+        // The file keeps its values; with what GitLab has as the base they are tried again.
+        for Change { field, .. } in std::mem::take(&mut self.plan.to_gitlab) {
+            self.values.set(field, self.known.text(field));
+        }
         Some(match error {
             ApplicationError::Invalid(errors) => {
                 let all: Vec<String> =
@@ -168,11 +225,22 @@ impl Sides {
         })
     }
 
-    async fn take_step(&mut self, engine: &Engine, iid: u64) -> Option<String> {
+    async fn take_step(&mut self, gitlab: &Gitlab<'_>, days: &Days, iid: u64) -> Option<String> {
         let to = self.plan.step?.to;
         let decision =
             Decision { from: None, to, by: "csv".to_owned(), through: Through::Csv, comment: None };
-        match engine.decide(iid, decision).await.err()? {
+        let wait = |error: &DecisionError| match error {
+            DecisionError::Engine(error) => error.asks_to_wait(),
+            _ => None,
+        };
+        let error = match gitlab.ask(|| gitlab.engine.decide(iid, decision.clone()), wait).await {
+            Ok(record) => {
+                self.note_step(record.state, &days.row_of(&record));
+                return None;
+            }
+            Err(error) => error,
+        };
+        match error {
             DecisionError::NotAllowed { from, to, .. } => {
                 self.refuse_step(from);
                 Some(format!("state: a match that is {from} cannot become {to}; the file says {from} again"))
@@ -183,6 +251,25 @@ impl Sides {
                 Some(format!("state: {error}; run it again"))
             }
         }
+    }
+
+    /// The step brings a day with it, which the file gets in the same run.
+    fn note_step(&mut self, became: State, known: &Row) {
+        if self.plan.step.is_some_and(|step| step.to != became) {
+            self.refuse_step(became);
+        }
+        let field = Field::Decided;
+        let Some(in_file) = self.values.get(field) else { return };
+        let (file, gitlab) = (Row::from_iter([(field, in_file.to_owned())]), known.text(field));
+        self.known.set(field, gitlab);
+        let anew = merge(self.base.as_ref(), &file, &self.known);
+        let plan = &mut self.plan;
+        plan.to_file.retain(|change| change.field != field);
+        plan.conflicts.retain(|conflict| conflict.field != field);
+        plan.file_only.retain(|other| *other != field);
+        plan.to_file.extend(anew.to_file);
+        plan.conflicts.extend(anew.conflicts);
+        plan.file_only.extend(anew.file_only);
     }
 
     fn refuse_step(&mut self, stayed: State) {
@@ -196,12 +283,21 @@ impl Sides {
     }
 }
 
-/// An export asks nothing of GitLab: wherever the two differ, the file gets GitLab's value.
-pub(super) fn only_to_file(plan: &RowPlan, values: &Row, known: &Row) -> RowPlan {
+/// An export asks nothing of GitLab: wherever the two differ, the file gets GitLab's value. What was edited in the file
+/// since the last sync is kept beside it.
+pub(super) fn only_to_file(plan: &RowPlan, base: Option<&Row>, values: &Row, known: &Row) -> RowPlan {
     let mut only = RowPlan { file_only: plan.file_only.clone(), ..RowPlan::default() };
     for (field, value) in values.iter() {
         if !plan.file_only.contains(&field) && !field.same(value, known.text(field)) {
             let (from, to) = (value.to_owned(), known.text(field).to_owned());
+            let was_edited = match base.and_then(|base| base.get(field)) {
+                Some(base) => !field.same(base, value),
+                None => !field.says_nothing(value),
+            };
+            if was_edited {
+                let (file, gitlab) = (from.clone(), to.clone());
+                only.conflicts.push(Conflict { field, file, gitlab, reason: Reason::Exported });
+            }
             only.to_file.push(Change { field, from, to });
         }
     }
