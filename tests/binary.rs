@@ -194,3 +194,46 @@ async fn a_public_project_is_refused() {
     assert_eq!(code, 1);
     assert!(error.contains("not private") && error.contains("allow_public_project"), "{error}");
 }
+
+/// Long enough for a watch to look several times.
+async fn pause(seconds: u64) {
+    vorhoelle::clock::Clock::System.sleep(Duration::from_secs(seconds)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_waits_for_a_file_that_is_open_or_away_and_never_makes_it_anew() {
+    let setting = Setting::new(Options::default()).await;
+    setting.run(&["setup"]).await;
+    let beside = |name: &str| setting.folder.path().join(name);
+    let (file, lock) = (beside("a.csv"), beside(".~lock.a.csv#"));
+    let text = || std::fs::read_to_string(&file).unwrap_or_default();
+    std::fs::write(&file, "iid;Status;Titel;Notizen\r\n;pending;Neu;a\r\n").unwrap();
+    std::fs::write(&lock, ",anna,host,07.02.2026 10:30,file:///x;").unwrap();
+    let mut child = setting.command(&["csv", "sync", "a.csv", "--watch"]).spawn().unwrap();
+    pause(6).await;
+    assert!(child.try_wait().unwrap().is_none(), "it waits");
+    assert!(setting.sandbox.world().issues.is_empty());
+    std::fs::remove_file(&lock).unwrap();
+    setting.until("the row has its iid", async || text().contains("\r\n1;pending;Neu;a")).await;
+    // Opened and saved in a spreadsheet: GitLab hears of it when it is closed.
+    let notes =
+        |part: &str| setting.sandbox.world().comments_of(1).iter().any(|note| note.body.contains(part));
+    std::fs::write(&lock, ",anna,host,07.02.2026 10:30,file:///x;").unwrap();
+    let edited = text().replace(";Neu;a", ";Neu;zurückgerufen");
+    std::fs::write(&file, &edited).unwrap();
+    pause(5).await;
+    assert!(!notes("zurückgerufen"));
+    std::fs::remove_file(&lock).unwrap();
+    setting.until("GitLab has the notes", async || notes("zurückgerufen")).await;
+    // Saved by an editor that takes the file away first.
+    std::fs::remove_file(&file).unwrap();
+    pause(5).await;
+    assert!(!file.exists(), "it is not made anew");
+    std::fs::write(&file, edited.replace("zurückgerufen", "wieder da")).unwrap();
+    setting.until("GitLab has the new notes", async || notes("wieder da")).await;
+    child.kill().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert_eq!(said.matches("is open in LibreOffice (anna)").count(), 2, "{said}");
+}

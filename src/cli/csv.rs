@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Context, asked_to_stop, print, say, say_error};
 use crate::csv::sync::{Direction, Heard, Outcome, Run, SyncError};
-use crate::csv::{CsvFile, FileError, Plan};
+use crate::csv::{CsvFile, FileError, Fingerprint, Plan};
 use crate::engine::Engine;
 
 /// How often a file is read again that changes while we work.
@@ -65,7 +65,7 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
     let code = if watch {
         keep_in_sync(&engine, &options).await?
     } else {
-        once(&engine, &CsvFile::open(&options.file)?, &options, direction).await?
+        once(&engine, &CsvFile::open(&options.file)?, &options, direction).await?.0
     };
     engine.mirror().checkpoint();
     Ok(code)
@@ -88,9 +88,9 @@ async fn keep_in_sync(engine: &Engine, options: &Options) -> anyhow::Result<Exit
             // What is written while we are at work is looked at again.
             let before = written(&options.file);
             match look_again(engine, options, was_there, is_first || is_waiting).await {
-                Ok((last, changed)) => {
+                Ok((last, ours)) => {
                     code = last;
-                    seen = if changed { written(&options.file) } else { before };
+                    seen = ours.map_or(before, |ours| Some((ours.modified?, ours.size)));
                     (is_first, is_waiting, was_there) = (false, false, true);
                 }
                 Err(error) => match waits_for(&error) {
@@ -115,13 +115,13 @@ async fn keep_in_sync(engine: &Engine, options: &Options) -> anyhow::Result<Exit
     }
 }
 
-/// Syncs once, after a look at what is new in GitLab unless that has just been done. Says whether the file was written.
+/// Syncs once, after a look at what is new in GitLab unless that has just been done. Tells what was written.
 async fn look_again(
     engine: &Engine,
     options: &Options,
     was_there: bool,
     knows_gitlab: bool,
-) -> anyhow::Result<(ExitCode, bool)> {
+) -> anyhow::Result<(ExitCode, Option<Fingerprint>)> {
     let mut file = CsvFile::open(&options.file)?;
     if was_there {
         file = file.that_was_there();
@@ -134,9 +134,7 @@ async fn look_again(
         engine.delta().await?;
         engine.work_off().await;
     }
-    let before = written(&options.file);
-    let code = once(engine, &file, options, Direction::Sync).await?;
-    Ok((code, written(&options.file) != before))
+    once(engine, &file, options, Direction::Sync).await
 }
 
 /// What `--watch` waits for, where that is all that is wrong.
@@ -166,7 +164,7 @@ async fn once(
     file: &CsvFile,
     options: &Options,
     direction: Direction,
-) -> anyhow::Result<ExitCode> {
+) -> anyhow::Result<(ExitCode, Option<Fingerprint>)> {
     let mut tries = 0;
     let mut so_far = Plan::default();
     let mut outcome = loop {
@@ -189,7 +187,7 @@ async fn once(
     outcome.plan = so_far.then(outcome.plan);
     tell(&outcome, file, options)?;
     let all_well = outcome.plan.errors.is_empty();
-    Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok((if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }, outcome.written))
 }
 
 fn bar(rows: usize) -> ProgressBar {

@@ -104,6 +104,8 @@ pub struct Outcome {
     pub plan: Plan,
     /// Whether the file was written.
     pub file_changed: bool,
+    /// What the file was once it was written: whatever it is otherwise is somebody's edit.
+    pub written: Option<FileFingerprint>,
     /// Whether the file became UTF-8 because its old encoding cannot hold what it got.
     pub widened: bool,
 }
@@ -212,10 +214,10 @@ impl<'a> Run<'a> {
         if !taken.is_empty() {
             engine.mirror().agree(&key, self.days.name(), &taken)?;
         }
-        let written = self.write_file(&done, now);
+        let replaced = self.write_file(&done, now);
         let mut plan = Plan { rows: Vec::new(), errors: self.errors };
         done.into_iter().for_each(|done| plan.push(done.shown));
-        let file_changed = match written {
+        let written = match replaced {
             Err(SyncError::File(error @ FileError::Changed { .. })) => {
                 return Err(SyncError::Changed { error, done: plan });
             }
@@ -225,7 +227,7 @@ impl<'a> Run<'a> {
         if !agreed.is_empty() {
             engine.mirror().agree(&key, self.days.name(), &agreed)?;
         }
-        Ok(Outcome { plan, file_changed, widened: self.table.is_widened() })
+        Ok(Outcome { plan, file_changed: written.is_some(), written, widened: self.table.is_widened() })
     }
 
     /// Writes what a row gets. Says whether it could: behind a quote that is never closed nothing can be written.
@@ -253,9 +255,9 @@ impl<'a> Run<'a> {
         Ok(true)
     }
 
-    fn write_file(&self, done: &[Done], now: Timestamp) -> Result<bool, SyncError> {
+    fn write_file(&self, done: &[Done], now: Timestamp) -> Result<Option<FileFingerprint>, SyncError> {
         if !self.table.is_changed() && self.read.is_some() {
-            return Ok(false);
+            return Ok(None);
         }
         let lost: Vec<Lost<'_>> = done
             .iter()
@@ -266,7 +268,6 @@ impl<'a> Run<'a> {
             })
             .collect();
         self.file.keep_conflicts(&lost, self.table.dialect(), now)?;
-        self.file.replace(self.read.as_ref(), |writer| self.table.write_to(writer))?;
-        Ok(true)
+        Ok(Some(self.file.replace(self.read.as_ref(), |writer| self.table.write_to(writer))?))
     }
 }
