@@ -196,7 +196,7 @@ async fn what_is_wrong_with_a_draft_is_named() {
     }
     let (status, answer) = put(&world, iid, &json!({"subject": "x", "body": "y", "cc": "z"}), None).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert!(answer["detail"].as_str().unwrap().contains("cc"), "{answer}");
+    assert_eq!(answer["errors"][0]["field"], "cc", "{answer}");
     assert_eq!(put(&world, 999, &letter(), None).await.0, StatusCode::NOT_FOUND);
     assert_eq!(world.get(&format!("/api/v1/matches/{iid}/draft")).await.0, StatusCode::NOT_FOUND);
     // A token below Reporter may not read the repository.
