@@ -10,6 +10,7 @@ mod erase;
 mod history;
 mod hook_watch;
 mod locks;
+mod meeting;
 mod queue;
 mod reconcile;
 mod sending;
