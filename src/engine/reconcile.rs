@@ -6,9 +6,9 @@ use std::sync::PoisonError;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Connected, Engine, EngineError, Hint};
+use crate::domain::State;
 use crate::domain::decide::{Act, Known, Observed, Refusal, Reviewers, Verdict, What, decide};
 use crate::domain::history::{Step, Through};
-use crate::domain::State;
 use crate::gitlab::Issue;
 use crate::gitlab::events::{LabelAction, LabelEvent, StateEvent};
 use crate::gitlab::issues::IssueChange;
