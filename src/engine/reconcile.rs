@@ -289,6 +289,11 @@ impl Engine {
             let events = connected.project.state_events(issue.iid).await?;
             let is_as_known = |event: &StateEvent| (event.state == "closed") == record.state.is_closed();
             let since = events.iter().rposition(is_as_known).map_or(0, |last| last + 1);
+            let ours = |event: &StateEvent| event.user.as_ref().is_some_and(|user| connected.is_us(user.id));
+            if since == events.len() && events.last().is_some_and(ours) {
+                // Our own closing or reopening came last, and the issue does not show it: the copy that was read lags behind.
+                return Err(EngineError::Stale);
+            }
             acts.extend(events[since..].iter().filter_map(|event| state_act(connected, event)));
             if events.is_empty() && observed.closed {
                 // A GitLab that does not tell who closed and reopened says at least who closed it last.
