@@ -40,17 +40,23 @@ impl fmt::Display for CellError {
 impl std::error::Error for CellError {}
 
 /// The beginning of a foreign text, fit for one line of a terminal.
-pub(super) fn excerpt(text: &str) -> String {
+pub(super) fn excerpt(text: &str) -> Cow<'_, str> {
+    if text.len() <= EXCERPT && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Cow::Borrowed(text);
+    }
     // What turns the direction of writing could make one line look like another.
     let turns =
         |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let plain = |c: char| if c.is_control() || turns(c) { ' ' } else { c };
-    let mut short: String = text.chars().take(60).map(plain).collect();
-    if text.chars().nth(60).is_some() {
+    let mut short: String = text.chars().take(EXCERPT).map(plain).collect();
+    if text.chars().nth(EXCERPT).is_some() {
         short.push('…');
     }
-    short
+    Cow::Owned(short)
 }
+
+/// How many characters of a foreign text are shown in a line.
+const EXCERPT: usize = 60;
 
 /// What a cell says, in canonical form. Blank cells say nothing: an empty text.
 ///
@@ -186,20 +192,29 @@ pub(super) fn with_lf(text: &str) -> Cow<'_, str> {
 
 /// Whether a cell, as it stands in the file, says the canonical value that GitLab has.
 pub(super) fn says(field: Field, raw: &str, value: &str, dialect: &Dialect) -> bool {
-    let kind = field.kind();
+    if raw.is_empty() && value.is_empty() {
+        return true;
+    }
     // Most cells stand there as they would be written.
     if raw.len() < SHORT && is_plain(raw, dialect) {
-        match kind {
-            _ if raw.is_empty() && value.is_empty() => return true,
-            Kind::Iid | Kind::State | Kind::Stage | Kind::Url | Kind::Line | Kind::Text if raw == value => {
-                return true;
+        let style = dialect.numbers;
+        let as_written = match field.kind() {
+            Kind::Date | Kind::Moment => {
+                dialect.dates.rearranged(value).is_some_and(|day| raw.as_bytes() == day)
             }
-            Kind::Date | Kind::Moment if DateStyle::German.writes(value, raw) => return true,
-            _ => {}
+            Kind::Score => style.writes(value, raw),
+            Kind::Share => match (value.strip_suffix(" %"), raw.strip_suffix(" %")) {
+                (Some(value), Some(raw)) => style.writes(value, raw),
+                _ => false,
+            },
+            Kind::Rate | Kind::Rtr => false,
+            _ => raw == value,
+        };
+        if as_written {
+            return true;
         }
     }
-    let cell = unquoted(raw);
-    read(field, &cell, dialect).is_ok_and(|said| field.same(&said, value))
+    read(field, &unquoted(raw), dialect).is_ok_and(|said| field.same(&said, value))
 }
 
 /// Shorter than the limit of any text.
@@ -210,18 +225,30 @@ fn is_plain(text: &str, dialect: &Dialect) -> bool {
     let delimiter = dialect.delimiter.byte();
     let special = |byte: u8| byte < b' ' || byte == b'"' || byte == delimiter;
     // What a spreadsheet runs begins with a sign or a blank; so does what may hide one.
-    text.as_bytes().first().is_none_or(|first| first.is_ascii_alphanumeric()) && !text.bytes().any(special)
+    text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric) && !text.bytes().any(special)
 }
 
 /// Writes a canonical value as a new cell, in quotes where it needs them.
 pub(super) fn push(text: &mut String, field: Field, value: &str, dialect: &Dialect, only: bool) {
-    let as_it_is =
-        matches!(field.kind(), Kind::Iid | Kind::State | Kind::Stage | Kind::Url | Kind::Line | Kind::Text);
-    if as_it_is && !only && dialect.quoting == Quoting::Needed && is_plain(value, dialect) {
-        text.push_str(value);
-    } else {
-        text.push_str(&dialect.cell(&written(field, value, dialect, ""), false, only));
+    if dialect.quoting == Quoting::Needed && !only {
+        let as_it_is = match field.kind() {
+            _ if value.is_empty() => true,
+            Kind::Iid | Kind::State | Kind::Stage | Kind::Url | Kind::Line | Kind::Text => {
+                is_plain(value, dialect)
+            }
+            Kind::Date | Kind::Moment => {
+                if let Some(day) = dialect.dates.rearranged(value) {
+                    return text.extend(day.map(char::from));
+                }
+                false
+            }
+            _ => false,
+        };
+        if as_it_is {
+            return text.push_str(value);
+        }
     }
+    text.push_str(&dialect.cell(&written(field, value, dialect, ""), false, only));
 }
 
 /// A canonical value as it stands in a cell, before quotes. `old` is what stood there: its own style goes before the
@@ -243,7 +270,11 @@ pub(super) fn written(field: Field, value: &str, dialect: &Dialect, old: &str) -
         _ if dialect.cell_newline == Newline::CrLf || old.contains("\r\n") => value.replace('\n', "\r\n"),
         _ => value.into_owned(),
     };
-    formula::guard(&text).into_owned()
+    let guarded = match formula::guard(&text) {
+        Cow::Owned(guarded) => Some(guarded),
+        Cow::Borrowed(_) => None,
+    };
+    guarded.unwrap_or(text)
 }
 
 fn written_day(value: &str, dialect: &Dialect, old: &str) -> String {

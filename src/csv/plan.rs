@@ -1,5 +1,6 @@
 //! What a run would do, for people and as JSON.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
@@ -153,15 +154,16 @@ impl PlannedRow {
         let title = excerpt(&self.title);
         match self.action {
             Action::Merge => {}
-            Action::Stage => self.line(f, "", &format!("becomes an issue: {title}"))?,
-            Action::Append => self.line(f, "", &format!("becomes a row: {title}"))?,
+            Action::Stage => self.line(f, "", format_args!("becomes an issue: {title}"))?,
+            Action::Append => self.line(f, "", format_args!("becomes a row: {title}"))?,
         }
         if let Some(step) = self.plan.step {
             let from = step.from.map_or("", |from| from.as_str());
-            self.line(f, "state", &format!("GitLab: {from} → {}", step.to))?;
+            self.line(f, "state", format_args!("GitLab: {from} → {}", step.to))?;
         }
         for change in &self.plan.to_gitlab {
-            self.line(f, change.field.as_str(), &format!("GitLab: {}", arrow(&change.from, &change.to)))?;
+            let (from, to) = (shown(&change.from), shown(&change.to));
+            self.line(f, change.field.as_str(), format_args!("GitLab: {from} → {to}"))?;
         }
         let conflict = |field| self.plan.conflicts.iter().find(|conflict| conflict.field == field);
         for change in &self.plan.to_file {
@@ -172,22 +174,31 @@ impl PlannedRow {
                 Some(Reason::Exported) => " (conflict: the file's edit was not synced)",
                 Some(Reason::NotTakenOver) => " (conflict: not taken over, it belongs to the match)",
             };
-            self.line(f, change.field.as_str(), &format!("file: {}{why}", arrow(&change.from, &change.to)))?;
+            let (from, to) = (shown(&change.from), shown(&change.to));
+            self.line(f, change.field.as_str(), format_args!("file: {from} → {to}{why}"))?;
         }
         Ok(())
     }
 
-    fn line(&self, f: &mut fmt::Formatter<'_>, field: &str, what: &str) -> fmt::Result {
-        let line = self.line.map_or_else(|| "new".to_owned(), |line| line.to_string());
-        let iid = self.iid.map_or_else(|| "new".to_owned(), |iid| iid.to_string());
-        writeln!(f, "{line:>6}  {iid:>6}  {field:<14} {what}")
+    fn line(&self, f: &mut fmt::Formatter<'_>, field: &str, what: fmt::Arguments<'_>) -> fmt::Result {
+        number(f, self.line.map(u64::from))?;
+        f.write_str("  ")?;
+        number(f, self.iid)?;
+        writeln!(f, "  {field:<14} {what}")
     }
 }
 
-/// `old → new`, an empty one as a dash.
-fn arrow(from: &str, to: &str) -> String {
-    let shown = |text: &str| if text.is_empty() { "–".to_owned() } else { excerpt(text) };
-    format!("{} → {}", shown(from), shown(to))
+/// A line or an iid in its column.
+fn number(f: &mut fmt::Formatter<'_>, number: Option<u64>) -> fmt::Result {
+    match number {
+        Some(number) => write!(f, "{number:>6}"),
+        None => f.write_str("   new"),
+    }
+}
+
+/// A value in a line, an empty one as a dash.
+fn shown(text: &str) -> Cow<'_, str> {
+    if text.is_empty() { Cow::Borrowed("–") } else { excerpt(text) }
 }
 
 #[cfg(test)]

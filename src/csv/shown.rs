@@ -112,8 +112,11 @@ impl<'a> Cells<'a> {
     /// Reads them. Fields that an older version did not know are empty.
     pub fn read(text: &'a str, days: &Days) -> Self {
         let mut cells = Self::default();
-        for (value, part) in cells.values.iter_mut().zip(text.split(SEPARATOR)) {
-            *value = part;
+        let ends = memchr::memchr_iter(SEPARATOR as u8, text.as_bytes()).chain([text.len()]);
+        let mut start = 0;
+        for (value, end) in cells.values.iter_mut().zip(ends) {
+            *value = text.get(start..end).unwrap_or_default();
+            start = end + 1;
         }
         cells.created = days.day_of(cells.values[Field::Created as usize]);
         cells.decided = days.day_of(cells.values[Field::Decided as usize]);

@@ -19,28 +19,31 @@ impl DateStyle {
     /// Reads a day in any style and tells the style. `7.2.2026` is German too.
     pub fn parse(text: &str) -> Option<(Date, Self)> {
         let text = text.trim();
-        if let [year, month, day] = parts(text, '-')?[..] {
+        if let Some([year, month, day]) = parts(text, '-') {
             let whole = year.len() == 4 && month.len() == 2 && day.len() == 2;
             return if whole { Some((date(year, month, day)?, Self::Iso)) } else { None };
         }
-        let [day, month, year] = parts(text, '.')?[..] else { return None };
+        let [day, month, year] = parts(text, '.')?;
         let short = |part: &str| (1..=2).contains(&part.len());
         match year.len() {
             4 if short(day) && short(month) => Some((date(year, month, day)?, Self::German)),
             2 if short(day) && short(month) => {
-                Some((date(&format!("20{year}"), month, day)?, Self::GermanShort))
+                let year = 2000 + i16::from(year.parse::<u8>().ok()?);
+                Some((Date::new(year, month.parse().ok()?, day.parse().ok()?).ok()?, Self::GermanShort))
             }
             _ => None,
         }
     }
 
-    /// Whether a text is a day, told in canonical form, as this style writes it.
-    pub(super) fn writes(self, canonical: &str, text: &str) -> bool {
-        let ([y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2], Self::German) = (canonical.as_bytes(), self)
-        else {
-            return false;
-        };
-        text.as_bytes() == [*d1, *d2, b'.', *m1, *m2, b'.', *y1, *y2, *y3, *y4]
+    /// The day that a canonical text tells, in this style, where no more than moving its digits is needed.
+    pub(super) fn rearranged(self, canonical: &str) -> Option<[u8; 10]> {
+        let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *canonical.as_bytes() else { return None };
+        match self {
+            _ if ![y1, y2, y3, y4, m1, m2, d1, d2].iter().all(u8::is_ascii_digit) => None,
+            Self::Iso => Some([y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2]),
+            Self::German => Some([d1, d2, b'.', m1, m2, b'.', y1, y2, y3, y4]),
+            Self::GermanShort => None,
+        }
     }
 
     /// A day in this style. A year that two digits cannot tell is written with four.
@@ -57,21 +60,26 @@ impl DateStyle {
     }
 }
 
-/// The parts between the signs, where all of them are digits; blanks around a part are passed over. `None` where
-/// there is anything else in the text than digits, blanks, `-` and `.`.
-fn parts(text: &str, sign: char) -> Option<Vec<&str>> {
+/// The three parts between two signs, where all of them are digits; blanks around a part are passed over. `None` where
+/// there is anything else in the text than digits, blanks, `-` and `.`, or another number of parts.
+fn parts(text: &str, sign: char) -> Option<[&str; 3]> {
     if text.len() > 20
         || !text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b' ' | b'-' | b'.'))
     {
         return None;
     }
-    Some(text.split(sign).map(str::trim).collect())
+    let mut parts = text.split(sign).map(str::trim);
+    let three = [parts.next()?, parts.next()?, parts.next()?];
+    parts.next().is_none().then_some(three)
 }
 
 /// A day from its digits.
 fn date(year: &str, month: &str, day: &str) -> Option<Date> {
     Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?).ok()
 }
+
+/// Longest number, in digits and signs.
+const LONGEST: usize = 40;
 
 /// How a file writes numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,10 +110,14 @@ impl NumberStyle {
     /// `1.234` is read as this style says, `1.234,5` and `1,234.5` are the same number in any style.
     pub fn parse(self, text: &str) -> Option<String> {
         let text = text.trim();
+        // Most numbers are told in that form already; only a point that may set thousands apart makes it another one.
+        if Self::is_canonical(text) && (self.decimal == '.' || !text.contains('.')) {
+            return Some(text.to_owned());
+        }
         let digits = text.strip_prefix('-').unwrap_or(text);
         let inside = digits.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b','));
         let edges = |c: char| c.is_ascii_digit();
-        if !inside || digits.len() > 40 || !digits.starts_with(edges) || !digits.ends_with(edges) {
+        if !inside || digits.len() > LONGEST || !digits.starts_with(edges) || !digits.ends_with(edges) {
             return None;
         }
         let decimal = self.decimal_of(digits);
@@ -163,9 +175,27 @@ impl NumberStyle {
         text
     }
 
+    /// Whether a text is a number of the agreed form as this style writes it: only the sign before the fraction differs.
+    pub(super) fn writes(self, canonical: &str, text: &str) -> bool {
+        let same = |(one, other): (char, char)| one == other || (one == '.' && other == self.decimal);
+        !self.thousands
+            && canonical.len() == text.len()
+            && Self::is_canonical(canonical)
+            && canonical.chars().zip(text.chars()).all(same)
+            && (self.decimal == '.' || !text.contains('.'))
+    }
+
     /// Whether the text is a number of the agreed form.
     pub fn is_canonical(text: &str) -> bool {
-        Self::of(Language::En).parse(text).is_some_and(|number| number == text)
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "1"));
+        let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        digits.len() <= LONGEST
+            && all_digits(whole)
+            && all_digits(fraction)
+            && (whole == "0" || !whole.starts_with('0'))
+            && !fraction.ends_with('0')
+            && text != "-0"
     }
 
     /// What a cell says about the style: the sign before a fraction, and whether thousands are set apart.
@@ -274,6 +304,26 @@ mod tests {
         ] {
             assert_eq!(german.parse(text).as_deref(), as_german, "{text} in German");
             assert_eq!(english.parse(text).as_deref(), as_english, "{text} in English");
+        }
+        for (text, is_canonical) in [
+            ("0", true),
+            ("-5", true),
+            ("0.5", true),
+            ("10", true),
+            ("1234.05", true),
+            ("-0", false),
+            ("007", false),
+            ("1.50", false),
+            ("1.", false),
+            (".5", false),
+            ("", false),
+            ("-", false),
+            ("1,5", false),
+            ("1.2.3", false),
+            ("+1", false),
+        ] {
+            assert_eq!(NumberStyle::is_canonical(text), is_canonical, "{text}");
+            assert_eq!(english.parse(text).is_some_and(|number| number == text), is_canonical, "{text}");
         }
         assert_eq!(german.write("1234.5"), "1234,5");
         assert_eq!(NumberStyle { decimal: ',', thousands: true }.write("-1234567.5"), "-1.234.567,5");

@@ -284,12 +284,12 @@ impl Table {
             }
             self.layout.ends.push(offset(self.text.len()));
             let cell = self.text.get(from..).unwrap_or_default();
-            self.layout.line += lines_in(cell);
             if !self.dialect.can_hold(cell) {
                 self.dialect.widen();
                 self.widened = true;
             }
         }
+        self.layout.line += lines_in(self.text.get(record.start as usize..).unwrap_or_default());
         if self.dialect.final_newline {
             self.text.push_str(self.dialect.newline.as_str());
             self.layout.line += 1;
@@ -446,7 +446,7 @@ impl Table {
 
 /// How many line ends are in a text.
 fn lines_in(text: &str) -> u32 {
-    if !text.bytes().any(|byte| matches!(byte, b'\r' | b'\n')) {
+    if memchr::memchr2(b'\r', b'\n', text.as_bytes()).is_none() {
         return 0;
     }
     offset(text.matches(['\r', '\n']).count() - text.matches("\r\n").count())

@@ -166,9 +166,7 @@ impl Mirror {
         let sheet = self.sheet(file, zone)?;
         let mut connection = self.write();
         let transaction = connection.transaction()?;
-        for row in rows {
-            note(&transaction, sheet, row)?;
-        }
+        note(&transaction, sheet, rows)?;
         transaction.commit()
     }
 
@@ -203,14 +201,11 @@ impl Mirror {
                 .prepare_cached("SELECT iid FROM rows WHERE revision > ?1")?
                 .query_map([revision], |row| row.get(0))?
                 .collect::<Result<_, _>>()?;
-            for row in chunk {
-                if row.cells.is_none() && changed.contains(&row.iid) {
-                    late.push(row);
-                } else {
-                    note(&transaction, sheet, &row)?;
-                }
-            }
+            let (gone, still): (Vec<Agreed>, Vec<Agreed>) =
+                chunk.into_iter().partition(|row| row.cells.is_none() && changed.contains(&row.iid));
+            note(&transaction, sheet, &still)?;
             transaction.commit()?;
+            late.extend(gone);
         }
         Ok(late)
     }
@@ -220,15 +215,14 @@ impl Mirror {
         &self,
         sheet: Option<i64>,
         snapshot: &Connection,
-        late: Vec<Agreed>,
+        mut late: Vec<Agreed>,
     ) -> Result<(), MirrorError> {
         let Some(sheet) = sheet else { return Ok(()) };
-        for mut row in late {
-            let cells = "SELECT cells FROM rows WHERE iid = ?1";
-            row.cells = snapshot.query_row(cells, [row.iid], |row| row.get(0)).optional()?;
-            note(&self.write(), sheet, &row)?;
+        let mut then = snapshot.prepare_cached("SELECT cells FROM rows WHERE iid = ?1")?;
+        for row in &mut late {
+            row.cells = then.query_row([row.iid], |row| row.get(0)).optional()?;
         }
-        Ok(())
+        note(&self.write(), sheet, &late)
     }
 }
 
@@ -257,11 +251,14 @@ fn each_row<E: From<MirrorError>>(
     Ok(())
 }
 
-fn note(connection: &Connection, sheet: i64, row: &Agreed) -> Result<(), MirrorError> {
-    connection
-        .prepare_cached("INSERT OR REPLACE INTO agreed (sheet, iid, fields, cells) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![sheet, row.iid, row.fields, row.cells])
-        .map(drop)
+fn note(connection: &Connection, sheet: i64, rows: &[Agreed]) -> Result<(), MirrorError> {
+    let mut statement = connection.prepare_cached(
+        "INSERT OR REPLACE INTO agreed (sheet, iid, fields, cells) VALUES (?1, ?2, ?3, ?4)",
+    )?;
+    for Agreed { iid, fields, cells } in rows {
+        statement.execute(params![sheet, iid, fields, cells])?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
