@@ -40,13 +40,22 @@ pub enum RenderError {
     },
 }
 
-/// Looks at the names in every template and renders a sample of every kind of message, so that a template that names something that is not there is an error at the start.
+/// Looks at the names in every template that took the place of one of ours and renders a sample of every kind of
+/// message, so that a template that names something that is not there is an error at the start. Ours alone are checked
+/// by tests, not at every start.
 ///
 /// # Errors
 ///
 /// The first template that cannot be rendered, with its line.
 pub fn check(templates: &Templates) -> Result<(), RenderError> {
+    if !templates.are_overridden() {
+        return Ok(());
+    }
     templates.check_names()?;
+    render_samples(templates)
+}
+
+fn render_samples(templates: &Templates) -> Result<(), RenderError> {
     let since = SignedDuration::from_hours(72);
     let kinds = [
         NoticeKind::Match,
@@ -82,5 +91,15 @@ fn sample() -> NoticeMatch {
         waiting: SignedDuration::from_hours(50),
         approve_url: Some("https://jobs.example/a".to_owned()),
         reject_url: Some("https://jobs.example/b".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ours_make_every_kind_of_message() {
+        render_samples(&Templates::load(None).unwrap()).unwrap();
     }
 }
