@@ -283,7 +283,7 @@ fn the_unit_is_right_and_its_sandbox_tight() {
 fn alerts_ask_for_figures_that_exist() {
     let alerts = yaml(&read("deploy/prometheus/alerts.yml"));
     let metrics = Metrics::default();
-    metrics.answered("GET", "/livez", 200, std::time::Duration::ZERO);
+    metrics.answered(&http::Method::GET, "/livez", 200, std::time::Duration::ZERO);
     metrics.called_gitlab("GET", Some(200), std::time::Duration::ZERO);
     metrics.set_channel("email", true, 0);
     for part in [

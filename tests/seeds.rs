@@ -34,6 +34,8 @@ use life::live;
 
 /// Seeds that run at the same time.
 const AT_ONCE: usize = 4;
+/// A run of hours says how far it is.
+const TOLD_EVERY: u64 = 1000;
 
 #[test]
 fn whatever_happens_in_whatever_order_it_ends_well() {
@@ -42,16 +44,21 @@ fn whatever_happens_in_whatever_order_it_ends_well() {
     let seeds: Vec<u64> = only.map_or_else(|| (0..count).collect(), |seed| vec![seed]);
     let next = std::sync::atomic::AtomicUsize::new(0);
     let failed = std::sync::Mutex::new(Vec::new());
+    let started = std::time::Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 while let Some(seed) = seeds.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                    // One a seed: what a life leaves behind would call at ports that others have by then.
+                    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                     let log = std::sync::Mutex::new(Vec::new());
                     let run = std::panic::AssertUnwindSafe(|| runtime.block_on(live(*seed, &log)));
                     if std::panic::catch_unwind(run).is_err() {
                         eprintln!("seed {seed} fails; its acts:\n{}", log.lock().unwrap().join("\n"));
                         failed.lock().unwrap().push(*seed);
+                    }
+                    if seed % TOLD_EVERY == TOLD_EVERY - 1 {
+                        eprintln!("seed {seed} after {:.0} s", started.elapsed().as_secs_f64());
                     }
                 }
             });

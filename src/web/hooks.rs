@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -18,8 +18,6 @@ use crate::gitlab::webhook;
 const BODY_LIMIT: usize = 25 * 1024 * 1024;
 /// Kibibytes of bodies that are being read at the same time.
 const ROOM: usize = 64 * 1024;
-/// So much room is made at once for a body that says it is as large; most are.
-const USUAL_BODY: usize = 32 * 1024;
 /// How long a body may take; GitLab itself gives up after ten seconds.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -73,7 +71,7 @@ pub(super) async fn receive(State(web): State<Web>, request: Request) -> Result<
 }
 
 /// Reads a body whole. Its room is taken as it arrives: who announces much and sends little keeps nobody waiting.
-async fn read(web: &Web, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
+async fn read(web: &Web, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
     let too_large = || Problem::new(StatusCode::PAYLOAD_TOO_LARGE).detail("a delivery has at most 25 MiB");
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if length.is_some_and(|length: usize| length > BODY_LIMIT) {
@@ -81,15 +79,16 @@ async fn read(web: &Web, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Pro
     }
     let reading = async {
         let mut body = Limited::new(body, BODY_LIMIT);
-        let mut bytes = Vec::with_capacity(length.unwrap_or(0).min(USUAL_BODY));
-        let mut taken = Vec::new();
+        let (mut pieces, mut taken) = (Vec::new(), Vec::new());
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame?.into_data() else { continue };
             let kibibytes = u32::try_from(data.len().div_ceil(1024)).unwrap_or(u32::MAX);
             taken.push(web.inner.hooks.0.acquire_many(kibibytes).await?);
-            bytes.extend_from_slice(&data);
+            pieces.push(data);
         }
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(bytes)
+        // Most come in one piece, which is read where it is.
+        let whole = if pieces.len() == 1 { pieces.swap_remove(0) } else { pieces.concat().into() };
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(whole)
     };
     match tokio::time::timeout(BODY_DEADLINE, reading).await {
         Ok(Ok(bytes)) => Ok(bytes),

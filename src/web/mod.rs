@@ -16,6 +16,7 @@ mod pages;
 mod problem;
 pub mod server;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -26,7 +27,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, http::StatusCode};
-use tower_http::catch_panic::CatchPanicLayer;
+use futures_util::FutureExt as _;
 use tower_http::timeout::RequestBodyDeadlineLayer;
 use tracing::Instrument as _;
 use utoipa::openapi::OpenApi;
@@ -164,7 +165,7 @@ pub fn router_at_the_start() -> Router {
     Router::new()
         .route("/livez", get((closing.clone(), health::ALIVE)))
         .fallback(async move || (closing, not_yet))
-        .layer(middleware::from_fn(identify))
+        .layer(middleware::from_fn(attend))
 }
 
 /// Every address of the service.
@@ -181,28 +182,11 @@ pub fn router(web: Web) -> Router {
         .nest("/api/v1", api)
         .merge(open().0)
         .merge(pages::routes().layer(RequestBodyDeadlineLayer::new(BODY_DEADLINE)))
-        .route_layer(middleware::from_fn_with_state(web.clone(), measure))
         .merge(openapi::page())
         .fallback(nowhere)
         .method_not_allowed_fallback(not_allowed)
-        .layer(CatchPanicLayer::custom(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()))
-        .layer(middleware::from_fn(identify))
+        .layer(middleware::from_fn_with_state(web.clone(), attend_and_count))
         .with_state(web)
-}
-
-/// Counts the request under its route's pattern.
-async fn measure(
-    axum::extract::State(web): axum::extract::State<Web>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let started = std::time::Instant::now();
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let response = next.run(request).await;
-    let route = route.as_ref().map_or("", MatchedPath::as_str);
-    web.inner.metrics.answered(method.as_str(), route, response.status().as_u16(), started.elapsed());
-    response
 }
 
 async fn not_found() -> Problem {
@@ -236,9 +220,15 @@ fn new_request_id() -> HeaderValue {
     HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("-"))
 }
 
-/// Gives every request an id, in the log and in the answer, and every answer the headers that keep browsers safe.
-async fn identify(request: Request, next: Next) -> Response {
+/// Gives every request an id, in the log and in the answer, and every answer the headers that keep browsers safe; where
+/// a handler panics, the caller is told. One layer for all of it: each costs every request, GitLab's deliveries included.
+async fn attend(request: Request, next: Next) -> Response {
     const NAME: HeaderName = HeaderName::from_static("x-request-id");
+    const SAFE: [(HeaderName, HeaderValue); 3] = [
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
     let given = request.headers().get(NAME).filter(|id| {
         let bytes = id.as_bytes();
         let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
@@ -252,20 +242,34 @@ async fn identify(request: Request, next: Next) -> Response {
         path = loggable(request.uri().path()),
     );
     async move {
-        let mut response = next.run(request).await;
+        let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+        let mut response =
+            answer.unwrap_or_else(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR).into_response());
         tracing::debug!(status = response.status().as_u16(), "answered");
         let headers = response.headers_mut();
+        headers.reserve(SAFE.len() + 2);
         headers.insert(NAME, id);
-        let safe = [
-            ("x-content-type-options", "nosniff"),
-            ("referrer-policy", "no-referrer"),
-            ("cache-control", "no-store"),
-        ];
-        for (name, value) in safe {
-            headers.entry(name).or_insert(HeaderValue::from_static(value));
+        for (name, value) in SAFE {
+            headers.entry(name).or_insert(value);
         }
         response
     }
     .instrument(span)
     .await
+}
+
+/// [`attend`], and the request is counted under its route's pattern.
+async fn attend_and_count(
+    axum::extract::State(web): axum::extract::State<Web>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let started = std::time::Instant::now();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = attend(request, next).await;
+    if let Some(route) = route {
+        web.inner.metrics.answered(&method, route.as_str(), response.status().as_u16(), started.elapsed());
+    }
+    response
 }
