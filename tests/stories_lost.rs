@@ -281,3 +281,55 @@ async fn a_project_that_is_made_public_is_refused_from_then_on() {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
     assert!(answer["detail"].as_str().unwrap().contains("not private"), "{answer}");
 }
+
+#[tokio::test]
+async fn a_closing_whose_event_gitlab_lost_is_followed_all_the_same() {
+    let mut world = World::set(&ENFORCED).await;
+    let iid = world.stage("1").await;
+    world.person("colleague").close(iid).unwrap();
+    world.settle().await;
+    world.expect(iid, "pending").await;
+    world.expect_comment(iid, "Only the listed reviewers decide here");
+    world.reviewer().close(iid).unwrap();
+    // What GitLab tells of the past ends with our own reopening.
+    world.sandbox.world().state_events.pop();
+    world.settle().await;
+    world.expect(iid, "rejected").await;
+    let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
+    assert_eq!(answer["history"][0]["by"], "reviewer");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_strangers_drag_while_the_service_was_down_is_undone() {
+    for to in ["Closed", "job-match/approved", "job-match/rejected"] {
+        let mut world = World::set(&ENFORCED).await;
+        let lists = ["job-match/pending", "job-match/approved", "job-match/rejected", "job-match/sent"];
+        world.sandbox.as_user("owner").create_board("Job matches", &lists).unwrap();
+        let iid = world.stage("1").await;
+        world.kill(Disk::Kept).await;
+        world.person("colleague").drag(iid, "job-match/pending", to).unwrap();
+        world.start().await;
+        world.delta().await;
+        world.expect(iid, "pending").await;
+        world.expect_comment(iid, "the change by colleague is undone");
+        world.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_state_label_that_was_deleted_while_the_disk_was_lost_comes_back_by_what_was_decided() {
+    for state in ["approved", "rejected"] {
+        let mut world = World::new().await;
+        let iid = world.stage("1").await;
+        let (status, _) = world.patch(iid, &json!({"state": state})).await;
+        assert_eq!(status, StatusCode::OK);
+        world.kill(Disk::Wiped).await;
+        world.sandbox.as_user("owner").delete_label(&format!("job-match/{state}")).unwrap();
+        world.start().await;
+        world.delta().await;
+        world.expect(iid, state).await;
+        world.expect_comment(iid, "**pipeline**");
+        world.finish().await;
+    }
+}

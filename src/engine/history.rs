@@ -55,8 +55,10 @@ pub(super) async fn read(
     let mut replay = Replay::new(connected, &notes, issue);
     for moment in events.chunk_by(|a, b| a.user == b.user && a.created_at == b.created_at) {
         for event in moment {
-            if let Some(LabelKind::State(state)) = kind(event) {
-                replay.label(state, event);
+            match kind(event) {
+                Some(LabelKind::State(state)) => replay.label(state, event),
+                None if event.label.is_none() => replay.deleted_label(event),
+                _ => {}
             }
         }
         replay.settle();
@@ -129,6 +131,17 @@ impl<'a> Replay<'a> {
         }
     }
 
+    /// GitLab forgets which label an event was about once that is deleted. What we wrote just before tells.
+    fn deleted_label(&mut self, event: &LabelEvent) {
+        let ours = event.user.as_ref().is_some_and(|user| self.connected.is_us(user.id));
+        if event.action == LabelAction::Add && ours {
+            let decision = self.notes.iter().rev().find_map(|note| near(note, event));
+            if let Some(decision) = decision.filter(|decision| decision.from == self.state) {
+                self.label(decision.to, event);
+            }
+        }
+    }
+
     fn settle(&mut self) {
         let [(state, event)] = self.on.as_slice() else {
             return;
@@ -186,12 +199,8 @@ impl<'a> Replay<'a> {
 
     /// The decision made through the service that this label event carried out.
     fn decision_before(&self, event: &LabelEvent, from: State, to: State) -> Option<Step> {
-        self.notes.iter().rev().find_map(|note| {
-            let age = event.created_at.duration_since(note.created_at);
-            let step = decision_of(note)?;
-            let near = age <= COMMENT_BEFORE_LABEL && age >= SignedDuration::from_secs(-2);
-            (near && step.from == from && step.to == to).then_some(step)
-        })
+        let mut decisions = self.notes.iter().rev().filter_map(|note| near(note, event));
+        decisions.find(|step| step.from == from && step.to == to)
     }
 
     fn name_closers(&mut self, closings: &[StateEvent]) {
@@ -207,6 +216,13 @@ impl<'a> Replay<'a> {
             }
         }
     }
+}
+
+/// The decision that a comment of ours writes down, where the label event may be its own.
+fn near(note: &Note, event: &LabelEvent) -> Option<Step> {
+    let age = event.created_at.duration_since(note.created_at);
+    let near = age <= COMMENT_BEFORE_LABEL && age >= SignedDuration::from_secs(-2);
+    decision_of(note).filter(|_| near)
 }
 
 /// Whether closing or reopening by hand leads from one state to the other.

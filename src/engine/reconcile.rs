@@ -290,12 +290,13 @@ impl Engine {
             let is_as_known = |event: &StateEvent| (event.state == "closed") == record.state.is_closed();
             let since = events.iter().rposition(is_as_known).map_or(0, |last| last + 1);
             let ours = |event: &StateEvent| event.user.as_ref().is_some_and(|user| connected.is_us(user.id));
-            if since == events.len() && events.last().is_some_and(ours) {
+            let followed = events.last().filter(|last| since == events.len() && ours(last));
+            if followed.is_some_and(|last| issue.updated_at <= last.created_at) {
                 // Our own closing or reopening came last, and the issue does not show it: the copy that was read lags behind.
                 return Err(EngineError::Stale);
             }
             acts.extend(events[since..].iter().filter_map(|event| state_act(connected, event)));
-            if events.is_empty() && observed.closed {
+            if since == events.len() && observed.closed {
                 // A GitLab that does not tell who closed and reopened says at least who closed it last.
                 acts.extend(closed_by(connected, issue));
             }
