@@ -2,51 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
+#[path = "support/sheet.rs"]
+mod sheet;
 mod support;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use sheet::Sheet;
 use support::{Difference, Disk, World, job};
-use tempfile::TempDir;
 use vorhoelle::csv::CsvFile;
-use vorhoelle::csv::sync::{Direction, Outcome, Run, SyncError};
+use vorhoelle::csv::sync::{Direction, Run, SyncError};
 use vorhoelle::sandbox::{Fault, Trouble};
-
-/// A folder with a spreadsheet in it.
-struct Sheet {
-    _folder: TempDir,
-    path: PathBuf,
-}
-
-impl Sheet {
-    fn new(text: &str) -> Self {
-        let folder = TempDir::new().unwrap();
-        let path = folder.path().join("Bewerbungen.csv");
-        std::fs::write(&path, text).unwrap();
-        Self { _folder: folder, path }
-    }
-
-    fn text(&self) -> String {
-        std::fs::read_to_string(&self.path).unwrap()
-    }
-
-    fn edit(&self, from: &str, to: &str) {
-        let text = self.text();
-        assert!(text.contains(from), "`{from}` in\n{text}");
-        std::fs::write(&self.path, text.replacen(from, to, 1)).unwrap();
-    }
-
-    async fn run(&self, world: &World, direction: Direction) -> Outcome {
-        let file = CsvFile::open(&self.path).unwrap();
-        let run = Run::start(&world.engine, &file, direction).unwrap();
-        let outcome = run.carry_out(world.clock.now(), |_| {}).await.unwrap();
-        world.settle().await;
-        outcome
-    }
-}
 
 async fn patch_application(world: &World, iid: u64, body: &Value) -> (StatusCode, Value) {
     world.clock.advance(std::time::Duration::from_secs(1));

@@ -212,15 +212,29 @@ fn tell(outcome: &Outcome, file: &CsvFile, options: &Options) -> anyhow::Result<
     } else {
         print(&outcome.plan.to_string());
     }
-    let conflicts = outcome.plan.summary().conflicts;
-    if conflicts > 0 && outcome.file_changed {
+    let summary = outcome.plan.summary();
+    if summary.conflicts > 0 && outcome.file_changed {
         say(&format!(
-            "{conflicts} of the file's values gave way to GitLab's; they are kept in {}",
+            "{} of the file's values gave way to GitLab's; they are kept in {}",
+            summary.conflicts,
             file.conflicts_path().display()
         ));
+    }
+    if summary.blanked > 0 && outcome.file_changed {
+        say(&what_keeps(file));
     }
     if outcome.widened {
         say("the file is in UTF-8 now: its old encoding cannot hold everything that it got");
     }
     Ok(())
+}
+
+/// Where what stood in blanked rows still stands.
+fn what_keeps(file: &CsvFile) -> String {
+    let (backup, conflicts) = (file.backup_path(), file.conflicts_path());
+    let mut told = format!("what stood in blanked rows is still in the backup {}", backup.display());
+    if conflicts.exists() {
+        told.push_str(&format!(", and some of it may be in {}", conflicts.display()));
+    }
+    told + ": delete it there, and in copies of your own"
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::Mirror;
 use super::events::{self, Raise};
-use super::rows;
+use super::rows::{self, Presence};
 use crate::domain::history::Step;
 use crate::domain::identity::{Fingerprint, Role};
 use crate::domain::job_match::Contact;
@@ -295,18 +295,18 @@ impl Mirror {
         })
     }
 
-    /// Whether the data of the match of a fingerprint was removed at a person's wish.
+    /// The issue of a fingerprint's match whose data was removed at a person's wish, if one was.
     ///
     /// # Errors
     ///
     /// Where the disk fails.
-    pub fn is_erased(&self, fingerprint: &Fingerprint) -> rusqlite::Result<bool> {
+    pub fn erased_iid(&self, fingerprint: &Fingerprint) -> rusqlite::Result<Option<u64>> {
         self.read(|connection| {
             connection
                 .prepare_cached(
-                    "SELECT count(*) FROM matches WHERE fingerprint = ?1 AND standing = 'erased'",
+                    "SELECT min(iid) FROM matches WHERE fingerprint = ?1 AND standing = 'erased'",
                 )?
-                .query_row([fingerprint.as_str()], |row| Ok(row.get::<_, u64>(0)? > 0))
+                .query_row([fingerprint.as_str()], |row| row.get(0))
         })
     }
 
@@ -324,6 +324,7 @@ impl Mirror {
         }
         transaction.execute("DELETE FROM answers", [])?;
         self.put_in(&transaction, record)?;
+        rows::set_presence(&transaction, record.iid, Presence::Erased)?;
         transaction.commit()?;
         // Rows that were deleted earlier lie about in free pages: the file is written anew, without any.
         connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)")

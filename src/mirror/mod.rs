@@ -23,7 +23,7 @@ pub use rusqlite::Error as MirrorError;
 pub use deliveries::{Delivery, DeliveryKind, DeliveryOutcome};
 pub use events::{EventKind, EventMessage, EventQueue, Raise, Raised, Waiting};
 pub use matches::{Counts, Cursor, Query, Record, Sort, Standing};
-pub use rows::{Agreed, Seen, Shown};
+pub use rows::{Agreed, Presence, Seen, Shown};
 pub use schema::Care;
 pub use steps::StepPlace;
 
@@ -124,8 +124,9 @@ impl Mirror {
     /// Where the disk fails.
     pub fn clear(&self) -> Result<(), MirrorError> {
         self.write().execute_batch(
-            // What is shown of the matches stays: spreadsheets have agreed on it.
-            "BEGIN; DELETE FROM matches; DELETE FROM steps; DELETE FROM deliveries; UPDATE rows SET live = 0;
+            // What is shown of the matches stays: spreadsheets have agreed on it. So does what was erased: of an issue
+            // that a person made, GitLab does not tell.
+            "BEGIN; DELETE FROM matches; DELETE FROM steps; DELETE FROM deliveries; UPDATE rows SET presence = 0 WHERE presence = 1;
              DELETE FROM facts WHERE name NOT IN ('owner', 'labels', 'instance', 'form'); COMMIT;",
         )
     }
