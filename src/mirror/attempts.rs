@@ -3,7 +3,7 @@
 
 use rusqlite::params;
 
-use super::matches::{from_json, to_json};
+use super::json::{from_json, to_json};
 use super::{Mirror, MirrorError};
 use crate::domain::sending::Attempt;
 

@@ -3,10 +3,14 @@
 //! It is a cache: deleting it loses nothing. Only retry helpers (idempotency keys, unclear creations) live here alone,
 //! and the fingerprint catches what they would have caught.
 
+mod alike;
 mod attempts;
 mod deliveries;
 mod events;
+mod json;
+mod list;
 mod matches;
+mod record;
 mod rows;
 mod schema;
 mod steps;
@@ -22,7 +26,8 @@ pub use rusqlite::Error as MirrorError;
 
 pub use deliveries::{Delivery, DeliveryKind, DeliveryOutcome};
 pub use events::{EventKind, EventMessage, EventQueue, Raise, Raised, Waiting};
-pub use matches::{Counts, Cursor, Query, Record, Sort, Standing};
+pub use list::{Counts, Cursor, Query, Sort};
+pub use record::{Record, Standing};
 pub use rows::{Agreed, Presence, Seen, Shown};
 pub use schema::Care;
 pub use steps::StepPlace;
@@ -114,7 +119,7 @@ impl Mirror {
         if found != owner {
             return Err(format!("it mirrors another project ({found})"));
         }
-        matches::counts(&connection).map_err(words)
+        list::counts(&connection).map_err(words)
     }
 
     /// Forgets every match and where the last read ended, so that the next one begins at the beginning.
@@ -243,7 +248,7 @@ impl Mirror {
         self.read(|connection| {
             connection
                 .prepare_cached("SELECT since FROM unclear WHERE fingerprint = ?1")?
-                .query_row([fingerprint], |row| matches::timestamp(row, 0))
+                .query_row([fingerprint], |row| json::timestamp(row, 0))
                 .optional()
         })
     }

@@ -11,7 +11,7 @@ use std::thread;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, ToSql, TransactionBehavior, params};
 
-use super::matches::{Record, Standing, record};
+use super::record::{Record, Standing, record};
 use super::{Mirror, MirrorError};
 
 /// How much is noted at once.
