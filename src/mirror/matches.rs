@@ -99,8 +99,8 @@ impl Mirror {
         connection
             .prepare_cached(
                 "INSERT OR REPLACE INTO matches
-                 (iid, state, standing, score, created_at, updated_at, fingerprint, role, words, record)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                 (iid, state, standing, score, created_at, updated_at, fingerprint, role, words, attempt, record)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             )?
             .execute(params![
                 record.iid,
@@ -112,6 +112,7 @@ impl Mirror {
                 record.fingerprint().map(|fingerprint| fingerprint.as_str().to_owned()),
                 Role::of(&record.job).map(|role| role.key),
                 record.words(),
+                record.sending.attempt.as_ref().map(|attempt| attempt.outcome.as_str()),
                 to_json(record)?,
             ])?;
         rows::put(connection, record, &self.shown)
@@ -180,21 +181,20 @@ impl Mirror {
     ///
     /// Where the disk fails.
     pub fn iids_without_history(&self) -> rusqlite::Result<Vec<u64>> {
-        self.read(|connection| {
-            // Named, or an index of all matches is taken and every record is parsed.
-            let mut statement = connection.prepare_cached(
-                "SELECT iid FROM matches INDEXED BY matches_without_history
-                 WHERE standing IN ('live', 'withdrawn') AND json_extract(record, '$.history_known') = 0 ORDER BY iid",
-            )?;
-            statement.query_map([], |row| row.get(0))?.collect()
-        })
+        // Named, or an index of all matches is taken and every record is parsed.
+        self.iids(
+            "SELECT iid FROM matches INDEXED BY matches_without_history
+             WHERE standing IN ('live', 'withdrawn') AND json_extract(record, '$.history_known') = 0 ORDER BY iid",
+        )
     }
 
-    pub(super) fn iids_where(&self, condition: &'static str) -> rusqlite::Result<Vec<u64>> {
-        self.read(|connection| {
-            let sql = format!("SELECT iid FROM matches WHERE {condition} ORDER BY iid");
-            connection.prepare_cached(&sql)?.query_map([], |row| row.get(0))?.collect()
-        })
+    fn iids_where(&self, condition: &'static str) -> rusqlite::Result<Vec<u64>> {
+        self.iids(&format!("SELECT iid FROM matches WHERE {condition} ORDER BY iid"))
+    }
+
+    /// The numbers that a query finds.
+    pub(super) fn iids(&self, sql: &str) -> rusqlite::Result<Vec<u64>> {
+        self.read(|connection| connection.prepare_cached(sql)?.query_map([], |row| row.get(0))?.collect())
     }
 
     /// In what this mirror differs from another, in words, a line a match.
