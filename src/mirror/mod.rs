@@ -136,6 +136,21 @@ impl Mirror {
         )
     }
 
+    /// Forgets what [`Mirror::clear`] left of issues that GitLab no longer has: what spreadsheets showed of them, and
+    /// what was to be told. To be called once everything was read.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn forget_vanished(&self) -> Result<(), MirrorError> {
+        self.write().execute_batch(
+            "BEGIN; DELETE FROM rows WHERE presence = 0 AND iid NOT IN (SELECT iid FROM matches);
+             DELETE FROM agreed WHERE iid NOT IN (SELECT iid FROM rows);
+             DELETE FROM events WHERE iid NOT IN (SELECT iid FROM matches);
+             DELETE FROM attempts WHERE iid NOT IN (SELECT iid FROM matches); COMMIT; VACUUM;",
+        )
+    }
+
     fn write(&self) -> MutexGuard<'_, Connection> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }

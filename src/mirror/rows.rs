@@ -378,6 +378,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_shown_of_a_vanished_issue_goes_once_everything_was_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let mirror = mirror(&folder);
+        let iids = |mirror: &Mirror| {
+            let mut iids = Vec::new();
+            let each = |seen: Seen<'_>| -> Result<Option<Agreed>, MirrorError> {
+                iids.push((seen.iid, seen.agreed.is_some()));
+                Ok(None)
+            };
+            mirror.look_through("file", None, each).unwrap();
+            iids
+        };
+        for iid in 1..=2 {
+            mirror.put(&Record { iid, ..titled("old") }, None).unwrap();
+            mirror.agree("file", "UTC", &[Agreed { iid, fields: 1, cells: None }]).unwrap();
+        }
+        mirror.clear().unwrap();
+        mirror.put(&Record { iid: 2, ..titled("old") }, None).unwrap();
+        assert_eq!(iids(&mirror), [(1, true), (2, true)]);
+        mirror.forget_vanished().unwrap();
+        assert_eq!(iids(&mirror), [(2, true)]);
+    }
+
+    #[test]
     fn what_changes_while_a_file_is_looked_through_is_not_what_was_agreed_on() {
         let folder = tempfile::tempdir().unwrap();
         let (mirror, other) = (mirror(&folder), mirror(&folder));
