@@ -12,8 +12,8 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sheet::Sheet;
 use support::{Difference, Disk, World, job};
-use vorhoelle::csv::CsvFile;
 use vorhoelle::csv::sync::{Direction, Run, SyncError};
+use vorhoelle::csv::{CsvFile, Field, Table};
 use vorhoelle::sandbox::{Fault, Trouble};
 
 async fn patch_application(world: &World, iid: u64, body: &Value) -> (StatusCode, Value) {
@@ -384,4 +384,50 @@ async fn a_new_row_gets_its_iid_although_gitlab_did_not_take_its_fields() {
     assert!(sheet.text().contains("\r\n1;pending;Neu;meins"), "{}", sheet.text());
     assert_eq!(sheet.run(&world, Direction::Import).await.plan.errors, []);
     assert_eq!(application(&world, 1).await["notes"], "meins");
+}
+
+#[tokio::test]
+async fn whoever_wrote_a_file_a_sync_puts_iids_and_missing_days_in_and_changes_no_other_byte() {
+    let world = World::new().await;
+    let mut programs = 0;
+    for file in std::fs::read_dir("tests/data/csv").unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if !["excel-", "libreoffice-", "numbers-"].iter().any(|program| name.starts_with(program)) {
+            continue;
+        }
+        programs += 1;
+        let as_it_was = |bytes: Vec<u8>| {
+            let mut table = Table::read(bytes).unwrap();
+            for row in 0..table.len() {
+                let Some(values) = table.values(row).unwrap() else { continue };
+                table.set(row, Field::Iid, "").unwrap();
+                if values.text(Field::Created) == "2026-11-23" {
+                    table.set(row, Field::Created, "").unwrap();
+                }
+            }
+            table.to_bytes()
+        };
+        let before = as_it_was(std::fs::read(&path).unwrap());
+        let sheet = Sheet::new(&before);
+        let outcome = sheet.run(&world, Direction::Sync).await;
+        let summary = outcome.plan.summary();
+        assert_eq!((summary.errors, summary.conflicts), (0, 0), "{name}: {}", outcome.plan);
+        let written = std::fs::read(&sheet.path).unwrap();
+        let table = Table::read(written.clone()).unwrap();
+        let rows = (0..table.len()).filter_map(|row| table.values(row).unwrap());
+        assert!(
+            rows.clone().count() == 3 && rows.clone().all(|row| !row.text(Field::Iid).is_empty()),
+            "{name}"
+        );
+        let readable = |bytes: &[u8]| bytes.escape_ascii().to_string();
+        assert_eq!(readable(&as_it_was(written.clone())), readable(&before), "{name}: {}", outcome.plan);
+        let again = sheet.run(&world, Direction::Sync).await;
+        assert!(
+            !again.file_changed && std::fs::read(&sheet.path).unwrap() == written,
+            "{name}: {}",
+            again.plan
+        );
+    }
+    assert_eq!((programs, world.sandbox.world().issues.len()), (10, 3), "the same three matches");
 }

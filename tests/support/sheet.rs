@@ -17,7 +17,7 @@ pub struct Sheet {
 }
 
 impl Sheet {
-    pub fn new(text: &str) -> Self {
+    pub fn new(text: impl AsRef<[u8]>) -> Self {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("Bewerbungen.csv");
         std::fs::write(&path, text).unwrap();
