@@ -13,16 +13,15 @@
 
 mod support;
 
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use vorhoelle::sandbox::{Options, Sandbox};
 
-use support::{SIGNING_TOKEN, delivery, length_of, resident_mebibytes, until_200};
+use support::place::{API_TOKEN, Place, free_port};
+use support::{delivery, length_of, resident_mebibytes, until_200};
 
 /// Deliveries a second: 30,000 a minute. GitLab.com lets 13,000 a minute through at the most.
 const RATE: u32 = 500;
@@ -31,7 +30,6 @@ const CONNECTIONS: u32 = 10;
 const ISSUES: u64 = 2_000;
 /// Issues of the first read.
 const MANY: u64 = 50_000;
-const TOKEN: &str = "bench-token";
 
 fn main() {
     let minutes = std::env::var("VORHOELLE_LOAD_MINUTES").map_or(10, |text| text.parse::<u64>().unwrap());
@@ -42,39 +40,21 @@ fn main() {
     });
 }
 
-struct Place {
-    sandbox: Sandbox,
-    folder: tempfile::TempDir,
+struct Load {
+    place: Place,
     port: u16,
 }
 
-impl Place {
+impl Load {
     async fn new() -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Self {
-            sandbox: Sandbox::start(Options::default()).await.unwrap(),
-            folder: tempfile::tempdir().unwrap(),
-            port,
-        }
+        Self { place: Place::new().await, port: free_port() }
     }
 
     /// The program; Slack refuses every connection.
-    fn serve(&self, mirror: &Path) -> Child {
-        let command = Command::new(env!("CARGO_BIN_EXE_vorhoelle"))
-            .arg("serve")
-            .env_clear()
-            .env("VORHOELLE_GITLAB_URL", self.sandbox.url())
-            .env("VORHOELLE_GITLAB_TOKEN", self.sandbox.token("bot"))
-            .env("VORHOELLE_GITLAB_PROJECT", self.sandbox.project())
-            .env("VORHOELLE_WEBHOOK_SIGNING_TOKEN", SIGNING_TOKEN)
-            .env("VORHOELLE_API_TOKENS", format!("bench:{TOKEN}"))
-            .env("VORHOELLE_SLACK_WEBHOOK_URL", "http://127.0.0.1:9/services/T0/B0/x")
-            .env("VORHOELLE_DATABASE", mirror)
-            .env("VORHOELLE_LISTEN", format!("127.0.0.1:{}", self.port))
-            .env("VORHOELLE_LOG", "error")
-            .stderr(Stdio::null())
-            .spawn();
-        command.unwrap()
+    fn serve(&self, mirror: &str) -> Child {
+        let mut command = self.place.serve(&self.place.path(mirror), self.port);
+        command.env("VORHOELLE_SLACK_WEBHOOK_URL", "http://127.0.0.1:9/services/T0/B0/x");
+        command.env("VORHOELLE_LOG", "error").spawn().unwrap()
     }
 
     fn url(&self, path: &str) -> String {
@@ -83,18 +63,17 @@ impl Place {
 
     /// One match staged by the program, and as many more like it.
     async fn stage(&self, count: u64) {
-        let mirror = self.folder.path().join("staging.sqlite");
-        let mut child = self.serve(&mirror);
+        let mut child = self.serve("staging.sqlite");
         until_200(self.port, "/readyz");
         let job = json!({"title": "Rust Engineer", "score": 81, "source": "bench", "external_id": "load-1",
                          "description": "An advertisement.\n".repeat(40)});
         let client = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
         let answer =
-            client.post(self.url("/api/v1/matches")).bearer_auth(TOKEN).json(&job).send().await.unwrap();
+            client.post(self.url("/api/v1/matches")).bearer_auth(API_TOKEN).json(&job).send().await.unwrap();
         assert_eq!(answer.status(), reqwest::StatusCode::CREATED);
         child.kill().unwrap();
         child.wait().unwrap();
-        let mut gitlab = self.sandbox.world();
+        let mut gitlab = self.place.sandbox.world();
         let first = gitlab.issues[&1].clone();
         for number in 2..=count {
             let mut issue = first.clone();
@@ -115,20 +94,19 @@ impl Place {
 }
 
 async fn load(how_long: Duration) {
-    let place = Place::new().await;
-    place.stage(ISSUES).await;
-    let mut child = place.serve(&place.folder.path().join("mirror.sqlite"));
-    until_200(place.port, "/readyz");
-    let project = place.sandbox.project_id();
+    let load = Load::new().await;
+    load.stage(ISSUES).await;
+    let mut child = load.serve("mirror.sqlite");
+    until_200(load.port, "/readyz");
+    let project = load.place.sandbox.project_id();
     let end = Instant::now() + how_long;
-    let senders =
-        (0..CONNECTIONS).map(|first| tokio::spawn(send(place.port, project, u64::from(first), end)));
+    let senders = (0..CONNECTIONS).map(|first| tokio::spawn(send(load.port, project, u64::from(first), end)));
     let senders: Vec<_> = senders.collect();
     let (mut decisions, mut early, mut peak) = (0u64, 0.0f64, 0.0f64);
     while Instant::now() < end {
-        decide(&place, decisions).await;
+        decide(&load, decisions).await;
         decisions += 1;
-        place.sandbox.clear_calls();
+        load.place.sandbox.clear_calls();
         let memory = resident_mebibytes(child.id());
         peak = peak.max(memory);
         if decisions == 120 {
@@ -141,7 +119,7 @@ async fn load(how_long: Duration) {
         times.extend(sender.await.unwrap());
     }
     let started = Instant::now();
-    while backlog(&place).await > 0 {
+    while backlog(&load).await > 0 {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let drained = started.elapsed();
@@ -185,46 +163,48 @@ async fn send(port: u16, project: u64, first: u64, end: Instant) -> Vec<u32> {
 }
 
 /// Twice a second somebody decides, in turn in GitLab and through the API.
-async fn decide(place: &Place, number: u64) {
+async fn decide(load: &Load, number: u64) {
     let iid = 1 + number % ISSUES;
     if number.is_multiple_of(2) {
-        let _ =
-            place.sandbox.as_user("reviewer").relabel(iid, &["job-match/approved"], &["job-match/pending"]);
+        let _ = load.place.sandbox.as_user("reviewer").relabel(
+            iid,
+            &["job-match/approved"],
+            &["job-match/pending"],
+        );
     } else {
         let client = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
-        let request = client.patch(place.url(&format!("/api/v1/matches/{iid}"))).bearer_auth(TOKEN);
+        let request = client.patch(load.url(&format!("/api/v1/matches/{iid}"))).bearer_auth(API_TOKEN);
         let _ = request.json(&json!({"state": "approved"})).send().await;
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
 }
 
-async fn backlog(place: &Place) -> u64 {
+async fn backlog(load: &Load) -> u64 {
     let client = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
     let health: serde_json::Value =
-        client.get(place.url("/health")).send().await.unwrap().json().await.unwrap();
+        client.get(load.url("/health")).send().await.unwrap().json().await.unwrap();
     health["backlog"].as_u64().unwrap()
 }
 
 async fn first_read() {
-    let place = Place::new().await;
-    place.stage(MANY).await;
-    place.sandbox.clear_calls();
-    let mirror = place.folder.path().join("mirror.sqlite");
+    let load = Load::new().await;
+    load.stage(MANY).await;
+    load.place.sandbox.clear_calls();
     let started = Instant::now();
-    let mut child = place.serve(&mirror);
-    until_200(place.port, "/readyz");
+    let mut child = load.serve("mirror.sqlite");
+    until_200(load.port, "/readyz");
     let read = started.elapsed();
-    let lists = place.sandbox.calls().iter().filter(|call| call.route == "/projects/:id/issues").count();
+    let lists = load.place.sandbox.calls().iter().filter(|call| call.route == "/projects/:id/issues").count();
     println!(
         "first read of {MANY} issues: {read:.1?}, {lists} list calls, {:.1} MiB resident",
         resident_mebibytes(child.id())
     );
     let client = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
-    place.sandbox.clear_calls();
+    load.place.sandbox.clear_calls();
     let started = Instant::now();
-    let tick = client.post(place.url("/api/v1/tick")).bearer_auth(TOKEN).send().await.unwrap();
+    let tick = client.post(load.url("/api/v1/tick")).bearer_auth(API_TOKEN).send().await.unwrap();
     assert_eq!(tick.status(), reqwest::StatusCode::OK);
-    println!("a delta read after it: {:.2?}, {} calls", started.elapsed(), place.sandbox.calls().len());
+    println!("a delta read after it: {:.2?}, {} calls", started.elapsed(), load.place.sandbox.calls().len());
     child.kill().unwrap();
     child.wait().unwrap();
 }

@@ -17,7 +17,6 @@ mod support;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,15 +28,13 @@ use axum::routing::post;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use vorhoelle::app::{self, Parts};
+use vorhoelle::app::Parts;
 use vorhoelle::clock::Clock;
-use vorhoelle::config::{Environment, Settings};
-use vorhoelle::domain::posted;
 use vorhoelle::gitlab::Patience;
 use vorhoelle::gitlab::webhook::{self, SigningKey, WebhookSecrets};
-use vorhoelle::sandbox::{Options, Sandbox};
 use vorhoelle::web;
 
+use support::place::{API_TOKEN, Place, fill, free_port};
 use support::{SIGNING_TOKEN, delivery, length_of, median, resident_mebibytes, until_200};
 
 const MATCHES: u64 = 10_000;
@@ -48,19 +45,18 @@ const REQUESTS: usize = 40_000;
 const ROUNDS: usize = 7;
 
 fn main() {
-    let folder = tempfile::tempdir().unwrap();
-    let mirror = folder.path().join("mirror.sqlite");
     let world = tokio::runtime::Runtime::new().unwrap();
-    let sandbox = world.block_on(Sandbox::start(Options::default())).unwrap();
-    program(&sandbox, &folder.path().join("empty.sqlite"), "an empty project");
-    let parts = assemble(&sandbox, &mirror);
-    world.block_on(fill(&parts));
+    let place = world.block_on(Place::new());
+    let mirror = place.path("mirror.sqlite");
+    program(&place, &place.path("empty.sqlite"), "an empty project");
+    let parts = place.assemble(&mirror, Patience::default());
+    world.block_on(fill_mirror(&parts));
     let ours =
         server(move |listener| web::server::serve(listener, parts.router, Default::default(), Clock::System));
     let bare = server(|listener| async { axum::serve(listener, bare()).await.unwrap() });
-    webhooks(ours, bare, sandbox.project_id());
+    webhooks(ours, bare, place.sandbox.project_id());
     list(ours);
-    program(&sandbox, &mirror, "a warm mirror of 10,000 matches");
+    program(&place, &mirror, "a warm mirror of 10,000 matches");
 }
 
 /// What any axum program would do at the least.
@@ -114,8 +110,9 @@ fn webhooks(ours: SocketAddr, bare: SocketAddr, project: u64) {
 }
 
 fn list(ours: SocketAddr) {
-    let head =
-        "GET /api/v1/matches?limit=100 HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer bench-token\r\n\r\n";
+    let head = format!(
+        "GET /api/v1/matches?limit=100 HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {API_TOKEN}\r\n\r\n"
+    );
     let requests = [head.as_bytes().to_vec()];
     let mut rates: Vec<f64> = (0..ROUNDS).map(|_| drive(ours, &requests, 200).rate).collect();
     println!("first page of 100 of {MATCHES} matches: {:.0} a second on one core", median(&mut rates));
@@ -165,12 +162,12 @@ async fn converse(server: SocketAddr, requests: &[Vec<u8>], first: usize, expect
 }
 
 /// The program itself: how soon it lives, and its memory once it is ready and nothing happens.
-fn program(sandbox: &Sandbox, mirror: &Path, with: &str) {
+fn program(place: &Place, mirror: &Path, with: &str) {
     let (mut lives, mut memory) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let started = Instant::now();
-        let mut child = serve(sandbox, mirror, port);
+        let mut child = place.serve(mirror, port).spawn().unwrap();
         until_200(port, "/livez");
         lives.push(started.elapsed().as_secs_f64() * 1000.0);
         until_200(port, "/readyz");
@@ -187,52 +184,14 @@ fn program(sandbox: &Sandbox, mirror: &Path, with: &str) {
     );
 }
 
-fn serve(sandbox: &Sandbox, mirror: &Path, port: u16) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_vorhoelle"))
-        .arg("serve")
-        .env_clear()
-        .env("VORHOELLE_GITLAB_URL", sandbox.url())
-        .env("VORHOELLE_GITLAB_TOKEN", sandbox.token("bot"))
-        .env("VORHOELLE_GITLAB_PROJECT", sandbox.project())
-        .env("VORHOELLE_WEBHOOK_SECRET", "bench-secret")
-        .env("VORHOELLE_DATABASE", mirror)
-        .env("VORHOELLE_LISTEN", format!("127.0.0.1:{port}"))
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
 /// Ten thousand matches in the mirror; GitLab has one of them.
-async fn fill(parts: &Parts) {
-    parts.engine.delta().await.unwrap();
+async fn fill_mirror(parts: &Parts) {
     let job = json!({
         "title": "Rust Engineer", "company": "Example", "agency": "Vermittlung GmbH", "score": 81.5,
         "url": "https://jobs.example/1", "source": "bench", "external_id": "1", "end_client": "Amt",
         "location": "Wien", "remote": 60, "rate": {"amount": 98.5, "currency": "EUR", "per": "hour"},
         "skills": {"matched": ["Rust", "SQL"], "missing": ["SAP"]}, "summary": "Suits well.",
     });
-    let first = parts.engine.stage(posted::parse(job).unwrap()).await.unwrap().record;
-    for number in 2..=MATCHES {
-        let mut record = first.clone();
-        record.iid = number;
-        record.issue_id += number;
-        record.state = vorhoelle::domain::State::Rejected;
-        record.job.title = format!("Rust Engineer {number}");
-        record.job.external_id = Some(number.to_string());
-        record.job.end_client = Some(format!("Amt {number}"));
-        parts.engine.mirror().put(&record, None).unwrap();
-    }
-    parts.engine.mirror().checkpoint();
-}
-
-fn assemble(sandbox: &Sandbox, mirror: &Path) -> Parts {
-    let mut environment = Environment::default();
-    environment.set("GITLAB_URL", sandbox.url());
-    environment.set("GITLAB_TOKEN", sandbox.token("bot"));
-    environment.set("GITLAB_PROJECT", sandbox.project());
-    environment.set("WEBHOOK_SIGNING_TOKEN", SIGNING_TOKEN);
-    environment.set("API_TOKENS", "bench:bench-token");
-    environment.set("DATABASE", mirror.to_string_lossy());
-    let settings = Settings::load(None, &environment).unwrap();
-    app::assemble(settings, Clock::System, Patience::default()).unwrap()
+    fill(&parts.engine, job, MATCHES, |record, number| record.job.end_client = Some(format!("Amt {number}")))
+        .await;
 }

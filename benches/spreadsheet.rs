@@ -11,18 +11,19 @@
     reason = "a measurement"
 )]
 
+mod support;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params_from_iter};
 use serde_json::json;
-use vorhoelle::app;
-use vorhoelle::clock::Clock;
-use vorhoelle::config::{Environment, Settings};
-use vorhoelle::domain::{State, posted};
+use vorhoelle::domain::Application;
 use vorhoelle::gitlab::Patience;
-use vorhoelle::sandbox::{Options, Sandbox};
+
+use support::peak_mebibytes;
+use support::place::{Place, fill};
 
 const ROWS: u64 = 100_000;
 /// What an export has: two more than were asked for.
@@ -77,29 +78,21 @@ fn plain_export(database: &Path, file: &Path) {
 }
 
 async fn measure() {
-    let sandbox = Sandbox::start(Options::default()).await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let place = Place {
-        url: sandbox.url().to_owned(),
-        token: sandbox.token("bot"),
-        project: sandbox.project(),
-        folder: folder.path().to_owned(),
-    };
-    place.fill().await;
-    let file = folder.path().join("Bewerbungen.csv");
+    let sheets = Sheets::new().await;
+    let file = sheets.place.path("Bewerbungen.csv");
 
-    let export = place.timed(&["csv", "export"], &file, || {
+    let export = sheets.timed(&["csv", "export"], &file, || {
         drop(std::fs::remove_file(&file));
-        place.forget_bases();
+        sheets.forget_bases();
     });
     println!("{} bytes of spreadsheet", std::fs::metadata(&file).unwrap().len());
     let exported = std::fs::read(&file).unwrap();
-    let import = place.timed(&["csv", "import"], &file, || place.forget_bases());
+    let import = sheets.timed(&["csv", "import"], &file, || sheets.forget_bases());
     assert!(std::fs::read(&file).unwrap() == exported, "an import of what was exported changes nothing");
-    let sync = place.timed(&["csv", "sync"], &file, || {});
-    let edited = place.timed(&["csv", "sync", "--dry-run"], &file, || edit(&file, &exported));
+    let sync = sheets.timed(&["csv", "sync"], &file, || {});
+    let edited = sheets.timed(&["csv", "sync", "--dry-run"], &file, || edit(&file, &exported));
 
-    let database = folder.path().join("plain.sqlite");
+    let database = sheets.place.path("plain.sqlite");
     let own = std::env::current_exe().unwrap();
     let plain_import = timed(
         || {
@@ -113,7 +106,7 @@ async fn measure() {
         },
         || drop(std::fs::remove_file(&database)),
     );
-    let copy = folder.path().join("plain.csv");
+    let copy = sheets.place.path("plain.csv");
     let plain_export = timed(
         || {
             Command::new(&own)
@@ -128,15 +121,18 @@ async fn measure() {
     );
     for (what, ours, plain) in [("import", import, plain_import), ("export", export, plain_export)] {
         println!(
-            "{what}: {:.2?}, {} MiB; csv and SQLite alone {:.2?}; ratio {:.2}",
+            "{what}: {:.2?}, {:.0} MiB; csv and SQLite alone {:.2?}; ratio {:.2}",
             ours.time,
             ours.mebibytes,
             plain.time,
             ours.time.as_secs_f64() / plain.time.as_secs_f64()
         );
     }
-    println!("sync of an unchanged file: {:.2?}, {} MiB", sync.time, sync.mebibytes);
-    println!("sync's plan with one row in a hundred edited: {:.2?}, {} MiB", edited.time, edited.mebibytes);
+    println!("sync of an unchanged file: {:.2?}, {:.0} MiB", sync.time, sync.mebibytes);
+    println!(
+        "sync's plan with one row in a hundred edited: {:.2?}, {:.0} MiB",
+        edited.time, edited.mebibytes
+    );
 }
 
 /// One row in a hundred gets another next step.
@@ -157,7 +153,7 @@ fn edit(file: &Path, exported: &[u8]) {
 #[derive(Clone, Copy)]
 struct Cost {
     time: Duration,
-    mebibytes: u64,
+    mebibytes: f64,
 }
 
 /// The median of several runs, each after something is made ready.
@@ -167,7 +163,7 @@ fn timed(start: impl Fn() -> std::process::Child, ready: impl Fn()) -> Cost {
             ready();
             let started = Instant::now();
             let mut child = start();
-            let mut mebibytes = 0;
+            let mut mebibytes = 0.0f64;
             let status = loop {
                 mebibytes = mebibytes.max(peak_mebibytes(child.id()));
                 if let Some(status) = child.try_wait().unwrap() {
@@ -183,81 +179,37 @@ fn timed(start: impl Fn() -> std::process::Child, ready: impl Fn()) -> Cost {
     costs[RUNS / 2]
 }
 
-fn peak_mebibytes(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) / 1024
+/// A spreadsheet's mirror.
+struct Sheets {
+    place: Place,
+    mirror: PathBuf,
 }
 
-struct Place {
-    url: String,
-    token: String,
-    project: String,
-    folder: PathBuf,
-}
-
-impl Place {
-    fn mirror(&self) -> PathBuf {
-        self.folder.join("mirror.sqlite")
-    }
-
-    /// A mirror of many matches. GitLab has one of them, and is asked about no other.
-    async fn fill(&self) {
-        let mut environment = Environment::default();
-        environment.set("GITLAB_URL", &self.url);
-        environment.set("GITLAB_TOKEN", &self.token);
-        environment.set("GITLAB_PROJECT", &self.project);
-        environment.set("WEBHOOK_SECRET", "bench-secret");
-        environment.set("DATABASE", self.mirror().to_string_lossy());
-        let settings = Settings::load(None, &environment).unwrap();
-        let engine = app::assemble(settings, Clock::System, Patience::default()).unwrap().engine;
-        engine.delta().await.unwrap();
+impl Sheets {
+    async fn new() -> Self {
+        let place = Place::new().await;
+        let mirror = place.path("mirror.sqlite");
+        let engine = place.assemble(&mirror, Patience::default()).engine;
         let job = json!({
             "title": "Rust Engineer", "company": "Example", "agency": "Vermittlung GmbH", "score": 81.5,
             "url": "https://jobs.example/1", "source": "bench", "external_id": "1", "end_client": "Amt",
             "location": "Wien", "remote": 60, "rate": {"amount": 98.5, "currency": "EUR", "per": "hour"},
             "start": "sofort", "duration": "6 Monate",
         });
-        let job = posted::parse(job).unwrap();
-        let first = engine.stage(job).await.unwrap().record;
-        for number in 2..=ROWS {
-            let mut record = first.clone();
-            record.iid = number;
-            record.issue_id += number;
-            // Closed: each command asks GitLab whether the open ones are still there.
-            record.state = State::Rejected;
-            record.job.title = format!("Rust Engineer {number}");
-            record.job.external_id = Some(number.to_string());
-            record.application = serde_json::from_value(json!({
-                "stage": "applied", "applied_on": "2026-02-07", "next_step": "call back",
-                "notes": "Sie rufen an, sobald; \"alles\" geklärt ist.",
-            }))
-            .unwrap();
-            engine.mirror().put(&record, None).unwrap();
-        }
-        engine.mirror().checkpoint();
+        let application: Application = serde_json::from_value(json!({
+            "stage": "applied", "applied_on": "2026-02-07", "next_step": "call back",
+            "notes": "Sie rufen an, sobald; \"alles\" geklärt ist.",
+        }))
+        .unwrap();
+        fill(&engine, job, ROWS, |record, _| record.application = application.clone()).await;
+        Self { place, mirror }
     }
 
     fn forget_bases(&self) {
-        Connection::open(self.mirror()).unwrap().execute("DELETE FROM agreed", []).unwrap();
+        Connection::open(&self.mirror).unwrap().execute("DELETE FROM agreed", []).unwrap();
     }
 
     fn timed(&self, arguments: &[&str], file: &Path, ready: impl Fn()) -> Cost {
-        let start = || {
-            Command::new(env!("CARGO_BIN_EXE_vorhoelle"))
-                .args(arguments)
-                .arg(file)
-                .env_clear()
-                .env("VORHOELLE_GITLAB_URL", &self.url)
-                .env("VORHOELLE_GITLAB_TOKEN", &self.token)
-                .env("VORHOELLE_GITLAB_PROJECT", &self.project)
-                .env("VORHOELLE_WEBHOOK_SECRET", "bench-secret")
-                .env("VORHOELLE_DATABASE", self.mirror())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap()
-        };
-        timed(start, ready)
+        timed(|| self.place.program(arguments, &self.mirror).arg(file).spawn().unwrap(), ready)
     }
 }

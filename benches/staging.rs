@@ -11,16 +11,20 @@
     reason = "a measurement"
 )]
 
+mod support;
+
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
-use vorhoelle::app::{self, Parts};
+use vorhoelle::app::Parts;
 use vorhoelle::clock::Clock;
-use vorhoelle::config::{Environment, Settings};
 use vorhoelle::gitlab::Patience;
-use vorhoelle::sandbox::{Fault, Options, Sandbox, Trouble};
+use vorhoelle::sandbox::{Fault, Trouble};
 use vorhoelle::web;
+
+use support::place::{API_TOKEN, Place, free_port};
+use support::{resident_mebibytes, until_200};
 
 const MATCHES: usize = 500;
 const CLIENTS: usize = 16;
@@ -32,9 +36,11 @@ fn main() {
 }
 
 async fn measure() {
-    let sandbox = Sandbox::start(Options::default()).await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let Parts { engine, router, .. } = assemble(&sandbox, &folder.path().join("mirror.sqlite"));
+    let place = Place::new().await;
+    let sandbox = &place.sandbox;
+    // The throttle that keeps below GitLab.com's limit would be all that is measured.
+    let patience = || Patience { creations_a_minute: usize::MAX, ..Patience::default() };
+    let Parts { engine, router, .. } = place.assemble(&place.path("mirror.sqlite"), patience());
     engine.delta().await.unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/api/v1/matches", listener.local_addr().unwrap());
@@ -57,56 +63,38 @@ async fn measure() {
         stage(&client, &url, start, 500).await;
     }
     sandbox.clear_calls();
-    let fresh = assemble(&sandbox, &folder.path().join("fresh.sqlite")).engine;
+    let fresh = place.assemble(&place.path("fresh.sqlite"), patience()).engine;
     let started = Instant::now();
     fresh.delta().await.unwrap();
     let calls = sandbox.calls().iter().filter(|call| call.route == "/projects/:id/issues").count();
     let count = fresh.mirror().counts().unwrap().pending;
     println!("reading {count} matches anew: {:.2?}, {calls} list calls", started.elapsed());
-    program(&sandbox, &folder.path().join("program.sqlite")).await;
+    program(&place);
 }
 
 /// The program itself with that many matches: its memory once it has read them, and how soon it lives with a warm mirror.
-async fn program(sandbox: &Sandbox, mirror: &std::path::Path) {
-    let client = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+fn program(place: &Place) {
+    let port = free_port();
     for mirror_is in ["new", "warm"] {
-        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_vorhoelle"))
-            .arg("serve")
-            .env_clear()
-            .env("VORHOELLE_GITLAB_URL", sandbox.url())
-            .env("VORHOELLE_GITLAB_TOKEN", sandbox.token("bot"))
-            .env("VORHOELLE_GITLAB_PROJECT", sandbox.project())
-            .env("VORHOELLE_WEBHOOK_SECRET", "bench-secret")
-            .env("VORHOELLE_DATABASE", mirror)
-            .env("VORHOELLE_LISTEN", format!("127.0.0.1:{port}"))
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child = place.serve(&place.path("program.sqlite"), port).spawn().unwrap();
         let started = Instant::now();
-        until_200(&client, &format!("http://127.0.0.1:{port}/livez")).await;
+        until_200(port, "/livez");
         let lives = started.elapsed();
-        until_200(&client, &format!("http://127.0.0.1:{port}/readyz")).await;
+        until_200(port, "/readyz");
         let ready = started.elapsed();
         let memory = resident_mebibytes(child.id());
         println!(
-            "the program, mirror {mirror_is}: lives after {lives:.1?}, ready after {ready:.1?}, {memory} MiB resident"
+            "the program, mirror {mirror_is}: lives after {lives:.1?}, ready after {ready:.1?}, {memory:.1} MiB resident"
         );
         child.kill().unwrap();
         child.wait().unwrap();
     }
 }
 
-async fn until_200(client: &reqwest::Client, url: &str) {
-    while !client.get(url).send().await.is_ok_and(|answer| answer.status() == reqwest::StatusCode::OK) {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-}
-
 async fn stage(client: &reqwest::Client, url: &str, first: usize, count: usize) {
     stream::iter(first..first + count)
         .for_each_concurrent(CLIENTS, |number| async move {
-            let answer = client.post(url).bearer_auth("bench-token").json(&job(number)).send().await.unwrap();
+            let answer = client.post(url).bearer_auth(API_TOKEN).json(&job(number)).send().await.unwrap();
             assert_eq!(answer.status(), reqwest::StatusCode::CREATED);
         })
         .await;
@@ -117,24 +105,4 @@ fn job(number: usize) -> Value {
         "title": format!("Engineer {number}"), "company": "Example", "score": 80, "source": "bench",
         "external_id": number.to_string(), "location": "Wien", "description": "An advertisement.\n".repeat(20),
     })
-}
-
-fn assemble(sandbox: &Sandbox, mirror: &std::path::Path) -> Parts {
-    let mut environment = Environment::default();
-    environment.set("GITLAB_URL", sandbox.url());
-    environment.set("GITLAB_TOKEN", sandbox.token("bot"));
-    environment.set("GITLAB_PROJECT", sandbox.project());
-    environment.set("WEBHOOK_SECRET", "bench-secret");
-    environment.set("API_TOKENS", "bench:bench-token");
-    environment.set("DATABASE", mirror.to_string_lossy());
-    let settings = Settings::load(None, &environment).unwrap();
-    // The throttle that keeps below GitLab.com's limit would be all that is measured.
-    let patience = Patience { creations_a_minute: usize::MAX, ..Patience::default() };
-    app::assemble(settings, Clock::System, patience).unwrap()
-}
-
-fn resident_mebibytes(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) / 1024
 }

@@ -149,6 +149,15 @@ async fn the_mirror_is_compared_with_gitlab_and_read_anew() {
     let (code, said, _) = setting.run(&["mirror", "rebuild"]).await;
     assert_eq!((code, said.as_str()), (0, "read 2 matches from GitLab\n"));
     assert_eq!(setting.run(&["mirror", "check"]).await.0, 0);
+    // What GitLab no longer has, a mirror that is read anew does not keep.
+    let on_disk = || {
+        let bytes = std::fs::read(setting.folder.path().join("data/mirror.sqlite")).unwrap();
+        String::from_utf8_lossy(&bytes).contains("Job 2")
+    };
+    assert!(on_disk(), "the test sees the disk");
+    setting.sandbox.as_user("owner").delete_issue(2).unwrap();
+    let (code, said, _) = setting.run(&["mirror", "rebuild"]).await;
+    assert_eq!((code, said.as_str(), on_disk()), (0, "read 1 match from GitLab\n", false));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,9 +204,23 @@ async fn a_public_project_is_refused() {
     assert!(error.contains("not private") && error.contains("allow_public_project"), "{error}");
 }
 
-/// Long enough for a watch to look several times.
-async fn pause(seconds: u64) {
-    vorhoelle::clock::Clock::System.sleep(Duration::from_secs(seconds)).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_that_knows_of_no_earlier_one_keeps_what_gives_way_and_says_why() {
+    let setting = Setting::new(Options::default()).await;
+    setting.run(&["setup"]).await;
+    std::fs::write(setting.folder.path().join("job.json"), job("1").to_string()).unwrap();
+    assert_eq!(setting.run(&["stage", "job.json"]).await.0, 0);
+    for (name, notes) in [("theirs.csv", "theirs"), ("a.csv", "meins")] {
+        let text = format!("iid;title;notes\r\n1;Job 1;{notes}\r\n");
+        std::fs::write(setting.folder.path().join(name), text).unwrap();
+    }
+    let (code, _, said) = setting.run(&["csv", "sync", "theirs.csv"]).await;
+    assert!(code == 0 && !said.contains("gave way"), "{said}");
+    let (code, _, said) = setting.run(&["csv", "sync", "a.csv"]).await;
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("1 of the file's values gave way") && said.contains("is not known here"), "{said}");
+    let kept = std::fs::read_to_string(setting.folder.path().join("a.csv.conflicts.csv")).unwrap();
+    assert!(kept.contains(";notes;meins;theirs"), "{kept}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,9 +232,12 @@ async fn a_watch_waits_for_a_file_that_is_open_or_away_and_never_makes_it_anew()
     let text = || std::fs::read_to_string(&file).unwrap_or_default();
     std::fs::write(&file, "iid;Status;Titel;Notizen\r\n;pending;Neu;a\r\n").unwrap();
     std::fs::write(&lock, ",anna,host,07.02.2026 10:30,file:///x;").unwrap();
-    let mut child = setting.command(&["csv", "sync", "a.csv", "--watch"]).spawn().unwrap();
-    pause(6).await;
-    assert!(child.try_wait().unwrap().is_none(), "it waits");
+    let mut running =
+        Running { child: setting.command(&["csv", "sync", "a.csv", "--watch"]).spawn().unwrap() };
+    let said = running.listen();
+    let said_so = |what: &str, times: usize| said.lock().unwrap().matches(what).count() == times;
+    let open = "is open in LibreOffice (anna)";
+    setting.until("it says that it waits", async || said_so(open, 1)).await;
     assert!(setting.sandbox.world().issues.is_empty());
     std::fs::remove_file(&lock).unwrap();
     setting.until("the row has its iid", async || text().contains("\r\n1;pending;Neu;a")).await;
@@ -221,19 +247,15 @@ async fn a_watch_waits_for_a_file_that_is_open_or_away_and_never_makes_it_anew()
     std::fs::write(&lock, ",anna,host,07.02.2026 10:30,file:///x;").unwrap();
     let edited = text().replace(";Neu;a", ";Neu;zurückgerufen");
     std::fs::write(&file, &edited).unwrap();
-    pause(5).await;
+    setting.until("it says that it waits again", async || said_so(open, 2)).await;
     assert!(!notes("zurückgerufen"));
     std::fs::remove_file(&lock).unwrap();
     setting.until("GitLab has the notes", async || notes("zurückgerufen")).await;
     // Saved by an editor that takes the file away first.
     std::fs::remove_file(&file).unwrap();
-    pause(5).await;
+    setting.until("it misses the file", async || said_so("a.csv is not there", 1)).await;
     assert!(!file.exists(), "it is not made anew");
     std::fs::write(&file, edited.replace("zurückgerufen", "wieder da")).unwrap();
     setting.until("GitLab has the new notes", async || notes("wieder da")).await;
-    child.kill().unwrap();
-    let output = child.wait_with_output().unwrap();
-    let said =
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert_eq!(said.matches("is open in LibreOffice (anna)").count(), 2, "{said}");
+    assert!(said_so(open, 2) && running.child.try_wait().unwrap().is_none(), "{}", said.lock().unwrap());
 }

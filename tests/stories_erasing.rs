@@ -8,13 +8,17 @@
     reason = "a story that fails, panics"
 )]
 
+#[path = "support/sheet.rs"]
+mod sheet;
 mod support;
 
 use std::process::{Command, Stdio};
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use sheet::Sheet;
 use support::{Difference, Disk, World, job};
+use vorhoelle::csv::sync::Direction;
 use vorhoelle::engine::ErasureError;
 use vorhoelle::sandbox::{Fault, Options, Sandbox, Trouble};
 
@@ -235,6 +239,123 @@ async fn in_german_it_is_said_in_german() {
     insta::assert_snapshot!("erased_issue_en", shown(&world, iid));
 }
 
+// --- in a spreadsheet
+
+/// What the issue's title says afterwards.
+const REMOVED: &str = "Removed at the wish of the person concerned";
+
+#[tokio::test]
+async fn the_next_sync_blanks_the_row_and_takes_nothing_of_it_back_to_gitlab() {
+    let mut world = World::new().await;
+    let (iid, other) = (stage(&world, "1").await, stage(&world, "2").await);
+    let sheet = Sheet::new("iid;Status;Titel;Firma;Ansprechpartner;E-Mail;Notizen;Mein Feld\r\n");
+    sheet.run(&world, Direction::Sync).await;
+    let row = |contact: &str| format!("{iid};pending;Cloud Architect 1;Amoria Bond;{contact}\r\n");
+    sheet.edit(&row(";;;"), &row("Kim Beispiel;kim@agency.example;fond of nothing;nett"));
+    sheet.run(&world, Direction::Sync).await;
+    assert_eq!(world.engine.erase(iid).await.unwrap().sheets, [sheet.path.to_str().unwrap()]);
+    world.settle().await;
+    world.expect_comment(iid, "This comment was removed");
+    // Somebody goes on with the row meanwhile.
+    sheet.edit("fond of nothing", "secret handshake");
+    sheet.edit(&format!("{iid};pending;"), &format!("{iid};approved;"));
+    let others: Vec<String> = sheet.text().lines().skip(2).map(str::to_owned).collect();
+    let calls = world.calls_by_bot().len();
+    let outcome = sheet.run(&world, Direction::Sync).await;
+    let summary = outcome.plan.summary();
+    assert_eq!((summary.blanked, summary.errors, outcome.plan.rows.len()), (1, 0, 1), "{}", outcome.plan);
+    assert!(outcome.plan.to_string().contains("1 row of an erased match is blanked"), "{}", outcome.plan);
+    assert_eq!(outcome.plan.rows[0].own_cells, ["Mein Feld"]);
+    assert_gone(&outcome.plan.to_string());
+    assert_eq!(world.calls_by_bot().len(), calls, "GitLab is told nothing");
+    let text = sheet.text();
+    assert!(text.contains(&format!("\r\n{iid};;{REMOVED};;;;;nett\r\n")), "{text}");
+    assert_eq!(text.lines().skip(2).collect::<Vec<_>>(), others, "every other row is as it was");
+    let backup = std::fs::read_to_string(sheet.path.with_file_name("Bewerbungen.csv.bak")).unwrap();
+    assert!(backup.contains("secret handshake"), "the backup is the file as it was");
+    assert!(!on_disk(&world).contains("fond of"), "nor is it in what the two agreed on");
+    // Again, and on a fresh machine: there is nothing left to do, and it is not an error.
+    for disk in [Disk::Kept, Disk::Wiped] {
+        world.restart(disk).await;
+        world.delta().await;
+        let outcome = sheet.run(&world, Direction::Sync).await;
+        assert!(!outcome.file_changed, "{}", outcome.plan);
+        assert_eq!((outcome.plan.rows.len(), outcome.plan.errors.len()), (0, 0), "{}", outcome.plan);
+        assert_eq!(sheet.text(), text);
+    }
+    assert_gone(&shown(&world, iid));
+    world.expect(other, "pending").await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn however_a_row_is_known_and_whatever_stands_in_it_it_is_blanked() {
+    let world = World::new().await;
+    let iid = stage(&world, "1").await;
+    world.engine.erase(iid).await.unwrap();
+    for direction in [Direction::Export, Direction::Import, Direction::Sync] {
+        // A day that is none, a second row, a row without its iid.
+        let sheet = Sheet::new(
+            "iid;Titel;Quelle;Externe Id;Beworben am;Notizen\r\n1;Cloud;;;bald;Kim Beispiel\r\n\
+             1;Cloud;;;;\"Kim; Beispiel\"\r\n;Cloud;portal;1;;Kim Beispiel\r\n",
+        );
+        let outcome = sheet.run(&world, direction).await;
+        let summary = outcome.plan.summary();
+        assert_eq!((summary.blanked, summary.staged, summary.errors), (3, 0, 0), "{}", outcome.plan);
+        let blank = format!("1;{REMOVED};;;;\r\n");
+        let head = "iid;Titel;Quelle;Externe Id;Beworben am;Notizen\r\n";
+        assert_eq!(sheet.text(), format!("{head}{blank}{blank}{blank}"));
+        assert!(!sheet.run(&world, direction).await.file_changed);
+        // Without a column for iids, the row would be a new match the next time.
+        let sheet = Sheet::new("title,source,external_id,notes\nCloud,portal,1,Kim Beispiel\n");
+        assert_eq!(sheet.run(&world, direction).await.plan.errors, []);
+        assert_eq!(sheet.text(), format!("title,source,external_id,notes,iid\n{REMOVED},,,,1\n"));
+        assert!(!sheet.run(&world, direction).await.file_changed);
+    }
+    assert_eq!(world.sandbox.world().issues.len(), 1);
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_blanked_is_named() {
+    let world = World::new().await;
+    let iid = stage(&world, "1").await;
+    world.engine.erase(iid).await.unwrap();
+    let sheet = Sheet::new("iid;title;notes\n1;Cloud;Kim Beispiel;and more\n");
+    let outcome = sheet.run(&world, Direction::Sync).await;
+    let said: Vec<String> = outcome.plan.errors.iter().map(ToString::to_string).collect();
+    assert!(said[0].contains("line 2") && said[0].contains("blank this row by hand"), "{said:?}");
+    assert!(!outcome.file_changed);
+    let sheet = Sheet::new("title,source,external_id,notes\nCloud,portal,1,Kim Beispiel\nx,,,\"open\n");
+    let outcome = sheet.run(&world, Direction::Export).await;
+    assert!(outcome.plan.errors[0].to_string().contains("by hand"), "{}", outcome.plan);
+    assert!(!outcome.file_changed);
+}
+
+#[tokio::test]
+async fn the_row_of_an_issue_made_by_hand_is_blanked_too() {
+    let mut world = World::new().await;
+    let iid = world.reviewer().create_issue("Kim Beispiel", "secret handshake", &["job-match"]).unwrap();
+    world.settle().await;
+    let sheet = Sheet::new("iid;title;notes\n");
+    sheet.run(&world, Direction::Sync).await;
+    world.engine.erase(iid).await.unwrap();
+    world.settle().await;
+    world.restart(Disk::Kept).await;
+    // GitLab does not tell, so that a mirror read anew keeps it.
+    world.engine.mirror().clear().unwrap();
+    world.delta().await;
+    let outcome = sheet.run(&world, Direction::Sync).await;
+    assert_eq!(outcome.plan.errors, []);
+    assert_eq!(sheet.text(), format!("iid;title;notes\n{iid};{REMOVED};\n"));
+    // Put back, it is a match like any other.
+    world.reviewer().relabel(iid, &["job-match"], &[]).unwrap();
+    world.settle().await;
+    sheet.edit(&format!("{REMOVED};"), &format!("{REMOVED};again"));
+    assert_eq!(sheet.run(&world, Direction::Sync).await.plan.summary().to_gitlab, 1);
+    world.expect_comment(iid, "| Notes | again |");
+    world.finish().await;
+}
+
 // --- in the terminal
 
 struct Desk {
@@ -285,10 +406,15 @@ async fn the_command_asks_does_it_and_says_what_is_left() {
     assert_eq!(code, 0, "{error}");
     let said = said.replace(&desk.sandbox.url().to_owned(), "http://gitlab");
     insta::assert_snapshot!("erase_command", said);
+    assert_eq!(desk.run(&["csv", "export", "a.csv"]).await.0, 0);
     let (code, said, error) = desk.run(&["erase", "2", "--yes", "--json"]).await;
     assert_eq!(code, 0, "{error}");
     let answer: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((&answer["iid"], &answer["is_recognised"]), (&json!(2), &json!(true)));
+    assert!(said.contains("its row in ") && said.contains("a.csv` blanks it"), "{said}");
+    let (code, said, error) = desk.run(&["csv", "sync", "a.csv"]).await;
+    assert!(code == 0 && said.contains("1 row of an erased match is blanked"), "{code} {said}");
+    assert!(error.contains("still in the backup") && error.contains("a.csv.bak"), "{error}");
     assert!(answer["left"].as_array().unwrap().iter().all(|left| left["how"].is_string()), "{answer}");
     let (_, said, _) = desk.run(&["erase", "3", "--yes"]).await;
     assert!(said.contains("posted again, it is not recognised"), "{said}");

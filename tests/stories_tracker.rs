@@ -2,51 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
+#[path = "support/sheet.rs"]
+mod sheet;
 mod support;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use sheet::Sheet;
 use support::{Difference, Disk, World, job};
-use tempfile::TempDir;
-use vorhoelle::csv::CsvFile;
-use vorhoelle::csv::sync::{Direction, Outcome, Run, SyncError};
+use vorhoelle::csv::sync::{Direction, Run, SyncError};
+use vorhoelle::csv::{CsvFile, Field, Table};
 use vorhoelle::sandbox::{Fault, Trouble};
-
-/// A folder with a spreadsheet in it.
-struct Sheet {
-    _folder: TempDir,
-    path: PathBuf,
-}
-
-impl Sheet {
-    fn new(text: &str) -> Self {
-        let folder = TempDir::new().unwrap();
-        let path = folder.path().join("Bewerbungen.csv");
-        std::fs::write(&path, text).unwrap();
-        Self { _folder: folder, path }
-    }
-
-    fn text(&self) -> String {
-        std::fs::read_to_string(&self.path).unwrap()
-    }
-
-    fn edit(&self, from: &str, to: &str) {
-        let text = self.text();
-        assert!(text.contains(from), "`{from}` in\n{text}");
-        std::fs::write(&self.path, text.replacen(from, to, 1)).unwrap();
-    }
-
-    async fn run(&self, world: &World, direction: Direction) -> Outcome {
-        let file = CsvFile::open(&self.path).unwrap();
-        let run = Run::start(&world.engine, &file, direction).unwrap();
-        let outcome = run.carry_out(world.clock.now(), |_| {}).await.unwrap();
-        world.settle().await;
-        outcome
-    }
-}
 
 async fn patch_application(world: &World, iid: u64, body: &Value) -> (StatusCode, Value) {
     world.clock.advance(std::time::Duration::from_secs(1));
@@ -416,4 +384,50 @@ async fn a_new_row_gets_its_iid_although_gitlab_did_not_take_its_fields() {
     assert!(sheet.text().contains("\r\n1;pending;Neu;meins"), "{}", sheet.text());
     assert_eq!(sheet.run(&world, Direction::Import).await.plan.errors, []);
     assert_eq!(application(&world, 1).await["notes"], "meins");
+}
+
+#[tokio::test]
+async fn whoever_wrote_a_file_a_sync_puts_iids_and_missing_days_in_and_changes_no_other_byte() {
+    let world = World::new().await;
+    let mut programs = 0;
+    for file in std::fs::read_dir("tests/data/csv").unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if !["excel-", "libreoffice-", "numbers-"].iter().any(|program| name.starts_with(program)) {
+            continue;
+        }
+        programs += 1;
+        let as_it_was = |bytes: Vec<u8>| {
+            let mut table = Table::read(bytes).unwrap();
+            for row in 0..table.len() {
+                let Some(values) = table.values(row).unwrap() else { continue };
+                table.set(row, Field::Iid, "").unwrap();
+                if values.text(Field::Created) == "2026-11-23" {
+                    table.set(row, Field::Created, "").unwrap();
+                }
+            }
+            table.to_bytes()
+        };
+        let before = as_it_was(std::fs::read(&path).unwrap());
+        let sheet = Sheet::new(&before);
+        let outcome = sheet.run(&world, Direction::Sync).await;
+        let summary = outcome.plan.summary();
+        assert_eq!((summary.errors, summary.conflicts), (0, 0), "{name}: {}", outcome.plan);
+        let written = std::fs::read(&sheet.path).unwrap();
+        let table = Table::read(written.clone()).unwrap();
+        let rows = (0..table.len()).filter_map(|row| table.values(row).unwrap());
+        assert!(
+            rows.clone().count() == 3 && rows.clone().all(|row| !row.text(Field::Iid).is_empty()),
+            "{name}"
+        );
+        let readable = |bytes: &[u8]| bytes.escape_ascii().to_string();
+        assert_eq!(readable(&as_it_was(written.clone())), readable(&before), "{name}: {}", outcome.plan);
+        let again = sheet.run(&world, Direction::Sync).await;
+        assert!(
+            !again.file_changed && std::fs::read(&sheet.path).unwrap() == written,
+            "{name}: {}",
+            again.plan
+        );
+    }
+    assert_eq!((programs, world.sandbox.world().issues.len()), (10, 3), "the same three matches");
 }

@@ -1,6 +1,8 @@
-//! What measurements share: deliveries as GitLab sends them, answers read by hand, a process's memory.
+//! What measurements share: a place to happen, deliveries as GitLab sends them, answers read by hand, a process's memory.
 
 #![allow(dead_code, reason = "each measurement uses a part")]
+
+pub mod place;
 
 use std::io::{Read as _, Write as _};
 use std::time::Duration;
@@ -75,7 +77,16 @@ pub fn until_200(port: u16, path: &str) {
 
 /// What a process has in memory, in MiB.
 pub fn resident_mebibytes(process: u32) -> f64 {
+    memory_of(process, "VmRSS:")
+}
+
+/// The most that a process has had in memory so far, in MiB.
+pub fn peak_mebibytes(process: u32) -> f64 {
+    memory_of(process, "VmHWM:")
+}
+
+fn memory_of(process: u32, which: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(which));
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
 }

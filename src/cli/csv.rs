@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Context, asked_to_stop, print, say, say_error};
+use crate::csv::merge::Reason;
 use crate::csv::sync::{Direction, Heard, Outcome, Run, SyncError};
 use crate::csv::{CsvFile, FileError, Fingerprint, Plan};
 use crate::engine::Engine;
@@ -212,15 +213,49 @@ fn tell(outcome: &Outcome, file: &CsvFile, options: &Options) -> anyhow::Result<
     } else {
         print(&outcome.plan.to_string());
     }
-    let conflicts = outcome.plan.summary().conflicts;
-    if conflicts > 0 && outcome.file_changed {
-        say(&format!(
-            "{conflicts} of the file's values gave way to GitLab's; they are kept in {}",
-            file.conflicts_path().display()
-        ));
+    if outcome.file_changed {
+        what_gave_way(&outcome.plan, file);
+        what_is_left(&outcome.plan, file);
     }
     if outcome.widened {
         say("the file is in UTF-8 now: its old encoding cannot hold everything that it got");
     }
     Ok(())
+}
+
+/// Says where the file's values are that gave way to GitLab's.
+fn what_gave_way(plan: &Plan, file: &CsvFile) {
+    let conflicts = plan.summary().conflicts;
+    if conflicts == 0 {
+        return;
+    }
+    let kept = file.conflicts_path();
+    say(&format!(
+        "{conflicts} of the file's values gave way to GitLab's; they are kept in {}",
+        kept.display()
+    ));
+    let mut reasons = plan.rows.iter().flat_map(|row| &row.plan.conflicts).map(|conflict| conflict.reason);
+    if reasons.any(|reason| reason == Reason::NoBase) {
+        say(
+            "what the two had agreed on before is not known here (a first sync, or a new mirror), so that nobody can tell \
+             which of them was edited",
+        );
+    }
+}
+
+/// Says where that still stands which stood in blanked rows.
+fn what_is_left(plan: &Plan, file: &CsvFile) {
+    if plan.summary().blanked == 0 {
+        return;
+    }
+    let (backup, conflicts) = (file.backup_path(), file.conflicts_path());
+    let also = if conflicts.exists() {
+        format!(", and some of it may be in {}", conflicts.display())
+    } else {
+        String::new()
+    };
+    say(&format!(
+        "what stood in blanked rows is still in the backup {}{also}: delete it there, and in copies of your own",
+        backup.display()
+    ));
 }

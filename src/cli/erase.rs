@@ -144,9 +144,13 @@ fn left(erasure: &Erasure, settings: &Settings) -> Vec<Left> {
         };
         add(format!("messages by {channel}"), &how);
     }
+    for sheet in &erasure.sheets {
+        add(format!("its row in {sheet}"), &format!("`vorhoelle csv sync {sheet}` blanks it"));
+    }
     add(
         "rows in spreadsheets that were exported or synchronised, and their backups".to_owned(),
-        "delete the row in the file; without its match it does not come back",
+        "the next `vorhoelle csv sync`, export or import of a file blanks its row; FILE.bak and FILE.conflicts.csv keep what \
+         stood there, and so do copies: delete it in those",
     );
     add(
         "backups of GitLab, and what your pipeline keeps".to_owned(),

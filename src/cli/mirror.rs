@@ -38,10 +38,11 @@ async fn rebuild(context: &Context) -> anyhow::Result<ExitCode> {
     engine.mirror().clear()?;
     engine.delta().await?;
     engine.work_off().await;
+    engine.mirror().forget_vanished()?;
     let counts = engine.mirror().counts()?;
     engine.mirror().checkpoint();
     let all = counts.pending + counts.approved + counts.rejected + counts.sent;
-    print(&format!("read {all} matches from GitLab"));
+    print(&format!("read {all} {} from GitLab", if all == 1 { "match" } else { "matches" }));
     Ok(ExitCode::SUCCESS)
 }
 

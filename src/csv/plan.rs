@@ -31,6 +31,9 @@ pub struct PlannedRow {
     pub action: Action,
     /// What happens to its fields.
     pub plan: RowPlan,
+    /// Columns that are none of ours and hold something in a row that is blanked: the user has to look at them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub own_cells: Vec<String>,
 }
 
 /// What happens to a row as a whole.
@@ -43,6 +46,8 @@ pub enum Action {
     Stage,
     /// The file gets a row for an issue that it does not have.
     Append,
+    /// Its match was erased, and so is what the row says of it.
+    Blank,
 }
 
 /// How much a plan does.
@@ -56,7 +61,9 @@ pub struct Summary {
     pub to_gitlab: usize,
     /// Steps that are asked for.
     pub steps: usize,
-    /// Cells that the file gets, new rows apart.
+    /// Rows that are blanked because their match was erased.
+    pub blanked: usize,
+    /// Cells that the file gets, new and blanked rows apart.
     pub to_file: usize,
     /// Values of the file that gave way.
     pub conflicts: usize,
@@ -103,6 +110,7 @@ impl Plan {
         for PlannedRow { action, plan, .. } in &self.rows {
             summary.staged += usize::from(*action == Action::Stage);
             summary.appended += usize::from(*action == Action::Append);
+            summary.blanked += usize::from(*action == Action::Blank);
             summary.to_gitlab += plan.to_gitlab.len();
             summary.steps += usize::from(plan.step.is_some());
             summary.to_file += plan.to_file.len();
@@ -119,6 +127,7 @@ impl fmt::Display for Summary {
             (self.appended, "issue becomes a row", "issues become rows"),
             (self.to_gitlab, "field goes to GitLab", "fields go to GitLab"),
             (self.steps, "change of state", "changes of state"),
+            (self.blanked, "row of an erased match is blanked", "rows of erased matches are blanked"),
             (self.to_file, "cell changes", "cells change"),
             (self.conflicts, "conflict", "conflicts"),
             (self.errors, "error", "errors"),
@@ -156,6 +165,12 @@ impl PlannedRow {
             Action::Merge => {}
             Action::Stage => self.line(f, "", format_args!("becomes an issue: {title}"))?,
             Action::Append => self.line(f, "", format_args!("becomes a row: {title}"))?,
+            Action::Blank => {
+                self.line(f, "", format_args!("is blanked, its match was erased: {title}"))?;
+                for column in &self.own_cells {
+                    self.line(f, "", format_args!("stays, please look at it: {}", excerpt(column)))?;
+                }
+            }
         }
         if let Some(step) = self.plan.step {
             let from = step.from.map_or("", |from| from.as_str());
@@ -228,11 +243,14 @@ mod tests {
             title: title.into(),
             action,
             plan,
+            own_cells: Vec::new(),
         };
         plan.push(planned(Some(2), Some(12), "Rust", Action::Merge, merged));
         plan.push(planned(Some(3), Some(13), "Nothing", Action::Merge, RowPlan::default()));
         plan.push(planned(Some(4), None, "COBOL", Action::Stage, RowPlan::default()));
         plan.push(planned(None, Some(14), "Perl", Action::Append, RowPlan::default()));
+        let erased = planned(Some(5), Some(15), "Removed", Action::Blank, RowPlan::default());
+        plan.push(PlannedRow { own_cells: vec!["Mein Feld".to_owned()], ..erased });
         insta::assert_snapshot!(plan);
         insta::assert_json_snapshot!(plan);
         assert_eq!(Plan::default().to_string(), "nothing to do");

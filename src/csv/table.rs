@@ -208,6 +208,24 @@ impl Table {
         })
     }
 
+    /// Why no cell of a row can be set, if so.
+    pub(super) fn why_not_editable(&self, row: usize) -> Option<EditError> {
+        // What stands before an open quote is read the same whatever is behind.
+        if self.layout.unclosed.is_some_and(|unclosed| row + 1 >= unclosed) {
+            return self.editable().err();
+        }
+        (row >= self.len() || self.is_torn(row + 1)).then_some(EditError::NoRow)
+    }
+
+    /// The headers of a row's cells that say something and are no field.
+    pub(super) fn own_cells(&self, row: usize) -> Vec<String> {
+        let says_something = |(place, field): &(usize, &Option<Field>)| {
+            field.is_none() && !self.cell(row, *place).trim().is_empty()
+        };
+        let places = self.columns.by_place().iter().enumerate().filter(says_something);
+        places.map(|(place, _)| self.columns.header(place).to_owned()).collect()
+    }
+
     /// Whether it is in doubt which cell of a row, counted with the headers, is which. Spreadsheets leave out blank
     /// cells at the end of a row, or write more of them than there are headers; a text there belongs to no column.
     /// Behind a quote that is never closed a row may be anything, and has to be whole.
@@ -227,12 +245,8 @@ impl Table {
     /// Where there is no such cell, or where it is in doubt which cell is which.
     pub fn set(&mut self, row: usize, field: Field, value: &str) -> Result<bool, EditError> {
         let place = self.columns.place(field).ok_or(EditError::NoColumn(field))?;
-        // What stands before an open quote is read the same whatever is behind.
-        if self.layout.unclosed.is_some_and(|unclosed| row + 1 >= unclosed) {
-            self.editable()?;
-        }
-        if row >= self.len() || self.is_torn(row + 1) {
-            return Err(EditError::NoRow);
+        if let Some(why) = self.why_not_editable(row) {
+            return Err(why);
         }
         if self.value(row, field, place).is_ok_and(|now| now == value) {
             return Ok(false);
@@ -429,7 +443,8 @@ impl Table {
         }
     }
 
-    fn editable(&self) -> Result<(), EditError> {
+    /// Whether rows and columns can be put in.
+    pub(super) fn editable(&self) -> Result<(), EditError> {
         match self.layout.unclosed.and_then(|row| self.layout.records.get(row)) {
             Some(record) => Err(EditError::UnclosedQuote { line: record.line }),
             None => Ok(()),

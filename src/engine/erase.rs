@@ -28,6 +28,8 @@ pub struct Erasure {
     pub same_contact: Vec<u64>,
     /// Channels that a message about it was sent on.
     pub told: Vec<Channel>,
+    /// The spreadsheets that had a row of it when they were synced last; the next sync blanks it.
+    pub sheets: Vec<String>,
     /// Whether an earlier mirror that lay aside was removed.
     pub laid_aside: bool,
 }
@@ -103,6 +105,7 @@ impl Engine {
             others_who_commented: Vec::new(),
             same_contact,
             told,
+            sheets: mirror.sheets_with(record.iid)?,
             laid_aside: false,
         })
     }

@@ -91,7 +91,7 @@ impl Engine {
         self.may_write()?;
         let fingerprint = Fingerprint::of(&staged.job, staged.nonce);
         let _one_at_a_time = self.inner.stagings.hold(fingerprint.as_str().to_owned()).await;
-        if self.inner.mirror.is_erased(&fingerprint)? {
+        if self.inner.mirror.erased_iid(&fingerprint)?.is_some() {
             return Ok(None);
         }
         if let Some(record) = self.inner.mirror.record_of(&fingerprint)? {

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::Mirror;
-use super::matches::from_json;
+use super::json::from_json;
 use crate::domain::Channel;
 use crate::domain::job_match::Score;
 use crate::domain::schedule::Waiting;

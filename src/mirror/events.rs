@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
-use super::matches::{Record, Standing, from_json, to_json};
+use super::json::{from_json, to_json};
+use super::record::{Record, Standing};
 use super::{Mirror, MirrorError};
 use crate::domain::State;
 use crate::domain::history::Step;
@@ -127,7 +128,7 @@ pub(super) fn raise_for(
 ) -> Result<(), MirrorError> {
     let before = connection
         .prepare_cached("SELECT record FROM matches WHERE iid = ?1")?
-        .query_row([record.iid], super::matches::record)
+        .query_row([record.iid], super::record::record)
         .optional()?
         .map(|before| before.standing);
     match (before, record.standing) {

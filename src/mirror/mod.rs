@@ -3,10 +3,14 @@
 //! It is a cache: deleting it loses nothing. Only retry helpers (idempotency keys, unclear creations) live here alone,
 //! and the fingerprint catches what they would have caught.
 
+mod alike;
 mod attempts;
 mod deliveries;
 mod events;
+mod json;
+mod list;
 mod matches;
+mod record;
 mod rows;
 mod schema;
 mod steps;
@@ -22,8 +26,9 @@ pub use rusqlite::Error as MirrorError;
 
 pub use deliveries::{Delivery, DeliveryKind, DeliveryOutcome};
 pub use events::{EventKind, EventMessage, EventQueue, Raise, Raised, Waiting};
-pub use matches::{Counts, Cursor, Query, Record, Sort, Standing};
-pub use rows::{Agreed, Seen, Shown};
+pub use list::{Counts, Cursor, Query, Sort};
+pub use record::{Record, Standing};
+pub use rows::{Agreed, Presence, Seen, Shown};
 pub use schema::Care;
 pub use steps::StepPlace;
 
@@ -114,7 +119,7 @@ impl Mirror {
         if found != owner {
             return Err(format!("it mirrors another project ({found})"));
         }
-        matches::counts(&connection).map_err(words)
+        list::counts(&connection).map_err(words)
     }
 
     /// Forgets every match and where the last read ended, so that the next one begins at the beginning.
@@ -124,9 +129,25 @@ impl Mirror {
     /// Where the disk fails.
     pub fn clear(&self) -> Result<(), MirrorError> {
         self.write().execute_batch(
-            // What is shown of the matches stays: spreadsheets have agreed on it.
-            "BEGIN; DELETE FROM matches; DELETE FROM steps; DELETE FROM deliveries; UPDATE rows SET live = 0;
+            // What is shown of the matches stays: spreadsheets have agreed on it. So does what was erased: of an issue
+            // that a person made, GitLab does not tell.
+            "BEGIN; DELETE FROM matches; DELETE FROM steps; DELETE FROM deliveries; UPDATE rows SET presence = 0 WHERE presence = 1;
              DELETE FROM facts WHERE name NOT IN ('owner', 'labels', 'instance', 'form'); COMMIT;",
+        )
+    }
+
+    /// Forgets what [`Mirror::clear`] left of issues that GitLab no longer has: what spreadsheets showed of them, and
+    /// what was to be told. To be called once everything was read.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn forget_vanished(&self) -> Result<(), MirrorError> {
+        self.write().execute_batch(
+            "BEGIN; DELETE FROM rows WHERE presence = 0 AND iid NOT IN (SELECT iid FROM matches);
+             DELETE FROM agreed WHERE iid NOT IN (SELECT iid FROM rows);
+             DELETE FROM events WHERE iid NOT IN (SELECT iid FROM matches);
+             DELETE FROM attempts WHERE iid NOT IN (SELECT iid FROM matches); COMMIT; VACUUM;",
         )
     }
 
@@ -242,7 +263,7 @@ impl Mirror {
         self.read(|connection| {
             connection
                 .prepare_cached("SELECT since FROM unclear WHERE fingerprint = ?1")?
-                .query_row([fingerprint], |row| matches::timestamp(row, 0))
+                .query_row([fingerprint], |row| json::timestamp(row, 0))
                 .optional()
         })
     }

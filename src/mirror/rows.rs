@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OptionalExtension as _, ToSql, TransactionBehavior, params};
 
-use super::matches::{Record, Standing, record};
+use super::record::{Record, Standing, record};
 use super::{Mirror, MirrorError};
 
 /// How much is noted at once.
@@ -25,13 +26,56 @@ pub struct Shown {
     pub cells: fn(&Record) -> String,
 }
 
+/// How a match stands for spreadsheets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It does not count, or is gone.
+    Away,
+    /// It counts.
+    Live,
+    /// A person's data was removed, and the match with it: no row may hold it any longer.
+    Erased,
+}
+
+impl Presence {
+    /// An issue that a person made says nothing of its erasure: it stays erased until it counts again.
+    fn of(standing: Standing, before: Option<Self>) -> Self {
+        match (standing, before) {
+            (Standing::Live, _) => Self::Live,
+            (Standing::Erased, _) | (_, Some(Self::Erased)) => Self::Erased,
+            _ => Self::Away,
+        }
+    }
+}
+
+impl ToSql for Presence {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(match self {
+            Self::Away => 0,
+            Self::Live => 1,
+            Self::Erased => 2,
+        }))
+    }
+}
+
+impl FromSql for Presence {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value.as_i64()? {
+            0 => Ok(Self::Away),
+            1 => Ok(Self::Live),
+            2 => Ok(Self::Erased),
+            other => Err(FromSqlError::OutOfRange(other)),
+        }
+    }
+}
+
 /// A match, and what a file and GitLab agreed on about it.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'a> {
     /// The issue.
     pub iid: u64,
-    /// Whether the match counts.
-    pub live: bool,
+    /// How the match stands.
+    pub presence: Presence,
     /// What is shown of it.
     pub cells: &'a str,
     /// What was agreed on, if anything was.
@@ -51,19 +95,15 @@ pub struct Agreed {
 
 /// Shows a match as it is from now on.
 pub(super) fn put(connection: &Connection, record: &Record, shown: &Shown) -> Result<(), MirrorError> {
-    let (live, cells) = (record.standing == Standing::Live, (shown.cells)(record));
-    let before: Option<(bool, String)> = connection
-        .prepare_cached("SELECT live, cells FROM rows WHERE iid = ?1")?
+    let cells = (shown.cells)(record);
+    let before: Option<(Presence, String)> = connection
+        .prepare_cached("SELECT presence, cells FROM rows WHERE iid = ?1")?
         .query_row([record.iid], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
+    let presence = Presence::of(record.standing, before.as_ref().map(|(presence, _)| *presence));
     match before {
-        Some((was_live, before)) if before == cells => {
-            if was_live != live {
-                connection
-                    .prepare_cached("UPDATE rows SET live = ?2 WHERE iid = ?1")?
-                    .execute(params![record.iid, live])?;
-            }
-            return Ok(());
+        Some((was, before)) if before == cells => {
+            return if was == presence { Ok(()) } else { set_presence(connection, record.iid, presence) };
         }
         Some((_, before)) => {
             connection
@@ -77,10 +117,18 @@ pub(super) fn put(connection: &Connection, record: &Record, shown: &Shown) -> Re
     }
     connection
         .prepare_cached(
-            "INSERT OR REPLACE INTO rows (iid, live, revision, cells)
+            "INSERT OR REPLACE INTO rows (iid, presence, revision, cells)
              VALUES (?1, ?2, 1 + (SELECT ifnull(max(revision), 0) FROM rows), ?3)",
         )?
-        .execute(params![record.iid, live, cells])
+        .execute(params![record.iid, presence, cells])
+        .map(drop)
+}
+
+/// Notes how a match stands, whatever its record says.
+pub(super) fn set_presence(connection: &Connection, iid: u64, presence: Presence) -> Result<(), MirrorError> {
+    connection
+        .prepare_cached("UPDATE rows SET presence = ?2 WHERE iid = ?1")?
+        .execute(params![iid, presence])
         .map(drop)
 }
 
@@ -116,6 +164,22 @@ impl Mirror {
                 .prepare_cached("SELECT zone FROM sheets WHERE file = ?1")?
                 .query_row([file], |row| row.get(0))
                 .optional()
+        })
+    }
+
+    /// The files that had a row of a match when they were synced last.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn sheets_with(&self, iid: u64) -> Result<Vec<String>, MirrorError> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT file FROM sheets JOIN agreed ON sheet = number WHERE iid = ?1 ORDER BY file",
+                )?
+                .query_map([iid], |row| row.get(0))?
+                .collect()
         })
     }
 
@@ -238,7 +302,7 @@ fn each_row<E: From<MirrorError>>(
     let mut agreed = agreed
         .query_map([file], |row| Ok(Agreed { iid: row.get(0)?, fields: row.get(1)?, cells: row.get(2)? }))?
         .peekable();
-    let mut rows = connection.prepare_cached("SELECT iid, live, cells FROM rows ORDER BY iid")?;
+    let mut rows = connection.prepare_cached("SELECT iid, presence, cells FROM rows ORDER BY iid")?;
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
         let iid = row.get(0)?;
@@ -246,7 +310,7 @@ fn each_row<E: From<MirrorError>>(
         let here = agreed.next_if(|agreed| agreed.as_ref().map_or(true, |agreed| agreed.iid == iid));
         let here = here.transpose()?;
         let cells = row.get_ref(2)?.as_str().map_err(MirrorError::from)?;
-        each(Seen { iid, live: row.get(1)?, cells, agreed: here.as_ref() })?;
+        each(Seen { iid, presence: row.get(1)?, cells, agreed: here.as_ref() })?;
     }
     Ok(())
 }
@@ -311,6 +375,30 @@ mod tests {
         mirror.clear().unwrap();
         mirror.put(&titled("newest"), None).unwrap();
         assert_eq!(base(&mirror).as_deref(), Some("newer"));
+    }
+
+    #[test]
+    fn what_is_shown_of_a_vanished_issue_goes_once_everything_was_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let mirror = mirror(&folder);
+        let iids = |mirror: &Mirror| {
+            let mut iids = Vec::new();
+            let each = |seen: Seen<'_>| -> Result<Option<Agreed>, MirrorError> {
+                iids.push((seen.iid, seen.agreed.is_some()));
+                Ok(None)
+            };
+            mirror.look_through("file", None, each).unwrap();
+            iids
+        };
+        for iid in 1..=2 {
+            mirror.put(&Record { iid, ..titled("old") }, None).unwrap();
+            mirror.agree("file", "UTC", &[Agreed { iid, fields: 1, cells: None }]).unwrap();
+        }
+        mirror.clear().unwrap();
+        mirror.put(&Record { iid: 2, ..titled("old") }, None).unwrap();
+        assert_eq!(iids(&mirror), [(1, true), (2, true)]);
+        mirror.forget_vanished().unwrap();
+        assert_eq!(iids(&mirror), [(2, true)]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use super::rows::{self, Shown};
 
 /// Each entry takes the file from the version of its index to the next.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     "
     CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE matches (
@@ -93,6 +93,13 @@ const MIGRATIONS: [&str; 6] = [
         PRIMARY KEY (sheet, iid)
     ) WITHOUT ROWID;
     CREATE INDEX matches_without_history ON matches (iid) WHERE json_extract(record, '$.history_known') = 0;
+",
+    "
+    ALTER TABLE rows RENAME COLUMN live TO presence;
+    UPDATE rows SET presence = 2 WHERE iid IN (SELECT iid FROM matches WHERE standing = 'erased');
+    ALTER TABLE matches ADD COLUMN attempt TEXT;
+    UPDATE matches SET attempt = json_extract(record, '$.sending.attempt.outcome');
+    CREATE INDEX matches_by_attempt ON matches (attempt) WHERE attempt IS NOT NULL;
 ",
 ];
 

@@ -5,7 +5,8 @@ use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
 use super::Mirror;
-use super::matches::{Record, from_json, record};
+use super::json::from_json;
+use super::record::{Record, record};
 use crate::domain::history::Step;
 
 /// A place among all steps.

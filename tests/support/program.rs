@@ -2,7 +2,9 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::{Client, StatusCode};
@@ -25,6 +27,20 @@ pub struct Setting {
 
 pub struct Running {
     pub child: Child,
+}
+
+impl Running {
+    /// What it says on its standard error, as it comes.
+    pub fn listen(&mut self) -> Arc<Mutex<String>> {
+        let said = Arc::new(Mutex::new(String::new()));
+        let (lines, heard) = (BufReader::new(self.child.stderr.take().unwrap()), said.clone());
+        std::thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                heard.lock().unwrap().push_str(&(line + "\n"));
+            }
+        });
+        said
+    }
 }
 
 impl Drop for Running {

@@ -18,7 +18,7 @@ use crate::csv::record;
 use crate::csv::shown::{Cells, Days, Fields, packed};
 use crate::csv::table::Table;
 use crate::domain::identity::Fingerprint;
-use crate::mirror::{Agreed, Seen, Standing};
+use crate::mirror::{Agreed, Presence, Seen, Standing};
 
 /// A row that has an issue: its number, and which row of the file it is. A row without an iid may have one too, where
 /// an earlier run made it and was killed before it wrote the iid into the file.
@@ -116,9 +116,13 @@ impl<'r, 'a> Look<'r, 'a> {
             }
         };
         let fingerprint = Fingerprint::of(&job, nonce);
-        let staged = self.run.engine.mirror().record_of(&fingerprint)?;
+        let mirror = self.run.engine.mirror();
+        let staged = mirror.record_of(&fingerprint)?;
         if let Some(record) = staged.filter(|record| record.standing == Standing::Live) {
             return Ok(Some(record.iid));
+        }
+        if let Some(erased) = mirror.erased_iid(&fingerprint)? {
+            return Ok(Some(erased));
         }
         if self.direction == Direction::Export {
             return Ok(None);
@@ -146,19 +150,44 @@ impl<'r, 'a> Look<'r, 'a> {
         }
     }
 
+    /// A row of a match whose data was removed is blanked, whatever it says: nothing of it goes back to GitLab. Its
+    /// title says why, as that of the issue does.
+    fn at_erased(&mut self, (iid, row): Place, title: &str) {
+        let (table, line) = (&self.run.table, self.run.table.line(row));
+        let has_iid = table.columns().place(Field::Iid).is_some();
+        // Without an iid its title would be that of a new match.
+        let why_not = table.why_not_editable(row).or_else(|| table.editable().err().filter(|_| !has_iid));
+        if let Some(why) = why_not {
+            let what = format!(
+                "the data of match {iid} was removed at a person's wish; please blank this row by hand: {why}"
+            );
+            self.run.errors.push(RowError::Refused { line, what });
+            return;
+        }
+        let mut fields = table.columns().fields().map(|(field, _)| field);
+        if !has_iid
+            || !fields.all(|field| table.get(row, field) == Ok(Some(left_of_erased(field, iid, title))))
+        {
+            self.run.work.push(Work::blank((row, line, iid), title.to_owned(), table.own_cells(row)));
+        }
+    }
+
     /// A match and its rows. What is returned is agreed on.
     fn at_match(
         &mut self,
         seen: Seen<'_>,
         places: &mut Peekable<impl Iterator<Item = Place>>,
     ) -> Result<Option<Agreed>, SyncError> {
-        if !seen.live {
+        let gitlab = Cells::read(seen.cells, &self.run.days);
+        if seen.presence != Presence::Live {
             while let Some(place) = places.next_if(|(iid, _)| *iid == seen.iid) {
-                self.at_unknown(place);
+                match seen.presence {
+                    Presence::Erased => self.at_erased(place, gitlab.get(Field::Title)),
+                    _ => self.at_unknown(place),
+                }
             }
             return Ok(None);
         }
-        let gitlab = Cells::read(seen.cells, &self.run.days);
         let Some((_, row)) = places.next_if(|(iid, _)| *iid == seen.iid) else {
             return if self.direction == Direction::Import { Ok(None) } else { self.append(seen, &gitlab) };
         };
@@ -225,6 +254,7 @@ impl<'r, 'a> Look<'r, 'a> {
             title: gitlab.get(Field::Title).to_owned(),
             action: Action::Append,
             plan: RowPlan::default(),
+            own_cells: Vec::new(),
         });
         let agreed = Agreed { iid, fields: self.fields.0, cells: None };
         Ok(Some(agreed).filter(|agreed| seen.agreed != Some(agreed)))
@@ -244,6 +274,15 @@ fn agreed(iid: u64, row: &Row, known: &Row) -> Agreed {
 pub(super) fn spelled_out(iid: u64, row: &Row) -> Agreed {
     let fields: Fields = row.iter().map(|(field, _)| field).collect();
     Agreed { iid, fields: fields.0, cells: Some(packed(row)) }
+}
+
+/// What a row says of a match whose data was removed.
+pub(super) fn left_of_erased(field: Field, iid: u64, title: &str) -> String {
+    match field {
+        Field::Iid => iid.to_string(),
+        Field::Title => title.to_owned(),
+        _ => String::new(),
+    }
 }
 
 fn iid_of(table: &Table, row: usize) -> Option<u64> {

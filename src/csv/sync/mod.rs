@@ -12,14 +12,14 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 
-use look::Look;
+use look::{Look, left_of_erased};
 use work::{Done, Gitlab, Work};
 
 use super::conflicts::Lost;
 use super::error::{EditError, RowError};
 use super::field::Field;
 use super::file::{CsvFile, FileError, Fingerprint as FileFingerprint};
-use super::plan::{Plan, PlannedRow};
+use super::plan::{Action, Plan, PlannedRow};
 use super::shown::Days;
 use super::{Dialect, Table, TableError};
 use crate::domain::Language;
@@ -236,6 +236,10 @@ impl<'a> Run<'a> {
         let mut cells = Vec::new();
         if done.without_iid {
             cells.push((Field::Iid, iid.to_string()));
+        }
+        if done.shown.action == Action::Blank {
+            let fields = self.table.columns().fields().map(|(field, _)| field);
+            cells.extend(fields.map(|field| (field, left_of_erased(field, iid, &done.shown.title))));
         }
         let to_file = done.shown.plan.to_file.iter().filter(|change| change.field != Field::Iid);
         cells.extend(to_file.map(|change| (change.field, change.to.clone())));

@@ -37,6 +37,8 @@ enum What {
     Stage(Uuid),
     /// Its issue is there.
     Merge(u64, Box<Sides>),
+    /// The data of its issue was removed: so are its cells, but for these columns of the user's own.
+    Blank(u64, Vec<String>),
 }
 
 /// What both sides say about a match, and what is to be done about it.
@@ -78,18 +80,29 @@ impl Work {
         Self { row, line, title, what: What::Merge(iid, Box::new(Sides { values, known, base, plan })) }
     }
 
+    /// A row of a match whose data was removed.
+    pub(super) const fn blank(
+        (row, line, iid): (usize, u32, u64),
+        title: String,
+        own_cells: Vec<String>,
+    ) -> Self {
+        Self { row, line, title, what: What::Blank(iid, own_cells) }
+    }
+
     pub(super) fn shown(&self) -> PlannedRow {
-        let (iid, action, plan) = match &self.what {
-            What::Stage(_) => (None, Action::Stage, RowPlan::default()),
-            What::Merge(iid, sides) => (Some(*iid), Action::Merge, sides.plan.clone()),
+        let (iid, action, plan, own_cells) = match &self.what {
+            What::Stage(_) => (None, Action::Stage, RowPlan::default(), Vec::new()),
+            What::Merge(iid, sides) => (Some(*iid), Action::Merge, sides.plan.clone(), Vec::new()),
+            What::Blank(iid, own) => (Some(*iid), Action::Blank, RowPlan::default(), own.clone()),
         };
-        PlannedRow { line: Some(self.line), iid, title: self.title.clone(), action, plan }
+        PlannedRow { line: Some(self.line), iid, title: self.title.clone(), action, plan, own_cells }
     }
 
     /// Whether GitLab has to hear of it.
     pub(super) const fn concerns_gitlab(&self) -> bool {
         match &self.what {
             What::Stage(_) => true,
+            What::Blank(..) => false,
             What::Merge(_, sides) => sides.plan.step.is_some() || !sides.plan.to_gitlab.is_empty(),
         }
     }
@@ -101,6 +114,11 @@ impl Work {
         // Only what was made here counts as made.
         let (action, told) = match what {
             What::Merge(iid, sides) => (Action::Merge, Some((iid, sides))),
+            What::Blank(iid, own_cells) => {
+                let (line, iid, action, plan) = (Some(line), Some(iid), Action::Blank, RowPlan::default());
+                let shown = PlannedRow { line, iid, title, action, plan, own_cells };
+                return Done { row, shown, without_iid: true, agreed: None, problems: Vec::new() };
+            }
             What::Stage(nonce) => match stage(to, days, table, row, nonce).await {
                 Ok((iid, sides, created)) => {
                     (if created { Action::Stage } else { Action::Merge }, Some((iid, sides)))
@@ -121,7 +139,7 @@ impl Work {
             (iid, plan) = (Some(number), sides.plan);
         }
         let problems = problems.into_iter().map(|what| RowError::Refused { line, what }).collect();
-        let shown = PlannedRow { line: Some(line), iid, title, action, plan };
+        let shown = PlannedRow { line: Some(line), iid, title, action, plan, own_cells: Vec::new() };
         Done { row, shown, without_iid, agreed, problems }
     }
 }

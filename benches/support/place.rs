@@ -1,0 +1,94 @@
+//! Where a measurement happens: a stand-in for GitLab, a folder, and the service or the program with settings for both.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use vorhoelle::app::{self, Parts};
+use vorhoelle::clock::Clock;
+use vorhoelle::config::{Environment, Settings};
+use vorhoelle::domain::{State, posted};
+use vorhoelle::engine::Engine;
+use vorhoelle::gitlab::Patience;
+use vorhoelle::mirror::Record;
+use vorhoelle::sandbox::{Options, Sandbox};
+
+use super::SIGNING_TOKEN;
+
+pub const API_TOKEN: &str = "bench-token";
+
+pub struct Place {
+    pub sandbox: Sandbox,
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    pub async fn new() -> Self {
+        let sandbox = Sandbox::start(Options::default()).await.unwrap();
+        Self { sandbox, folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// What the service has to be told, by the names of the variables.
+    fn settings(&self, mirror: &Path) -> [(&'static str, String); 6] {
+        [
+            ("GITLAB_URL", self.sandbox.url().to_owned()),
+            ("GITLAB_TOKEN", self.sandbox.token("bot")),
+            ("GITLAB_PROJECT", self.sandbox.project()),
+            ("WEBHOOK_SIGNING_TOKEN", SIGNING_TOKEN.to_owned()),
+            ("API_TOKENS", format!("bench:{API_TOKEN}")),
+            ("DATABASE", mirror.to_string_lossy().into_owned()),
+        ]
+    }
+
+    /// The service inside this process.
+    pub fn assemble(&self, mirror: &Path, patience: Patience) -> Parts {
+        let mut environment = Environment::default();
+        for (name, value) in self.settings(mirror) {
+            environment.set(name, value);
+        }
+        let settings = Settings::load(None, &environment).unwrap();
+        app::assemble(settings, Clock::System, patience).unwrap()
+    }
+
+    /// The program, to be run as a process of its own.
+    pub fn program(&self, arguments: &[&str], mirror: &Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vorhoelle"));
+        command.args(arguments).env_clear().stdout(Stdio::null()).stderr(Stdio::null());
+        command.envs(self.settings(mirror).map(|(name, value)| (format!("VORHOELLE_{name}"), value)));
+        command
+    }
+
+    /// The program as a service on a port.
+    pub fn serve(&self, mirror: &Path, port: u16) -> Command {
+        let mut command = self.program(&["serve"], mirror);
+        command.env("VORHOELLE_LISTEN", format!("127.0.0.1:{port}"));
+        command
+    }
+}
+
+/// A port that nobody listens on.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A mirror of many matches like this one. GitLab has the first of them, and is asked about no other: the others are
+/// closed, and each command asks whether the open ones are still there.
+pub async fn fill(engine: &Engine, job: Value, count: u64, differ: impl Fn(&mut Record, u64)) {
+    engine.delta().await.unwrap();
+    let first = engine.stage(posted::parse(job).unwrap()).await.unwrap().record;
+    for number in 2..=count {
+        let mut record = first.clone();
+        record.iid = number;
+        record.issue_id += number;
+        record.state = State::Rejected;
+        record.job.title = format!("Rust Engineer {number}");
+        record.job.external_id = Some(number.to_string());
+        differ(&mut record, number);
+        engine.mirror().put(&record, None).unwrap();
+    }
+    engine.mirror().checkpoint();
+}

@@ -1,0 +1,100 @@
+//! Matches that are the same, or alike: by fingerprint, contact and role.
+
+use rusqlite::OptionalExtension as _;
+
+use super::Mirror;
+use super::record::{Record, record};
+use crate::domain::JobMatch;
+use crate::domain::identity::{Fingerprint, Role};
+use crate::domain::job_match::Contact;
+
+impl Mirror {
+    /// The match of a fingerprint: the lowest iid that is not gone and no duplicate.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn record_of(&self, fingerprint: &Fingerprint) -> rusqlite::Result<Option<Record>> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT record FROM matches WHERE fingerprint = ?1 AND standing IN ('live', 'withdrawn')
+                     ORDER BY iid LIMIT 1",
+                )?
+                .query_row([fingerprint.as_str()], record)
+                .optional()
+        })
+    }
+
+    /// The issue of a fingerprint's match whose data was removed at a person's wish, if one was.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn erased_iid(&self, fingerprint: &Fingerprint) -> rusqlite::Result<Option<u64>> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT min(iid) FROM matches WHERE fingerprint = ?1 AND standing = 'erased'",
+                )?
+                .query_row([fingerprint.as_str()], |row| row.get(0))
+        })
+    }
+
+    /// The live matches with the same contact, by address, telephone or name, lowest iid first.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn with_contact(&self, contact: &Contact, but: u64) -> rusqlite::Result<Vec<u64>> {
+        let same = |mine: &Option<String>, theirs: &Option<String>| {
+            mine.as_ref().zip(theirs.as_ref()).is_some_and(|(a, b)| a.to_lowercase() == b.to_lowercase())
+        };
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT record FROM matches WHERE standing IN ('live', 'withdrawn') AND iid <> ?1 ORDER BY iid",
+            )?;
+            let mut iids = Vec::new();
+            for other in statement.query_map([but], record)? {
+                let other = other?;
+                let theirs = other.job.contact.as_ref();
+                let is_same = theirs.is_some_and(|theirs| {
+                    same(&contact.email, &theirs.email)
+                        || same(&contact.phone, &theirs.phone)
+                        || same(&contact.name, &theirs.name)
+                });
+                if is_same {
+                    iids.push(other.iid);
+                }
+            }
+            Ok(iids)
+        })
+    }
+
+    /// The live matches of the same role at the same end client through another agency, lowest iid first.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn possible_duplicates(&self, job: &JobMatch, but: Option<u64>) -> rusqlite::Result<Vec<u64>> {
+        let Some(role) = Role::of(job) else {
+            return Ok(Vec::new());
+        };
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT record FROM matches WHERE role = ?1 AND standing = 'live' ORDER BY iid",
+            )?;
+            let records = statement.query_map([&role.key], record)?;
+            let mut iids = Vec::new();
+            for other in records {
+                let other = other?;
+                let is_duplicate =
+                    Role::of(&other.job).is_some_and(|other| role.is_possible_duplicate_of(&other));
+                if is_duplicate && Some(other.iid) != but {
+                    iids.push(other.iid);
+                }
+            }
+            Ok(iids)
+        })
+    }
+}

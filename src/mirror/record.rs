@@ -1,0 +1,112 @@
+//! A match as the mirror holds it.
+
+use jiff::Timestamp;
+use rusqlite::Row;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::json::from_json;
+use crate::domain::identity::Fingerprint;
+use crate::domain::sending::Sending;
+use crate::domain::{Application, JobMatch, State};
+
+/// A match as the mirror holds it: what the issue said when it was read last.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The issue's number in the project.
+    pub iid: u64,
+    /// The issue's number in the instance.
+    pub issue_id: u64,
+    /// Where the match stands.
+    pub state: State,
+    /// Whether it counts.
+    pub standing: Standing,
+    /// The match.
+    pub job: JobMatch,
+    /// Stands for the identity of a match that has no other; none for an adopted issue.
+    pub nonce: Option<Uuid>,
+    /// The issue's page.
+    pub web_url: String,
+    /// When the issue was made.
+    pub created_at: Timestamp,
+    /// When the issue last changed, by GitLab's clock.
+    pub updated_at: Timestamp,
+    /// Who took the last step.
+    pub decided_by: Option<String>,
+    /// When.
+    pub decided_at: Option<Timestamp>,
+    /// How many comments there were; more of them may hold a decision.
+    pub comments: u64,
+    /// The last label event that was looked at.
+    pub label_event: u64,
+    /// The last state event that was looked at.
+    pub state_event: u64,
+    /// Whether the steps in the mirror are all there were.
+    pub history_known: bool,
+    /// What is left of the identity of a match whose data was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased: Option<Fingerprint>,
+    /// The tracker's fields, as our comment says them.
+    #[serde(default, skip_serializing_if = "Application::is_empty")]
+    pub application: Application,
+    /// How its draft and its sending stand.
+    #[serde(default)]
+    pub sending: Sending,
+}
+
+impl Record {
+    /// The fingerprint; an adopted issue has none.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        self.erased.clone().or_else(|| self.nonce.map(|nonce| Fingerprint::of(&self.job, nonce)))
+    }
+
+    /// Whether the step back from sent is open: the service itself has sent nothing, and no send is in doubt.
+    pub const fn undo_sent(&self) -> bool {
+        self.sending.attempt.is_none()
+    }
+
+    /// What `q` looks into: what people would search for, in lower case.
+    pub(super) fn words(&self) -> String {
+        let job = &self.job;
+        let fields = [&job.company, &job.agency, &job.end_client, &job.location, &job.source, &job.summary];
+        let skills = job.skills.matched.iter().chain(&job.skills.missing);
+        let texts = std::iter::once(&job.title).chain(fields.into_iter().flatten()).chain(skills);
+        texts.map(|text| text.to_lowercase()).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Whether a match counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// It does.
+    Live,
+    /// Its `job-match` label was taken off.
+    Withdrawn,
+    /// The issue is deleted, moved, or no longer for us to see.
+    Gone,
+    /// A second issue of another match: the lower iid counts.
+    Duplicate,
+    /// The labels were put on by somebody who may not.
+    Ignored,
+    /// A person's data was removed, and the match with it.
+    Erased,
+}
+
+impl Standing {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Withdrawn => "withdrawn",
+            Self::Gone => "gone",
+            Self::Duplicate => "duplicate",
+            Self::Ignored => "ignored",
+            Self::Erased => "erased",
+        }
+    }
+}
+
+/// The match of a row whose first column is `record`.
+pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
+    from_json(row, 0)
+}
