@@ -43,7 +43,8 @@ impl Mirror {
         })
     }
 
-    /// The matches of which a comment or a label does not say yet what this disk knows of their sending.
+    /// The matches of which a comment or a label does not say yet what this disk knows of their sending, or what a person
+    /// made of a doubt.
     ///
     /// # Errors
     ///
@@ -52,6 +53,7 @@ impl Mirror {
         self.iids_where(
             "standing = 'live' AND (iid IN (SELECT iid FROM attempts)
              OR json_extract(record, '$.sending.attempt.outcome') = 'open'
+             OR (json_extract(record, '$.sending.attempt.outcome') = 'unknown' AND state = 'sent')
              OR (json_extract(record, '$.sending.attempt.outcome') = 'sent'
                  AND (state = 'approved' OR json_extract(record, '$.sending.archived') = 0)))",
         )
@@ -65,7 +67,7 @@ impl Mirror {
     pub fn sends_in_doubt(&self) -> Result<Vec<u64>, MirrorError> {
         self.iids_where(
             "standing = 'live' AND state != 'sent'
-             AND json_extract(record, '$.sending.attempt.outcome') IN ('open', 'unknown')",
+             AND json_extract(record, '$.sending.attempt.outcome') = 'unknown'",
         )
     }
 }
