@@ -12,7 +12,7 @@ use super::answer::SendAnswer;
 use super::auth::Caller;
 use super::matches::{number, unknown};
 use super::openapi::{PROBLEM, Refusals};
-use super::problem::{ApiJson, Parts, Problem};
+use super::problem::{ApiJson, Parts, Problem, may_be_json};
 use crate::domain::history::Through;
 use crate::domain::posted::clean_line;
 use crate::outgoing::{Draft, DraftInput, OutgoingError, SendRequest, Sent};
@@ -175,6 +175,7 @@ pub(super) async fn send(
     let order: Send = if body.is_empty() {
         Send::default()
     } else {
+        may_be_json(&headers)?;
         serde_json::from_slice(body).map_err(|error| {
             let status =
                 if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
