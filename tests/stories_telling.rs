@@ -286,6 +286,27 @@ async fn a_pipeline_that_has_gone_quiet_is_reported_once() {
 }
 
 #[tokio::test]
+async fn a_pipeline_that_has_never_sent_anything_is_reported_once() {
+    let (mut world, server) = mailing("language: en\nremind_after: off\n").await;
+    world.tell().await;
+    world.tell_after(3 * 24 * 60 - 5).await;
+    assert_eq!(server.mails().len(), 0);
+    world.tell_after(5).await;
+    assert_eq!(subjects(&server), ["No new match for 3 days"]);
+    world.tell_after(4 * 24 * 60).await;
+    world.restart(Disk::Wiped).await;
+    world.tell_after(4 * 24 * 60).await;
+    assert_eq!(server.mails().len(), 1);
+    // From the first match on it is about the last one.
+    world.stage("1").await;
+    world.tell().await;
+    world.tell_after(3 * 24 * 60).await;
+    assert_eq!(subjects(&server)[1..], ["[97 %] Cloud Architect 1 – Amoria Bond", "No new match for 3 days"]);
+    world.expect_comment(1, "when it last sent a digest");
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_server_that_is_busy_is_tried_again_and_loses_nothing() {
     let (world, server) = mailing(ENGLISH).await;
     server.set_mood(Mood::Busy);
