@@ -146,6 +146,7 @@ async fn json_has_the_shape_of_the_api() {
     assert_eq!((&staged[0]["outcome"], &staged[0]["iid"]), (&json!("created"), &json!(1)));
     let list = json(&["list", "--json"]).await;
     assert_eq!(list.as_array().unwrap().len(), 1);
+    assert!(list[0]["deliveries"].is_array(), "{list}");
     let decided = json(&["decide", "1", "approved", "--json"]).await;
     let shown = json(&["show", "1", "--json"]).await;
     for answer in [&list[0], &decided, &shown] {

@@ -8,7 +8,7 @@ use crate::domain::posted::clean_line;
 use crate::domain::sending::AttemptOutcome;
 use crate::engine::DecisionError;
 use crate::mirror::{Delivery, DeliveryOutcome, Query, Record, Sort, Standing};
-use crate::web::answer::{MatchAnswer, WholeAnswer};
+use crate::web::answer::{ListedAnswer, WholeAnswer};
 
 /// List matches, newest first.
 #[derive(Debug, clap::Args)]
@@ -50,15 +50,13 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
     };
     let (records, _) = engine.mirror().list(&query)?;
     if arguments.json {
-        let matches: Vec<MatchAnswer> =
-            records.into_iter().map(|record| MatchAnswer::of(engine, record)).collect::<Result<_, _>>()?;
+        let matches = ListedAnswer::all(engine, &parts.notifier, records)?;
         print(&serde_json::to_string_pretty(&matches)?);
         return Ok(ExitCode::SUCCESS);
     }
     let width = terminal_width();
-    for record in &records {
-        let held = held(&parts.notifier.deliveries(record)?);
-        print(&line(record, &held, width, context.colour));
+    for (record, deliveries) in records.iter().zip(parts.notifier.deliveries_of(&records)?) {
+        print(&line(record, &held(&deliveries), width, context.colour));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -93,6 +93,14 @@ pub fn as_json(engine: &Engine, record: Record) -> Result<Value, EngineError> {
     serde_json::to_value(answer).map_err(|error| EngineError::Text(error.to_string()))
 }
 
+/// A match in a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ListedAnswer {
+    #[serde(flatten)]
+    answer: MatchAnswer,
+    deliveries: Vec<Delivery>,
+}
+
 /// A match with its life.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct WholeAnswer {
@@ -126,6 +134,25 @@ impl MatchAnswer {
             application: Some(record.application).filter(|application| !application.is_empty()),
             job: record.job,
         })
+    }
+}
+
+impl ListedAnswer {
+    /// Matches as the mirror knows them, with what was told of them or is held.
+    ///
+    /// # Errors
+    ///
+    /// Where the mirror's disk fails.
+    pub fn all(engine: &Engine, notifier: &Notifier, records: Vec<Record>) -> Result<Vec<Self>, EngineError> {
+        let deliveries = notifier.deliveries_of(&records)?;
+        let both = records.into_iter().zip(deliveries);
+        both.map(|(record, deliveries)| Ok(Self { answer: MatchAnswer::of(engine, record)?, deliveries }))
+            .collect()
+    }
+
+    /// Whether something of it is held, so that time alone changes it.
+    pub fn waits(&self) -> bool {
+        self.answer.state == State::Pending
     }
 }
 

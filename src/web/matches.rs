@@ -15,10 +15,10 @@ use serde_json::{Map, Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Web;
-use super::answer::{MatchAnswer, WholeAnswer};
+use super::answer::{ListedAnswer, MatchAnswer, WholeAnswer};
 use super::auth::Caller;
 use super::idempotency::{self, Work};
-use super::lists::List;
+use super::lists::{List, WAITING_FOR};
 use super::openapi::{PROBLEM, Refusals};
 use super::problem::{ApiJson, Parts, Problem, may_be_json};
 use super::query::{ApiQuery, moment};
@@ -272,7 +272,7 @@ pub(super) async fn list(
     ApiQuery(asked): ApiQuery<ListQuery>,
 ) -> Result<Response, Problem> {
     let version = web.engine().mirror().version()?;
-    let list = match web.inner.lists.get(version, &uri) {
+    let list = match web.inner.lists.get(version, web.engine().clock().now(), &uri) {
         Some(list) => list,
         None => {
             let list = page(&web, asked, &uri)?;
@@ -305,20 +305,19 @@ fn page(web: &Web, asked: ListQuery, uri: &axum::http::Uri) -> Result<List, Prob
         limit,
     };
     let (records, next) = web.engine().mirror().list(&query)?;
-    let matches = records
-        .into_iter()
-        .map(|record| MatchAnswer::of(web.engine(), record))
-        .collect::<Result<Vec<_>, _>>()?;
+    let matches = ListedAnswer::all(web.engine(), web.notifier(), records)?;
+    let waits = matches.iter().any(ListedAnswer::waits);
     let next = next.map(|next| write_cursor(next, query.sort)).transpose()?;
     let link = next.as_ref().map(|cursor| next_link(uri, cursor));
     let body = to_json(&Page { matches, next_cursor: next })?;
-    Ok(List { body: body.into(), link: link.and_then(|link| link.parse().ok()) })
+    let until = waits.then(|| web.engine().clock().now().saturating_add(WAITING_FOR)).and_then(Result::ok);
+    Ok(List { body: body.into(), link: link.and_then(|link| link.parse().ok()), until })
 }
 
 /// A page of matches.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Page {
-    matches: Vec<MatchAnswer>,
+    matches: Vec<ListedAnswer>,
     /// Where the next page begins; missing on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
