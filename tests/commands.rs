@@ -146,6 +146,7 @@ async fn json_has_the_shape_of_the_api() {
     assert_eq!((&staged[0]["outcome"], &staged[0]["iid"]), (&json!("created"), &json!(1)));
     let list = json(&["list", "--json"]).await;
     assert_eq!(list.as_array().unwrap().len(), 1);
+    assert!(list[0]["deliveries"].is_array(), "{list}");
     let decided = json(&["decide", "1", "approved", "--json"]).await;
     let shown = json(&["show", "1", "--json"]).await;
     for answer in [&list[0], &decided, &shown] {
@@ -195,7 +196,48 @@ async fn colours_only_where_they_are_wanted() {
     desk.run(&["stage", "matches.json"]).await;
     assert!(!desk.said(&["list"]).await.contains('\u{1b}'), "a pipe is no terminal");
     assert!(desk.said(&["--color", "always", "list"]).await.contains("\u{1b}[33mpending"));
+    // What is wrong with the arguments, and help, too.
+    for arguments in [&["lst"][..], &["list", "--limit", "x"], &["--help"]] {
+        for (colour, coloured) in [("always", true), ("never", false)] {
+            let said = desk.said(&[&["--color", colour], arguments].concat()).await;
+            assert_eq!(said.contains('\u{1b}'), coloured, "{colour}: {said}");
+        }
+    }
     for shell in ["bash", "zsh", "fish"] {
         assert!(desk.said(&["completions", shell]).await.contains("vorhoelle"));
     }
+}
+
+#[tokio::test]
+async fn what_fails_says_what_to_do() {
+    let desk = Desk::new().await;
+    let nobody = "http://127.0.0.1:1".to_owned();
+    let cases = [
+        (&["list"][..], Some(("VORHOELLE_GITLAB_URL", nobody)), "check VORHOELLE_GITLAB_URL"),
+        (
+            &["list"],
+            Some(("VORHOELLE_GITLAB_TOKEN", "glpat-wrong-token-0123".to_owned())),
+            "VORHOELLE_GITLAB_TOKEN",
+        ),
+        (&["list"], Some(("VORHOELLE_GITLAB_PROJECT", "12345".to_owned())), "VORHOELLE_GITLAB_PROJECT"),
+        (&["show", "99"], None, "`vorhoelle list` shows which there are"),
+        (&["decide", "99", "approved"], None, "`vorhoelle list` shows which there are"),
+        (&["stage", "nowhere.json"], None, "name a JSON file"),
+    ];
+    for (arguments, variable, advice) in cases {
+        let mut command = desk.command(arguments);
+        if let Some((name, value)) = variable {
+            command.env(name, value);
+        }
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let said = said(arguments, &output);
+        assert!(said.contains(advice) && said.ends_with("exit 1\n"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_a_windows_program_is_staged() {
+    let desk = Desk::new().await;
+    desk.write("marked.json", &format!("\u{feff}{}\r\n", demo()[0]));
+    assert!(desk.said(&["stage", "marked.json"]).await.ends_with("exit 0\n"));
 }

@@ -15,6 +15,8 @@
 mod program;
 #[path = "support/receivers.rs"]
 mod receivers;
+#[path = "support/smtp.rs"]
+mod smtp;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,7 +26,8 @@ use std::time::Duration;
 use program::{Running, Setting, job};
 use receivers::{Receiver, Reply};
 use reqwest::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
+use smtp::{MailServer, Mood};
 use vorhoelle::clock::Clock;
 use vorhoelle::csv::{Field, Table};
 use vorhoelle::sandbox::Options;
@@ -208,4 +211,43 @@ async fn post_until_taken(setting: &Setting, id: u64) {
             matches!(status, Some(StatusCode::CREATED | StatusCode::OK))
         })
         .await;
+}
+
+/// Killed while the mail server has the application and has not answered: as soon as the service is there again, it says
+/// that nobody knows, without being asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_that_a_kill_broke_off_is_in_doubt_at_once() {
+    let mut setting = Setting::new(Options::default()).await;
+    let mails = MailServer::start(false).await;
+    mails.set_mood(Mood::SilentAfterMessage);
+    let variables = [
+        ("VORHOELLE_SMTP_URL", format!("smtp://{}", mails.address)),
+        ("VORHOELLE_MAIL_FROM", "jobs@example.com".to_owned()),
+        ("VORHOELLE_MAIL_TO", "anna@example.com".to_owned()),
+    ];
+    setting.variables = variables.map(|(name, value)| (name.to_owned(), value)).to_vec();
+    setting.run(&["setup"]).await;
+    let running = setting.serve().await;
+    assert_eq!(setting.post(&job("1")).await, Some(StatusCode::CREATED));
+    let reviewer = setting.sandbox.as_user("reviewer");
+    reviewer.relabel(1, &["job-match/approved"], &["job-match/pending"]).unwrap();
+    setting.until_state(1, "approved").await;
+    let call = |request: reqwest::RequestBuilder| request.bearer_auth("token-of-the-pipeline");
+    let draft = json!({"to": "clara@agency.example", "subject": "Architect", "body": "Dear Clara"});
+    let put =
+        call(setting.http.put(setting.url("/api/v1/matches/1/draft"))).json(&draft).send().await.unwrap();
+    assert_eq!(put.status(), StatusCode::CREATED);
+    let sending = tokio::spawn(call(setting.http.post(setting.url("/api/v1/matches/1/send"))).send());
+    let left = || mails.mails().iter().filter(|mail| mail.to == ["clara@agency.example"]).count();
+    setting.until("the mail is there", async || left() == 1).await;
+    drop(running);
+    assert!(sending.await.unwrap().is_err());
+    let _running = setting.serve().await;
+    let says_so = async || {
+        let gitlab = setting.sandbox.world();
+        gitlab.comments_of(1).iter().any(|note| note.body.contains("the service was interrupted"))
+    };
+    setting.until("the comment says so", says_so).await;
+    assert_eq!(setting.get("/api/v1/matches/1").await["send"]["outcome"], "send_unknown");
+    assert_eq!(left(), 1);
 }

@@ -43,15 +43,36 @@ async fn matches_are_listed_filtered_and_sorted() {
         ("?q=ÄLPHA", vec![3]),
         ("?q=job%20beta", vec![2]),
         ("?since=2026-11-23T09:30:00Z", vec![3]),
+        ("?since=2026-11-23T10:30:00%2B01:00", vec![3]),
+        ("?since=2026-11-23", vec![3, 2, 1]),
+        ("?since=23.11.2026", vec![3, 2, 1]),
+        ("?since=2026-11-24", vec![]),
         ("?limit=2", vec![3, 2]),
     ] {
         let (status, answer) = world.get(&format!("/api/v1/matches{query}")).await;
         assert_eq!((status, iids(&answer)), (StatusCode::OK, expected), "{query}");
     }
-    for wrong in ["?limit=0", "?limit=501", "?state=open", "?cursor=x", "?colour=red", "?since=yesterday"] {
-        let (status, _) = world.get(&format!("/api/v1/matches{wrong}")).await;
+    for wrong in [
+        "?limit=0",
+        "?limit=501",
+        "?limit=x",
+        "?state=open",
+        "?cursor=x",
+        "?colour=red",
+        "?since=yesterday",
+        "?since=2026-02-30",
+        "?min_score=NaN",
+        "?min_score=inf",
+        "?min_score=101",
+        "?sort=best",
+    ] {
+        let (status, answer) = world.get(&format!("/api/v1/matches{wrong}")).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
+        let field = wrong[1..].split('=').next().unwrap();
+        assert_eq!(answer["errors"][0]["field"], field, "{wrong}: {answer}");
     }
+    let (status, answer) = world.get("/api/v1/decisions?since=gestern").await;
+    assert_eq!((status, &answer["errors"][0]["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("since")));
     world.finish().await;
 }
 

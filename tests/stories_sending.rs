@@ -8,20 +8,23 @@
     reason = "a story that fails, panics"
 )]
 
+#[path = "stories_sending/doubt.rs"]
+mod doubt;
+#[path = "stories_sending/drafts.rs"]
+mod drafts;
 #[path = "support/smtp.rs"]
 mod smtp;
 mod support;
+#[path = "stories_sending/twice.rs"]
+mod twice;
 
 use std::time::Duration;
 
 use mail_parser::{MessageParser, MimeHeaders as _};
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 use smtp::{MailServer, Mood};
 use support::{Difference, Disk, World, job};
-use vorhoelle::domain::history::Through;
-use vorhoelle::outgoing::SendRequest;
-use vorhoelle::sandbox::{Fault, Trouble};
 
 /// A world with a mail server; nothing but applications is mailed.
 async fn desk() -> (World, MailServer) {
@@ -179,37 +182,6 @@ async fn a_draft_is_put_edited_by_people_sent_and_archived() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_draft_is_named() {
-    let (world, _) = desk().await;
-    let iid = approved(&world, "1").await;
-    let cases = [
-        (json!({"to": "nobody", "subject": "x", "body": "y"}), "to"),
-        (json!({"subject": "", "body": "y"}), "subject"),
-        (json!({"subject": "x", "body": " "}), "body"),
-        (json!({"subject": "x", "body": "y", "attachments": ["cv.pdf"]}), "attachments[0]"),
-        (json!({"subject": "x", "body": "y", "attachments": ["../secret"]}), "attachments[0]"),
-    ];
-    for (body, field) in cases {
-        let (status, answer) = put(&world, iid, &body, None).await;
-        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
-        assert_eq!(answer["errors"][0]["field"], field, "{answer}");
-    }
-    let (status, answer) = put(&world, iid, &json!({"subject": "x", "body": "y", "cc": "z"}), None).await;
-    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(answer["errors"][0]["field"], "cc", "{answer}");
-    assert_eq!(put(&world, 999, &letter(), None).await.0, StatusCode::NOT_FOUND);
-    assert_eq!(world.get(&format!("/api/v1/matches/{iid}/draft")).await.0, StatusCode::NOT_FOUND);
-    // A token below Reporter may not read the repository.
-    world.sandbox.world().files.insert("cv.pdf".into(), vec![0]);
-    world.sandbox.world().set_role("bot", Some(vorhoelle::sandbox::Role::Planner));
-    let (status, answer) =
-        put(&world, iid, &json!({"subject": "x", "body": "y", "attachments": ["cv.pdf"]}), None).await;
-    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert!(answer["errors"][0]["message"].as_str().unwrap().contains("Reporter"), "{answer}");
-    world.finish().await;
-}
-
-#[tokio::test]
 async fn nothing_is_sent_without_approval_draft_recipient_or_way() {
     let (mut world, mails) = desk().await;
     let pending = world.stage("pending").await;
@@ -292,63 +264,6 @@ async fn a_possible_duplicate_needs_a_reason() {
 }
 
 #[tokio::test]
-async fn an_unclear_end_is_in_doubt_until_a_person_resolves_it() {
-    for disk in [Disk::Kept, Disk::Wiped] {
-        let (mut world, mails) = desk().await;
-        let iid = drafted(&mut world, "1").await;
-        mails.set_mood(Mood::GoneAfterMessage);
-        let (status, answer) = send(&world, iid, json!({})).await;
-        assert_eq!((status, &answer["title"]), (StatusCode::BAD_GATEWAY, &json!("send_unknown")), "{answer}");
-        world.settle().await;
-        world.expect_comment(iid, "uncertain whether the application");
-        world.expect(iid, "approved").await;
-        mails.set_mood(Mood::Fine);
-        world.restart(disk).await;
-        world.clock.advance(Duration::from_secs(3600));
-        world.outgoing.tick().await;
-        assert_eq!(the_match(&world, iid).await["send"]["outcome"], "send_unknown");
-        let (_, health) = world.get("/health").await;
-        assert_eq!(health["send_unknown"]["count"], 1, "{health}");
-        assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::BAD_GATEWAY);
-        assert_eq!(put(&world, iid, &letter(), Some("*")).await.0, StatusCode::CONFLICT);
-        assert_eq!(mails.mails().len(), 1, "never repeated by itself");
-        let (status, answer) = send(&world, iid, json!({"retry": true})).await;
-        assert_eq!(status, StatusCode::OK, "{answer}");
-        world.settle().await;
-        world.expect_comment(iid, "sent the application");
-        world.expect(iid, "sent").await;
-        let ids: Vec<String> = mails.mails().iter().map(|mail| message_id(&mail.message)).collect();
-        assert_eq!((ids.len(), &ids[0]), (2, &ids[1]), "mail programs show a repeat once");
-        world.finish().await;
-    }
-}
-
-fn message_id(message: &[u8]) -> String {
-    MessageParser::default().parse(message).unwrap().message_id().unwrap().to_owned()
-}
-
-#[tokio::test]
-async fn a_doubt_is_resolved_by_the_label_and_then_not_undone() {
-    let (mut world, mails) = desk().await;
-    let iid = drafted(&mut world, "1").await;
-    mails.set_mood(Mood::GoneAfterMessage);
-    assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::BAD_GATEWAY);
-    world.expect_comment(iid, "uncertain");
-    world.reviewer().relabel(iid, &["job-match/sent"], &[]).unwrap();
-    world.settle().await;
-    world.expect(iid, "sent").await;
-    assert_eq!(send(&world, iid, json!({"retry": true})).await.0, StatusCode::OK);
-    let (_, health) = world.get("/health").await;
-    assert_eq!(health["send_unknown"]["count"], 0);
-    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
-    world.settle().await;
-    world.expect(iid, "sent").await;
-    world.expect_comment(iid, "no step from");
-    assert_eq!(mails.mails().len(), 1);
-    world.finish().await;
-}
-
-#[tokio::test]
 async fn what_certainly_did_not_leave_may_be_sent_again() {
     let (mut world, mails) = desk().await;
     let iid = drafted(&mut world, "1").await;
@@ -369,238 +284,5 @@ async fn what_certainly_did_not_leave_may_be_sent_again() {
     assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::OK);
     world.expect_comment(iid, "sent the application");
     assert_eq!(mails.mails().len(), 1);
-    world.finish().await;
-}
-
-/// Killed while the mail server has the message and has not answered.
-#[tokio::test]
-async fn killed_in_the_middle_it_is_in_doubt() {
-    for disk in [Disk::Kept, Disk::Wiped] {
-        let (mut world, mails) = desk().await;
-        let iid = drafted(&mut world, "1").await;
-        mails.set_mood(Mood::SilentAfterMessage);
-        let outgoing = world.outgoing.clone();
-        let sending =
-            tokio::spawn(
-                async move { outgoing.send(iid, SendRequest::default(), "anna", Through::Api).await },
-            );
-        while mails.mails().is_empty() {
-            tokio::task::yield_now().await;
-        }
-        sending.abort();
-        mails.set_mood(Mood::Fine);
-        world.restart(disk).await;
-        world.expect_comment(iid, "is being sent");
-        assert_eq!(the_match(&world, iid).await["send"]["outcome"], "send_unknown");
-        let (status, _) = send(&world, iid, json!({})).await;
-        assert_eq!(status, StatusCode::BAD_GATEWAY);
-        // A fresh disk cannot know that the other instance is dead before its deadlines are over.
-        let (status, _) = send(&world, iid, json!({"retry": true})).await;
-        let elsewhere = disk == Disk::Wiped;
-        assert_eq!(status, if elsewhere { StatusCode::CONFLICT } else { StatusCode::OK });
-        if elsewhere {
-            world.clock.advance(Duration::from_secs(200));
-            world.outgoing.tick().await;
-            note_with(&world, iid, "the service was interrupted");
-            assert_eq!(send(&world, iid, json!({"retry": true})).await.0, StatusCode::OK);
-        }
-        world.settle().await;
-        world.expect_comment(iid, "sent the application");
-        world.expect(iid, "sent").await;
-        assert_eq!(mails.mails().len(), 2);
-        world.finish().await;
-    }
-}
-
-/// The attempt's comment is written, then nothing can be read or written any more.
-#[tokio::test]
-async fn killed_before_the_mail_it_is_in_doubt_and_none_left() {
-    for disk in [Disk::Kept, Disk::Wiped] {
-        let (mut world, mails) = desk().await;
-        let iid = drafted(&mut world, "1").await;
-        world.sandbox.fault(Fault::new(Method::GET, "/notes", Trouble::CutBefore).after(2).times(50));
-        world.sandbox.fault(Fault::new(Method::PUT, "/notes/", Trouble::CutBefore).times(50));
-        let (status, _) = send(&world, iid, json!({})).await;
-        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-        world.sandbox.clear_faults();
-        world.restart(disk).await;
-        world.outgoing.tick().await;
-        assert!(mails.mails().is_empty());
-        if disk == Disk::Kept {
-            // This disk knows that nothing left.
-            world.expect_comment(iid, "was withdrawn");
-            assert_eq!(the_match(&world, iid).await["send"], json!(null));
-            assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::OK);
-        } else {
-            world.expect_comment(iid, "is being sent");
-            assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::BAD_GATEWAY);
-            world.clock.advance(Duration::from_secs(200));
-            assert_eq!(send(&world, iid, json!({"retry": true})).await.0, StatusCode::OK);
-        }
-        world.settle().await;
-        world.expect_comment(iid, "sent the application");
-        assert_eq!(mails.mails().len(), 1);
-        world.finish().await;
-    }
-}
-
-/// The mail has left and its comment cannot say so.
-#[tokio::test]
-async fn killed_after_the_mail_it_is_sent_or_in_doubt_and_never_repeated() {
-    for disk in [Disk::Kept, Disk::Wiped] {
-        let (mut world, mails) = desk().await;
-        let iid = drafted(&mut world, "1").await;
-        world.sandbox.fault(Fault::new(Method::PUT, "/notes/", Trouble::CutBefore).times(50));
-        assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::OK);
-        assert_eq!(mails.mails().len(), 1);
-        world.sandbox.clear_faults();
-        world.restart(disk).await;
-        if disk == Disk::Kept {
-            world.outgoing.tick().await;
-            world.settle().await;
-            world.expect_comment(iid, "sent the application");
-            world.expect(iid, "sent").await;
-            note_with(&world, iid, "Exactly this was sent");
-            assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::OK);
-        } else {
-            world.expect_comment(iid, "is being sent");
-            assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::BAD_GATEWAY);
-            world.reviewer().relabel(iid, &["job-match/sent"], &[]).unwrap();
-            world.settle().await;
-            world.expect(iid, "sent").await;
-        }
-        assert_eq!(mails.mails().len(), 1);
-        world.finish().await;
-    }
-}
-
-/// The outcome stands in the comment, the label is not on.
-#[tokio::test]
-async fn killed_before_the_label_it_is_completed() {
-    for disk in [Disk::Kept, Disk::Wiped] {
-        let (mut world, mails) = desk().await;
-        let iid = drafted(&mut world, "1").await;
-        world
-            .sandbox
-            .fault(Fault::new(Method::PUT, &format!("/issues/{iid}"), Trouble::CutBefore).after(1).times(50));
-        let (status, answer) = send(&world, iid, json!({})).await;
-        assert_eq!((status, &answer["state"]), (StatusCode::OK, &json!("approved")), "{answer}");
-        world.sandbox.clear_faults();
-        world.restart(disk).await;
-        world.outgoing.tick().await;
-        world.settle().await;
-        world.expect(iid, "sent").await;
-        world.expect_comment(iid, "sent the application");
-        note_with(&world, iid, "Exactly this was sent");
-        let answer = the_match(&world, iid).await;
-        let step = answer["history"].as_array().unwrap().last().unwrap().clone();
-        assert_eq!((&step["to"], &step["by"]), (&json!("sent"), &json!("pipeline")));
-        assert_eq!(mails.mails().len(), 1);
-        world.finish().await;
-    }
-}
-
-#[tokio::test]
-async fn an_attempts_lost_answer_is_found_again() {
-    let (mut world, mails) = desk().await;
-    let iid = drafted(&mut world, "1").await;
-    world.sandbox.fault(Fault::new(Method::POST, "/notes", Trouble::DropAnswer));
-    assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::OK);
-    world.expect_comment(iid, "sent the application");
-    assert_eq!(mails.mails().len(), 1);
-    world.finish().await;
-}
-
-#[tokio::test]
-async fn a_draft_edited_at_that_very_moment_does_not_leave() {
-    let (mut world, mails) = desk().await;
-    let iid = drafted(&mut world, "1").await;
-    let (note, body) = note_with(&world, iid, "Draft of the application");
-    let person = world.reviewer();
-    // The attempt's answer is slow: its comment is there, and nothing else has happened yet.
-    world.sandbox.fault(Fault::new(Method::POST, "/notes", Trouble::slow_body(Duration::from_millis(400))));
-    let order = send(&world, iid, json!({}));
-    let edit = async {
-        while world.sandbox.world().comments_of(iid).len() < 2 {
-            tokio::task::yield_now().await;
-        }
-        person.edit_comment(iid, note, &body.replace("ten years", "a year")).unwrap();
-    };
-    let ((status, answer), ()) = tokio::join!(order, edit);
-    assert_eq!(status, StatusCode::CONFLICT, "{answer}");
-    assert!(mails.mails().is_empty());
-    world.settle().await;
-    world.expect_comment(iid, "was withdrawn");
-    assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::OK);
-    world.expect_comment(iid, "sent the application");
-    assert_eq!(mails.mails().len(), 1);
-    world.finish().await;
-}
-
-#[tokio::test]
-async fn who_says_which_draft_they_saw_sends_no_other() {
-    let (mut world, mails) = desk().await;
-    let iid = drafted(&mut world, "1").await;
-    let url = world.url(&format!("/api/v1/matches/{iid}/send"));
-    let seen =
-        world.get(&format!("/api/v1/matches/{iid}/draft")).await.1["etag"].as_str().unwrap().to_owned();
-    let (note, body) = note_with(&world, iid, "Draft of the application");
-    world.reviewer().edit_comment(iid, note, &body.replace("ten years", "a year")).unwrap();
-    let (status, answer) = world.call(world.http.post(&url).header("if-match", format!("\"{seen}\""))).await;
-    assert_eq!(status, StatusCode::PRECONDITION_FAILED, "{answer}");
-    assert_eq!(mails.mails().len(), 0);
-    assert_eq!(world.comments(iid).len(), 1, "nothing was even begun");
-    let now = world.get(&format!("/api/v1/matches/{iid}/draft")).await.1["etag"].as_str().unwrap().to_owned();
-    let (status, answer) = world.call(world.http.post(&url).header("if-match", format!("\"{now}\""))).await;
-    assert_eq!(status, StatusCode::OK, "{answer}");
-    // A repeat of that call is answered alike, although the draft is the archive now.
-    assert_eq!(world.call(world.http.post(&url).header("if-match", "\"old\"")).await, (status, answer));
-    world.settle().await;
-    world.expect_comment(iid, "sent the application");
-    assert_eq!(mails.mails().len(), 1);
-    world.finish().await;
-}
-
-#[tokio::test]
-async fn two_instances_at_once_send_one_mail() {
-    for round in 0..5 {
-        let (mut world, mails) = desk().await;
-        let iid = drafted(&mut world, &round.to_string()).await;
-        let other = world.another_instance().await;
-        other.engine.delta().await.unwrap();
-        let (one, two) = (world.outgoing.clone(), other.outgoing.clone());
-        let first = one.send(iid, SendRequest::default(), "a", Through::Api);
-        let second = two.send(iid, SendRequest::default(), "b", Through::Api);
-        let (first, second) = tokio::join!(first, second);
-        assert!(mails.mails().len() <= 1, "{} mails", mails.mails().len());
-        let sent = usize::from(first.is_ok()) + usize::from(second.is_ok());
-        assert!(sent >= mails.mails().len(), "{first:?} {second:?}");
-        world.settle_all().await;
-        if sent == 0 {
-            assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::OK);
-        }
-        one.tick().await;
-        two.tick().await;
-        world.settle_all().await;
-        world.expect(iid, "sent").await;
-        assert_eq!(mails.mails().len(), 1);
-        for outgoing in [&one, &two] {
-            let again =
-                outgoing.send(iid, SendRequest { retry: true, ..SendRequest::default() }, "c", Through::Api);
-            assert!(again.await.is_ok());
-        }
-        assert_eq!(mails.mails().len(), 1);
-    }
-}
-
-#[tokio::test]
-async fn two_orders_at_once_to_one_instance_send_one_mail() {
-    let (mut world, mails) = desk().await;
-    let iid = drafted(&mut world, "1").await;
-    let (first, second) = tokio::join!(send(&world, iid, json!({})), send(&world, iid, json!({})));
-    assert_eq!((first.0, second.0), (StatusCode::OK, StatusCode::OK));
-    assert_eq!(first.1, second.1);
-    assert_eq!(mails.mails().len(), 1);
-    world.expect_comment(iid, "sent the application");
     world.finish().await;
 }

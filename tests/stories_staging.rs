@@ -136,6 +136,15 @@ async fn what_is_wrong_is_said_field_by_field() {
     assert_eq!((status, &problem["errors"][0]["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("score")));
     let no_json = world.http.post(world.url("/api/v1/matches")).body("{");
     assert_eq!(world.call(no_json).await.0, StatusCode::BAD_REQUEST);
+    // A body that says itself that it is none; one that says nothing is looked at.
+    for (path, body) in [("matches", job("1").to_string()), ("notify/test", "{}".to_owned())] {
+        let form = world.http.post(world.url(&format!("/api/v1/{path}"))).body(body);
+        let answer =
+            form.header("content-type", "application/x-www-form-urlencoded").bearer_auth(support::TOKEN);
+        let answer = answer.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE, "{path}");
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    }
     let many: Vec<Value> = (0..101).map(|n| job(&n.to_string())).collect();
     assert_eq!(world.post(&json!(many)).await.0, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(world.sandbox.world().issues.len(), 0);

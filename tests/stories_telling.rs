@@ -142,13 +142,19 @@ async fn a_digest_lists_the_best_first_and_goes_at_its_time() {
     world.tell_after(60).await;
     let (_, answer) = world.get("/api/v1/matches/1").await;
     assert_eq!(answer["deliveries"][0]["deferred_until"], "2026-11-23T10:00:00Z");
+    let (_, listed) = world.get("/api/v1/matches").await;
+    assert_eq!(listed["matches"][2]["deliveries"], answer["deliveries"]);
     let (_, health) = world.get("/health").await;
     assert_eq!(
         (&health["channels"][0]["waiting"], &health["channels"][0]["held_until"]),
         (&json!(3), &json!("2026-11-23T10:00:00Z"))
     );
     assert_eq!(server.mails().len(), 0);
-    world.tell_after(60).await;
+    // The end of a pause changes what is held, though nothing in the mirror.
+    world.clock.advance(std::time::Duration::from_secs(3600));
+    let (_, listed) = world.get("/api/v1/matches").await;
+    assert_eq!(listed["matches"][2]["deliveries"][0]["deferred_until"], serde_json::Value::Null);
+    world.tell().await;
     assert_eq!(subjects(&server), ["3 new matches, the best: [95 %] Cloud Architect 2 – Amoria Bond"]);
     let mails = server.mails();
     let text = parsed(&mails[0].message).body_text(0).unwrap().into_owned();
@@ -282,6 +288,27 @@ async fn a_pipeline_that_has_gone_quiet_is_reported_once() {
     world.tell_after(3 * 24 * 60).await;
     assert_eq!(subjects(&server)[2..], ["[97 %] Cloud Architect 2 – Amoria Bond", "No new match for 3 days"]);
     world.expect_comment(2, "when it last sent a digest");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_pipeline_that_has_never_sent_anything_is_reported_once() {
+    let (mut world, server) = mailing("language: en\nremind_after: off\n").await;
+    world.tell().await;
+    world.tell_after(3 * 24 * 60 - 5).await;
+    assert_eq!(server.mails().len(), 0);
+    world.tell_after(5).await;
+    assert_eq!(subjects(&server), ["No new match for 3 days"]);
+    world.tell_after(4 * 24 * 60).await;
+    world.restart(Disk::Wiped).await;
+    world.tell_after(4 * 24 * 60).await;
+    assert_eq!(server.mails().len(), 1);
+    // From the first match on it is about the last one.
+    world.stage("1").await;
+    world.tell().await;
+    world.tell_after(3 * 24 * 60).await;
+    assert_eq!(subjects(&server)[1..], ["[97 %] Cloud Architect 1 – Amoria Bond", "No new match for 3 days"]);
+    world.expect_comment(1, "when it last sent a digest");
     world.finish().await;
 }
 

@@ -12,7 +12,7 @@ use crate::app::Parts;
 use crate::config::{Mailer, Settings, SettingsError};
 use crate::domain::Channel;
 use crate::domain::posted::clean_line;
-use crate::engine::Erasure;
+use crate::engine::{DecisionError, Erasure};
 
 /// Remove a person's data from a match, as far as the token may, and say what is left and how to remove it.
 #[derive(Debug, clap::Args)]
@@ -85,7 +85,9 @@ fn confirmed(engine: &crate::engine::Engine, iid: u64) -> anyhow::Result<bool> {
             "this cannot be undone and nobody can be asked here: vorhoelle erase {iid} --yes"
         )]));
     }
-    let Some(record) = engine.mirror().record(iid)? else { bail!("there is no match {iid}") };
+    let Some(record) = engine.mirror().record(iid)? else {
+        return Err(DecisionError::Unknown(iid).into());
+    };
     say(&format!("#{iid} {}\n{}", clean_line(&record.job.title), record.web_url));
     say("Remove its text, our comments and its place on the board? This cannot be undone. [y/N]");
     let mut answer = String::new();

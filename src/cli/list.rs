@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use anyhow::bail;
-
 use super::{Context, print};
 use crate::domain::State;
 use crate::domain::posted::clean_line;
+use crate::domain::sending::AttemptOutcome;
+use crate::engine::DecisionError;
 use crate::mirror::{Delivery, DeliveryOutcome, Query, Record, Sort, Standing};
-use crate::web::answer::{MatchAnswer, WholeAnswer};
+use crate::web::answer::{ListedAnswer, WholeAnswer};
 
 /// List matches, newest first.
 #[derive(Debug, clap::Args)]
@@ -50,15 +50,13 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
     };
     let (records, _) = engine.mirror().list(&query)?;
     if arguments.json {
-        let matches: Vec<MatchAnswer> =
-            records.into_iter().map(|record| MatchAnswer::of(engine, record)).collect::<Result<_, _>>()?;
+        let matches = ListedAnswer::all(engine, &parts.notifier, records)?;
         print(&serde_json::to_string_pretty(&matches)?);
         return Ok(ExitCode::SUCCESS);
     }
     let width = terminal_width();
-    for record in &records {
-        let held = held(&parts.notifier.deliveries(record)?);
-        print(&line(record, &held, width, context.colour));
+    for (record, deliveries) in records.iter().zip(parts.notifier.deliveries_of(&records)?) {
+        print(&line(record, &held(&deliveries), width, context.colour));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -67,7 +65,7 @@ pub(super) async fn show(arguments: ShowArguments, context: &Context) -> anyhow:
     let parts = context.parts().await?;
     let engine = &parts.engine;
     let record = engine.mirror().record(arguments.iid)?.filter(|record| record.standing == Standing::Live);
-    let Some(record) = record else { bail!("there is no match {}", arguments.iid) };
+    let Some(record) = record else { return Err(DecisionError::Unknown(arguments.iid).into()) };
     if arguments.json {
         let answer = WholeAnswer::of(engine, &parts.notifier, record)?;
         print(&serde_json::to_string_pretty(&answer)?);
@@ -110,7 +108,18 @@ fn sending(record: &Record) -> Vec<String> {
             sent.message_id,
             because.unwrap_or_default()
         ));
-    } else if let Some(doubt) = record.sending.doubt().filter(|_| record.state != State::Sent) {
+    } else if let Some(attempt) = record.sending.attempt.as_ref().filter(|_| record.state == State::Sent) {
+        let by = attempt.resolved_by.as_ref().or(record.decided_by.as_ref());
+        lines.push(format!(
+            "it was uncertain whether the mail to {} left; {} set the match to sent",
+            clean_line(&attempt.to),
+            by.map_or_else(|| "somebody".to_owned(), |by| clean_line(by))
+        ));
+    } else if let Some(attempt) =
+        record.sending.doubt().filter(|attempt| attempt.outcome == AttemptOutcome::Open)
+    {
+        lines.push(format!("under way: the mail to {} is being sent", clean_line(&attempt.to)));
+    } else if let Some(doubt) = record.sending.doubt() {
         let why = doubt.reason.as_deref().map(|why| format!(" ({})", clean_line(why))).unwrap_or_default();
         lines.push(format!(
             "send_unknown: it is uncertain whether the mail to {} left{why}; look, then set job-match/sent, or POST \

@@ -1,5 +1,6 @@
 //! The commands, one file each. Data goes to stdout, what is said about it to stderr.
 
+mod advice;
 mod config;
 mod csv;
 mod decide;
@@ -20,7 +21,7 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::app::Parts;
@@ -128,7 +129,8 @@ impl Context {
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let matches = Arguments::command().color(colour_of_usage()).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let mut environment = Environment::of_the_process();
     if let Some(folder) = &arguments.templates {
         environment.set_by_option("TEMPLATES", folder.to_string_lossy());
@@ -153,6 +155,22 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => fail(&error),
+    }
+}
+
+/// What `--color` says to what is printed before the arguments are understood: help, and what is wrong with them.
+fn colour_of_usage() -> clap::ColorChoice {
+    let arguments: Vec<String> =
+        std::env::args_os().skip(1).map(|one| one.to_string_lossy().into_owned()).collect();
+    let mut values =
+        arguments.iter().enumerate().filter_map(|(place, one)| match one.strip_prefix("--color")? {
+            "" => arguments.get(place + 1).map(String::as_str),
+            value => value.strip_prefix('='),
+        });
+    match values.next_back() {
+        Some("never") => clap::ColorChoice::Never,
+        Some("always") => clap::ColorChoice::Always,
+        _ => clap::ColorChoice::Auto,
     }
 }
 
@@ -183,7 +201,8 @@ async fn run(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
 
 /// 2 where the settings are at fault, else 1.
 fn fail(error: &anyhow::Error) -> ExitCode {
-    say_error(&format!("{error:#}"));
+    let advice = advice::about(error).map(|advice| format!("; {advice}"));
+    say_error(&format!("{error:#}{}", advice.unwrap_or_default()));
     ExitCode::from(if error.is::<SettingsError>() { 2 } else { 1 })
 }
 

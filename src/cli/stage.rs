@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use futures_util::{StreamExt, stream};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
@@ -71,9 +71,18 @@ fn read(file: &PathBuf) -> anyhow::Result<Vec<Value>> {
     if file.as_os_str() == "-" {
         std::io::stdin().read_to_string(&mut text).context("standard input cannot be read")?;
     } else {
-        text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+        text = std::fs::read_to_string(file).map_err(|error| {
+            anyhow!(
+                "{} cannot be read: {error}; name a JSON file in UTF-8, or - for standard input",
+                file.display()
+            )
+        })?;
     }
-    let value = serde_json::from_str(&text).with_context(|| format!("{} is no JSON", file.display()))?;
+    // Windows programs begin a file with a mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let value = serde_json::from_str(text).map_err(|error| {
+        anyhow!("{} is no JSON: {error}; it must hold a match, or a list of them", file.display())
+    })?;
     Ok(match value {
         Value::Array(values) => values,
         value => vec![value],

@@ -9,6 +9,7 @@ pub mod inert;
 pub mod job_match;
 pub mod language;
 pub mod masked;
+pub mod numbers;
 pub mod posted;
 pub mod schedule;
 pub mod sending;

@@ -37,7 +37,8 @@ pub struct Sending {
     /// Whether nothing is left to be said in the draft's comment about its sending.
     #[serde(default)]
     pub archived: bool,
-    /// The attempt that counts: the one that succeeded, else the first that is not resolved.
+    /// The attempt that counts: the one that succeeded, else the first that is not resolved, else one that a person
+    /// resolved.
     #[serde(default)]
     pub attempt: Option<Attempt>,
 }
@@ -46,11 +47,13 @@ impl Sending {
     /// What the comments amount to; `draft` is the draft's comment and whether it says that it was sent.
     pub fn of(draft: Option<(u64, bool)>, attempts: Vec<Attempt>) -> Self {
         let sent = attempts.iter().find(|one| one.outcome == AttemptOutcome::Sent);
-        let attempt = sent.or_else(|| attempts.iter().find(|one| one.outcome.is_unresolved())).cloned();
+        let unresolved = attempts.iter().find(|one| one.outcome.is_unresolved());
+        let resolved = attempts.iter().find(|one| one.outcome == AttemptOutcome::Resolved);
+        let attempt = sent.or(unresolved).or(resolved).cloned();
         Self { draft: draft.map(|(note, _)| note), archived: draft.is_none_or(|(_, said)| said), attempt }
     }
 
-    /// The attempt of which nobody knows whether the mail left.
+    /// The attempt of which nobody knows yet whether the mail left: it is under way, or in doubt.
     pub fn doubt(&self) -> Option<&Attempt> {
         self.attempt.as_ref().filter(|attempt| attempt.outcome.is_unresolved())
     }
@@ -94,6 +97,9 @@ pub struct Attempt {
     /// Why it did not succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Who set the match to sent while nobody knew whether the mail had left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_by: Option<String>,
 }
 
 /// What became of an attempt to send.
@@ -112,6 +118,8 @@ pub enum AttemptOutcome {
     Withdrawn,
     /// A person had it tried again.
     Retried,
+    /// Nobody knew whether the mail had left; then a person set the match to sent.
+    Resolved,
 }
 
 impl AttemptOutcome {
@@ -129,6 +137,7 @@ impl AttemptOutcome {
             Self::Failed => "failed",
             Self::Withdrawn => "withdrawn",
             Self::Retried => "retried",
+            Self::Resolved => "resolved",
         }
     }
 }

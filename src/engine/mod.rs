@@ -40,7 +40,7 @@ pub use stage::{Staging, StagingError};
 pub use tracker::ApplicationError;
 
 use crate::clock::Clock;
-use crate::config::{IssueLayer, Layers, Policy};
+use crate::config::{IssueLayer, Layers, Policy, WrongSetting};
 use crate::domain::decide::Refusal;
 use crate::gitlab::labels::OurLabels;
 use crate::gitlab::{Gitlab, GitlabError};
@@ -120,7 +120,16 @@ pub struct Status {
     /// Which label of ours was deleted last and made again, since the start.
     pub label_made_again: Option<&'static str>,
     /// Why what stands in the settings issue does not count.
-    pub settings_problem: Option<String>,
+    pub settings_problem: Option<SettingsProblem>,
+}
+
+/// Why what stands in the settings issue does not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingsProblem {
+    /// All of it in one sentence.
+    pub text: String,
+    /// What is wrong, place by place.
+    pub wrong: Vec<WrongSetting>,
 }
 
 /// The engine; a cheap handle.

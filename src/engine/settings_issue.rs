@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::settings_block::{fingerprint, is_marked, marked, with_yaml, yaml_of};
-use super::{Connected, Engine, EngineError};
+use super::{Connected, Engine, EngineError, SettingsProblem};
 use crate::config::{File, IssueLayer, Policy, Setting, WrongSetting, edit, leaves};
 use crate::domain::inert::GitlabLine;
 use crate::gitlab::events::LabelAction;
@@ -57,7 +57,7 @@ struct Good {
 
 /// Why an edit has no effect.
 enum Refused {
-    Invalid(String),
+    Invalid(Vec<WrongSetting>),
     NoReviewer(Option<String>),
 }
 
@@ -235,17 +235,26 @@ impl Engine {
             }
             Err(refused) => refused,
         };
-        let (problem, context) = match &refused {
-            Refused::Invalid(reason) => (
-                format!("the settings in issue #{} cannot be used: {reason}", issue.iid),
-                json!({ "kind": "invalid", "reason": GitlabLine::new(reason) }),
-            ),
-            Refused::NoReviewer(who) => (
-                format!("the settings in issue #{} were changed by somebody who is no reviewer", issue.iid),
-                json!({ "kind": "no_reviewer", "who": who.as_deref().map(GitlabLine::new) }),
-            ),
+        let place = format!("issue #{}", issue.iid);
+        let (text, wrong, context) = match &refused {
+            Refused::Invalid(wrong) => {
+                let words = wrong.iter().map(|one| match one.key.as_str() {
+                    "" => one.message.clone(),
+                    key => format!("{key}: {}", one.message),
+                });
+                let reason = words.collect::<Vec<_>>().join("; ");
+                let context = json!({ "kind": "invalid", "reason": GitlabLine::new(&reason) });
+                (format!("the settings in {place} cannot be used: {reason}"), wrong.clone(), context)
+            }
+            Refused::NoReviewer(who) => {
+                let text = format!("the settings in {place} were changed by somebody who is no reviewer");
+                let message = "was changed by somebody who is no reviewer".to_owned();
+                let context = json!({ "kind": "no_reviewer", "who": who.as_deref().map(GitlabLine::new) });
+                (text, vec![WrongSetting { key: place, message }], context)
+            }
         };
-        tracing::warn!(iid = issue.iid, "{problem}");
+        tracing::warn!(iid = issue.iid, "{text}");
+        let problem = SettingsProblem { text, wrong };
         if self.may_write().is_ok() && self.may_follow().is_ok() {
             let about = fingerprint(&yaml.unwrap_or_default());
             self.say_once(connected, issue, &about, context).await?;
@@ -269,26 +278,25 @@ impl Engine {
             }
         }
         let Some(yaml) = yaml else {
-            return Ok(Err(Refused::Invalid("there is no block that begins with ```yaml".to_owned())));
+            let key = format!("issue #{}", issue.iid);
+            let message = "has no block that begins with ```yaml".to_owned();
+            return Ok(Err(Refused::Invalid(vec![WrongSetting { key, message }])));
         };
         Ok(self.understand(issue.iid, yaml).map_err(Refused::Invalid))
     }
 
     /// Reads a block of settings, alone and together with everything else that is set.
-    fn understand(&self, iid: u64, yaml: &str) -> Result<IssueLayer, String> {
-        let file = File::parse(yaml).map_err(|error| format!("line {}: {error}", error.line))?;
+    fn understand(&self, iid: u64, yaml: &str) -> Result<IssueLayer, Vec<WrongSetting>> {
+        let file = File::parse(yaml).map_err(|error| {
+            vec![WrongSetting { key: format!("line {}", error.line), message: error.to_string() }]
+        })?;
         let layer = IssueLayer { iid, file };
-        match self.inner.layers.policy(Some(&layer), &self.policy().former_users) {
-            Ok(_) => Ok(layer),
-            Err(wrong) => {
-                let words = wrong.iter().map(|one| format!("{}: {}", one.key, one.message));
-                Err(words.collect::<Vec<_>>().join("; "))
-            }
-        }
+        self.inner.layers.policy(Some(&layer), &self.policy().former_users)?;
+        Ok(layer)
     }
 
     /// Goes by these settings from now on.
-    fn go_by(&self, layer: Option<IssueLayer>, problem: Option<String>) -> Result<(), EngineError> {
+    fn go_by(&self, layer: Option<IssueLayer>, problem: Option<SettingsProblem>) -> Result<(), EngineError> {
         self.status_mut().settings_problem = problem;
         let policy = self.inner.layers.policy(layer.as_ref(), &self.policy().former_users);
         let Ok(policy) = policy else {

@@ -5,17 +5,19 @@
 
 use serde::Serialize;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 use super::issue_text::{TextError, comment};
 use super::notes::Note;
 use crate::domain::Language;
 use crate::domain::inert::{GitlabLine, GitlabMarkdown, Wanted, json_block};
-use crate::domain::sending::{Attempt, AttemptOutcome, DraftContent, Sending};
+use crate::domain::sending::{Attempt, DraftContent, Sending};
 use crate::templates::Templates;
 
 const DRAFT: &str = "<!-- vorhoelle draft -->";
 const DRAFT_SENT: &str = "<!-- vorhoelle draft sent -->";
 const DRAFT_END: &str = "<!-- /vorhoelle draft -->";
+const WRITTEN_BEGIN: &str = "<!-- vorhoelle written ";
 const LINE: &str = "---";
 const ATTEMPT_BEGIN: &str = "<!-- vorhoelle send ";
 const HIDDEN_END: &str = " -->";
@@ -33,7 +35,18 @@ struct Sent {
     message_id: GitlabLine,
 }
 
-/// The comment of a draft; with `sent`, the archive of what was sent.
+/// What stands in a draft's comment beside its content.
+#[derive(Clone, Copy, Debug)]
+pub enum DraftIs<'a> {
+    /// Written by a program with a token of this name, which knows what it wrote.
+    Programs(&'a str),
+    /// Written by a person.
+    Persons,
+    /// The archive of what was sent.
+    Sent(&'a Attempt),
+}
+
+/// The comment of a draft, or the archive that becomes of it.
 ///
 /// # Errors
 ///
@@ -42,9 +55,10 @@ pub fn draft(
     templates: &Templates,
     language: Language,
     content: &DraftContent,
-    sent: Option<&Attempt>,
+    is: DraftIs<'_>,
 ) -> Result<String, TextError> {
     let to = content.to.as_deref().unwrap_or_default();
+    let sent = if let DraftIs::Sent(attempt) = is { Some(attempt) } else { None };
     let sent_words = sent.map(|attempt| Sent {
         at: attempt.at.unwrap_or(attempt.since).strftime("%Y-%m-%d %H:%M UTC").to_string(),
         to: GitlabLine::new(&attempt.to),
@@ -59,18 +73,36 @@ pub fn draft(
         "attachments": content.attachments.iter().map(|path| GitlabLine::new(path)).collect::<Vec<_>>(),
         "body": GitlabMarkdown::new(&content.body),
     });
-    comment(
-        templates,
-        &format!("comments/draft.{}.md", language.pick("de", "en")),
-        &context,
-        &Wanted::default(),
-    )
+    let template = format!("comments/draft.{}.md", language.pick("de", "en"));
+    let text = comment(templates, &template, &context, &Wanted::default())?;
+    Ok(match is {
+        DraftIs::Programs(name) => {
+            let mark = written(&text, name);
+            text.replacen(DRAFT, &format!("{DRAFT}\n{mark}"), 1)
+        }
+        DraftIs::Persons | DraftIs::Sent(_) => text,
+    })
 }
 
 /// Whether a comment is a draft's, and whether it says that the draft was sent.
 pub fn is_draft(body: &str) -> Option<bool> {
     let body = body.trim_start();
     if body.starts_with(DRAFT_SENT) { Some(true) } else { body.starts_with(DRAFT).then_some(false) }
+}
+
+/// Whether a draft's comment stands as this program had it written: nobody, in GitLab or elsewhere, has edited it since.
+pub fn is_as_written_by(body: &str, name: &str) -> bool {
+    let mark = written(body, name);
+    body.lines().any(|line| line.trim_end() == mark)
+}
+
+/// The hidden line by which a program's own text is known again.
+fn written(text: &str, name: &str) -> String {
+    let lines = text.trim().lines().map(str::trim_end);
+    let lines: Vec<&str> = lines.filter(|line| !line.starts_with(WRITTEN_BEGIN)).collect();
+    let hash = Sha256::new().chain_update(name).chain_update([0]).chain_update(lines.join("\n")).finalize();
+    let hash: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("{WRITTEN_BEGIN}{hash}{HIDDEN_END}")
 }
 
 /// What a draft's comment says.
@@ -158,6 +190,7 @@ pub fn attempt(
         "to": GitlabLine::new(&attempt.to),
         "by": GitlabLine::new(&attempt.by),
         "reason": attempt.reason.as_deref().map(GitlabLine::new),
+        "resolved_by": attempt.resolved_by.as_deref().map(GitlabLine::new),
         "override_reason": attempt.override_reason.as_deref().map(GitlabLine::new),
         "decision": decision,
         "hidden": format!("{ATTEMPT_BEGIN}{hidden}{HIDDEN_END}"),
@@ -188,8 +221,7 @@ pub fn sending(notes: &[Note], kept: &[Attempt]) -> Sending {
     let attempts =
         by_age.iter().filter(|note| is_draft(&note.body).is_none()).filter_map(|note| read_attempt(note));
     let known = |attempt: Attempt| {
-        let kept =
-            kept.iter().find(|one| one.nonce == attempt.nonce && attempt.outcome == AttemptOutcome::Open);
+        let kept = kept.iter().find(|one| one.nonce == attempt.nonce && attempt.outcome.is_unresolved());
         kept.map_or(attempt.clone(), |kept| Attempt { note: attempt.note, ..kept.clone() })
     };
     Sending::of(draft, attempts.map(known).collect())
@@ -213,9 +245,15 @@ mod tests {
     fn round_trip(content: &DraftContent) {
         let templates = Templates::load(None).unwrap();
         for language in [Language::De, Language::En] {
-            let text = draft(&templates, language, content, None).unwrap();
+            let text = draft(&templates, language, content, DraftIs::Programs("pipeline")).unwrap();
             assert_eq!(read_draft(&text).as_ref(), Ok(content), "{text}");
             assert_eq!(is_draft(&text), Some(false));
+            assert!(is_as_written_by(&text, "pipeline") && !is_as_written_by(&text, "another"), "{text}");
+            let persons = draft(&templates, language, content, DraftIs::Persons).unwrap();
+            assert_eq!(read_draft(&persons).as_ref(), Ok(content), "{persons}");
+            assert!(!is_as_written_by(&persons, "pipeline"), "{persons}");
+            let edited = text.replace("- **An:** ", "- **An:** a").replace("- **To:** ", "- **To:** a");
+            assert!(!is_as_written_by(&edited, "pipeline"), "{edited}");
         }
     }
 

@@ -9,8 +9,8 @@ use crate::domain::identity::Fingerprint;
 use crate::domain::inert::{
     Danger, GitlabBlock, GitlabLine, GitlabTitle, Wanted, json_block, whole_text_guard,
 };
-use crate::domain::job_match::{Amount, Money, Per, Rate, WebUrl};
-use crate::domain::{JobMatch, Language};
+use crate::domain::job_match::WebUrl;
+use crate::domain::{JobMatch, Language, numbers};
 use crate::templates::{TemplateError, Templates};
 
 /// Largest body, in bytes; GitLab's own limit is a mebibyte.
@@ -160,8 +160,8 @@ fn render_body(
             "agency": line(&job.agency),
             "end_client": line(&job.end_client),
             "location": line(&job.location),
-            "remote": job.remote.as_ref().map(|remote| GitlabLine::new(&remote.to_string())),
-            "rate": job.rate.as_ref().map(|rate| GitlabLine::new(&rate_text(rate, context.language))),
+            "remote": job.remote.as_ref().map(|remote| GitlabLine::new(&numbers::remote(remote, context.language))),
+            "rate": job.rate.as_ref().map(|rate| GitlabLine::new(&numbers::rate(rate, context.language))),
             "start": line(&job.start),
             "duration": line(&job.duration),
             "source": line(&job.source),
@@ -299,24 +299,6 @@ fn link(url: &url::Url) -> String {
         }
         link
     })
-}
-
-/// `105 €/h` in words: amount, currency and unit of time.
-pub(crate) fn rate_text(rate: &Rate, language: Language) -> String {
-    match rate {
-        Rate::Text(text) => text.clone(),
-        Rate::Amount(Amount { amount: Money(amount), currency, per }) => {
-            let amount = if amount.fract() == 0.0 { format!("{amount}") } else { format!("{amount:.2}") };
-            let amount = amount.replace('.', language.pick(",", "."));
-            let per = match per {
-                Per::Hour => language.pick("Stunde", "hour"),
-                Per::Day => language.pick("Tag", "day"),
-                Per::Month => language.pick("Monat", "month"),
-                Per::Year => language.pick("Jahr", "year"),
-            };
-            format!("{amount} {currency} / {per}")
-        }
-    }
 }
 
 fn hash(text: &str) -> String {

@@ -13,13 +13,14 @@ const UNFINISHED: &str = "
     SELECT iid FROM matches NOT INDEXED WHERE standing = 'live' AND iid IN (
         SELECT iid FROM attempts
         UNION
-        SELECT iid FROM matches INDEXED BY matches_by_attempt WHERE attempt IN ('open', 'sent')
-        AND (attempt = 'open' OR state = 'approved' OR json_extract(record, '$.sending.archived') = 0)
+        SELECT iid FROM matches INDEXED BY matches_by_attempt WHERE attempt IN ('open', 'unknown', 'sent')
+        AND (attempt = 'open' OR (attempt = 'unknown' AND state = 'sent')
+             OR (attempt = 'sent' AND (state = 'approved' OR json_extract(record, '$.sending.archived') = 0)))
     ) ORDER BY iid";
 
 const IN_DOUBT: &str = "
     SELECT iid FROM matches INDEXED BY matches_by_attempt
-    WHERE attempt IN ('open', 'unknown') AND standing = 'live' AND state != 'sent' ORDER BY iid";
+    WHERE attempt = 'unknown' AND standing = 'live' AND state != 'sent' ORDER BY iid";
 
 impl Mirror {
     /// Keeps what became of an attempt until its comment says so.
@@ -57,7 +58,8 @@ impl Mirror {
         })
     }
 
-    /// The matches of which a comment or a label does not say yet what this disk knows of their sending.
+    /// The matches of which a comment or a label does not say yet what this disk knows of their sending, or what a person
+    /// made of a doubt.
     ///
     /// # Errors
     ///
@@ -133,7 +135,7 @@ mod tests {
             .keep_attempt(1, record(1, Some(AttemptOutcome::Sent)).sending.attempt.as_ref().unwrap())
             .unwrap();
         assert_eq!(mirror.unfinished_sends().unwrap(), [1, 2, 4, 5]);
-        assert_eq!(mirror.sends_in_doubt().unwrap(), [2, 3]);
+        assert_eq!(mirror.sends_in_doubt().unwrap(), [3]);
         for sql in [UNFINISHED, IN_DOUBT] {
             let plan: Vec<String> = mirror
                 .read(|connection| {

@@ -309,22 +309,34 @@ impl Mirror {
     ///
     /// Where the disk fails.
     pub fn deliveries(&self, iid: u64) -> rusqlite::Result<Vec<Delivery>> {
+        Ok(self.deliveries_of(&[iid])?.pop().unwrap_or_default())
+    }
+
+    /// What was told of each of these matches, in their order.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn deliveries_of(&self, iids: &[u64]) -> rusqlite::Result<Vec<Vec<Delivery>>> {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT json_quote(channel), json_quote(kind), json_quote(outcome), at, reason FROM deliveries
                  WHERE iid = ?1 ORDER BY kind, channel",
             )?;
-            let rows = statement.query_map([iid], |row| {
-                Ok(Delivery {
-                    channel: from_json(row, 0)?,
-                    kind: from_json(row, 1)?,
-                    outcome: from_json(row, 2)?,
-                    at: row.get::<_, Option<i64>>(3)?.and_then(|at| Timestamp::from_millisecond(at).ok()),
-                    deferred_until: None,
-                    reason: row.get(4)?,
-                })
-            })?;
-            rows.collect()
+            let mut of = |iid: &u64| {
+                let rows = statement.query_map([iid], |row| {
+                    Ok(Delivery {
+                        channel: from_json(row, 0)?,
+                        kind: from_json(row, 1)?,
+                        outcome: from_json(row, 2)?,
+                        at: row.get::<_, Option<i64>>(3)?.and_then(|at| Timestamp::from_millisecond(at).ok()),
+                        deferred_until: None,
+                        reason: row.get(4)?,
+                    })
+                })?;
+                rows.collect()
+            };
+            iids.iter().map(&mut of).collect()
         })
     }
 

@@ -20,6 +20,9 @@ use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome, Record};
 /// How long a match is left alone that GitLab says is not pending although the mirror does.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 
+/// Under this name the mirror remembers since when a project without any match is waited on.
+const WAITS_SINCE: &str = "waits since";
+
 /// What a step of a turn ended with.
 enum Step {
     /// There may be more to do.
@@ -120,11 +123,24 @@ impl Notifier {
             return Ok(Some(Flight::new(home, Cargo::Reminder, reminders, true, now)));
         }
         let Some(after) = policy.quiet_alarm_after else { return Ok(None) };
-        let Some(due) = mirror.last_match_made()?.and_then(|last| last.checked_add(after).ok()) else {
-            return Ok(None);
-        };
-        let alarmed = self.memory().await?.last_quiet_alarm.get(&channel).is_some_and(|at| *at >= due);
+        let last = mirror.last_match_made()?;
+        let Ok(due) = self.quiet_since(last)?.checked_add(after) else { return Ok(None) };
+        let memory = self.memory().await?;
+        // Where no match was ever staged, the first alarm is the only one: a lost disk begins to count anew.
+        let alarmed = memory.last_quiet_alarm.get(&channel).is_some_and(|at| last.is_none() || *at >= due);
         Ok((due <= now && !alarmed).then(|| Flight::new(home, Cargo::Quiet, Vec::new(), false, now)))
+    }
+
+    /// Since when no match has come: since the last one, else since this disk began to wait for the first.
+    fn quiet_since(&self, last: Option<Timestamp>) -> Result<Timestamp, EngineError> {
+        let mirror = self.engine().mirror();
+        let begun = || Ok::<_, EngineError>(mirror.fact(WAITS_SINCE)?.and_then(|text| text.parse().ok()));
+        if let Some(since) = last.map_or_else(begun, |last| Ok(Some(last)))? {
+            return Ok(since);
+        }
+        let now = self.now();
+        mirror.remember(WAITS_SINCE, &now.to_string())?;
+        Ok(now)
     }
 
     /// Takes a message as far as it comes: sent, acknowledged in GitLab, noted in the mirror.
@@ -301,8 +317,8 @@ impl Notifier {
             Cargo::Matches => NoticeKind::Digest,
             Cargo::Reminder => NoticeKind::Reminder,
             Cargo::Quiet => {
-                let last = self.engine().mirror().last_match_made()?.unwrap_or_else(|| self.now());
-                NoticeKind::Quiet { since: self.now().duration_since(last) }
+                let since = self.quiet_since(self.engine().mirror().last_match_made()?)?;
+                NoticeKind::Quiet { since: self.now().duration_since(since) }
             }
         };
         Ok(Some(self.say(kind, matches, policy).await?))

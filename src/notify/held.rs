@@ -15,14 +15,33 @@ const FAILING: &str = "channel_failing";
 const LOOKED_AT: usize = 200;
 
 impl Notifier {
-    /// What is held or failing of a pending match, for the API; what was sent stands in the mirror.
+    /// What was sent of a match, and what is held or failing of a pending one.
     ///
     /// # Errors
     ///
     /// Where the mirror's disk fails.
     pub fn deliveries(&self, record: &Record) -> Result<Vec<Delivery>, EngineError> {
-        let mirror = self.engine().mirror();
-        let mut deliveries = mirror.deliveries(record.iid)?;
+        Ok(self.deliveries_of(std::slice::from_ref(record))?.pop().unwrap_or_default())
+    }
+
+    /// The same of each of these matches, in their order.
+    ///
+    /// # Errors
+    ///
+    /// Where the mirror's disk fails.
+    pub fn deliveries_of(&self, records: &[Record]) -> Result<Vec<Vec<Delivery>>, EngineError> {
+        let iids: Vec<u64> = records.iter().map(|record| record.iid).collect();
+        let sent = self.engine().mirror().deliveries_of(&iids)?;
+        let memory = Memory::on_this_disk(self.engine())?;
+        records.iter().zip(sent).map(|(record, sent)| self.with_held(record, sent, &memory)).collect()
+    }
+
+    fn with_held(
+        &self,
+        record: &Record,
+        mut deliveries: Vec<Delivery>,
+        memory: &Memory,
+    ) -> Result<Vec<Delivery>, EngineError> {
         if record.state != State::Pending || record.standing != Standing::Live {
             deliveries.retain(|one| one.outcome != DeliveryOutcome::Deferred);
             return Ok(deliveries);
@@ -31,12 +50,11 @@ impl Notifier {
             iid: record.iid,
             since: record.created_at,
             score: record.job.score,
-            backlog: mirror.is_backlog(record.iid)?,
+            backlog: self.engine().mirror().is_backlog(record.iid)?,
         };
-        let memory = Memory::on_this_disk(self.engine())?;
         for channel in self.active() {
             let there = |one: &&mut Delivery| one.channel == channel && one.kind == DeliveryKind::Match;
-            let held = self.held(channel, &waiting, &memory);
+            let held = self.held(channel, &waiting, memory);
             if let Some(known) = deliveries.iter_mut().find(there) {
                 if known.outcome != DeliveryOutcome::Sent {
                     known.deferred_until = held.map(|(until, _)| until);

@@ -7,10 +7,12 @@ use super::{Outgoing, OutgoingError};
 use crate::domain::State;
 use crate::domain::history::Through;
 use crate::domain::posted::{FieldError, clean_line, clean_text};
-use crate::domain::sending::{DraftContent, Sending};
+use crate::domain::sending::{AttemptOutcome, DraftContent};
 use crate::engine::{EngineError, Looked};
+use crate::gitlab::draft_text::{self, DraftIs};
 use crate::gitlab::notes::Note;
-use crate::gitlab::{GitlabError, draft_text, files};
+use crate::gitlab::{GitlabError, files};
+use crate::mirror::Record;
 use crate::notify::mime::File;
 
 /// Longest subject, in characters.
@@ -28,13 +30,11 @@ const BYTES_LIMIT: u64 = 15 * 1024 * 1024;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Draft {
     /// The match.
-    pub iid: u64,
+    pub record: Record,
     /// What is to be sent, or was.
     pub content: DraftContent,
     /// Stands for exactly this content.
     pub etag: String,
-    /// How draft and sending stand.
-    pub sending: Sending,
     /// Whether this call wrote the first one.
     pub created: bool,
 }
@@ -62,16 +62,11 @@ impl Outgoing {
         let looked = self.engine().look_closely(iid).await?;
         let Some(note) = draft_note(&looked) else { return Ok(None) };
         let content = content(note)?;
-        Ok(Some(Draft {
-            iid,
-            etag: content.etag(),
-            content,
-            sending: looked.record.sending.clone(),
-            created: false,
-        }))
+        Ok(Some(Draft { etag: content.etag(), content, record: looked.record, created: false }))
     }
 
-    /// Writes a draft, or replaces the one that `expected_etag` stands for. The same draft again changes nothing.
+    /// Writes a draft, or replaces the one that `expected_etag` stands for; a program's own, which nobody has edited since,
+    /// without it. The same draft again changes nothing.
     ///
     /// # Errors
     ///
@@ -88,7 +83,8 @@ impl Outgoing {
         let by = by.to_owned();
         // In a task of its own: a caller who goes away must not stop it in mid-step.
         let task = tokio::spawn(async move {
-            let draft = outgoing.put_once(iid, input, expected.as_deref()).await?;
+            let is = if through == Through::Page { DraftIs::Persons } else { DraftIs::Programs(&by) };
+            let draft = outgoing.put_once(iid, input, expected.as_deref(), is).await?;
             tracing::info!(iid, by, ?through, created = draft.created, "match {iid} has a draft");
             Ok(draft)
         });
@@ -101,6 +97,7 @@ impl Outgoing {
         iid: u64,
         input: DraftInput,
         expected: Option<&str>,
+        is: DraftIs<'_>,
     ) -> Result<Draft, OutgoingError> {
         let mut content = checked(input).map_err(OutgoingError::Invalid)?;
         let mut looked = self.engine().look_closely(iid).await?;
@@ -114,8 +111,12 @@ impl Outgoing {
         let before = there.as_ref().map(|note| draft_text::read_draft(&note.body));
         let same = matches!(&before, Some(Ok(before)) if *before == content);
         let etag_before = before.as_ref().map(|read| read.as_ref().map_or(String::new(), DraftContent::etag));
+        let is_callers_own = match (&there, is) {
+            (Some(note), DraftIs::Programs(name)) => draft_text::is_as_written_by(&note.body, name),
+            _ => false,
+        };
         if !same {
-            precondition(expected, etag_before.as_deref())?;
+            precondition(expected, etag_before.as_deref(), is_callers_own)?;
         } else if expected.is_some_and(|expected| expected != "*" && Some(expected) != etag_before.as_deref())
         {
             return Err(OutgoingError::Changed(etag_before.unwrap_or_default()));
@@ -123,20 +124,21 @@ impl Outgoing {
         self.check_attachments(&looked, &content).await?;
         let created = there.is_none();
         if !same {
-            self.write(&mut looked, &content, there.as_ref()).await?;
+            self.write(&mut looked, &content, is, there.as_ref()).await?;
         }
-        Ok(Draft { iid, etag: content.etag(), content, sending: looked.record.sending.clone(), created })
+        Ok(Draft { etag: content.etag(), content, record: looked.record, created })
     }
 
     async fn write(
         &self,
         looked: &mut Looked,
         content: &DraftContent,
+        is: DraftIs<'_>,
         there: Option<&Note>,
     ) -> Result<(), OutgoingError> {
         let iid = looked.record.iid;
         let language = self.engine().policy().language;
-        let text = draft_text::draft(self.engine().templates(), language, content, None)
+        let text = draft_text::draft(self.engine().templates(), language, content, is)
             .map_err(|error| EngineError::Text(error.to_string()))?;
         let project = &looked.connected.project;
         if let Some(note) = there {
@@ -221,7 +223,10 @@ fn may_draft(looked: &Looked) -> Result<(), OutgoingError> {
         ));
     }
     if let Some(doubt) = record.sending.doubt() {
-        let reason = doubt.reason.clone().unwrap_or_else(|| "it may still be under way".to_owned());
+        if doubt.outcome == AttemptOutcome::Open {
+            return Err(OutgoingError::Conflict("the draft is being sent right now".to_owned()));
+        }
+        let reason = doubt.reason.clone().unwrap_or_else(|| "its sending broke off".to_owned());
         return Err(OutgoingError::Conflict(format!(
             "it is uncertain whether the draft was sent ({reason}); that has to be resolved first"
         )));
@@ -232,10 +237,15 @@ fn may_draft(looked: &Looked) -> Result<(), OutgoingError> {
     }
 }
 
-/// `If-Match` against the draft that is there.
-fn precondition(expected: Option<&str>, there: Option<&str>) -> Result<(), OutgoingError> {
+/// `If-Match` against the draft that is there. Whoever replaces their own text, which nobody has edited, need not say so.
+fn precondition(
+    expected: Option<&str>,
+    there: Option<&str>,
+    is_callers_own: bool,
+) -> Result<(), OutgoingError> {
     match (expected, there) {
         (None, None) => Ok(()),
+        (None, Some(_)) if is_callers_own => Ok(()),
         (Some(_), None) => Err(OutgoingError::NotThere),
         (None, Some(_)) => Err(OutgoingError::SayWhich),
         (Some(expected), Some(there)) if expected == "*" || expected == there => Ok(()),

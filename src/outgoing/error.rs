@@ -31,7 +31,7 @@ pub enum OutgoingError {
     #[error("the same role may have been offered already through another agency: {}; {{\"override\": \"reason\"}} sends all the same", list(.0))]
     Duplicate(Vec<u64>),
     /// Another instance may be sending right now.
-    #[error("another instance may be sending right now; try again in {} s", .0.as_secs())]
+    #[error("it is being sent by another instance, or was until a moment ago; nothing was sent from here; look again in {} s", .0.as_secs().max(1))]
     UnderWay(Duration),
     /// The draft is another than the caller believes.
     #[error("the draft has changed since it was read; read it again (its ETag is now \"{0}\")")]
@@ -41,7 +41,7 @@ pub enum OutgoingError {
     NotThere,
     /// The caller must say which draft is to be replaced.
     #[error(
-        "there is a draft already, and somebody may have edited it; read it and send its ETag as If-Match"
+        "there is a draft already that somebody else wrote or edited; read it and send its ETag as If-Match"
     )]
     SayWhich,
     /// Something in it is wrong.

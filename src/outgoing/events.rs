@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::{Outgoing, Receiver, signing};
 use crate::config::EventSettings;
 use crate::domain::State;
+use crate::domain::masked::masked;
 use crate::engine::EngineError;
 use crate::gitlab::events::{LabelAction, LabelEvent};
 use crate::gitlab::labels::LabelKind;
@@ -91,6 +92,7 @@ impl Outgoing {
         match self.deliver_due().await {
             Ok(next) => next,
             Err(error) => {
+                let error = masked(&error.to_string());
                 tracing::warn!(%error, "events could not be delivered; they are again in a minute");
                 None
             }
@@ -130,7 +132,7 @@ impl Outgoing {
             Err(error) => {
                 // GitLab has to be asked for the id; until it answers the event waits.
                 let due = started.saturating_add(pause("", waiting.failures)).unwrap_or(Timestamp::MAX);
-                return Ok(mirror.delay_event(waiting.number, since, due, &error.to_string())?);
+                return Ok(mirror.delay_event(waiting.number, since, due, &masked(&error.to_string()))?);
             }
         };
         match receiver.post(&message, started.as_second()).await {
@@ -283,7 +285,7 @@ fn wait(value: &str, now: i64) -> Option<SignedDuration> {
     Some(SignedDuration::from_secs((at.as_second() - now).max(0)))
 }
 
-/// Why nobody answered, without the address: it may hold a secret.
+/// Why nobody answered, without the address: it may hold a secret. It stands in the log and in `/health`.
 fn words(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "the receiver did not answer in time".to_owned();
@@ -292,7 +294,7 @@ fn words(error: &reqwest::Error) -> String {
     while let Some(next) = cause.source() {
         cause = next;
     }
-    format!("the receiver cannot be reached: {cause}")
+    masked(&format!("the receiver cannot be reached: {cause}"))
 }
 
 #[cfg(test)]

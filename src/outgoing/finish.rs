@@ -1,13 +1,13 @@
 //! GitLab is told what became of an attempt: on this disk first, then in its comment; then the label, then the archive.
 //! Whatever a kill or an outage leaves undone is done later.
 
-use super::send::UNDER_WAY;
 use super::{Outgoing, OutgoingError};
 use crate::domain::State;
 use crate::domain::history::Step;
+use crate::domain::masked::masked;
 use crate::domain::sending::{Attempt, AttemptOutcome, Sending};
 use crate::engine::{EngineError, Looked};
-use crate::gitlab::draft_text;
+use crate::gitlab::draft_text::{self, DraftIs};
 
 impl Outgoing {
     /// Notes what became of an attempt, and tells GitLab. Where GitLab cannot be told now, this disk remembers.
@@ -23,7 +23,8 @@ impl Outgoing {
         attempt.at = Some(self.now());
         attempt.reason = reason;
         engine.mirror().keep_attempt(looked.record.iid, &attempt)?;
-        let counts = matches!(outcome, AttemptOutcome::Sent | AttemptOutcome::Unknown);
+        let counts =
+            matches!(outcome, AttemptOutcome::Sent | AttemptOutcome::Unknown | AttemptOutcome::Resolved);
         let sending = Sending {
             attempt: counts.then(|| attempt.clone()),
             archived: looked.record.sending.archived && outcome != AttemptOutcome::Sent,
@@ -33,7 +34,7 @@ impl Outgoing {
         match self.publish(looked, &attempt).await {
             Err(error) if outcome == AttemptOutcome::Retried => Err(error),
             Err(error) => {
-                tracing::warn!(iid = looked.record.iid, %error, "an attempt's comment could not be brought up to date yet");
+                tracing::warn!(iid = looked.record.iid, error = %masked(&error.to_string()), "an attempt's comment could not be brought up to date yet");
                 Ok(())
             }
             Ok(()) => Ok(()),
@@ -67,16 +68,8 @@ impl Outgoing {
         for attempt in mirror.kept_attempts(iid)? {
             self.publish(looked, &attempt).await?;
         }
-        let doubt =
-            looked.record.sending.doubt().filter(|doubt| doubt.outcome == AttemptOutcome::Open).cloned();
-        if let Some(doubt) = doubt {
-            let old = self.now().duration_since(doubt.since) >= UNDER_WAY;
-            // Nobody of this disk sends while the issue is held: whoever began that attempt is dead.
-            if old || doubt.instance == self.inner.instance {
-                let reason = "the service was interrupted while it sent".to_owned();
-                self.resolve(looked, doubt, AttemptOutcome::Unknown, Some(reason)).await?;
-            }
-            return Ok(());
+        if let Some(doubt) = looked.record.sending.doubt().cloned() {
+            return self.settle_doubt(looked, doubt).await;
         }
         let Some(sent) = looked.record.sending.sent().cloned() else { return Ok(()) };
         if looked.record.state == State::Approved {
@@ -94,6 +87,24 @@ impl Outgoing {
         self.archive(looked, &sent).await
     }
 
+    /// An attempt that is not resolved: one whose maker is dead is in doubt, and a match that a person set to sent is
+    /// resolved by them.
+    async fn settle_doubt(&self, looked: &mut Looked, mut doubt: Attempt) -> Result<(), OutgoingError> {
+        if self.is_under_way(&doubt).is_some() {
+            return Ok(());
+        }
+        let interrupted = || "the service was interrupted while it sent".to_owned();
+        if looked.record.state == State::Sent {
+            doubt.resolved_by.clone_from(&looked.record.decided_by);
+            let reason = doubt.reason.clone().or_else(|| Some(interrupted()));
+            return self.resolve(looked, doubt, AttemptOutcome::Resolved, reason).await;
+        }
+        if doubt.outcome == AttemptOutcome::Open {
+            return self.resolve(looked, doubt, AttemptOutcome::Unknown, Some(interrupted())).await;
+        }
+        Ok(())
+    }
+
     /// The draft's comment becomes the archive of exactly what was sent.
     async fn archive(&self, looked: &mut Looked, sent: &Attempt) -> Result<(), OutgoingError> {
         let engine = self.engine();
@@ -101,8 +112,13 @@ impl Outgoing {
         if let Some((note, content)) =
             note.and_then(|note| Some((note.id, draft_text::read_draft(&note.body).ok()?)))
         {
-            let text = draft_text::draft(engine.templates(), engine.policy().language, &content, Some(sent))
-                .map_err(|error| EngineError::Text(error.to_string()))?;
+            let text = draft_text::draft(
+                engine.templates(),
+                engine.policy().language,
+                &content,
+                DraftIs::Sent(sent),
+            )
+            .map_err(|error| EngineError::Text(error.to_string()))?;
             match looked.connected.project.edit_comment(looked.record.iid, note, &text).await {
                 Err(error) if error.is_gone() => {}
                 other => drop(other?),
@@ -112,23 +128,33 @@ impl Outgoing {
         Ok(engine.keep_sending(&mut looked.record, sending)?)
     }
 
-    /// Does what sending has left to be said, of every match.
-    pub(super) async fn finish_sends(&self) {
+    /// Does what sending has left to be said, of every match; says whether all of it is said.
+    pub(super) async fn finish_sends(&self) -> bool {
         if !self.engine().may_tell() {
-            return;
+            return true;
         }
-        let iids = match self.engine().mirror().unfinished_sends() {
-            Ok(iids) => iids,
-            Err(error) => return tracing::warn!(%error, "the mirror could not be asked for unfinished sends"),
-        };
+        let mut all_said = true;
+        let iids = self.engine().mirror().unfinished_sends().unwrap_or_else(|error| {
+            tracing::warn!(error = %masked(&error.to_string()), "the mirror could not be asked for unfinished sends");
+            Vec::new()
+        });
         for iid in iids {
-            let done = async {
-                let mut looked = self.engine().look_closely(iid).await?;
-                self.finish(&mut looked).await
-            };
-            if let Err(error) = done.await {
-                tracing::warn!(iid, %error, "GitLab could not be told yet what became of sending; it is tried again");
+            if let Err(error) = self.finish_one(iid).await {
+                tracing::warn!(iid, error = %masked(&error.to_string()), "GitLab could not be told yet what became of sending; it is tried again");
+                all_said = false;
             }
         }
+        all_said
+    }
+
+    async fn finish_one(&self, iid: u64) -> Result<(), OutgoingError> {
+        let known = self.engine().mirror().record(iid)?;
+        let doubt = known.as_ref().and_then(|record| record.sending.doubt());
+        if doubt.is_some_and(|doubt| self.is_under_way(doubt).is_some()) {
+            // Another instance sends: what becomes of it is its own to say.
+            return Ok(());
+        }
+        let mut looked = self.engine().look_closely(iid).await?;
+        self.finish(&mut looked).await
     }
 }

@@ -135,8 +135,13 @@ impl Outgoing {
         let sends = self.clone();
         let finish = async move {
             loop {
-                sends.finish_sends().await;
-                sends.engine().clock().sleep(AT_LEAST_EVERY).await;
+                // As soon as GitLab has been read after a start, and as soon as a person has resolved a doubt.
+                let news = sends.engine().news().notified();
+                if sends.finish_sends().await {
+                    sends.pause(news, None).await;
+                } else {
+                    sends.engine().clock().sleep(AT_LEAST_EVERY).await;
+                }
             }
         };
         tasks.spawn(stop.clone().run_until_cancelled_owned(finish));

@@ -3,6 +3,10 @@
 //! An attempt is written into a comment before anything leaves; then all attempts are read, and the mail leaves only
 //! where ours is the only one that is not resolved, the draft is still the one that the attempt is about, and the match
 //! is still approved. What became of it is written into that comment.
+//!
+//! An attempt whose comment says nothing of its end is under way for [`UNDER_WAY`] at the most: nobody else sends
+//! meanwhile (409). Afterwards, or where it is this disk's own from before a restart, its maker is dead and it is in
+//! doubt (`send_unknown`).
 
 use std::time::Duration;
 
@@ -24,8 +28,14 @@ use crate::mirror::Record;
 use crate::notify::channels::Outcome;
 use crate::notify::mime;
 
-/// How long an attempt of another instance may be under way: the deadlines of a mail together, and a margin.
+/// How long an attempt may be under way: [`HANDED_OVER_BY`], [`HANDING_OVER`], and a margin for clocks that differ and
+/// for writing down what became of it.
 pub(super) const UNDER_WAY: SignedDuration = SignedDuration::from_secs(150);
+/// How old an attempt may be when its mail begins to leave; GitLab is asked before. A later one is withdrawn, so that
+/// nobody else takes it for dead while it is not.
+const HANDED_OVER_BY: SignedDuration = SignedDuration::from_secs(60);
+/// How long handing a mail over may take, by whatever way; SMTP's own deadlines are shorter.
+const HANDING_OVER: Duration = Duration::from_secs(60);
 /// How often all attempts are read while another one, younger than ours, is about to be withdrawn.
 const LOOKS: usize = 5;
 /// The pause between those looks.
@@ -63,9 +73,10 @@ pub struct Sent {
 
 impl Sent {
     pub(super) fn of(record: Record) -> Self {
-        match record.sending.sent().cloned() {
+        // One in doubt as well: a person has said since that it is sent.
+        match record.sending.attempt.clone() {
             Some(attempt) => Self {
-                at: attempt.at,
+                at: attempt.at.filter(|_| attempt.outcome == AttemptOutcome::Sent).or(record.decided_at),
                 to: Some(attempt.to),
                 message_id: Some(attempt.message_id),
                 by: Some(attempt.by),
@@ -93,7 +104,7 @@ struct Ready {
 
 impl Outgoing {
     /// Sends the draft of an approved match by mail and marks the match as sent. Of a sent match it says what was sent
-    /// and sends nothing.
+    /// and sends nothing; while another attempt is under way, neither.
     ///
     /// # Errors
     ///
@@ -121,13 +132,13 @@ impl Outgoing {
     ) -> Result<Sent, OutgoingError> {
         let _one_at_a_time = self.inner.sending.lock().await;
         let mut looked = self.engine().look_closely(iid).await?;
-        if looked.record.sending.sent().is_some() {
-            if let Err(error) = self.finish(&mut looked).await {
-                tracing::warn!(iid, %error, "GitLab could not be told yet that match {iid} was sent");
-            }
-            return Ok(Sent::of(looked.record));
+        // What is said of an earlier attempt is brought up to date before it is answered.
+        if looked.record.sending.attempt.is_some()
+            && let Err(error) = self.finish(&mut looked).await
+        {
+            tracing::warn!(iid, error = %masked(&error.to_string()), "GitLab could not be told yet what became of sending match {iid}");
         }
-        if looked.record.state == State::Sent {
+        if looked.record.sending.sent().is_some() || looked.record.state == State::Sent {
             return Ok(Sent::of(looked.record));
         }
         self.may_try_again(&looked, request.retry)?;
@@ -155,6 +166,7 @@ impl Outgoing {
             outcome: AttemptOutcome::Open,
             at: None,
             reason: None,
+            resolved_by: None,
         };
         let attempt = self.announce(&looked, attempt).await?;
         if let Err(error) = self.is_ours_alone(&mut looked, &attempt).await {
@@ -167,19 +179,24 @@ impl Outgoing {
     /// Whether a match of which nobody knows whether its mail left may be tried once more.
     fn may_try_again(&self, looked: &Looked, retry: bool) -> Result<(), OutgoingError> {
         let Some(doubt) = looked.record.sending.doubt() else { return Ok(()) };
-        let age = self.now().duration_since(doubt.since);
-        let elsewhere = doubt.outcome == AttemptOutcome::Open && doubt.instance != self.inner.instance;
-        if elsewhere && retry && age < UNDER_WAY {
-            let left = Duration::try_from(UNDER_WAY - age).unwrap_or_default();
+        if let Some(left) = self.is_under_way(doubt) {
             return Err(OutgoingError::UnderWay(left));
         }
-        if retry || looked.record.state == State::Sent {
+        if retry {
             return Ok(());
         }
         let reason = doubt.reason.clone();
-        Err(OutgoingError::InDoubt(
-            reason.unwrap_or_else(|| "an attempt broke off, or is still under way".to_owned()),
-        ))
+        Err(OutgoingError::InDoubt(reason.unwrap_or_else(|| "an attempt broke off".to_owned())))
+    }
+
+    /// How long an attempt may still be under way; none where it cannot be any more. Nobody of this disk sends while the
+    /// issue is held: whoever began one of its attempts is dead.
+    pub(super) fn is_under_way(&self, attempt: &Attempt) -> Option<Duration> {
+        if attempt.outcome != AttemptOutcome::Open || attempt.instance == self.inner.instance {
+            return None;
+        }
+        let left = UNDER_WAY - self.now().duration_since(attempt.since);
+        Duration::try_from(left).ok().filter(|left| !left.is_zero())
     }
 
     /// The draft as a mail; everything that could be wrong with it is found now, and that it is another than the caller
@@ -249,7 +266,7 @@ impl Outgoing {
             reviewers.iter().find(|one| one.username.eq_ignore_ascii_case(decided_by)).or(reviewers.first());
         let shown = match reviewer {
             Some(reviewer) => looked.connected.project.gitlab().public_email(reviewer.id).await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "the reviewer's address could not be read; answers go to VORHOELLE_MAIL_TO");
+                tracing::warn!(error = %masked(&error.to_string()), "the reviewer's address could not be read; answers go to VORHOELLE_MAIL_TO");
                 None
             }),
             None => None,
@@ -332,6 +349,10 @@ impl Outgoing {
         if !self.engine().stands_in(looked, State::Approved).await? {
             return Err(OutgoingError::Conflict("the match is not approved any more".to_owned()));
         }
+        if self.now().duration_since(attempt.since) > HANDED_OVER_BY {
+            let reason = "GitLab took too long to say whether it may be sent".to_owned();
+            return Err(OutgoingError::NotNow { reason, after: AGAIN });
+        }
         Ok(())
     }
 
@@ -343,7 +364,12 @@ impl Outgoing {
     ) -> Result<Sent, OutgoingError> {
         let iid = looked.record.iid;
         let Some(mail) = &self.inner.mail else { return Err(OutgoingError::NotSetUp) };
-        let outcome = mail.sender.hand_over(&ready.mail, 0).await;
+        let handed_over = tokio::time::timeout(HANDING_OVER, mail.sender.hand_over(&ready.mail, 0)).await;
+        let outcome = handed_over.unwrap_or_else(|_| Outcome::TryAgain {
+            after: None,
+            reason: "handing the mail over took too long".to_owned(),
+            unclear: true,
+        });
         match outcome {
             Outcome::Sent { id } => {
                 tracing::info!(iid, "the application of match {iid} is sent");
@@ -353,7 +379,7 @@ impl Outgoing {
                 }
                 self.resolve(looked, attempt, AttemptOutcome::Sent, None).await?;
                 if let Err(error) = self.finish(looked).await {
-                    tracing::warn!(iid, %error, "GitLab could not be told yet that match {iid} was sent; it will be");
+                    tracing::warn!(iid, error = %masked(&error.to_string()), "GitLab could not be told yet that match {iid} was sent; it will be");
                 }
                 Ok(Sent::of(looked.record.clone()))
             }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::domain::history::Step;
-use crate::domain::sending::{AttemptOutcome, Sending};
+use crate::domain::sending::AttemptOutcome;
 use crate::domain::{Application, JobMatch, State};
 use crate::engine::{Engine, EngineError};
 use crate::mirror::{Delivery, Record};
@@ -42,7 +42,7 @@ pub struct MatchAnswer {
 /// How sending the application stands.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct SendAnswer {
-    /// `sent`, or `send_unknown` where nobody knows whether the mail left.
+    /// `sent`, `under_way`, or `send_unknown` where nobody knows whether the mail left.
     outcome: &'static str,
     /// When that was known.
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -55,21 +55,30 @@ pub struct SendAnswer {
     reason: Option<String>,
     /// Why it was sent although there is a possible duplicate.
     r#override: Option<String>,
+    /// Who set the match to sent while nobody knew whether the mail had left.
+    resolved_by: Option<String>,
 }
 
 impl SendAnswer {
-    /// What the comments on a match amount to.
-    pub fn of(sending: &Sending) -> Option<Self> {
-        let attempt = sending.attempt.clone()?;
-        let sent = attempt.outcome == AttemptOutcome::Sent;
+    /// What the comments on a match amount to, and what a person made of a doubt.
+    pub fn of(record: &Record) -> Option<Self> {
+        let attempt = record.sending.attempt.clone()?;
+        let left = attempt.outcome == AttemptOutcome::Sent;
+        let resolved = !left && record.state == State::Sent;
         Some(Self {
-            outcome: if sent { "sent" } else { "send_unknown" },
-            at: attempt.at,
+            outcome: match attempt.outcome {
+                _ if resolved => "sent",
+                AttemptOutcome::Sent => "sent",
+                AttemptOutcome::Open => "under_way",
+                _ => "send_unknown",
+            },
+            at: if resolved { record.decided_at } else { attempt.at },
             to: attempt.to,
             message_id: attempt.message_id,
             by: attempt.by,
-            reason: attempt.reason.filter(|_| !sent),
+            reason: attempt.reason.filter(|_| !left),
             r#override: attempt.override_reason,
+            resolved_by: attempt.resolved_by.or_else(|| record.decided_by.clone()).filter(|_| resolved),
         })
     }
 }
@@ -82,6 +91,14 @@ impl SendAnswer {
 pub fn as_json(engine: &Engine, record: Record) -> Result<Value, EngineError> {
     let answer = MatchAnswer::of(engine, record)?;
     serde_json::to_value(answer).map_err(|error| EngineError::Text(error.to_string()))
+}
+
+/// A match in a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ListedAnswer {
+    #[serde(flatten)]
+    answer: MatchAnswer,
+    deliveries: Vec<Delivery>,
 }
 
 /// A match with its life.
@@ -105,7 +122,7 @@ impl MatchAnswer {
             iid: record.iid,
             allowed_states: record.state.allowed(record.undo_sent()),
             draft: record.sending.draft.is_some(),
-            send: SendAnswer::of(&record.sending),
+            send: SendAnswer::of(&record),
             fingerprint: record.fingerprint().map(|fingerprint| fingerprint.as_str().to_owned()),
             web_url: record.web_url,
             state: record.state,
@@ -117,6 +134,25 @@ impl MatchAnswer {
             application: Some(record.application).filter(|application| !application.is_empty()),
             job: record.job,
         })
+    }
+}
+
+impl ListedAnswer {
+    /// Matches as the mirror knows them, with what was told of them or is held.
+    ///
+    /// # Errors
+    ///
+    /// Where the mirror's disk fails.
+    pub fn all(engine: &Engine, notifier: &Notifier, records: Vec<Record>) -> Result<Vec<Self>, EngineError> {
+        let deliveries = notifier.deliveries_of(&records)?;
+        let both = records.into_iter().zip(deliveries);
+        both.map(|(record, deliveries)| Ok(Self { answer: MatchAnswer::of(engine, record)?, deliveries }))
+            .collect()
+    }
+
+    /// Whether something of it is held, so that time alone changes it.
+    pub fn waits(&self) -> bool {
+        self.answer.state == State::Pending
     }
 }
 

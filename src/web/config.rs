@@ -42,7 +42,7 @@ fn answer(web: &Web) -> Json<Settings> {
         settings: web.engine().explain_settings(),
         variables: web.settings().variables.clone(),
         settings_issue: web.engine().known_settings_issue(),
-        problem: web.engine().status().settings_problem,
+        problem: web.engine().status().settings_problem.map(|problem| problem.text),
     })
 }
 

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -18,6 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::Web;
 use super::openapi::{PROBLEM, Refusals};
 use super::problem::{Parts, Problem};
+use super::query::{ApiQuery, moment};
 use crate::domain;
 use crate::domain::history::{Step, Through};
 use crate::domain::job_match::Score;
@@ -31,8 +31,9 @@ const HISTORY_SOON: Duration = Duration::from_secs(10);
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct DecisionsQuery {
-    /// Only those made at or after this moment.
-    #[param(value_type = Option<String>, format = DateTime)]
+    /// Only those made at or after this moment, or this day in UTC (`2026-02-07`, `07.02.2026`).
+    #[serde(default, deserialize_with = "moment")]
+    #[param(value_type = Option<String>)]
     since: Option<Timestamp>,
     /// From where a page before this one said that the next begins.
     cursor: Option<String>,
@@ -52,12 +53,11 @@ pub(super) struct DecisionsQuery {
 )]
 pub(super) async fn list(
     State(web): State<Web>,
-    query: Result<Query<DecisionsQuery>, QueryRejection>,
+    ApiQuery(asked): ApiQuery<DecisionsQuery>,
 ) -> Result<Response, Problem> {
-    let Query(asked) = query?;
     let limit = asked.limit.unwrap_or(50);
     if !(1..=500).contains(&limit) {
-        return Err(Problem::field("limit", "must be from 1 to 500"));
+        return Err(Problem::asked("limit", "must be from 1 to 500"));
     }
     let mirror = web.engine().mirror();
     if !web.engine().status().caught_up || !mirror.iids_without_history()?.is_empty() {
@@ -131,7 +131,7 @@ fn read_cursor(text: &str) -> Result<StepPlace, Problem> {
         };
         parts.next().is_none().then_some(place)
     };
-    parse().ok_or_else(|| Problem::field("cursor", "is none that this service gave out"))
+    parse().ok_or_else(|| Problem::asked("cursor", "is none that this service gave out"))
 }
 
 /// What all of it amounts to.

@@ -12,7 +12,7 @@ use super::answer::SendAnswer;
 use super::auth::Caller;
 use super::matches::{number, unknown};
 use super::openapi::{PROBLEM, Refusals};
-use super::problem::{ApiJson, Parts, Problem};
+use super::problem::{ApiJson, Parts, Problem, may_be_json};
 use crate::domain::history::Through;
 use crate::domain::posted::clean_line;
 use crate::outgoing::{Draft, DraftInput, OutgoingError, SendRequest, Sent};
@@ -71,11 +71,12 @@ pub(super) async fn get(State(web): State<Web>, iid: Path<String>) -> Result<Res
     Ok(answer(StatusCode::OK, draft))
 }
 
-/// Writes the draft, or replaces it; answered after GitLab has it. The same draft again changes nothing.
+/// Writes the draft, or replaces it; answered after GitLab has it. The same draft again changes nothing, and what somebody
+/// else wrote or edited is replaced only where If-Match shows that the caller has seen it.
 #[utoipa::path(
     put, path = "/matches/{iid}/draft", operation_id = "put_draft", tag = "matches",
     params(("iid" = u64, Path, description = "The issue's number"),
-           ("If-Match" = Option<String>, Header, description = "The ETag of the draft that is replaced; * replaces any")),
+           ("If-Match" = Option<String>, Header, description = "The ETag of the draft that is replaced; * replaces any. May be left out for a draft that the same token wrote and nobody has edited since")),
     request_body(content = PutDraft, example = json!({
         "to": "clara@example.com", "subject": "Cloud Architect, Vienna", "body": "Dear Clara,\n\nI bring **ten years** of AWS.",
         "attachments": [],
@@ -88,7 +89,7 @@ pub(super) async fn get(State(web): State<Web>, iid: Path<String>) -> Result<Res
         (status = 412, description = "The draft has changed since", body = Parts, content_type = PROBLEM),
         (status = 413, description = "Too large", body = Parts, content_type = PROBLEM),
         (status = 415, description = "The body is not sent as JSON", body = Parts, content_type = PROBLEM),
-        (status = 428, description = "There is a draft already; If-Match has to say which", body = Parts, content_type = PROBLEM),
+        (status = 428, description = "There is a draft already that somebody else wrote or edited; If-Match has to say which", body = Parts, content_type = PROBLEM),
         (status = 502, description = "GitLab refused", body = Parts, content_type = PROBLEM),
         (status = 503, description = "GitLab does not answer; try again after Retry-After", body = Parts, content_type = PROBLEM),
         Refusals,
@@ -174,6 +175,7 @@ pub(super) async fn send(
     let order: Send = if body.is_empty() {
         Send::default()
     } else {
+        may_be_json(&headers)?;
         serde_json::from_slice(body).map_err(|error| {
             let status =
                 if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
@@ -209,8 +211,8 @@ impl SentAnswer {
 fn answer(status: StatusCode, draft: Draft) -> Response {
     let tag = HeaderValue::from_str(&format!("\"{}\"", draft.etag));
     let answer = DraftAnswer {
-        iid: draft.iid,
-        send: SendAnswer::of(&draft.sending),
+        iid: draft.record.iid,
+        send: SendAnswer::of(&draft.record),
         to: draft.content.to,
         subject: draft.content.subject,
         body: draft.content.body,

@@ -70,7 +70,7 @@ pub(super) async fn health(State(web): State<Web>) -> Response {
         "channels": web.notifier().health(),
         "events": web.outgoing().event_health(),
         "send_unknown": { "count": doubts.len(), "iids": doubts },
-        "settings": { "status": part(status.settings_problem.is_none()), "problem": status.settings_problem },
+        "settings": { "status": part(status.settings_problem.is_none()), "problem": status.settings_problem.map(|problem| problem.text) },
         "backlog": web.engine().backlog(),
         "unlisted_bots": {
             "ids": strangers,

@@ -1,4 +1,5 @@
-//! Pages of matches as they were answered last: good for as long as the mirror has not changed.
+//! Pages of matches as they were answered last: good for as long as the mirror has not changed, and where one waits, for
+//! some seconds only: until when its messages are held depends on the time.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,9 +7,13 @@ use std::sync::{Mutex, PoisonError};
 use axum::body::Bytes;
 use axum::http::{HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
+use jiff::{SignedDuration, Timestamp};
 
 /// Bytes of pages that are kept at the most.
 const ROOM: usize = 2 * 1024 * 1024;
+
+/// How long a page is good on which a match waits.
+pub(super) const WAITING_FOR: SignedDuration = SignedDuration::from_secs(5);
 
 /// A page of matches, written out.
 #[derive(Clone)]
@@ -17,6 +22,8 @@ pub(super) struct List {
     pub(super) body: Bytes,
     /// Where the next page is.
     pub(super) link: Option<HeaderValue>,
+    /// Until when it is good; none where only the mirror can change it.
+    pub(super) until: Option<Timestamp>,
 }
 
 impl IntoResponse for List {
@@ -44,12 +51,13 @@ struct Kept {
 
 impl Lists {
     /// The page that answered this question while the mirror was as it is now.
-    pub(super) fn get(&self, version: i64, question: &Uri) -> Option<List> {
+    pub(super) fn get(&self, version: i64, now: Timestamp, question: &Uri) -> Option<List> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.version != Some(version) {
             return None;
         }
-        kept.by_question.get(question.path_and_query()?.as_str()).cloned()
+        let list = kept.by_question.get(question.path_and_query()?.as_str())?;
+        list.until.is_none_or(|until| now < until).then(|| list.clone())
     }
 
     /// Keeps a page that was read when the mirror had this version, or a later one.
@@ -61,8 +69,9 @@ impl Lists {
             *kept = Kept { version: Some(version), ..Kept::default() };
         }
         if size <= ROOM {
+            let replaced = kept.by_question.insert(question.as_str().to_owned(), list.clone());
+            kept.bytes -= replaced.map_or(0, |old| question.as_str().len() + old.body.len());
             kept.bytes += size;
-            kept.by_question.insert(question.as_str().to_owned(), list.clone());
         }
     }
 }
@@ -72,8 +81,10 @@ mod tests {
     use super::*;
 
     fn list(text: &str) -> List {
-        List { body: Bytes::from(text.to_owned()), link: None }
+        List { body: Bytes::from(text.to_owned()), link: None, until: None }
     }
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     fn body(list: Option<List>) -> Option<Bytes> {
         list.map(|list| list.body)
@@ -85,11 +96,23 @@ mod tests {
         let other = Uri::from_static("/api/v1/matches?limit=2");
         lists.keep(1, &first, &list("one"));
         lists.keep(1, &other, &list("two"));
-        assert_eq!(body(lists.get(1, &first)).unwrap(), "one");
-        assert_eq!(body(lists.get(1, &other)).unwrap(), "two");
-        assert_eq!(body(lists.get(2, &first)), None);
+        assert_eq!(body(lists.get(1, NOW, &first)).unwrap(), "one");
+        assert_eq!(body(lists.get(1, NOW, &other)).unwrap(), "two");
+        assert_eq!(body(lists.get(2, NOW, &first)), None);
         lists.keep(2, &other, &list("three"));
-        assert_eq!(body(lists.get(2, &first)), None);
+        assert_eq!(body(lists.get(2, NOW, &first)), None);
+    }
+
+    #[test]
+    fn where_a_match_waits_a_page_is_good_for_seconds() {
+        let (lists, question) = (Lists::default(), Uri::from_static("/api/v1/matches"));
+        let until = NOW.checked_add(WAITING_FOR).ok();
+        lists.keep(1, &question, &List { until, ..list("one") });
+        assert!(lists.get(1, NOW, &question).is_some());
+        assert!(lists.get(1, until.unwrap(), &question).is_none());
+        // The next one takes its place.
+        lists.keep(1, &question, &List { until, ..list("two") });
+        assert_eq!(lists.0.lock().unwrap().bytes, question.path().len() + 3);
     }
 
     #[test]
@@ -101,6 +124,6 @@ mod tests {
             assert!(lists.0.lock().unwrap().bytes <= ROOM);
         }
         lists.keep(1, &Uri::from_static("/"), &list(&"x".repeat(ROOM + 1)));
-        assert_eq!(body(lists.get(1, &Uri::from_static("/"))), None);
+        assert_eq!(body(lists.get(1, NOW, &Uri::from_static("/"))), None);
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -15,12 +15,13 @@ use serde_json::{Map, Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Web;
-use super::answer::{MatchAnswer, WholeAnswer};
+use super::answer::{ListedAnswer, MatchAnswer, WholeAnswer};
 use super::auth::Caller;
 use super::idempotency::{self, Work};
-use super::lists::List;
+use super::lists::{List, WAITING_FOR};
 use super::openapi::{PROBLEM, Refusals};
-use super::problem::{ApiJson, Parts, Problem};
+use super::problem::{ApiJson, Parts, Problem, may_be_json};
+use super::query::{ApiQuery, moment};
 use crate::domain::history::Through;
 use crate::domain::identity;
 use crate::domain::posted::{self, FieldError};
@@ -50,6 +51,7 @@ const COMMENT_LIMIT: usize = 5_000;
         (status = 409, description = "A request with this Idempotency-Key is being worked on", body = Parts, content_type = PROBLEM),
         (status = 410, description = "Its data was removed at a person's wish; do not post it again", body = Parts, content_type = PROBLEM),
         (status = 413, description = "Too large", body = Parts, content_type = PROBLEM),
+        (status = 415, description = "The body says that it is no JSON", body = Parts, content_type = PROBLEM),
         (status = 502, description = "GitLab refused", body = Parts, content_type = PROBLEM),
         (status = 503, description = "GitLab does not answer; try again after Retry-After", body = Parts, content_type = PROBLEM),
         Refusals,
@@ -67,6 +69,7 @@ pub(super) async fn post(
             _ => "the body did not arrive whole",
         })
     })?;
+    may_be_json(&headers)?;
     let value: Value = serde_json::from_slice(&body).map_err(|error| {
         Problem::new(StatusCode::BAD_REQUEST).detail(format!("the body is no JSON: {error}"))
     })?;
@@ -242,8 +245,10 @@ pub(super) struct ListQuery {
     min_score: Option<f64>,
     /// Only those whose texts hold every one of these words.
     q: Option<String>,
-    /// Only those made at or after this moment; with `sort=updated`, changed.
-    #[param(value_type = Option<String>, format = DateTime)]
+    /// Only those made at or after this moment, or this day in UTC (`2026-02-07`, `07.02.2026`); with `sort=updated`,
+    /// changed.
+    #[serde(default, deserialize_with = "moment")]
+    #[param(value_type = Option<String>)]
     since: Option<Timestamp>,
     /// At most so many; 50 where it is not said.
     #[param(minimum = 1, maximum = 500)]
@@ -264,11 +269,10 @@ pub(super) struct ListQuery {
 pub(super) async fn list(
     State(web): State<Web>,
     uri: axum::extract::OriginalUri,
-    query: Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>,
+    ApiQuery(asked): ApiQuery<ListQuery>,
 ) -> Result<Response, Problem> {
-    let Query(asked) = query?;
     let version = web.engine().mirror().version()?;
-    let list = match web.inner.lists.get(version, &uri) {
+    let list = match web.inner.lists.get(version, web.engine().clock().now(), &uri) {
         Some(list) => list,
         None => {
             let list = page(&web, asked, &uri)?;
@@ -283,7 +287,10 @@ pub(super) async fn list(
 fn page(web: &Web, asked: ListQuery, uri: &axum::http::Uri) -> Result<List, Problem> {
     let limit = asked.limit.unwrap_or(50);
     if !(1..=500).contains(&limit) {
-        return Err(Problem::field("limit", "must be from 1 to 500"));
+        return Err(Problem::asked("limit", "must be from 1 to 500"));
+    }
+    if asked.min_score.is_some_and(|score| !(0.0..=100.0).contains(&score)) {
+        return Err(Problem::asked("min_score", "must be a number from 0 to 100"));
     }
     let cursor = asked.cursor.as_deref().filter(|cursor| !cursor.is_empty());
     let after = cursor.map(|cursor| read_cursor(cursor, asked.sort)).transpose()?;
@@ -298,20 +305,19 @@ fn page(web: &Web, asked: ListQuery, uri: &axum::http::Uri) -> Result<List, Prob
         limit,
     };
     let (records, next) = web.engine().mirror().list(&query)?;
-    let matches = records
-        .into_iter()
-        .map(|record| MatchAnswer::of(web.engine(), record))
-        .collect::<Result<Vec<_>, _>>()?;
+    let matches = ListedAnswer::all(web.engine(), web.notifier(), records)?;
+    let waits = matches.iter().any(ListedAnswer::waits);
     let next = next.map(|next| write_cursor(next, query.sort)).transpose()?;
     let link = next.as_ref().map(|cursor| next_link(uri, cursor));
     let body = to_json(&Page { matches, next_cursor: next })?;
-    Ok(List { body: body.into(), link: link.and_then(|link| link.parse().ok()) })
+    let until = waits.then(|| web.engine().clock().now().saturating_add(WAITING_FOR)).and_then(Result::ok);
+    Ok(List { body: body.into(), link: link.and_then(|link| link.parse().ok()), until })
 }
 
 /// A page of matches.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Page {
-    matches: Vec<MatchAnswer>,
+    matches: Vec<ListedAnswer>,
     /// Where the next page begins; missing on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
@@ -343,8 +349,8 @@ pub(super) fn read_cursor(text: &str, sort: Sort) -> Result<Cursor, Problem> {
     let place: Option<Place> = BASE64.decode(text).ok().and_then(|json| serde_json::from_slice(&json).ok());
     match place {
         Some(place) if place.sort == sort => Ok(place.cursor),
-        Some(_) => Err(Problem::field("cursor", "is of a list in another order; begin without it")),
-        None => Err(Problem::field("cursor", "is none that this service gave out")),
+        Some(_) => Err(Problem::asked("cursor", "is of a list in another order; begin without it")),
+        None => Err(Problem::asked("cursor", "is none that this service gave out")),
     }
 }
 

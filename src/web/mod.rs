@@ -14,6 +14,7 @@ mod notify;
 mod openapi;
 mod pages;
 mod problem;
+mod query;
 pub mod server;
 
 use std::panic::AssertUnwindSafe;

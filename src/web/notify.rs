@@ -3,13 +3,14 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Web;
 use super::openapi::{PROBLEM, Refusals};
-use super::problem::{Parts, Problem, wrong_field};
+use super::problem::{Parts, Problem, may_be_json, wrong_field};
 use crate::domain::Channel;
 use crate::notify::TestResult;
 
@@ -34,14 +35,20 @@ pub(super) struct Results {
     responses(
         (status = 200, description = "Each channel's answer", body = Results),
         (status = 413, description = "Too large", body = Parts, content_type = PROBLEM),
+        (status = 415, description = "The body says that it is no JSON", body = Parts, content_type = PROBLEM),
         (status = 503, description = "GitLab does not answer; try again after Retry-After", body = Parts, content_type = PROBLEM),
         Refusals,
     ),
 )]
-pub(super) async fn test(State(web): State<Web>, body: Bytes) -> Result<Response, Problem> {
+pub(super) async fn test(
+    State(web): State<Web>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
     let asked: Test = match body.as_ref() {
         [] => Test::default(),
         body => {
+            may_be_json(&headers)?;
             let mut body = serde_json::Deserializer::from_slice(body);
             serde_path_to_error::deserialize(&mut body)
                 .map_err(|error| Problem::invalid(vec![wrong_field(&error)]))?

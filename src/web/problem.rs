@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::extract::FromRequest;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -83,6 +83,18 @@ impl Problem {
     pub(super) fn field(field: &str, message: impl Into<String>) -> Self {
         let error = FieldError { field: field.to_owned(), message: message.into() };
         Self::invalid(vec![error])
+    }
+
+    /// A query in which one field is wrong.
+    pub(super) fn asked(field: &str, message: impl Into<String>) -> Self {
+        let error = FieldError { field: field.to_owned(), message: message.into() };
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY).detail("the query has errors").errors(vec![error])
+    }
+
+    /// A body that is not sent as JSON.
+    fn no_json() -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+            .detail("the body must be sent as Content-Type: application/json")
     }
 
     /// A body in which fields are wrong.
@@ -172,9 +184,7 @@ impl From<JsonRejection> for Problem {
         let status = rejection.status();
         Self::new(status).detail(match status {
             StatusCode::PAYLOAD_TOO_LARGE => "the body is too large".to_owned(),
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-                "the body must be sent as Content-Type: application/json".to_owned()
-            }
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => return Self::no_json(),
             StatusCode::UNPROCESSABLE_ENTITY => return Self::invalid(vec![field_error(&rejection)]),
             _ => rejection.body_text(),
         })
@@ -198,9 +208,12 @@ pub(super) fn wrong_field(error: &serde_path_to_error::Error<serde_json::Error>)
     let text = error.inner().to_string();
     // Where in the text it was says less than which field it was.
     let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
-    let path = error.path().to_string();
-    let path = if path == "." { "" } else { &path };
-    // A field that is missing, or unknown, is named in the text; the path ends at what it belongs to.
+    in_field(&error.path().to_string(), message)
+}
+
+/// A field that is missing, or unknown, is named in the text; the path ends at what it belongs to.
+fn in_field(path: &str, message: &str) -> FieldError {
+    let path = if path == "." { "" } else { path };
     let named = ["missing field `", "unknown field `"].iter().find_map(|begin| message.strip_prefix(begin));
     let name = named.and_then(|rest| rest.split('`').next()).filter(|name| !path.ends_with(*name));
     let field = match name {
@@ -213,8 +226,29 @@ pub(super) fn wrong_field(error: &serde_path_to_error::Error<serde_json::Error>)
 
 impl From<QueryRejection> for Problem {
     fn from(rejection: QueryRejection) -> Self {
+        let mut source = std::error::Error::source(&rejection);
+        while let Some(error) = source {
+            if let Some(error) = error.downcast_ref::<serde_path_to_error::Error<serde::de::value::Error>>() {
+                let wrong = in_field(&error.path().to_string(), &error.inner().to_string());
+                return Self::asked(&wrong.field, wrong.message);
+            }
+            source = error.source();
+        }
         Self::new(StatusCode::UNPROCESSABLE_ENTITY).detail(rejection.body_text())
     }
+}
+
+/// Refuses a body that says itself that it is no JSON; one that says nothing is looked at.
+///
+/// # Errors
+///
+/// 415, with what to send.
+pub(super) fn may_be_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(said) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let said = said.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    let said = said.trim().to_ascii_lowercase();
+    let is_json = said == "application/json" || (said.starts_with("application/") && said.ends_with("+json"));
+    if is_json { Ok(()) } else { Err(Problem::no_json()) }
 }
 
 /// A JSON body; what is wrong with it is a [`Problem`].

@@ -169,3 +169,25 @@ async fn many_skills_are_folded_in_a_list_and_whole_on_their_own_page() {
     page.shows("href=\"#together\">Zu den Ausgewählten");
     get(&browser, "/matches/1").await.shows("<dd><bdi>Skill 11</bdi></dd>");
 }
+
+#[tokio::test]
+async fn what_is_wrong_in_the_settings_issue_is_said_in_german_too() {
+    let world = World::set(&MAIL).await;
+    let browser = Browser::of(&world).await;
+    let change = world.http.patch(world.url("/api/v1/config")).json(&json!({"min_score": 75}));
+    let issue = world.call(change).await.1["settings_issue"].as_u64().unwrap();
+    let edit = async |text: &str| {
+        world.reviewer().edit_description(issue, text).unwrap();
+        world.settle().await;
+        get(&browser, "/status").await
+    };
+    let page = edit("```yaml\nmin_score: 300\nremind_after: bald\n```").await;
+    page.shows("min_score: Eine Zahl von 0 bis 100, in Prozent.");
+    page.shows("remind_after: „bald“ ist keine Dauer;");
+    page.hides("cannot be used");
+    let page = edit("nothing").await;
+    page.shows(&format!("Das Einstellungs-Issue #{issue} hat keinen Block, der mit ```yaml beginnt"));
+    let page = edit("```yaml\nmin_scor: 80\n```").await;
+    page.shows("Zeile 1:");
+    edit("```yaml\nmin_score: 80\n```").await.hides("Einstellungs-Issue #");
+}

@@ -5,8 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::domain::Language;
-use crate::gitlab::issue_text::rate_text;
+use crate::domain::{Language, numbers};
 use crate::notify::{Notice, NoticeKind, NoticeMatch};
 
 /// How long the parts of a match may become in a message.
@@ -96,8 +95,8 @@ fn match_context(shown: &NoticeMatch, language: Language, sizes: Sizes, inert: I
         "agency": line(&job.agency),
         "end_client": line(&job.end_client),
         "location": line(&job.location),
-        "remote": job.remote.as_ref().and_then(|remote| line(&Some(remote.to_string()))),
-        "rate": job.rate.as_ref().and_then(|rate| line(&Some(rate_text(rate, language)))),
+        "remote": job.remote.as_ref().and_then(|remote| line(&Some(numbers::remote(remote, language)))),
+        "rate": job.rate.as_ref().and_then(|rate| line(&Some(numbers::rate(rate, language)))),
         "start": line(&job.start),
         "duration": line(&job.duration),
         "deadline": job.deadline.map(|deadline| deadline.strftime(date).to_string()),

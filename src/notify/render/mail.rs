@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::domain::job_match::{Amount, Per, Rate};
+use crate::domain::numbers;
 use crate::domain::posted::clean_line;
 use crate::domain::{JobMatch, Language};
 use crate::notify::{Notice, NoticeKind, NoticeMatch};
@@ -116,7 +116,7 @@ fn match_context(one: &NoticeMatch, language: Language) -> MatchContext<'_> {
         .location
         .as_ref()
         .map(line)
-        .or_else(|| job.remote.as_ref().map(|remote| line(&remote.to_string())));
+        .or_else(|| job.remote.as_ref().map(|remote| line(&numbers::remote(remote, language))));
     let mut headline = score.map(|score| format!("[{score} %] ")).unwrap_or_default();
     headline.push_str(&title);
     if let Some(company) = &company {
@@ -157,8 +157,8 @@ fn facts(job: &JobMatch, language: Language) -> Vec<(&'static str, String)> {
     let all = [
         ("end_client", job.end_client.clone()),
         ("location", job.location.clone()),
-        ("remote", job.remote.as_ref().map(ToString::to_string)),
-        ("rate", job.rate.as_ref().map(|rate| rate_in_words(rate, language))),
+        ("remote", job.remote.as_ref().map(|remote| numbers::remote(remote, language))),
+        ("rate", job.rate.as_ref().map(|rate| numbers::rate(rate, language))),
         ("start", job.start.clone()),
         ("duration", job.duration.clone()),
         ("deadline", job.deadline.map(|date| date.to_string())),
@@ -170,22 +170,6 @@ fn facts(job: &JobMatch, language: Language) -> Vec<(&'static str, String)> {
         .map(|(name, value)| (name, cut(&clean_line(&value), FACT_LIMIT)))
         .filter(|(_, value)| !value.is_empty())
         .collect()
-}
-
-/// A rate such as `110 EUR/h` in the reader's language.
-fn rate_in_words(rate: &Rate, language: Language) -> String {
-    match rate {
-        Rate::Text(text) => text.clone(),
-        Rate::Amount(Amount { amount, currency, per }) => {
-            let unit = match per {
-                Per::Hour => language.pick("Stunde", "hour"),
-                Per::Day => language.pick("Tag", "day"),
-                Per::Month => language.pick("Monat", "month"),
-                Per::Year => language.pick("Jahr", "year"),
-            };
-            format!("{} {currency} / {unit}", amount.0)
-        }
-    }
 }
 
 /// One line why a match fits: the skills, else how the summary begins.

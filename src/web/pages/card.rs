@@ -2,12 +2,11 @@
 
 use serde::Serialize;
 
-use super::numbers;
 use super::prose::Prose;
 use super::sending::Stage;
 use super::when::{Moment, People};
 use crate::domain::posted::clean_line;
-use crate::domain::{JobMatch, Language, State};
+use crate::domain::{JobMatch, Language, State, numbers};
 use crate::engine::{Engine, EngineError};
 use crate::mirror::Record;
 

@@ -17,7 +17,7 @@ pub(super) struct Complaint {
 }
 
 /// The wordings, with what stands before and behind the part that differs; the first that fits counts.
-const WORDINGS: [(&str, &str, &str); 34] = [
+const WORDINGS: [(&str, &str, &str); 35] = [
     ("score", "must be a number from 0 to 100", ""),
     ("fraction", "scale is 0–100", ""),
     ("number", "must be a number", ""),
@@ -47,6 +47,7 @@ const WORDINGS: [(&str, &str, &str); 34] = [
     ("draft_line", "the draft's line `", "` above its text is missing"),
     ("archive", "the application was sent; its draft is the archive", ""),
     ("uncertain", "it is uncertain whether the draft was sent", ""),
+    ("being_sent", "the draft is being sent right now", ""),
     ("no_draft", "match ", " has no draft yet"),
     ("sent_already", "another attempt has just sent it", ""),
     ("another_first", "another attempt to send it", ""),

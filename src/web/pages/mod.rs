@@ -9,7 +9,6 @@ mod forms;
 mod inbox;
 mod link;
 mod login;
-mod numbers;
 mod one;
 mod prose;
 mod sending;

@@ -57,7 +57,6 @@ fn show(visit: &Visit) -> Result<Response, EngineError> {
         "events": events(visit),
         "backlog": engine.backlog(),
         "ignored": counts.ignored,
-        "settings_problem": status.settings_problem,
         "version": env!("CARGO_PKG_VERSION"),
     });
     Ok(visit.page(StatusCode::OK, "status", context))

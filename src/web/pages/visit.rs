@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use serde_json::{Value, json};
 
+use super::complaint::Complaint;
 use super::session::Session;
 use super::when::People;
 use crate::domain::Language;
@@ -133,7 +134,9 @@ impl Visit {
             notices.push(json!({ "kind": "reading", "detail": "" }));
         }
         if let Some(problem) = &status.settings_problem {
-            notices.push(json!({ "kind": "settings", "detail": problem }));
+            let wrong = problem.wrong.iter();
+            let wrong = wrong.map(|one| json!({ "key": one.key, "wrong": Complaint::of(&one.message) }));
+            notices.push(json!({ "kind": "settings", "wrong": wrong.collect::<Vec<_>>() }));
         }
         let bots = engine.unlisted_bots();
         if !bots.is_empty() {

@@ -18,7 +18,7 @@ use super::prose::Prose;
 use super::visit::Visit;
 use crate::domain::State;
 use crate::domain::posted::{FieldError, clean_line};
-use crate::domain::sending::{Attempt, DraftContent};
+use crate::domain::sending::{Attempt, AttemptOutcome, DraftContent};
 use crate::mirror::{Record, Standing};
 use crate::outgoing::{Draft, OutgoingError};
 use crate::web::Web;
@@ -38,6 +38,8 @@ pub(super) enum Stage {
     Write,
     /// It can be read, edited and, once the match is approved, sent.
     Read,
+    /// It is being sent.
+    UnderWay,
     /// Nobody knows whether it left.
     Doubt,
     /// It is sent.
@@ -48,9 +50,11 @@ impl Stage {
     /// How far a match's application is; none where there is none and none is wanted.
     pub(super) fn of(record: &Record) -> Option<Self> {
         let sending = &record.sending;
+        let doubt = sending.doubt().map(|doubt| doubt.outcome);
         match record.state {
             _ if sending.sent().is_some() => Some(Self::Sent),
-            State::Approved | State::Pending if sending.doubt().is_some() => Some(Self::Doubt),
+            State::Approved | State::Pending if doubt == Some(AttemptOutcome::Open) => Some(Self::UnderWay),
+            State::Approved | State::Pending if doubt.is_some() => Some(Self::Doubt),
             State::Approved | State::Pending if sending.draft.is_some() => Some(Self::Read),
             State::Approved => Some(Self::Write),
             _ => None,

@@ -43,7 +43,7 @@ pub(super) async fn page(Member { visit }: Member, Path(iid): Path<String>) -> R
 
 fn show(visit: &Visit, status: StatusCode, read: &Read, shown: Shown) -> Response {
     let iid = read.record.iid;
-    let askable = matches!(Stage::of(&read.record), Some(Stage::Read | Stage::Doubt));
+    let askable = matches!(Stage::of(&read.record), Some(Stage::Read | Stage::UnderWay | Stage::Doubt));
     let Some(draft) = read.draft.as_ref().filter(|_| askable && read.record.state == State::Approved) else {
         // There is nothing to be sent, or not any more; the draft's page says what there is.
         return visit.go(&format!("/matches/{iid}/draft"));

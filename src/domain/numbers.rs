@@ -1,10 +1,10 @@
 //! Numbers as people read them in their language.
 
-use crate::domain::Language;
-use crate::domain::job_match::{Amount, Per, Rate, Remote};
+use super::Language;
+use super::job_match::{Amount, Per, Rate, Remote};
 
 /// A rate: `12.500,50 EUR / Monat`.
-pub(super) fn rate(rate: &Rate, language: Language) -> String {
+pub fn rate(rate: &Rate, language: Language) -> String {
     match rate {
         Rate::Text(text) => text.clone(),
         Rate::Amount(Amount { amount, currency, per }) => {
@@ -39,7 +39,7 @@ fn money(amount: f64, language: Language) -> String {
 }
 
 /// How much of the work is remote; a bare number is meant in percent.
-pub(super) fn remote(remote: &Remote, language: Language) -> String {
+pub fn remote(remote: &Remote, language: Language) -> String {
     let percent = match remote {
         Remote::Percent(percent) => Some(percent.0),
         Remote::Text(text) => text.trim().replace(',', ".").parse().ok(),

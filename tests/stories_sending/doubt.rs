@@ -1,0 +1,234 @@
+//! Where it is uncertain whether a mail left: it is said, never repeated, and a person resolves it.
+
+use std::time::Duration;
+
+use mail_parser::MessageParser;
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use vorhoelle::domain::history::Through;
+use vorhoelle::outgoing::SendRequest;
+use vorhoelle::sandbox::{Fault, Trouble};
+
+use super::smtp::Mood;
+use super::support::Disk;
+use super::{desk, drafted, letter, note_with, put, send, the_match};
+
+#[tokio::test]
+async fn an_unclear_end_is_in_doubt_until_a_person_resolves_it() {
+    for disk in [Disk::Kept, Disk::Wiped] {
+        let (mut world, mails) = desk().await;
+        let iid = drafted(&mut world, "1").await;
+        mails.set_mood(Mood::GoneAfterMessage);
+        let (status, answer) = send(&world, iid, json!({})).await;
+        assert_eq!((status, &answer["title"]), (StatusCode::BAD_GATEWAY, &json!("send_unknown")), "{answer}");
+        world.settle().await;
+        world.expect_comment(iid, "uncertain whether the application");
+        world.expect(iid, "approved").await;
+        mails.set_mood(Mood::Fine);
+        world.restart(disk).await;
+        world.clock.advance(Duration::from_secs(3600));
+        world.outgoing.tick().await;
+        assert_eq!(the_match(&world, iid).await["send"]["outcome"], "send_unknown");
+        let (_, health) = world.get("/health").await;
+        assert_eq!(health["send_unknown"]["count"], 1, "{health}");
+        assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::BAD_GATEWAY);
+        assert_eq!(put(&world, iid, &letter(), Some("*")).await.0, StatusCode::CONFLICT);
+        assert_eq!(mails.mails().len(), 1, "never repeated by itself");
+        let (status, answer) = send(&world, iid, json!({"retry": true})).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        world.settle().await;
+        world.expect_comment(iid, "sent the application");
+        world.expect(iid, "sent").await;
+        let ids: Vec<String> = mails.mails().iter().map(|mail| message_id(&mail.message)).collect();
+        assert_eq!((ids.len(), &ids[0]), (2, &ids[1]), "mail programs show a repeat once");
+        world.finish().await;
+    }
+}
+
+fn message_id(message: &[u8]) -> String {
+    MessageParser::default().parse(message).unwrap().message_id().unwrap().to_owned()
+}
+
+/// By the label in GitLab, or through the API; on this disk, or on a fresh one.
+#[tokio::test]
+async fn a_doubt_is_resolved_by_who_sets_it_to_sent_and_then_not_undone() {
+    for (disk, by) in [
+        (Disk::Kept, "reviewer"),
+        (Disk::Wiped, "reviewer"),
+        (Disk::Kept, "pipeline"),
+        (Disk::Wiped, "pipeline"),
+    ] {
+        let (mut world, mails) = desk().await;
+        let iid = drafted(&mut world, "1").await;
+        mails.set_mood(Mood::GoneAfterMessage);
+        assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::BAD_GATEWAY);
+        note_with(&world, iid, "uncertain whether the application");
+        mails.set_mood(Mood::Fine);
+        if by == "reviewer" {
+            world.reviewer().relabel(iid, &["job-match/sent"], &[]).unwrap();
+            world.settle().await;
+        } else {
+            assert_eq!(world.patch(iid, &json!({"state": "sent"})).await.0, StatusCode::OK);
+        }
+        world.expect(iid, "sent").await;
+        // What the API says does not wait for the comment.
+        let said = the_match(&world, iid).await["send"].clone();
+        assert_eq!((&said["outcome"], &said["resolved_by"]), (&json!("sent"), &json!(by)), "{said}");
+        if disk == Disk::Wiped {
+            world.restart(disk).await;
+        }
+        world.outgoing.tick().await;
+        world.settle().await;
+        world.expect_comment(iid, &format!("**{by}** set the match to sent"));
+        if by == "pipeline" {
+            world.expect_comment(iid, "pipeline");
+        }
+        assert_eq!(the_match(&world, iid).await["send"], said);
+        assert_eq!(world.get(&format!("/api/v1/matches/{iid}/draft")).await.1["send"], said);
+        let (status, sent) = send(&world, iid, json!({"retry": true})).await;
+        assert_eq!((status, &sent["message_id"]), (StatusCode::OK, &said["message_id"]), "{sent}");
+        let (_, health) = world.get("/health").await;
+        assert_eq!(health["send_unknown"]["count"], 0);
+        world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+        world.settle().await;
+        world.expect(iid, "sent").await;
+        world.expect_comment(iid, "no step from");
+        assert_eq!(mails.mails().len(), 1);
+        world.finish().await;
+    }
+}
+
+/// Killed while the mail server has the message and has not answered.
+#[tokio::test]
+async fn killed_in_the_middle_it_is_in_doubt() {
+    for disk in [Disk::Kept, Disk::Wiped] {
+        let (mut world, mails) = desk().await;
+        let iid = drafted(&mut world, "1").await;
+        mails.set_mood(Mood::SilentAfterMessage);
+        let outgoing = world.outgoing.clone();
+        let sending =
+            tokio::spawn(
+                async move { outgoing.send(iid, SendRequest::default(), "anna", Through::Api).await },
+            );
+        while mails.mails().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        sending.abort();
+        mails.set_mood(Mood::Fine);
+        world.restart(disk).await;
+        note_with(&world, iid, "is being sent");
+        if disk == Disk::Wiped {
+            // A fresh disk cannot know that the other instance is dead before its deadlines are over.
+            for order in [json!({}), json!({"retry": true})] {
+                assert_eq!(send(&world, iid, order).await.0, StatusCode::CONFLICT);
+            }
+            assert_eq!(the_match(&world, iid).await["send"]["outcome"], "under_way");
+            world.clock.advance(Duration::from_secs(200));
+        }
+        // The answer, the match and the comment say the same at once.
+        let (status, answer) = send(&world, iid, json!({})).await;
+        assert_eq!((status, &answer["title"]), (StatusCode::BAD_GATEWAY, &json!("send_unknown")), "{answer}");
+        note_with(&world, iid, "the service was interrupted");
+        assert_eq!(the_match(&world, iid).await["send"]["outcome"], "send_unknown");
+        assert_eq!(send(&world, iid, json!({"retry": true})).await.0, StatusCode::OK);
+        world.expect_comment(iid, "stayed uncertain");
+        world.settle().await;
+        world.expect_comment(iid, "sent the application");
+        world.expect(iid, "sent").await;
+        assert_eq!(mails.mails().len(), 2);
+        world.finish().await;
+    }
+}
+
+/// The attempt's comment is written, then nothing can be read or written any more.
+#[tokio::test]
+async fn killed_before_the_mail_it_is_in_doubt_and_none_left() {
+    for disk in [Disk::Kept, Disk::Wiped] {
+        let (mut world, mails) = desk().await;
+        let iid = drafted(&mut world, "1").await;
+        world.sandbox.fault(Fault::new(Method::GET, "/notes", Trouble::CutBefore).after(2).times(50));
+        world.sandbox.fault(Fault::new(Method::PUT, "/notes/", Trouble::CutBefore).times(50));
+        let (status, _) = send(&world, iid, json!({})).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        world.sandbox.clear_faults();
+        world.restart(disk).await;
+        world.outgoing.tick().await;
+        assert!(mails.mails().is_empty());
+        if disk == Disk::Kept {
+            // This disk knows that nothing left.
+            world.expect_comment(iid, "was withdrawn");
+            assert_eq!(the_match(&world, iid).await["send"], json!(null));
+            assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::OK);
+        } else {
+            note_with(&world, iid, "is being sent");
+            assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::CONFLICT);
+            world.clock.advance(Duration::from_secs(200));
+            assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::BAD_GATEWAY);
+            assert_eq!(send(&world, iid, json!({"retry": true})).await.0, StatusCode::OK);
+            world.expect_comment(iid, "stayed uncertain");
+        }
+        world.settle().await;
+        world.expect_comment(iid, "sent the application");
+        assert_eq!(mails.mails().len(), 1);
+        world.finish().await;
+    }
+}
+
+/// The mail has left and its comment cannot say so.
+#[tokio::test]
+async fn killed_after_the_mail_it_is_sent_or_in_doubt_and_never_repeated() {
+    for disk in [Disk::Kept, Disk::Wiped] {
+        let (mut world, mails) = desk().await;
+        let iid = drafted(&mut world, "1").await;
+        world.sandbox.fault(Fault::new(Method::PUT, "/notes/", Trouble::CutBefore).times(50));
+        assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::OK);
+        assert_eq!(mails.mails().len(), 1);
+        world.sandbox.clear_faults();
+        world.restart(disk).await;
+        if disk == Disk::Kept {
+            world.outgoing.tick().await;
+            world.settle().await;
+            world.expect_comment(iid, "sent the application");
+            world.expect(iid, "sent").await;
+            note_with(&world, iid, "Exactly this was sent");
+            assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::OK);
+        } else {
+            note_with(&world, iid, "is being sent");
+            world.clock.advance(Duration::from_secs(200));
+            assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::BAD_GATEWAY);
+            world.reviewer().relabel(iid, &["job-match/sent"], &[]).unwrap();
+            world.settle().await;
+            world.expect(iid, "sent").await;
+            world.outgoing.tick().await;
+            world.expect_comment(iid, "**reviewer** set the match to sent");
+        }
+        assert_eq!(mails.mails().len(), 1);
+        world.finish().await;
+    }
+}
+
+/// The outcome stands in the comment, the label is not on.
+#[tokio::test]
+async fn killed_before_the_label_it_is_completed() {
+    for disk in [Disk::Kept, Disk::Wiped] {
+        let (mut world, mails) = desk().await;
+        let iid = drafted(&mut world, "1").await;
+        world
+            .sandbox
+            .fault(Fault::new(Method::PUT, &format!("/issues/{iid}"), Trouble::CutBefore).after(1).times(50));
+        let (status, answer) = send(&world, iid, json!({})).await;
+        assert_eq!((status, &answer["state"]), (StatusCode::OK, &json!("approved")), "{answer}");
+        world.sandbox.clear_faults();
+        world.restart(disk).await;
+        world.outgoing.tick().await;
+        world.settle().await;
+        world.expect(iid, "sent").await;
+        world.expect_comment(iid, "sent the application");
+        note_with(&world, iid, "Exactly this was sent");
+        let answer = the_match(&world, iid).await;
+        let step = answer["history"].as_array().unwrap().last().unwrap().clone();
+        assert_eq!((&step["to"], &step["by"]), (&json!("sent"), &json!("pipeline")));
+        assert_eq!(mails.mails().len(), 1);
+        world.finish().await;
+    }
+}

@@ -1,0 +1,119 @@
+//! Drafts: what is wrong with one is named, and nobody's edit is overwritten or sent unseen.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use vorhoelle::domain::history::Through;
+use vorhoelle::outgoing::DraftInput;
+use vorhoelle::sandbox::{Fault, Trouble};
+
+use super::support::Disk;
+use super::{approved, desk, drafted, letter, note_with, put, send};
+
+#[tokio::test]
+async fn what_is_wrong_with_a_draft_is_named() {
+    let (world, _) = desk().await;
+    let iid = approved(&world, "1").await;
+    let cases = [
+        (json!({"to": "nobody", "subject": "x", "body": "y"}), "to"),
+        (json!({"subject": "", "body": "y"}), "subject"),
+        (json!({"subject": "x", "body": " "}), "body"),
+        (json!({"subject": "x", "body": "y", "attachments": ["cv.pdf"]}), "attachments[0]"),
+        (json!({"subject": "x", "body": "y", "attachments": ["../secret"]}), "attachments[0]"),
+    ];
+    for (body, field) in cases {
+        let (status, answer) = put(&world, iid, &body, None).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+        assert_eq!(answer["errors"][0]["field"], field, "{answer}");
+    }
+    let (status, answer) = put(&world, iid, &json!({"subject": "x", "body": "y", "cc": "z"}), None).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(answer["errors"][0]["field"], "cc", "{answer}");
+    assert_eq!(put(&world, 999, &letter(), None).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(world.get(&format!("/api/v1/matches/{iid}/draft")).await.0, StatusCode::NOT_FOUND);
+    // A token below Reporter may not read the repository.
+    world.sandbox.world().files.insert("cv.pdf".into(), vec![0]);
+    world.sandbox.world().set_role("bot", Some(vorhoelle::sandbox::Role::Planner));
+    let (status, answer) =
+        put(&world, iid, &json!({"subject": "x", "body": "y", "attachments": ["cv.pdf"]}), None).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(answer["errors"][0]["message"].as_str().unwrap().contains("Reporter"), "{answer}");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_draft_edited_at_that_very_moment_does_not_leave() {
+    let (mut world, mails) = desk().await;
+    let iid = drafted(&mut world, "1").await;
+    let (note, body) = note_with(&world, iid, "Draft of the application");
+    let person = world.reviewer();
+    // The attempt's answer is slow: its comment is there, and nothing else has happened yet.
+    world.sandbox.fault(Fault::new(Method::POST, "/notes", Trouble::slow_body(Duration::from_millis(400))));
+    let order = send(&world, iid, json!({}));
+    let edit = async {
+        while world.sandbox.world().comments_of(iid).len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        person.edit_comment(iid, note, &body.replace("ten years", "a year")).unwrap();
+    };
+    let ((status, answer), ()) = tokio::join!(order, edit);
+    assert_eq!(status, StatusCode::CONFLICT, "{answer}");
+    assert!(mails.mails().is_empty());
+    world.settle().await;
+    world.expect_comment(iid, "was withdrawn");
+    assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::OK);
+    world.expect_comment(iid, "sent the application");
+    assert_eq!(mails.mails().len(), 1);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn who_says_which_draft_they_saw_sends_no_other() {
+    let (mut world, mails) = desk().await;
+    let iid = drafted(&mut world, "1").await;
+    let url = world.url(&format!("/api/v1/matches/{iid}/send"));
+    let seen =
+        world.get(&format!("/api/v1/matches/{iid}/draft")).await.1["etag"].as_str().unwrap().to_owned();
+    let (note, body) = note_with(&world, iid, "Draft of the application");
+    world.reviewer().edit_comment(iid, note, &body.replace("ten years", "a year")).unwrap();
+    let (status, answer) = world.call(world.http.post(&url).header("if-match", format!("\"{seen}\""))).await;
+    assert_eq!(status, StatusCode::PRECONDITION_FAILED, "{answer}");
+    assert_eq!(mails.mails().len(), 0);
+    assert_eq!(world.comments(iid).len(), 1, "nothing was even begun");
+    let now = world.get(&format!("/api/v1/matches/{iid}/draft")).await.1["etag"].as_str().unwrap().to_owned();
+    let (status, answer) = world.call(world.http.post(&url).header("if-match", format!("\"{now}\""))).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    // A repeat of that call is answered alike, although the draft is the archive now.
+    assert_eq!(world.call(world.http.post(&url).header("if-match", "\"old\"")).await, (status, answer));
+    world.settle().await;
+    world.expect_comment(iid, "sent the application");
+    assert_eq!(mails.mails().len(), 1);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn who_wrote_a_draft_may_write_it_anew_until_a_person_has_edited_it() {
+    let (mut world, _) = desk().await;
+    let iid = drafted(&mut world, "1").await;
+    let with = |body: &str| json!({"to": "clara@agency.example", "subject": "Architect", "body": body});
+    assert_eq!(put(&world, iid, &with("second"), None).await.0, StatusCode::OK);
+    // Another machine, another disk: who wrote it stands in the comment.
+    world.restart(Disk::Wiped).await;
+    assert_eq!(put(&world, iid, &with("third"), None).await.0, StatusCode::OK);
+    let (note, body) = note_with(&world, iid, "third");
+    world.reviewer().edit_comment(iid, note, &body.replace("third", "mine")).unwrap();
+    world.settle().await;
+    let (status, answer) = put(&world, iid, &with("fourth"), None).await;
+    assert_eq!(status, StatusCode::PRECONDITION_REQUIRED, "{answer}");
+    assert_eq!(put(&world, iid, &with("fourth"), Some("*")).await.0, StatusCode::OK);
+    assert_eq!(put(&world, iid, &with("fifth"), None).await.0, StatusCode::OK);
+    // On the page it is a person who writes, by whatever token they came in.
+    let input =
+        DraftInput { subject: "x".to_owned(), body: "on the page".to_owned(), ..DraftInput::default() };
+    let there = world.get(&format!("/api/v1/matches/{iid}/draft")).await.1;
+    world.outgoing.put_draft(iid, input, there["etag"].as_str(), "pipeline", Through::Page).await.unwrap();
+    assert_eq!(put(&world, iid, &with("sixth"), None).await.0, StatusCode::PRECONDITION_REQUIRED);
+    note_with(&world, iid, "on the page");
+    world.finish().await;
+}
