@@ -333,3 +333,65 @@ async fn a_state_label_that_was_deleted_while_the_disk_was_lost_comes_back_by_wh
         world.finish().await;
     }
 }
+
+#[tokio::test]
+async fn a_decision_whose_answer_was_lost_is_a_step_and_what_people_did_after_it_another() {
+    for (to, history) in [("pending", ["approved", "pending"]), ("rejected", ["approved", "rejected"])] {
+        let (mut world, iid) = deaf(&[]).await;
+        world.sandbox.fault(Fault::new(Method::PUT, "/issues/", Trouble::DropAnswer).times(9));
+        world.patch(iid, &json!({"state": "approved"})).await;
+        world.kill(Disk::Kept).await;
+        world.sandbox.clear_faults();
+        assert_eq!(world.labels(iid), ["job-match", "job-match/approved"]);
+        let label = format!("job-match/{to}");
+        world.reviewer().relabel(iid, &[&label], &["job-match/approved"]).unwrap();
+        world.start().await;
+        world.delta().await;
+        world.expect(iid, to).await;
+        world.expect_comment(iid, "**pipeline**");
+        let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
+        let steps: Vec<_> = answer["history"].as_array().unwrap().iter().map(|one| &one["to"]).collect();
+        assert_eq!(steps, history);
+        world.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn after_a_decision_to_sent_whose_answer_was_lost_no_label_leads_back() {
+    let (mut world, iid) = deaf(&[]).await;
+    world.patch(iid, &json!({"state": "approved"})).await;
+    world.sandbox.fault(Fault::new(Method::PUT, "/issues/", Trouble::DropAnswer).times(9));
+    world.patch(iid, &json!({"state": "sent"})).await;
+    world.kill(Disk::Kept).await;
+    world.sandbox.clear_faults();
+    world.reviewer().relabel(iid, &["job-match/pending"], &[]).unwrap();
+    world.start().await;
+    world.delta().await;
+    world.expect(iid, "sent").await;
+    world.expect_comment(iid, "**pipeline** approved");
+    world.expect_comment(iid, "**pipeline**");
+    world.expect_comment(iid, "There is no step from `job-match/sent` to `job-match/pending`");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_comment_brings_no_old_decision_back_while_the_history_is_not_known() {
+    let (mut world, iid) = deaf(&[]).await;
+    world.patch(iid, &json!({"state": "approved"})).await;
+    world.reviewer().relabel(iid, &["job-match/pending"], &["job-match/approved"]).unwrap();
+    world.delta().await;
+    world.kill(Disk::Wiped).await;
+    world.start().await;
+    world.sandbox.fault(Fault::new(Method::GET, "_events", Trouble::bad_gateway()).times(99));
+    let _ = world.engine.delta().await;
+    world.reviewer().comment(iid, "Hm.").unwrap();
+    let _ = world.engine.delta().await;
+    world.settle().await;
+    world.sandbox.clear_faults();
+    for _ in 0..4 {
+        world.delta().await;
+    }
+    world.expect(iid, "pending").await;
+    world.expect_comment(iid, "**pipeline**");
+    world.finish().await;
+}

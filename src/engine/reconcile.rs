@@ -109,14 +109,13 @@ impl Engine {
         } else {
             None
         };
+        // Which of old decisions is open is told by the history alone.
+        let written = written.filter(|_| record.history_known);
         let observed = self.observe(&connected.project, &issue).await?;
-        let known = known(&record);
-        let agrees = observed.agrees_with(known);
-        if agrees && written.is_none() {
+        if written.is_none() && observed.agrees_with(known(&record)) {
             return self.refresh(&issue, record);
         }
-        let acts =
-            if agrees { Vec::new() } else { self.acts(connected, &issue, &observed, &mut record).await? };
+        let (acts, written) = self.acts(connected, &issue, &observed, &mut record, written).await?;
         if let Some(step) = written {
             // Where people acted since, it is void: it was about another state of things.
             if acts.iter().all(|act| act.is_part_of(step.to)) {
@@ -125,6 +124,10 @@ impl Engine {
             }
             tracing::info!(iid = record.iid, to = %step.to, "a decision that was written down is void: people acted since");
         }
+        if observed.agrees_with(known(&record)) {
+            return self.refresh(&issue, record);
+        }
+        let known = known(&record);
         let verdict = decide(known, &observed, &acts, &self.reviewers(connected));
         self.act(connected, issue, record, verdict).await
     }
@@ -263,19 +266,28 @@ impl Engine {
         Ok(())
     }
 
-    /// What people did to the issue since we last looked, in the order of its times.
+    /// What people did to the issue since we last looked, in the order of its times; and the decision that was written
+    /// down, unless its label was put on and only GitLab's answer was lost: then it is a step, and what people did is
+    /// what they did after it.
     async fn acts(
         &self,
         connected: &Connected,
         issue: &Issue,
         observed: &Observed,
         record: &mut Record,
-    ) -> Result<Vec<Act>, EngineError> {
+        mut written: Option<Step>,
+    ) -> Result<(Vec<Act>, Option<Step>), EngineError> {
         let labels_differ =
             !observed.is_match || observed.states.len() != 1 || !observed.states.contains(&record.state);
         let mut acts = Vec::new();
-        if labels_differ {
+        if labels_differ || written.is_some() {
             let events = connected.project.label_events(issue.iid).await?;
+            if let Some(step) = written.take_if(|step| self.was_carried_out(connected, &events, step)) {
+                tracing::info!(iid = record.iid, to = %step.to, "a decision was carried out, and GitLab's answer lost");
+                record.state = step.to;
+                (record.decided_by, record.decided_at) = (Some(step.by.clone()), Some(step.at));
+                self.inner.mirror.put(record, Some(&step))?;
+            }
             acts.extend(
                 self.since_settled(&events, record.state).filter_map(|e| self.label_act(connected, e)),
             );
@@ -302,7 +314,17 @@ impl Engine {
             }
         }
         acts.sort_by_key(|act| act.at);
-        Ok(acts)
+        Ok((acts, written))
+    }
+
+    /// Whether we put a decision's label on after we had written it down.
+    fn was_carried_out(&self, connected: &Connected, events: &[LabelEvent], step: &Step) -> bool {
+        events.iter().any(|event| {
+            event.action == LabelAction::Add
+                && self.kind_of(event) == Some(LabelKind::State(step.to))
+                && event.user.as_ref().is_some_and(|user| connected.is_us(user.id))
+                && event.created_at >= step.at
+        })
     }
 
     /// The label events since the issue last showed this state and no other: what came before was followed, or taken
