@@ -82,8 +82,13 @@ fn changes(body: &Value) -> Result<Vec<(String, Value)>, Problem> {
             return Err(Problem::field(key, message));
         }
     }
-    // Read as the file is, for its errors: JSON is YAML.
-    if let Err(error) = File::parse(&body.to_string()) {
+    // Read as the file is, for its errors: JSON is YAML, but for control characters, which stand in texts only.
+    let escaped = |letter: char| match letter.is_control() {
+        true => format!("\\u{:04x}", u32::from(letter)),
+        false => letter.to_string(),
+    };
+    let yaml: String = body.to_string().chars().map(escaped).collect();
+    if let Err(error) = File::parse(&yaml) {
         return Err(Problem::field(&error.key, error.message));
     }
     let mut changes = Vec::new();

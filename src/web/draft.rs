@@ -12,7 +12,7 @@ use super::answer::SendAnswer;
 use super::auth::Caller;
 use super::matches::{number, unknown};
 use super::openapi::{PROBLEM, Refusals};
-use super::problem::{ApiJson, Parts, Problem, may_be_json};
+use super::problem::{ApiJson, Parts, Problem, optional_json};
 use crate::domain::history::Through;
 use crate::domain::posted::clean_line;
 use crate::outgoing::{Draft, DraftInput, OutgoingError, SendRequest, Sent};
@@ -172,16 +172,7 @@ pub(super) async fn send(
     body: axum::body::Bytes,
 ) -> Result<Response, Problem> {
     let body = body.trim_ascii();
-    let order: Send = if body.is_empty() {
-        Send::default()
-    } else {
-        may_be_json(&headers)?;
-        serde_json::from_slice(body).map_err(|error| {
-            let status =
-                if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
-            Problem::new(status).detail(format!("the body must be {{\"override\"?, \"retry\"?}}: {error}"))
-        })?
-    };
+    let order: Send = optional_json(&headers, body)?;
     let reason = order.r#override.map(|reason| clean_line(&reason));
     if reason.as_ref().is_some_and(|reason| reason.is_empty() || reason.chars().count() > REASON_LIMIT) {
         return Err(Problem::field("override", format!("must be a reason of 1–{REASON_LIMIT} characters")));

@@ -39,7 +39,7 @@ const COMMENT_LIMIT: usize = 5_000;
 /// Stages one match, or up to a hundred in an array. The answer comes after GitLab has the issue.
 #[utoipa::path(
     post, path = "/matches", operation_id = "stage_matches", tag = "matches",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key brings the same answer for 24 hours")),
+    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]{1,255}$", description = "The same key brings the same answer for 24 hours")),
     request_body(content = Posted, description = "A match, or an array of them", example = json!({
         "title": "Cloud Architect", "company": "Amoria Bond", "score": 97, "url": "https://example.com/jobs/4711",
         "source": "feed", "external_id": "4711", "location": "Wien", "remote": 80,
@@ -446,7 +446,8 @@ pub(super) async fn patch_application(
 }
 
 /// Fields of the tracker: each a text, or null to clear it.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it describes the body; the body itself is read field by field")]
 pub(super) struct ApplicationChange {
     /// How far it has come: none, drafted, applied, acknowledged, interview, offer, accepted, declined, withdrawn.

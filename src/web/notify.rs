@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::Web;
 use super::openapi::{PROBLEM, Refusals};
-use super::problem::{Parts, Problem, may_be_json, wrong_field};
+use super::problem::{Parts, Problem, optional_json};
 use crate::domain::Channel;
 use crate::notify::TestResult;
 
@@ -45,15 +45,7 @@ pub(super) async fn test(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let asked: Test = match body.as_ref() {
-        [] => Test::default(),
-        body => {
-            may_be_json(&headers)?;
-            let mut body = serde_json::Deserializer::from_slice(body);
-            serde_path_to_error::deserialize(&mut body)
-                .map_err(|error| Problem::invalid(vec![wrong_field(&error)]))?
-        }
-    };
+    let asked: Test = optional_json(&headers, &body)?;
     let results = web.notifier().test(&asked.channels).await?;
     Ok(Json(Results { results }).into_response())
 }

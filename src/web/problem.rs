@@ -7,6 +7,7 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
 use crate::domain::State;
@@ -249,6 +250,30 @@ pub(super) fn may_be_json(headers: &HeaderMap) -> Result<(), Problem> {
     let said = said.trim().to_ascii_lowercase();
     let is_json = said == "application/json" || (said.starts_with("application/") && said.ends_with("+json"));
     if is_json { Ok(()) } else { Err(Problem::no_json()) }
+}
+
+/// A JSON body that may be missing, or null.
+///
+/// # Errors
+///
+/// 415, or what is wrong with it, by field.
+pub(super) fn optional_json<T: Default + DeserializeOwned>(
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<T, Problem> {
+    if body.is_empty() {
+        return Ok(T::default());
+    }
+    may_be_json(headers)?;
+    let mut body = serde_json::Deserializer::from_slice(body);
+    let read: Result<Option<T>, _> = serde_path_to_error::deserialize(&mut body);
+    let read = read.map_err(|error| match error.inner().is_data() {
+        true => Problem::invalid(vec![wrong_field(&error)]),
+        false => {
+            Problem::new(StatusCode::BAD_REQUEST).detail(format!("the body is no JSON: {}", error.inner()))
+        }
+    })?;
+    Ok(read.unwrap_or_default())
 }
 
 /// A JSON body; what is wrong with it is a [`Problem`].
