@@ -2,7 +2,8 @@
 //! with the disk kept or wiped, drafts and applications, a receiver of events that fails, time passing – in an order that
 //! a seed decides, over the real service and the sandbox.
 //!
-//! A seed that fails prints itself; `VORHOELLE_TEST_SEED=N` replays it alone. `VORHOELLE_TEST_SEEDS=N` runs so many.
+//! A seed that fails prints itself; `VORHOELLE_TEST_SEED=N` replays it alone. `VORHOELLE_TEST_SEEDS=N` runs so many,
+//! `VORHOELLE_TEST_SEEDS=M..N` those.
 
 #![allow(
     clippy::unwrap_used,
@@ -40,8 +41,10 @@ const TOLD_EVERY: u64 = 1000;
 #[test]
 fn whatever_happens_in_whatever_order_it_ends_well() {
     let only = std::env::var("VORHOELLE_TEST_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
-    let count: u64 = std::env::var("VORHOELLE_TEST_SEEDS").map_or(1000, |count| count.parse().unwrap());
-    let seeds: Vec<u64> = only.map_or_else(|| (0..count).collect(), |seed| vec![seed]);
+    let asked = std::env::var("VORHOELLE_TEST_SEEDS").unwrap_or_else(|_| "1000".to_owned());
+    let (first, end) = asked.split_once("..").unwrap_or(("0", &asked));
+    let all = first.parse::<u64>().unwrap()..end.parse().unwrap();
+    let seeds: Vec<u64> = only.map_or_else(|| all.collect(), |seed| vec![seed]);
     let next = std::sync::atomic::AtomicUsize::new(0);
     let failed = std::sync::Mutex::new(Vec::new());
     let started = std::time::Instant::now();

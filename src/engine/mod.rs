@@ -34,7 +34,7 @@ pub use decisions::{Decision, DecisionError};
 pub use erase::{Erasure, ErasureError};
 pub use hook_watch::{HookHealth, HookWatch};
 pub use queue::{Hint, Queue};
-pub use sending::Looked;
+pub use sending::{Looked, sent_step};
 pub use settings_issue::ChangeError;
 pub use stage::{Staging, StagingError};
 pub use tracker::ApplicationError;

@@ -1,6 +1,6 @@
 //! The one path from "look at issue N" to its consequences: read afresh, decide, write once, mirror.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
 use jiff::{SignedDuration, Timestamp};
@@ -116,13 +116,22 @@ impl Engine {
             return self.refresh(&issue, record);
         }
         let (acts, written) = self.acts(connected, &issue, &observed, &mut record, written).await?;
-        if let Some(step) = written {
-            // Where people acted since, it is void: it was about another state of things.
-            if acts.iter().all(|act| act.is_part_of(step.to)) {
-                tracing::info!(iid = record.iid, to = %step.to, "a decision that was written down is completed");
+        let left = self.step_of_what_left(connected, &record).await?;
+        let is_irrevocable = left.is_some();
+        if let Some(step) = left.or(written) {
+            let to = step.to;
+            if acts.iter().all(|act| act.is_part_of(to)) {
+                tracing::info!(iid = record.iid, %to, "a decision that was written down is completed");
                 return self.carry_out(connected, record, step).await.map(drop);
             }
-            tracing::info!(iid = record.iid, to = %step.to, "a decision that was written down is void: people acted since");
+            if is_irrevocable {
+                // No act takes a mail back: what people did meanwhile is judged as if the label had been on already.
+                tracing::info!(iid = record.iid, "the application of match {} has left", record.iid);
+                self.take_step(&mut record, &step)?;
+            } else {
+                // It was about another state of things.
+                tracing::info!(iid = record.iid, %to, "a decision that was written down is void: people acted since");
+            }
         }
         if observed.agrees_with(known(&record)) {
             return self.refresh(&issue, record);
@@ -284,9 +293,10 @@ impl Engine {
             let events = connected.project.label_events(issue.iid).await?;
             if let Some(step) = written.take_if(|step| self.was_carried_out(connected, &events, step)) {
                 tracing::info!(iid = record.iid, to = %step.to, "a decision was carried out, and GitLab's answer lost");
-                record.state = step.to;
-                (record.decided_by, record.decided_at) = (Some(step.by.clone()), Some(step.at));
-                self.inner.mirror.put(record, Some(&step))?;
+                self.take_step(record, &step)?;
+            }
+            if self.lags_behind(issue, observed, &events) {
+                return Err(EngineError::Stale);
             }
             acts.extend(
                 self.since_settled(&events, record.state).filter_map(|e| self.label_act(connected, e)),
@@ -317,6 +327,13 @@ impl Engine {
         Ok((acts, written))
     }
 
+    /// Notes a step that GitLab knows of already.
+    fn take_step(&self, record: &mut Record, step: &Step) -> Result<(), EngineError> {
+        record.state = step.to;
+        (record.decided_by, record.decided_at) = (Some(step.by.clone()), Some(step.at));
+        Ok(self.inner.mirror.put(record, Some(step))?)
+    }
+
     /// Whether we put a decision's label on after we had written it down.
     fn was_carried_out(&self, connected: &Connected, events: &[LabelEvent], step: &Step) -> bool {
         events.iter().any(|event| {
@@ -325,6 +342,20 @@ impl Engine {
                 && event.user.as_ref().is_some_and(|user| connected.is_us(user.id))
                 && event.created_at >= step.at
         })
+    }
+
+    /// Whether an issue shows a label that its events say is off, and is no newer than they are: the copy that was read
+    /// lags behind.
+    fn lags_behind(&self, issue: &Issue, observed: &Observed, events: &[LabelEvent]) -> bool {
+        let mut last: BTreeMap<State, LabelAction> = BTreeMap::new();
+        for event in events {
+            if let Some(LabelKind::State(state)) = self.kind_of(event) {
+                last.insert(state, event.action);
+            }
+        }
+        let is_off = |state: &State| last.get(state) == Some(&LabelAction::Remove);
+        observed.states.iter().any(is_off)
+            && events.last().is_some_and(|last| issue.updated_at <= last.created_at)
     }
 
     /// The label events since the issue last showed this state and no other: what came before was followed, or taken

@@ -14,6 +14,19 @@ use crate::gitlab::labels::LabelKind;
 use crate::gitlab::notes::Note;
 use crate::mirror::Record;
 
+/// The step that a successful attempt is: at the moment of its comment, which is the decision.
+pub fn sent_step(sent: &Attempt, notes: &[Note]) -> Step {
+    let note = notes.iter().find(|note| note.id == sent.note);
+    Step {
+        from: State::Approved,
+        to: State::Sent,
+        by: sent.by.clone(),
+        at: note.map_or(sent.since, |note| note.created_at),
+        through: sent.through,
+        comment: sent.override_reason.clone(),
+    }
+}
+
 /// A match as GitLab has it now, with our own comments. Nobody else touches it while this lives.
 pub struct Looked {
     /// GitLab.
@@ -82,6 +95,17 @@ impl Engine {
         looked.record = self.carry_out(&looked.connected, looked.record.clone(), step).await?;
         self.inner.news.notify_waiters();
         Ok(())
+    }
+
+    /// The step to sent of a match whose mail has left, where it has not been taken yet.
+    pub(super) async fn step_of_what_left(
+        &self,
+        connected: &Connected,
+        record: &Record,
+    ) -> Result<Option<Step>, EngineError> {
+        let left = record.sending.sent().filter(|_| record.state == State::Approved && record.history_known);
+        let Some(sent) = left else { return Ok(None) };
+        Ok(Some(sent_step(sent, &connected.project.notes(record.iid).await?)))
     }
 
     /// The hidden part that makes the comment of a successful attempt the decision to sent.

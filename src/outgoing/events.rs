@@ -219,8 +219,8 @@ impl Outgoing {
     }
 }
 
-/// The label event that caused an event: the first that put the state's label on since the step was taken; for a match
-/// that counts no more or again, the last at its label.
+/// The label event that caused an event: the one that had put the state's label on when the step was taken, or the first
+/// that did so since; for a match that counts no more or again, the last at its label.
 fn cause<'a>(
     raised: &Raised,
     events: &'a [LabelEvent],
@@ -234,13 +234,17 @@ fn cause<'a>(
         EventKind::Rejected => (LabelKind::State(State::Rejected), LabelAction::Add),
         EventKind::Sent => (LabelKind::State(State::Sent), LabelAction::Add),
     };
-    let fitting: Vec<&LabelEvent> =
-        events.iter().filter(|event| event.action == action && kind_of(event) == Some(kind)).collect();
+    let of_kind = || events.iter().filter(|event| kind_of(event) == Some(kind));
+    let fitting: Vec<&LabelEvent> = of_kind().filter(|event| event.action == action).collect();
     if kind == LabelKind::Match {
         let mut before = fitting.iter().rev().filter(|event| event.created_at <= raised.at);
         return before.next().or(fitting.last()).copied();
     }
-    fitting.iter().find(|event| event.created_at >= raised.at).or(fitting.last()).copied()
+    // Put on with another one, say, and alone only since that was taken off.
+    let already_on =
+        of_kind().rfind(|event| event.created_at < raised.at).filter(|event| event.action == action);
+    let since = fitting.iter().find(|event| event.created_at >= raised.at).copied();
+    already_on.or(since).or(fitting.last().copied())
 }
 
 /// The pause after a failure, up to a fifth longer or shorter: many services must not come back at once. Which, depends

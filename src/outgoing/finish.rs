@@ -3,10 +3,9 @@
 
 use super::{Outgoing, OutgoingError};
 use crate::domain::State;
-use crate::domain::history::Step;
 use crate::domain::masked::masked;
 use crate::domain::sending::{Attempt, AttemptOutcome, Sending};
-use crate::engine::{EngineError, Looked};
+use crate::engine::{EngineError, Looked, sent_step};
 use crate::gitlab::draft_text::{self, DraftIs};
 
 impl Outgoing {
@@ -73,15 +72,7 @@ impl Outgoing {
         }
         let Some(sent) = looked.record.sending.sent().cloned() else { return Ok(()) };
         if looked.record.state == State::Approved {
-            let note = looked.notes.iter().find(|note| note.id == sent.note);
-            let step = Step {
-                from: State::Approved,
-                to: State::Sent,
-                by: sent.by.clone(),
-                at: note.map_or(sent.since, |note| note.created_at),
-                through: sent.through,
-                comment: sent.override_reason.clone(),
-            };
+            let step = sent_step(&sent, &looked.notes);
             self.engine().label_sent(looked, step).await?;
         }
         self.archive(looked, &sent).await

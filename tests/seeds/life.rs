@@ -98,6 +98,7 @@ pub async fn live(seed: u64, log: &Mutex<Vec<String>>) {
     life.pipeline.be_well();
     log.lock().unwrap().push("the storm is over".to_owned());
     come_to_rest(&life.world).await;
+    log.lock().unwrap().extend(what_gitlab_tells(&life.world));
     look(&mut life).await;
     check_mails(&life.world, &life.mails, life.past.repeats);
     let before = picture(&life.world).await;
@@ -116,4 +117,31 @@ async fn look(life: &mut Life) {
     life.applications.watch(&life.mails, None);
     life.applications.check(&life.world).await;
     check_events(&life.world, &life.pipeline, &life.past).await;
+}
+
+/// What happened to each issue as GitLab tells it, for whoever reads of a failure.
+fn what_gitlab_tells(world: &World) -> Vec<String> {
+    let gitlab = world.sandbox.world();
+    let name =
+        |id: u64| gitlab.users.iter().find(|user| user.id == id).map_or("?", |user| user.username.as_str());
+    let mut told: Vec<_> = gitlab
+        .label_events
+        .iter()
+        .map(|event| {
+            let label = event.label.and_then(|id| gitlab.labels.iter().find(|label| label.id == id));
+            let label = label.map_or("?", |label| label.name.as_str());
+            let sign = if event.added { '+' } else { '-' };
+            (event.iid, event.created_at, format!("{} {sign}{label}", name(event.user)))
+        })
+        .collect();
+    told.extend(gitlab.state_events.iter().map(|event| {
+        let what = if event.closed { "closes" } else { "reopens" };
+        (event.iid, event.created_at, format!("{} {what}", name(event.user)))
+    }));
+    told.extend(gitlab.notes.iter().filter(|note| !note.system).map(|note| {
+        let first = note.body.lines().next().unwrap_or_default();
+        (note.iid, note.created_at, format!("{} says: {first}", name(note.author)))
+    }));
+    told.sort_by_key(|(iid, at, _)| (*iid, *at));
+    told.into_iter().map(|(iid, at, what)| format!("  #{iid} {at} {what}")).collect()
 }
