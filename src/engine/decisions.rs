@@ -146,6 +146,7 @@ impl Engine {
         record.comments = issue.user_notes_count;
         (record.decided_by, record.decided_at) = (Some(step.by.clone()), Some(step.at));
         self.inner.mirror.put(&record, Some(&step))?;
+        self.ring_for_sends(&record);
         Ok(record)
     }
 
@@ -161,6 +162,7 @@ impl Engine {
         notes.retain(|note| connected.is_us(note.author.id));
         record.comments = issue.user_notes_count;
         self.keep_sending(record, self.sending_of(issue.iid, &notes)?)?;
+        self.ring_for_sends(record);
         let application = application_of(connected, &notes);
         if application != record.application {
             tracing::info!(iid = record.iid, "the application of match {} was edited in GitLab", record.iid);

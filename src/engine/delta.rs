@@ -38,7 +38,9 @@ impl Engine {
         self.read_settings(&connected, read_everything.then_some(settings)).await?;
         {
             let mut status = self.status_mut();
-            status.caught_up = true;
+            if !std::mem::replace(&mut status.caught_up, true) {
+                self.inner.sends.notify_one();
+            }
             status.last_delta = Some(self.inner.clock.now());
         }
         self.inner.news.notify_waiters();

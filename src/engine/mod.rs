@@ -153,6 +153,7 @@ struct Inner {
     reviewers_changed: AtomicBool,
     /// Rings when something may have to be told: a new match, a decision, other settings.
     news: tokio::sync::Notify,
+    sends: tokio::sync::Notify,
     connected: tokio::sync::RwLock<Option<Arc<Connected>>>,
     labels: RwLock<Labels>,
     reading_names: AtomicBool,
@@ -210,6 +211,7 @@ impl Engine {
                 policy: RwLock::new(Arc::new(policy)),
                 reviewers_changed: AtomicBool::new(false),
                 news: tokio::sync::Notify::new(),
+                sends: tokio::sync::Notify::new(),
                 connected: tokio::sync::RwLock::default(),
                 labels: RwLock::default(),
                 reading_names: AtomicBool::new(false),
@@ -243,6 +245,12 @@ impl Engine {
     /// Rings when something may have to be told: a new match, a decision, other settings.
     pub fn news(&self) -> &tokio::sync::Notify {
         &self.inner.news
+    }
+
+    /// Rings when something is to be said of an attempt to send: GitLab has been read after a start, an attempt was found
+    /// there, or a match was set to sent while one was in doubt. For one listener.
+    pub fn sends(&self) -> &tokio::sync::Notify {
+        &self.inner.sends
     }
 
     /// Whether people may be told of matches: GitLab has been read, and no earlier bot's issues are unaccounted for.

@@ -207,6 +207,7 @@ impl Engine {
         record.updated_at = issue.updated_at;
         record.comments = issue.user_notes_count;
         self.inner.mirror.put(&record, step.as_ref())?;
+        self.ring_for_sends(&record);
         if had_todo && let Err(error) = connected.project.make_todo(iid).await {
             tracing::warn!(iid, %error, "the reviewer's own ToDo could not be put back");
         }

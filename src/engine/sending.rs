@@ -7,7 +7,7 @@ use super::texts::hidden_decision;
 use super::{Connected, Decision, DecisionError, Engine, EngineError};
 use crate::domain::State;
 use crate::domain::history::{Step, Through};
-use crate::domain::sending::{Attempt, Sending};
+use crate::domain::sending::{Attempt, AttemptOutcome, Sending};
 use crate::gitlab::draft_text;
 use crate::gitlab::events::{LabelAction, LabelEvent};
 use crate::gitlab::labels::LabelKind;
@@ -135,6 +135,15 @@ impl Engine {
             self.inner.mirror.put(record, None)?;
         }
         Ok(())
+    }
+
+    /// Rings where somebody has to look at an attempt: one without an end may be of a service that died, and one in doubt
+    /// is resolved once the match is sent.
+    pub(super) fn ring_for_sends(&self, record: &Record) {
+        let open = |attempt: &Attempt| attempt.outcome == AttemptOutcome::Open;
+        if record.sending.doubt().is_some_and(|attempt| open(attempt) || record.state == State::Sent) {
+            self.inner.sends.notify_one();
+        }
     }
 
     /// What our comments on a match say of its sending, with what only this disk knows.

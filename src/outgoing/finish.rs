@@ -119,19 +119,24 @@ impl Outgoing {
         Ok(engine.keep_sending(&mut looked.record, sending)?)
     }
 
-    /// Does what sending has left to be said, of every match; says whether all of it is said.
+    /// Does what sending has left to be said, of every match; says whether nothing of it failed.
     pub(super) async fn finish_sends(&self) -> bool {
         if !self.engine().may_tell() {
             return true;
         }
+        let iids = match self.engine().mirror().unfinished_sends() {
+            Ok(iids) => iids,
+            Err(error) => {
+                let error = masked(&error.to_string());
+                tracing::warn!(%error, "the mirror could not be asked for unfinished sends");
+                return false;
+            }
+        };
         let mut all_said = true;
-        let iids = self.engine().mirror().unfinished_sends().unwrap_or_else(|error| {
-            tracing::warn!(error = %masked(&error.to_string()), "the mirror could not be asked for unfinished sends");
-            Vec::new()
-        });
         for iid in iids {
             if let Err(error) = self.finish_one(iid).await {
-                tracing::warn!(iid, error = %masked(&error.to_string()), "GitLab could not be told yet what became of sending; it is tried again");
+                let error = masked(&error.to_string());
+                tracing::warn!(iid, %error, "GitLab could not be told yet what became of sending; it is tried again");
                 all_said = false;
             }
         }

@@ -135,12 +135,11 @@ impl Outgoing {
         let sends = self.clone();
         let finish = async move {
             loop {
-                // As soon as GitLab has been read after a start, and as soon as a person has resolved a doubt.
-                let news = sends.engine().news().notified();
-                if sends.finish_sends().await {
-                    sends.pause(news, None).await;
-                } else {
-                    sends.engine().clock().sleep(AT_LEAST_EVERY).await;
+                let all_said = sends.finish_sends().await;
+                tokio::select! {
+                    // What failed may have rung itself: it is not tried again in the same moment.
+                    () = sends.engine().sends().notified(), if all_said => {}
+                    () = sends.engine().clock().sleep(AT_LEAST_EVERY) => {}
                 }
             }
         };

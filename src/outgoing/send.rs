@@ -73,10 +73,9 @@ pub struct Sent {
 
 impl Sent {
     pub(super) fn of(record: Record) -> Self {
-        // One in doubt as well: a person has said since that it is sent.
-        match record.sending.attempt.clone() {
+        match record.sending.sent().cloned() {
             Some(attempt) => Self {
-                at: attempt.at.filter(|_| attempt.outcome == AttemptOutcome::Sent).or(record.decided_at),
+                at: attempt.at,
                 to: Some(attempt.to),
                 message_id: Some(attempt.message_id),
                 by: Some(attempt.by),

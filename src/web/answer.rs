@@ -42,7 +42,8 @@ pub struct MatchAnswer {
 /// How sending the application stands.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct SendAnswer {
-    /// `sent`, `under_way`, or `send_unknown` where nobody knows whether the mail left.
+    /// `sent`, `under_way`, `send_unknown` where nobody knows whether the mail left, or `resolved` where a person set the
+    /// match to sent since.
     outcome: &'static str,
     /// When that was known.
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -67,8 +68,8 @@ impl SendAnswer {
         let resolved = !left && record.state == State::Sent;
         Some(Self {
             outcome: match attempt.outcome {
-                _ if resolved => "sent",
                 AttemptOutcome::Sent => "sent",
+                _ if resolved => "resolved",
                 AttemptOutcome::Open => "under_way",
                 _ => "send_unknown",
             },

@@ -93,7 +93,8 @@ impl Applications {
                     assert!(left > 0, "#{iid} says that it was sent: {answer}");
                     assert_eq!(answer["state"], "sent", "#{iid} was sent");
                 }
-                Some("send_unknown") => {}
+                Some("resolved") => assert_eq!(answer["state"], "sent", "#{iid} is sent by somebody's word"),
+                Some("send_unknown" | "under_way") => assert_ne!(answer["state"], "sent", "#{iid} is sent"),
                 None => assert!(
                     left == 0 || self.retried.contains(&iid),
                     "{left} applications of #{iid} left, and it knows of none: {answer}"
