@@ -84,7 +84,7 @@ pub(super) fn read<'a>(field: Field, cell: &'a str, dialect: &Dialect) -> Result
         Kind::Score => score(word, dialect.numbers).map(Cow::Owned),
         Kind::Share => Ok(share(text, dialect.numbers)),
         Kind::Rate => match dialect.numbers.parse(word) {
-            Some(number) => Ok(Cow::Owned(number)),
+            Some(number) => Ok(Cow::Owned(number.into_owned())),
             None => match rate::read(word, dialect.numbers) {
                 Some(amount) => Ok(Cow::Owned(amount)),
                 None => line(text, LINE_LIMIT),
@@ -135,7 +135,7 @@ fn score(word: &str, style: NumberStyle) -> Result<String, String> {
     let number = word.strip_suffix('%').unwrap_or(word).trim_end();
     let number = style.parse(number).ok_or("is no number from 0 to 100")?;
     let percent: f64 = number.parse().map_err(|_| "is no number from 0 to 100")?;
-    Score::new(percent).map(|_| number).map_err(|error| error.to_string())
+    Score::new(percent).map(|_| number.into_owned()).map_err(|error| error.to_string())
 }
 
 /// A share of percent, or words.
@@ -230,25 +230,41 @@ fn is_plain(text: &str, dialect: &Dialect) -> bool {
 
 /// Writes a canonical value as a new cell, in quotes where it needs them.
 pub(super) fn push(text: &mut String, field: Field, value: &str, dialect: &Dialect, only: bool) {
-    if dialect.quoting == Quoting::Needed && !only {
-        let as_it_is = match field.kind() {
-            _ if value.is_empty() => true,
-            Kind::Iid | Kind::State | Kind::Stage | Kind::Url | Kind::Line | Kind::Text => {
-                is_plain(value, dialect)
-            }
-            Kind::Date | Kind::Moment => {
-                if let Some(day) = dialect.dates.rearranged(value) {
-                    return text.extend(day.map(char::from));
-                }
-                false
-            }
-            _ => false,
-        };
-        if as_it_is {
-            return text.push_str(value);
+    let from = text.len();
+    if dialect.quoting == Quoting::Needed && !only && push_bare(text, field, value, dialect) {
+        // Most cells stand as they are; what was written and may not is written again.
+        if value.is_empty() || text.get(from..).is_some_and(|cell| is_plain(cell, dialect)) {
+            return;
         }
     }
+    text.truncate(from);
     text.push_str(&dialect.cell(&written(field, value, dialect, ""), false, only));
+}
+
+/// Writes a canonical value without quotes where that is simple; says whether it is.
+fn push_bare(text: &mut String, field: Field, value: &str, dialect: &Dialect) -> bool {
+    let style = dialect.numbers;
+    let mut push_number = |number: &str, unit: &str| {
+        style.push(text, number);
+        text.push_str(unit);
+        NumberStyle::is_canonical(number)
+    };
+    match field.kind() {
+        _ if value.is_empty() => true,
+        Kind::Date | Kind::Moment => {
+            let day = dialect.dates.rearranged(value);
+            text.extend(day.into_iter().flatten().map(char::from));
+            day.is_some()
+        }
+        Kind::Score => push_number(value, ""),
+        Kind::Share => value.strip_suffix(" %").is_some_and(|number| push_number(number, " %")),
+        Kind::Rate => rate::push(text, value, style, dialect.headers),
+        Kind::Rtr => false,
+        _ => {
+            text.push_str(value);
+            true
+        }
+    }
 }
 
 /// A canonical value as it stands in a cell, before quotes. `old` is what stood there: its own style goes before the
@@ -263,10 +279,14 @@ pub(super) fn written(field: Field, value: &str, dialect: &Dialect, old: &str) -
             Some(number) => written_number(number, dialect, old, " %"),
             None => value.into_owned(),
         },
-        Kind::Rate => match rate::written(&value, dialect.numbers, dialect.headers) {
-            Some(amount) => amount,
-            None => written_number(&value, dialect, old, ""),
-        },
+        Kind::Rate => {
+            let mut amount = String::new();
+            if rate::push(&mut amount, &value, dialect.numbers, dialect.headers) {
+                amount
+            } else {
+                written_number(&value, dialect, old, "")
+            }
+        }
         _ if dialect.cell_newline == Newline::CrLf || old.contains("\r\n") => value.replace('\n', "\r\n"),
         _ => value.into_owned(),
     };

@@ -1,5 +1,7 @@
 //! A rate of amount, currency and unit of time: `105 € / Stunde` in a German file, `105 € / hour` in canonical form.
 
+use std::borrow::Cow;
+
 use super::styles::NumberStyle;
 use crate::domain::Language;
 use crate::domain::job_match::{Amount, Money, Per, Rate};
@@ -16,7 +18,7 @@ const fn word(per: Per, language: Language) -> &'static str {
 }
 
 /// The parts of `105 € / hour`, in either language.
-fn parts(text: &str, style: NumberStyle) -> Option<(String, &str, Per)> {
+fn parts(text: &str, style: NumberStyle) -> Option<(Cow<'_, str>, &str, Per)> {
     let (amount, unit) = text.trim().rsplit_once(" / ")?;
     let (number, currency) = amount.trim_end().split_once([' ', '\u{a0}'])?;
     let named = |per: &Per| unit == word(*per, Language::De) || unit == word(*per, Language::En);
@@ -31,10 +33,15 @@ pub(super) fn read(cell: &str, style: NumberStyle) -> Option<String> {
     parts(cell, style).map(|(number, currency, per)| format!("{number} {currency} / {}", per.as_str()))
 }
 
-/// A canonical value in the style and language of a file, where it is amount, currency and unit.
-pub(super) fn written(value: &str, style: NumberStyle, language: Language) -> Option<String> {
-    let (number, currency, per) = parts(value, NumberStyle::of(Language::En))?;
-    Some(format!("{} {currency} / {}", style.write(&number), word(per, language)))
+/// Writes a canonical value behind a text in the style and language of a file; says whether it is amount, currency and
+/// unit, and so was written.
+pub(super) fn push(text: &mut String, value: &str, style: NumberStyle, language: Language) -> bool {
+    let Some((number, currency, per)) = parts(value, NumberStyle::of(Language::En)) else { return false };
+    style.push(text, &number);
+    for piece in [" ", currency, " / ", word(per, language)] {
+        text.push_str(piece);
+    }
+    true
 }
 
 /// A match's rate in canonical form.
@@ -43,7 +50,10 @@ pub(super) fn canonical(rate: &Rate, style: NumberStyle) -> String {
         Rate::Amount(Amount { amount: Money(amount), currency, per }) => {
             format!("{amount} {currency} / {}", per.as_str())
         }
-        Rate::Text(text) => style.parse(text).or_else(|| read(text, style)).unwrap_or_else(|| text.clone()),
+        Rate::Text(text) => match style.parse(text) {
+            Some(number) => number.into_owned(),
+            None => read(text, style).unwrap_or_else(|| text.clone()),
+        },
     }
 }
 

@@ -148,6 +148,7 @@ impl<'a> Cells<'a> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::cell;
     use super::super::dialect::{Dialect, Quoting};
     use super::super::field::Kind;
     use super::super::table::Table;
@@ -200,6 +201,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_new_cell_is_written_like_one_that_was_edited(row in row(), dialect in dialect()) {
+            for (field, value) in row.iter() {
+                let mut cell = String::new();
+                cell::push(&mut cell, field, value, &dialect, false);
+                let edited = cell::written(field, value, &dialect, "");
+                prop_assert_eq!(cell, dialect.cell(&edited, false, false));
+            }
+        }
+
         #[test]
         fn a_cell_says_what_it_is_read_as(
             file in row(), other in row(), differs in proptest::option::of(0..Field::COUNT), dialect in dialect(),

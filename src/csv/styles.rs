@@ -1,5 +1,7 @@
 //! How a file writes days, numbers and yes or no, and how it is told from what stands there.
 
+use std::borrow::Cow;
+
 use jiff::civil::Date;
 
 use crate::domain::Language;
@@ -108,11 +110,11 @@ impl NumberStyle {
     /// Reads a number, and tells it in the one form that all files agree on: `1234.5`, no zeros that say nothing.
     ///
     /// `1.234` is read as this style says, `1.234,5` and `1,234.5` are the same number in any style.
-    pub fn parse(self, text: &str) -> Option<String> {
+    pub fn parse(self, text: &str) -> Option<Cow<'_, str>> {
         let text = text.trim();
         // Most numbers are told in that form already; only a point that may set thousands apart makes it another one.
         if Self::is_canonical(text) && (self.decimal == '.' || !text.contains('.')) {
-            return Some(text.to_owned());
+            return Some(Cow::Borrowed(text));
         }
         let digits = text.strip_prefix('-').unwrap_or(text);
         let inside = digits.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b','));
@@ -131,7 +133,7 @@ impl NumberStyle {
         let sign = if text.starts_with('-') && !(whole.is_empty() && fraction.is_empty()) { "-" } else { "" };
         let whole = if whole.is_empty() { "0" } else { whole };
         let point = if fraction.is_empty() { "" } else { "." };
-        Some(format!("{sign}{whole}{point}{fraction}"))
+        Some(Cow::Owned(format!("{sign}{whole}{point}{fraction}")))
     }
 
     /// Which of the two signs stands before the fraction of these digits, if one does.
@@ -155,12 +157,19 @@ impl NumberStyle {
 
     /// A number of the agreed form in this style.
     pub fn write(self, canonical: &str) -> String {
+        let mut text = String::new();
+        self.push(&mut text, canonical);
+        text
+    }
+
+    /// Writes a number of the agreed form behind a text.
+    pub(super) fn push(self, text: &mut String, canonical: &str) {
         let (sign, digits) = match canonical.strip_prefix('-') {
             Some(digits) => ("-", digits),
             None => ("", canonical),
         };
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        let mut text = sign.to_owned();
+        text.push_str(sign);
         for (place, digit) in whole.chars().enumerate() {
             if self.thousands && place > 0 && (whole.len() - place) % 3 == 0 {
                 text.push(self.separator());
@@ -172,7 +181,6 @@ impl NumberStyle {
             text.push(self.decimal);
             text.push_str(fraction);
         }
-        text
     }
 
     /// Whether a text is a number of the agreed form as this style writes it: only the sign before the fraction differs.

@@ -5,7 +5,7 @@
 //! shown otherwise, what was agreed on is copied first. Lost with the disk, two different values are a reported conflict.
 
 use std::collections::BTreeSet;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
@@ -14,8 +14,10 @@ use rusqlite::{Connection, OptionalExtension as _, ToSql, TransactionBehavior, p
 use super::record::{Record, Standing, record};
 use super::{Mirror, MirrorError};
 
-/// How much is noted at once.
-const CHUNK: usize = 10_000;
+/// How many rows are read, looked at and noted at once.
+const CHUNK: usize = 2_000;
+/// How many such chunks wait for the next thread.
+const AHEAD: usize = 2;
 
 /// How matches are shown in spreadsheets. The mirror keeps it ready; what it says is the spreadsheets' own affair.
 #[derive(Clone, Copy, Debug)]
@@ -196,29 +198,24 @@ impl Mirror {
         mut each: impl FnMut(Seen<'_>) -> Result<Option<Agreed>, E>,
     ) -> Result<(), E> {
         let sheet = zone.map(|zone| self.sheet(file, zone)).transpose()?;
-        self.read(|connection| {
-            let snapshot = connection.unchecked_transaction()?;
-            let revision: i64 =
-                snapshot.query_row("SELECT ifnull(max(revision), 0) FROM rows", [], |row| row.get(0))?;
-            thread::scope(|scope| {
-                let (sender, receiver) = sync_channel(2);
-                let noting = scope.spawn(move || self.note_all(sheet, revision, receiver));
-                let mut chunk = Vec::new();
-                let looked = each_row(&snapshot, file, |seen| {
-                    chunk.extend(each(seen)?.filter(|_| sheet.is_some()));
-                    if chunk.len() >= CHUNK {
-                        // Where the other end is gone, it says itself why.
-                        let _ = sender.send(std::mem::take(&mut chunk));
-                    }
-                    Ok(())
-                });
-                let _ = sender.send(chunk);
-                drop(sender);
-                let late = noting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-                self.note_late(sheet, &snapshot, late)?;
-                Ok(looked)
-            })
-        })?
+        // While some rows are looked at, the next ones are read and the last ones noted.
+        thread::scope(|scope| {
+            let (read, rows) = sync_channel(AHEAD);
+            let (looked_at, to_note) = sync_channel(AHEAD);
+            let reading = scope.spawn(move || self.read(|connection| read_chunks(connection, file, &read)));
+            let noting = scope.spawn(move || self.note_all(sheet, to_note));
+            let looked = rows.iter().try_for_each(|chunk: Chunk| {
+                let agreed: Result<Vec<Agreed>, E> =
+                    chunk.rows().filter_map(|seen| each(seen).transpose()).collect();
+                // Where the other end is gone, it says itself why.
+                let _ = looked_at.send((chunk, agreed?));
+                Ok(())
+            });
+            drop((rows, looked_at));
+            joined(reading)?;
+            joined(noting)?;
+            looked
+        })
     }
 
     /// Notes what a file and GitLab agree on.
@@ -249,72 +246,104 @@ impl Mirror {
         )
     }
 
-    /// Notes what comes in, and tells what was late: another process shows those matches otherwise by now.
+    /// Notes what comes in. What another process shows otherwise by now is noted as it was seen.
     fn note_all(
         &self,
         sheet: Option<i64>,
-        revision: i64,
-        chunks: Receiver<Vec<Agreed>>,
-    ) -> Result<Vec<Agreed>, MirrorError> {
-        let mut late = Vec::new();
-        for chunk in chunks {
-            let Some(sheet) = sheet.filter(|_| !chunk.is_empty()) else { continue };
+        chunks: Receiver<(Chunk, Vec<Agreed>)>,
+    ) -> Result<(), MirrorError> {
+        let Some(sheet) = sheet else { return Ok(()) };
+        for (chunk, mut agreed) in chunks {
+            if agreed.is_empty() {
+                continue;
+            }
             let mut connection = self.write();
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let changed: BTreeSet<u64> = transaction
                 .prepare_cached("SELECT iid FROM rows WHERE revision > ?1")?
-                .query_map([revision], |row| row.get(0))?
+                .query_map([chunk.revision], |row| row.get(0))?
                 .collect::<Result<_, _>>()?;
-            let (gone, still): (Vec<Agreed>, Vec<Agreed>) =
-                chunk.into_iter().partition(|row| row.cells.is_none() && changed.contains(&row.iid));
-            note(&transaction, sheet, &still)?;
+            for row in agreed.iter_mut().filter(|row| row.cells.is_none() && changed.contains(&row.iid)) {
+                let seen = chunk.rows().find(|seen| seen.iid == row.iid);
+                row.cells = seen.map(|seen| seen.cells.to_owned());
+            }
+            note(&transaction, sheet, &agreed)?;
             transaction.commit()?;
-            late.extend(gone);
         }
-        Ok(late)
-    }
-
-    /// Notes of matches that are shown otherwise by now what was shown of them when they were looked at.
-    fn note_late(
-        &self,
-        sheet: Option<i64>,
-        snapshot: &Connection,
-        mut late: Vec<Agreed>,
-    ) -> Result<(), MirrorError> {
-        let Some(sheet) = sheet else { return Ok(()) };
-        let mut then = snapshot.prepare_cached("SELECT cells FROM rows WHERE iid = ?1")?;
-        for row in &mut late {
-            row.cells = then.query_row([row.iid], |row| row.get(0)).optional()?;
-        }
-        note(&self.write(), sheet, &late)
+        Ok(())
     }
 }
 
-/// Shows every match, lowest iid first.
-fn each_row<E: From<MirrorError>>(
-    connection: &Connection,
-    file: &str,
-    mut each: impl FnMut(Seen<'_>) -> Result<(), E>,
-) -> Result<(), E> {
-    let mut agreed = connection.prepare_cached(
+/// Some rows, as they were read.
+struct Chunk {
+    /// The newest revision at that moment.
+    revision: i64,
+    /// Their cells, one after the other.
+    cells: String,
+    rows: Vec<ChunkRow>,
+}
+
+/// A row of a chunk.
+struct ChunkRow {
+    iid: u64,
+    presence: Presence,
+    /// Where its cells end.
+    end: usize,
+    agreed: Option<Agreed>,
+}
+
+impl Chunk {
+    const fn new(revision: i64) -> Self {
+        Self { revision, cells: String::new(), rows: Vec::new() }
+    }
+
+    fn rows(&self) -> impl Iterator<Item = Seen<'_>> {
+        let mut start = 0;
+        self.rows.iter().map(move |ChunkRow { iid, presence, end, agreed }| {
+            let cells = self.cells.get(start..*end).unwrap_or_default();
+            start = *end;
+            Seen { iid: *iid, presence: *presence, cells, agreed: agreed.as_ref() }
+        })
+    }
+}
+
+/// Reads what is shown of every match, lowest iid first, all as they were at one moment, until nobody listens.
+fn read_chunks(connection: &Connection, file: &str, chunks: &SyncSender<Chunk>) -> Result<(), MirrorError> {
+    let snapshot = connection.unchecked_transaction()?;
+    let revision = snapshot.query_row("SELECT ifnull(max(revision), 0) FROM rows", [], |row| row.get(0))?;
+    let mut agreed = snapshot.prepare_cached(
         "SELECT iid, fields, cells FROM agreed WHERE sheet = (SELECT number FROM sheets WHERE file = ?1) ORDER BY iid",
     )?;
     let mut agreed = agreed
         .query_map([file], |row| Ok(Agreed { iid: row.get(0)?, fields: row.get(1)?, cells: row.get(2)? }))?
         .peekable();
-    let mut rows = connection.prepare_cached("SELECT iid, presence, cells FROM rows ORDER BY iid")?;
+    let mut rows = snapshot.prepare_cached("SELECT iid, presence, cells FROM rows ORDER BY iid")?;
     let mut rows = rows.query([])?;
+    let mut chunk = Chunk::new(revision);
     while let Some(row) = rows.next()? {
         let iid = row.get(0)?;
         while agreed.next_if(|agreed| agreed.as_ref().is_ok_and(|agreed| agreed.iid < iid)).is_some() {}
         let here = agreed.next_if(|agreed| agreed.as_ref().map_or(true, |agreed| agreed.iid == iid));
-        let here = here.transpose()?;
-        let cells = row.get_ref(2)?.as_str().map_err(MirrorError::from)?;
-        each(Seen { iid, presence: row.get(1)?, cells, agreed: here.as_ref() })?;
+        chunk.cells.push_str(row.get_ref(2)?.as_str()?);
+        let (presence, end, agreed) = (row.get(1)?, chunk.cells.len(), here.transpose()?);
+        chunk.rows.push(ChunkRow { iid, presence, end, agreed });
+        if chunk.rows.len() >= CHUNK
+            && chunks.send(std::mem::replace(&mut chunk, Chunk::new(revision))).is_err()
+        {
+            return Ok(());
+        }
     }
+    // Where nobody listens any more, they say why.
+    let _ = chunks.send(chunk);
     Ok(())
 }
 
+/// What a thread returns; its panic goes on.
+fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Notes what a file and GitLab agree on, but for matches that were erased meanwhile.
 fn note(connection: &Connection, sheet: i64, rows: &[Agreed]) -> Result<(), MirrorError> {
     let mut statement = connection.prepare_cached(
         "INSERT OR REPLACE INTO agreed (sheet, iid, fields, cells) VALUES (?1, ?2, ?3, ?4)",
@@ -322,7 +351,13 @@ fn note(connection: &Connection, sheet: i64, rows: &[Agreed]) -> Result<(), Mirr
     for Agreed { iid, fields, cells } in rows {
         statement.execute(params![sheet, iid, fields, cells])?;
     }
-    Ok(())
+    connection
+        .prepare_cached(
+            "DELETE FROM agreed WHERE sheet = ?1 AND iid IN
+             (SELECT iid FROM rows INDEXED BY rows_erased WHERE presence = 2)",
+        )?
+        .execute([sheet])
+        .map(drop)
 }
 
 #[cfg(test)]
@@ -412,6 +447,21 @@ mod tests {
         };
         mirror.look_through("file", Some("UTC"), each).unwrap();
         assert_eq!(base(&mirror).as_deref(), Some("old"));
+    }
+
+    #[test]
+    fn what_is_erased_while_a_file_is_looked_through_is_not_noted_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mirror, other) = (mirror(&folder), mirror(&folder));
+        mirror.put(&titled("old"), None).unwrap();
+        let each = |seen: Seen<'_>| {
+            other.put(&Record { standing: Standing::Erased, ..titled("removed") }, None)?;
+            Ok::<_, MirrorError>(Some(Agreed { iid: seen.iid, fields: 1, cells: None }))
+        };
+        mirror.look_through("file", Some("UTC"), each).unwrap();
+        assert_eq!(base(&mirror), None);
+        mirror.agree("file", "UTC", &[Agreed { iid: 1, fields: 1, cells: Some("old".to_owned()) }]).unwrap();
+        assert_eq!(base(&mirror), None);
     }
 
     #[test]

@@ -97,6 +97,7 @@ const MIGRATIONS: [&str; 7] = [
     "
     ALTER TABLE rows RENAME COLUMN live TO presence;
     UPDATE rows SET presence = 2 WHERE iid IN (SELECT iid FROM matches WHERE standing = 'erased');
+    CREATE INDEX rows_erased ON rows (iid) WHERE presence = 2;
     ALTER TABLE matches ADD COLUMN attempt TEXT;
     UPDATE matches SET attempt = json_extract(record, '$.sending.attempt.outcome');
     CREATE INDEX matches_by_attempt ON matches (attempt) WHERE attempt IS NOT NULL;
