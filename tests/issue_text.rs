@@ -4,12 +4,12 @@
 
 use serde_json::{Value, json};
 use uuid::Uuid;
-use vorhoelle::domain::{JobMatch, Language, posted};
+use vorhoelle::domain::{JobMatch, Language, posted_match};
 use vorhoelle::gitlab::issue_text::{BodyContext, Staged, body, read_back, title};
 use vorhoelle::templates::Templates;
 
 fn staged(job: Value) -> Staged {
-    Staged { job: posted::parse(job).unwrap(), nonce: Uuid::nil() }
+    Staged { job: posted_match::parse(job).unwrap(), nonce: Uuid::nil() }
 }
 
 /// The demo's best match.
@@ -58,7 +58,7 @@ fn an_address_at_gitlab_itself_is_no_link_for_it_could_be_a_reference() {
 
 #[test]
 fn titles() {
-    let title = |job: Value| title(&posted::parse(job).unwrap());
+    let title = |job: Value| title(&posted_match::parse(job).unwrap());
     assert_eq!(
         title(json!({"title": "Cloud Architect", "company": "Amoria Bond", "score": 97.9})),
         "[97 %] Cloud Architect – Amoria Bond"

@@ -4,7 +4,7 @@
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use vorhoelle::domain::{JobMatch, Language, posted};
+use vorhoelle::domain::{JobMatch, Language, posted_match};
 use vorhoelle::notify::render::{MailText, mail};
 use vorhoelle::notify::{Notice, NoticeKind, NoticeMatch};
 use vorhoelle::templates::Templates;
@@ -24,7 +24,7 @@ fn told(iid: u64, job: JobMatch) -> NoticeMatch {
 /// The demo's matches, the first `count` of them.
 fn matches(count: usize) -> Vec<NoticeMatch> {
     let all: Vec<Value> = serde_json::from_str(include_str!("../config/demo-matches.json")).unwrap();
-    (1..).zip(all).take(count).map(|(iid, job)| told(iid, posted::parse(job).unwrap())).collect()
+    (1..).zip(all).take(count).map(|(iid, job)| told(iid, posted_match::parse(job).unwrap())).collect()
 }
 
 fn render(kind: NoticeKind, language: Language, matches: Vec<NoticeMatch>) -> MailText {
@@ -79,7 +79,7 @@ fn reminders_alarms_and_tests() {
 
 #[test]
 fn a_strangers_text_stays_text() {
-    let job = posted::parse(json!({
+    let job = posted_match::parse(json!({
         "title": "<script>alert(1)</script>\r\nBcc: all@example.com", "score": 90,
         "company": "\"><img src=x onerror=alert(1)>", "summary": "{{ 7*7 }} <a href='javascript:x'>x</a>",
         "url": "https://example.com/?a=\"><script>", "skills": {"matched": ["<b>Rust</b>"]},

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use support::{Disk, World};
 use uuid::Uuid;
 use vorhoelle::domain::identity::Fingerprint;
-use vorhoelle::domain::{Language, posted};
+use vorhoelle::domain::{Language, posted_match};
 use vorhoelle::gitlab::issue_text::{self, BodyContext, Staged};
 use vorhoelle::templates::Templates;
 
@@ -75,7 +75,8 @@ fn todays() -> Vec<(String, String, Value)> {
     let mut texts = Vec::new();
     for (word, language) in [("de", Language::De), ("en", Language::En)] {
         for (number, (name, job)) in (0..).zip(samples()) {
-            let staged = Staged { job: posted::parse(job).unwrap(), nonce: Uuid::from_u128(NONCE + number) };
+            let staged =
+                Staged { job: posted_match::parse(job).unwrap(), nonce: Uuid::from_u128(NONCE + number) };
             let context = BodyContext {
                 language,
                 mentions: vec!["colleague".to_owned()],

@@ -125,7 +125,7 @@ async fn what_was_decided_about_a_second_issue_is_carried_over_before_it_goes() 
         let mut world = World::new().await;
         let other = world.another_instance().await;
         other.engine.delta().await.unwrap();
-        let parsed = vorhoelle::domain::posted::parse(job("1")).unwrap();
+        let parsed = vorhoelle::domain::posted_match::parse(job("1")).unwrap();
         let (mine, theirs) = tokio::join!(world.engine.stage(parsed.clone()), other.engine.stage(parsed));
         drop((mine.unwrap(), theirs.unwrap()));
         world.sandbox.hook_mode(HookMode::Lose);

@@ -116,7 +116,7 @@ async fn two_instances_that_stage_the_same_match_end_with_one_issue() {
     let mut world = World::new().await;
     let other = world.another_instance().await;
     other.engine.delta().await.unwrap();
-    let parsed = vorhoelle::domain::posted::parse(job("1")).unwrap();
+    let parsed = vorhoelle::domain::posted_match::parse(job("1")).unwrap();
     let (mine, theirs) = tokio::join!(world.engine.stage(parsed.clone()), other.engine.stage(parsed));
     let mut iids = [mine.unwrap().record.iid, theirs.unwrap().record.iid];
     iids.sort_unstable();

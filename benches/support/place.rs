@@ -7,7 +7,7 @@ use serde_json::Value;
 use vorhoelle::app::{self, Parts};
 use vorhoelle::clock::Clock;
 use vorhoelle::config::{Environment, Settings};
-use vorhoelle::domain::{State, posted};
+use vorhoelle::domain::{State, posted_match};
 use vorhoelle::engine::Engine;
 use vorhoelle::gitlab::Patience;
 use vorhoelle::mirror::Record;
@@ -79,7 +79,7 @@ pub fn free_port() -> u16 {
 /// closed, and each command asks whether the open ones are still there.
 pub async fn fill(engine: &Engine, job: Value, count: u64, differ: impl Fn(&mut Record, u64)) {
     engine.delta().await.unwrap();
-    let first = engine.stage(posted::parse(job).unwrap()).await.unwrap().record;
+    let first = engine.stage(posted_match::parse(job).unwrap()).await.unwrap().record;
     for number in 2..=count {
         let mut record = first.clone();
         record.iid = number;

@@ -13,7 +13,7 @@ use vorhoelle::csv::{Field, Table, formula, record};
 use vorhoelle::domain::identity::Fingerprint;
 use vorhoelle::domain::inert::{GitlabBlock, GitlabLine, GitlabTitle, Wanted, whole_text_guard};
 use vorhoelle::domain::inert::{SlackMarkup, WhatsAppLine, chat_length, json_block};
-use vorhoelle::domain::{JobMatch, Language, posted};
+use vorhoelle::domain::{JobMatch, Language, posted_match};
 use vorhoelle::gitlab::issue_text::{self, BodyContext, Staged, TextError};
 use vorhoelle::gitlab::webhook::{self, SigningKey, WebhookSecrets};
 use vorhoelle::templates::Templates;
@@ -148,7 +148,7 @@ pub fn settings(data: &[u8]) {
 /// Any JSON is a match or says what is wrong; a match survives its own writing.
 pub fn posted(data: &[u8]) {
     let Ok(value) = serde_json::from_slice::<Value>(data) else { return };
-    match posted::parse(value) {
+    match posted_match::parse(value) {
         Ok(job) => {
             let again: JobMatch =
                 serde_json::from_value(serde_json::to_value(&job).unwrap()).expect("our own JSON");

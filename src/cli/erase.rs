@@ -11,7 +11,7 @@ use super::{Context, print, say};
 use crate::app::Parts;
 use crate::config::{Mailer, Settings, SettingsError};
 use crate::domain::Channel;
-use crate::domain::posted::clean_line;
+use crate::domain::posted_match::clean_line;
 use crate::engine::{DecisionError, Erasure};
 
 /// Remove a person's data from a match, as far as the token may, and say what is left and how to remove it.

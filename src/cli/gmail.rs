@@ -224,7 +224,7 @@ async fn finish(app: &GoogleApp, attempt: &Attempt, answer: Answer) -> anyhow::R
             bail!("the administrator of this Google Workspace does not allow the app; ask them")
         }
         (Some(error), _) => {
-            let error: String = crate::domain::posted::clean_line(error).chars().take(100).collect();
+            let error: String = crate::domain::posted_match::clean_line(error).chars().take(100).collect();
             bail!("Google refuses ({error}); `vorhoelle gmail login --help` says what to set up")
         }
         (None, None) => bail!("the browser came back without a code; please try again"),

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::{Context, print};
 use crate::domain::State;
-use crate::domain::posted::clean_line;
+use crate::domain::posted_match::clean_line;
 use crate::domain::sending::AttemptOutcome;
 use crate::engine::DecisionError;
 use crate::mirror::{Delivery, DeliveryOutcome, Query, Record, Sort, Standing};

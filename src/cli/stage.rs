@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::{Context, print, say_error};
-use crate::domain::posted::{self, FieldError, clean_line};
+use crate::domain::posted_match::{self, FieldError, clean_line};
 use crate::domain::{JobMatch, identity};
 use crate::engine::{Engine, StagingError};
 
@@ -34,7 +34,7 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
     engine.set_follows(true);
     let bar = ProgressBar::new(values.len() as u64);
     let titles: Vec<String> = values.iter().map(title).collect();
-    let parsed: Vec<_> = values.into_iter().map(posted::parse).collect();
+    let parsed: Vec<_> = values.into_iter().map(posted_match::parse).collect();
     let groups = identity::one_after_the_other(&parsed);
     let (parsed, titles, engine) = (&parsed, &titles, &engine);
     let mut outcomes: Vec<(usize, Value)> = stream::iter(groups)

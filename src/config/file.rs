@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::key_at::key_at;
+use super::yaml_position::key_at;
 use super::{DEFAULT_FILE, nearest};
 use crate::domain::Language;
 

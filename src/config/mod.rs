@@ -7,12 +7,12 @@ mod edit;
 mod environment;
 mod events;
 mod file;
-mod key_at;
 mod layers;
 mod links;
 mod policy;
 pub mod reference;
 mod whatsapp;
+mod yaml_position;
 
 use std::collections::BTreeSet;
 use std::fmt;

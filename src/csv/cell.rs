@@ -10,7 +10,7 @@ use std::str::FromStr;
 use super::dialect::{Dialect, Newline, Quoting};
 use super::field::{Field, Kind};
 use super::formula;
-use super::rate;
+use super::hourly_rate;
 use super::scan::unquoted;
 use super::styles::{DateStyle, NumberStyle, yes_or_no};
 use crate::domain::State;
@@ -85,7 +85,7 @@ pub(super) fn read<'a>(field: Field, cell: &'a str, dialect: &Dialect) -> Result
         Kind::Share => Ok(share(text, dialect.numbers)),
         Kind::Rate => match dialect.numbers.parse(word) {
             Some(number) => Ok(Cow::Owned(number.into_owned())),
-            None => match rate::read(word, dialect.numbers) {
+            None => match hourly_rate::read(word, dialect.numbers) {
                 Some(amount) => Ok(Cow::Owned(amount)),
                 None => line(text, LINE_LIMIT),
             },
@@ -258,7 +258,7 @@ fn push_bare(text: &mut String, field: Field, value: &str, dialect: &Dialect) ->
         }
         Kind::Score => push_number(value, ""),
         Kind::Share => value.strip_suffix(" %").is_some_and(|number| push_number(number, " %")),
-        Kind::Rate => rate::push(text, value, style, dialect.headers),
+        Kind::Rate => hourly_rate::push(text, value, style, dialect.headers),
         Kind::Rtr => false,
         _ => {
             text.push_str(value);
@@ -281,7 +281,7 @@ pub(super) fn written(field: Field, value: &str, dialect: &Dialect, old: &str) -
         },
         Kind::Rate => {
             let mut amount = String::new();
-            if rate::push(&mut amount, &value, dialect.numbers, dialect.headers) {
+            if hourly_rate::push(&mut amount, &value, dialect.numbers, dialect.headers) {
                 amount
             } else {
                 written_number(&value, dialect, old, "")

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::posted::{clean_line, clean_text};
+use crate::domain::posted_match::{clean_line, clean_text};
 use crate::domain::tracker::Stage;
 
 /// What a column is about. The order is the order of the columns of a new file.

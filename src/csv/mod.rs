@@ -1,5 +1,6 @@
 //! The applications tracker as a spreadsheet: one row a match, in whatever way the file is written.
 
+mod canonical;
 pub mod cell;
 pub mod columns;
 pub mod conflicts;
@@ -9,17 +10,17 @@ pub mod error;
 pub mod field;
 pub mod file;
 pub mod formula;
+mod hourly_rate;
 mod lock;
 pub mod merge;
 pub mod plan;
-mod rate;
 pub mod record;
 mod scan;
-mod shown;
 pub mod styles;
 pub mod sync;
 pub mod table;
 
+pub use canonical::SHOWN;
 pub use cell::CellError;
 pub use columns::{Columns, ColumnsError};
 pub use dialect::Dialect;
@@ -28,5 +29,4 @@ pub use field::{Field, Kind, Owner, Row};
 pub use file::{CsvFile, FileError, Fingerprint};
 pub use merge::{RowPlan, merge};
 pub use plan::Plan;
-pub use shown::SHOWN;
 pub use table::Table;

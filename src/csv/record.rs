@@ -6,10 +6,10 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::field::{Field, Kind, Owner, Row};
-use super::rate;
+use super::hourly_rate;
 use super::styles::NumberStyle;
 use crate::domain::job_match::{JobMatch, Remote};
-use crate::domain::posted::{self, FieldError, clean_line, clean_text};
+use crate::domain::posted_match::{self, FieldError, clean_line, clean_text};
 use crate::domain::tracker::Application;
 use crate::domain::{Language, State};
 
@@ -52,7 +52,10 @@ impl Known<'_> {
             (Field::Score, shown(job.score.as_ref().map(|score| score as _))),
             (Field::Location, text(&job.location)),
             (Field::Remote, job.remote.as_ref().map(|remote| share(remote, style)).unwrap_or_default()),
-            (Field::Rate, job.rate.as_ref().map(|rate| rate::canonical(rate, style)).unwrap_or_default()),
+            (
+                Field::Rate,
+                job.rate.as_ref().map(|rate| hourly_rate::canonical(rate, style)).unwrap_or_default(),
+            ),
             (Field::Start, text(&job.start)),
             (Field::Duration, text(&job.duration)),
             (Field::Source, text(&job.source)),
@@ -113,10 +116,10 @@ pub fn job_match(row: &Row) -> Result<JobMatch, Vec<FieldError>> {
         None => put_text(&mut members, Field::Remote, remote.into()),
     }
     if !row.text(Field::Rate).trim().is_empty() {
-        let value = serde_json::to_value(rate::rate(row.text(Field::Rate))).unwrap_or_default();
+        let value = serde_json::to_value(hourly_rate::rate(row.text(Field::Rate))).unwrap_or_default();
         members.insert(Field::Rate.as_str().to_owned(), value);
     }
-    posted::parse_entered(Value::Object(members))
+    posted_match::parse_entered(Value::Object(members))
 }
 
 /// Notes a member, unless it is a blank text.
@@ -212,7 +215,7 @@ mod tests {
                 "title": "Rust", "company": "=ACME", "agency": "A", "score": 97.5, "url": "https://example.com/?a=1",
                 "source": "portal", "external_id": "7", "remote": remote, "rate": rate, "start": "sofort",
             });
-            let job = posted::parse(posted).unwrap();
+            let job = posted_match::parse(posted).unwrap();
             let application: Application = serde_json::from_value(json!({
                 "stage": "applied", "applied_on": "2026-02-07", "contact_phone": "+43 1", "rtr": "2026-02-01",
                 "notes": "a\nb",

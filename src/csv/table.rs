@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use super::canonical::Cells;
 use super::cell::{self, CellError};
 use super::columns::{self, Columns};
 use super::detect;
@@ -14,7 +15,6 @@ use super::dialect::{BOM, Dialect, decode};
 use super::error::{EditError, RowError, TableError};
 use super::field::{Field, Row};
 use super::scan::{Layout, Record, offset, unquoted};
-use super::shown::Cells;
 
 /// Largest file in bytes: offsets have four bytes. The reserve is for what gets appended.
 const SIZE_LIMIT: usize = u32::MAX as usize - (64 << 20);

@@ -10,7 +10,7 @@ pub mod job_match;
 pub mod language;
 pub mod masked;
 pub mod numbers;
-pub mod posted;
+pub mod posted_match;
 pub mod schedule;
 pub mod sending;
 pub mod state;

@@ -3,14 +3,16 @@
 //! Everything that happens to a match goes through here, whoever asks: a webhook, the delta read, the API, the
 //! terminal. `reconcile` is the one path from "look at issue N" to its consequences.
 
+mod adoption;
 mod connect;
 mod decisions;
 mod delta;
+mod duplicates;
 mod erase;
 mod history;
 mod hook_watch;
+mod labels;
 mod locks;
-mod meeting;
 mod queue;
 mod reconcile;
 mod sending;
@@ -20,6 +22,7 @@ mod stage;
 mod strangers;
 mod texts;
 mod tracker;
+mod unknown_issues;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{Connected, Engine, EngineError};
 use crate::domain::Application;
-use crate::domain::posted::FieldError;
+use crate::domain::posted_match::FieldError;
 use crate::gitlab::application_text;
 use crate::gitlab::notes::Note;
 use crate::mirror::{Record, Standing};

@@ -3,9 +3,8 @@
 //! The crate's own client drops response headers, stops paging at a short page and follows a moved project's
 //! redirect by turning a POST into a GET; its endpoint values are what we use.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -18,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
 use super::error::GitlabError;
+use super::rate_limit::Window;
 use crate::clock::Clock;
 
 /// Longest address that we send; servers refuse much longer ones, and the gitlab crate panics above 64 KiB.
@@ -429,57 +429,4 @@ fn brings(endpoint: &impl Endpoint, name: &str) -> bool {
     let Ok(mut probe) = Url::parse("http://probe/") else { return false };
     endpoint.parameters().add_to_url(&mut probe);
     probe.query_pairs().any(|(given, _)| given == name)
-}
-
-/// At most so many in any 60 seconds. A token bucket cannot promise that: it lets a full bucket out on top.
-struct Window {
-    limit: usize,
-    taken: Mutex<VecDeque<Timestamp>>,
-}
-
-impl Window {
-    const LENGTH: Duration = Duration::from_secs(60);
-
-    const fn new(limit: usize) -> Self {
-        Self { limit, taken: Mutex::new(VecDeque::new()) }
-    }
-
-    /// Takes one, or says how long until there is room.
-    fn take(&self, now: Timestamp) -> Result<(), Duration> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let age = |at: &Timestamp| Duration::try_from(now.duration_since(*at)).unwrap_or_default();
-        while taken.front().is_some_and(|at| age(at) >= Self::LENGTH) {
-            taken.pop_front();
-        }
-        match taken.front().filter(|_| taken.len() >= self.limit) {
-            Some(oldest) => Err(Self::LENGTH - age(oldest)),
-            None => {
-                taken.push_back(now);
-                Ok(())
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn never_more_than_the_limit_in_any_minute() {
-        let window = Window::new(3);
-        let start: Timestamp = "2026-11-23T08:00:00Z".parse().unwrap();
-        let mut now = start;
-        let mut taken = Vec::new();
-        while taken.len() < 20 {
-            match window.take(now) {
-                Ok(()) => taken.push(now),
-                Err(wait) => now = now.checked_add(wait).unwrap(),
-            }
-        }
-        for triple in taken.windows(4) {
-            assert!(triple[3].duration_since(triple[0]).as_secs() >= 60);
-        }
-        assert!(now.duration_since(start).as_secs() <= 7 * 60, "room is used when it comes free");
-    }
 }

@@ -15,6 +15,7 @@ pub mod issues;
 pub mod labels;
 pub mod notes;
 pub mod people;
+mod rate_limit;
 pub mod reactions;
 pub mod todos;
 pub mod webhook;

@@ -7,13 +7,13 @@ mod alike;
 mod attempts;
 mod deliveries;
 mod events;
+mod history;
 mod json;
 mod list;
 mod matches;
 mod record;
 mod rows;
 mod schema;
-mod steps;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -26,11 +26,11 @@ pub use rusqlite::Error as MirrorError;
 
 pub use deliveries::{Delivery, DeliveryKind, DeliveryOutcome};
 pub use events::{EventKind, EventMessage, EventQueue, Raise, Raised, Waiting};
+pub use history::StepPlace;
 pub use list::{Counts, Cursor, Query, Sort};
 pub use record::{Record, Standing};
 pub use rows::{Agreed, Presence, Seen, Shown};
 pub use schema::Care;
-pub use steps::StepPlace;
 
 /// How a mirror was found when it was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::channels::Outcome;
 use super::failures::{FIRST_PAUSE, LONGEST_PAUSE};
-use super::flight::{Cargo, Flight};
+use super::in_flight::{Cargo, Flight};
 use super::senders::Message;
 use super::{Notice, NoticeKind, NoticeMatch, Notifier, REMINDED, receipt};
 use crate::config::Policy;

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Notifier;
 use super::channels::Outcome;
-use super::flight::{Cargo, Flight};
+use super::in_flight::{Cargo, Flight};
 use crate::domain::Channel;
 use crate::domain::inert::GitlabLine;
 use crate::domain::masked::masked;

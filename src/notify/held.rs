@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::Notifier;
-use super::memory::Memory;
+use super::last_times::Memory;
 use crate::domain::schedule::{Reason, Waiting};
 use crate::domain::{Channel, State};
 use crate::engine::EngineError;

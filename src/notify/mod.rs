@@ -6,15 +6,15 @@
 pub mod channels;
 mod dispatch;
 mod failures;
-mod flight;
 mod health;
 mod held;
-mod memory;
+mod in_flight;
+mod last_times;
 pub mod mime;
 mod notice;
 mod receipts;
 pub mod render;
-mod routine;
+mod rounds;
 mod senders;
 
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ use crate::config::{ChannelSettings, LinkSettings, Settings};
 use crate::domain::Channel;
 use crate::engine::Engine;
 use crate::metrics::Metrics;
-use memory::Memory;
+use last_times::Memory;
 use senders::Sender;
 use tokio_util::sync::CancellationToken;
 

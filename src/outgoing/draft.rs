@@ -6,7 +6,7 @@ use lettre::message::Mailbox;
 use super::{Outgoing, OutgoingError};
 use crate::domain::State;
 use crate::domain::history::Through;
-use crate::domain::posted::{FieldError, clean_line, clean_text};
+use crate::domain::posted_match::{FieldError, clean_line, clean_text};
 use crate::domain::sending::{AttemptOutcome, DraftContent};
 use crate::engine::{EngineError, Looked};
 use crate::gitlab::draft_text::{self, DraftIs};

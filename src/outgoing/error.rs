@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::State;
-use crate::domain::posted::FieldError;
+use crate::domain::posted_match::FieldError;
 use crate::engine::{DecisionError, EngineError};
 use crate::mirror::MirrorError;
 

@@ -7,8 +7,8 @@
 mod draft;
 mod error;
 pub mod events;
-mod finish;
 mod letter;
+mod outcome;
 mod send;
 pub mod signing;
 

@@ -20,7 +20,7 @@ use super::{Mail, Outgoing, OutgoingError, letter};
 use crate::domain::State;
 use crate::domain::history::Through;
 use crate::domain::masked::masked;
-use crate::domain::posted::FieldError;
+use crate::domain::posted_match::FieldError;
 use crate::domain::sending::{Attempt, AttemptOutcome, DraftContent};
 use crate::engine::{EngineError, Looked};
 use crate::gitlab::draft_text;

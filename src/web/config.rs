@@ -12,7 +12,7 @@ use super::Web;
 use super::openapi::{PROBLEM, Refusals};
 use super::problem::{ApiJson, Parts, Problem};
 use crate::config::{CHANGEABLE, File, Setting};
-use crate::domain::posted::FieldError;
+use crate::domain::posted_match::FieldError;
 use crate::engine::ChangeError;
 
 /// Every setting with its value and origin; secrets are `***`.

@@ -14,7 +14,7 @@ use super::matches::{number, unknown};
 use super::openapi::{PROBLEM, Refusals};
 use super::problem::{ApiJson, Parts, Problem, optional_json};
 use crate::domain::history::Through;
-use crate::domain::posted::clean_line;
+use crate::domain::posted_match::clean_line;
 use crate::outgoing::{Draft, DraftInput, OutgoingError, SendRequest, Sent};
 
 /// Longest reason of an override, in characters.

@@ -24,7 +24,7 @@ use super::problem::{ApiJson, Parts, Problem, may_be_json};
 use super::query::{ApiQuery, moment};
 use crate::domain::history::Through;
 use crate::domain::identity;
-use crate::domain::posted::{self, FieldError};
+use crate::domain::posted_match::{self, FieldError};
 use crate::domain::{self, JobMatch};
 use crate::engine::{Decision, StagingError};
 use crate::mirror::{self, Cursor, Sort, Standing};
@@ -145,7 +145,7 @@ pub(super) fn location(iid: u64) -> String {
 }
 
 async fn stage_one(web: &Web, value: Value) -> Answered {
-    let job = posted::parse(value).map_err(Problem::invalid)?;
+    let job = posted_match::parse(value).map_err(Problem::invalid)?;
     let staging = web.engine().stage(job).await?;
     let location = Some(location(staging.record.iid));
     let status = if staging.created { StatusCode::CREATED } else { StatusCode::OK };
@@ -158,7 +158,7 @@ async fn stage_several(web: &Web, values: Vec<Value>) -> Answered {
         let detail = format!("{} matches at once; at most {ARRAY_LIMIT} are allowed", values.len());
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY).detail(detail));
     }
-    let mut parsed: Vec<Parsed> = values.into_iter().map(posted::parse).collect();
+    let mut parsed: Vec<Parsed> = values.into_iter().map(posted_match::parse).collect();
     let mut results: Vec<Value> = vec![Value::Null; parsed.len()];
     let staged = stream::iter(identity::one_after_the_other(&parsed))
         .map(|indices| {
@@ -408,8 +408,10 @@ pub(super) async fn patch(
 ) -> Result<Response, Problem> {
     let to =
         body.state.parse::<domain::State>().map_err(|error| Problem::field("state", error.to_string()))?;
-    let comment =
-        body.comment.map(|text| posted::clean_text(&text).trim().to_owned()).filter(|text| !text.is_empty());
+    let comment = body
+        .comment
+        .map(|text| posted_match::clean_text(&text).trim().to_owned())
+        .filter(|text| !text.is_empty());
     if comment.as_ref().is_some_and(|comment| comment.chars().count() > COMMENT_LIMIT) {
         return Err(Problem::field("comment", format!("at most {COMMENT_LIMIT} characters are allowed")));
     }

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
 use crate::domain::State;
-use crate::domain::posted::FieldError;
+use crate::domain::posted_match::FieldError;
 use crate::engine::{ApplicationError, DecisionError, EngineError, StagingError};
 use crate::mirror::MirrorError;
 

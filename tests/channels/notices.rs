@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::Value;
 use vorhoelle::domain::job_match::{Contact, Rate, Remote, Score, Skills};
-use vorhoelle::domain::{JobMatch, Language, posted};
+use vorhoelle::domain::{JobMatch, Language, posted_match};
 use vorhoelle::notify::{Notice, NoticeKind, NoticeMatch};
 
 pub const LANGUAGES: [(Language, &str); 2] = [(Language::De, "de"), (Language::En, "en")];
@@ -42,7 +42,7 @@ pub fn each_kind(language: Language) -> Vec<(&'static str, Notice)> {
 pub fn demo() -> Vec<NoticeMatch> {
     let matches: Vec<Value> = serde_json::from_str(include_str!("../../config/demo-matches.json")).unwrap();
     let mut matches: Vec<NoticeMatch> =
-        (12..).zip(matches).map(|(iid, job)| about(posted::parse(job).unwrap(), iid)).collect();
+        (12..).zip(matches).map(|(iid, job)| about(posted_match::parse(job).unwrap(), iid)).collect();
     matches[0].possible_duplicates = vec![14];
     matches
 }

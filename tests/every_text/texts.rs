@@ -6,7 +6,7 @@ use uuid::Uuid;
 use vorhoelle::domain::identity::Fingerprint;
 use vorhoelle::domain::inert::Wanted;
 use vorhoelle::domain::sending::{Attempt, AttemptOutcome, DraftContent};
-use vorhoelle::domain::{JobMatch, Language, posted};
+use vorhoelle::domain::{JobMatch, Language, posted_match};
 use vorhoelle::gitlab::draft_text::{self, DraftIs};
 use vorhoelle::gitlab::issue_text::{self, BodyContext, Staged};
 use vorhoelle::notify::render;
@@ -37,8 +37,8 @@ pub fn bare() -> Value {
 
 fn matches() -> [(&'static str, JobMatch); 3] {
     [
-        ("full", posted::parse(full()).unwrap()),
-        ("bare", posted::parse(bare()).unwrap()),
+        ("full", posted_match::parse(full()).unwrap()),
+        ("bare", posted_match::parse(bare()).unwrap()),
         ("imported", JobMatch::titled("Imported")),
     ]
 }

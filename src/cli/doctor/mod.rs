@@ -11,7 +11,7 @@ use super::{Context, print};
 use crate::app;
 use crate::clock::Clock;
 use crate::config::SettingsError;
-use crate::domain::posted::clean_line;
+use crate::domain::posted_match::clean_line;
 use crate::gitlab::Patience;
 
 /// Check everything that has to be right: GitLab, token, role, labels, webhook, channels, mirror.

@@ -4,23 +4,23 @@
 //! meanwhile is one; then the file is written, and what it got becomes the base. Killed in between, the next run finds
 //! issues that were staged by their fingerprints and values that both sides have already.
 
-mod look;
-mod work;
+mod apply;
+mod compare;
 
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 
-use look::{Look, left_of_erased};
-use work::{Done, Gitlab, Work};
+use apply::{Done, Gitlab, Work};
+use compare::{Look, left_of_erased};
 
+use super::canonical::Days;
 use super::conflicts::Lost;
 use super::error::{EditError, RowError};
 use super::field::Field;
 use super::file::{CsvFile, FileError, Fingerprint as FileFingerprint};
 use super::plan::{Action, Plan, PlannedRow};
-use super::shown::Days;
 use super::{Dialect, Table, TableError};
 use crate::domain::Language;
 use crate::engine::{Engine, EngineError};

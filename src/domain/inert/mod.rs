@@ -5,12 +5,12 @@
 
 mod chat;
 mod gitlab;
-mod guard;
+mod last_check;
 mod markdown;
 
 pub use chat::{SlackMarkup, WhatsAppLine, chat_length};
 pub use gitlab::{GitlabBlock, GitlabLine, GitlabTitle};
-pub use guard::{Danger, Wanted, whole_text_guard};
+pub use last_check::{Danger, Wanted, whole_text_guard};
 pub use markdown::GitlabMarkdown;
 
 use serde_json::Value;

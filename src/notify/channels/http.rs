@@ -153,7 +153,7 @@ fn causes(error: reqwest::Error) -> String {
 
 /// A peer's own words inside a sentence of ours: one line, not long.
 pub(super) fn words(text: &str) -> String {
-    crate::domain::posted::clean_line(text).chars().take(WORDS_LIMIT).collect()
+    crate::domain::posted_match::clean_line(text).chars().take(WORDS_LIMIT).collect()
 }
 
 #[cfg(test)]

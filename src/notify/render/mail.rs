@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::domain::numbers;
-use crate::domain::posted::clean_line;
+use crate::domain::posted_match::clean_line;
 use crate::domain::{JobMatch, Language};
 use crate::notify::{Notice, NoticeKind, NoticeMatch};
 use crate::templates::{TemplateError, Templates};

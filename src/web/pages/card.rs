@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::prose::Prose;
+use super::foreign_text::Prose;
 use super::sending::Stage;
 use super::when::{Moment, People};
-use crate::domain::posted::clean_line;
+use crate::domain::posted_match::clean_line;
 use crate::domain::{JobMatch, Language, State, numbers};
 use crate::engine::{Engine, EngineError};
 use crate::mirror::Record;

@@ -11,7 +11,7 @@ use super::forms::{COMMENT_LIMIT, Posted};
 use super::visit::Visit;
 use crate::domain::State;
 use crate::domain::history::Through;
-use crate::domain::posted::{clean_line, clean_text};
+use crate::domain::posted_match::{clean_line, clean_text};
 use crate::engine::{Decision, DecisionError, EngineError};
 use crate::mirror::Standing;
 

@@ -11,7 +11,7 @@ use super::forms::{self, COMMENT_LIMIT};
 use super::visit::Visit;
 use crate::domain::action_link::{ActionLink, Claim};
 use crate::domain::history::Through;
-use crate::domain::posted::clean_text;
+use crate::domain::posted_match::clean_text;
 use crate::domain::{Channel, State};
 use crate::engine::{Decision, DecisionError, EngineError};
 use crate::mirror::{Record, Standing};

@@ -2,15 +2,15 @@
 
 mod assets;
 mod card;
-mod complaint;
 mod decide;
+mod error_words;
 mod figures;
+mod foreign_text;
 mod forms;
 mod inbox;
 mod link;
 mod login;
-mod one;
-mod prose;
+mod match_page;
 mod sending;
 mod session;
 mod settings;
@@ -52,7 +52,7 @@ impl Room {
 pub(super) fn routes() -> Router<Web> {
     Router::new()
         .route("/", get(inbox::page))
-        .route("/matches/{iid}", get(one::page))
+        .route("/matches/{iid}", get(match_page::page))
         .route("/decide", get(to_the_inbox).post(decide::post))
         .route("/a/{token}", get(link::page).post(link::post).layer(map_response(link::tell_nobody)))
         .route("/stats", get(stats::page))

@@ -6,7 +6,7 @@ use axum::http::{StatusCode, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::complaint::Complaint;
+use super::error_words::Complaint;
 use super::figures;
 use super::forms::{Fields, Member, Posted};
 use super::settings_form::{changes, groups, seen};

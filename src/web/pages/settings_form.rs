@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::complaint::Complaint;
+use super::error_words::Complaint;
 use super::forms::Fields;
 use crate::config::{Origin, Setting, WrongSetting};
 use crate::domain::Channel;

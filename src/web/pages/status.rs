@@ -12,7 +12,7 @@ use super::figures;
 use super::forms::Member;
 use super::visit::Visit;
 use super::when::Moment;
-use crate::domain::posted::clean_line;
+use crate::domain::posted_match::clean_line;
 use crate::domain::{Channel, State};
 use crate::engine::EngineError;
 use crate::mirror::{DeliveryKind, DeliveryOutcome, Query, Record, Sort};

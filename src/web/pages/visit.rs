@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::complaint::Complaint;
+use super::error_words::Complaint;
 use super::session::Session;
 use super::when::People;
 use crate::domain::Language;

@@ -7,13 +7,13 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::super::complaint::Complaint;
+use super::super::error_words::Complaint;
 use super::super::forms::{Fields, Member, Posted};
-use super::super::one::no_match;
+use super::super::match_page::no_match;
 use super::super::visit::Visit;
 use super::{Read, about, complaints, letter, read, recipient, why, with_pause};
 use crate::domain::history::Through;
-use crate::domain::posted::clean_line;
+use crate::domain::posted_match::clean_line;
 use crate::domain::sending::DraftContent;
 use crate::outgoing::{DraftInput, OutgoingError};
 

@@ -12,12 +12,12 @@ use axum::routing::get;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::complaint::Complaint;
-use super::one::no_match;
-use super::prose::Prose;
+use super::error_words::Complaint;
+use super::foreign_text::Prose;
+use super::match_page::no_match;
 use super::visit::Visit;
 use crate::domain::State;
-use crate::domain::posted::{FieldError, clean_line};
+use crate::domain::posted_match::{FieldError, clean_line};
 use crate::domain::sending::{Attempt, AttemptOutcome, DraftContent};
 use crate::mirror::{Record, Standing};
 use crate::outgoing::{Draft, OutgoingError};

@@ -7,14 +7,14 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::json;
 
-use super::super::complaint::Complaint;
+use super::super::error_words::Complaint;
 use super::super::forms::{Member, Posted};
 use super::super::visit::Visit;
 use super::{Read, Stage, about, complaints, letter, read, recipient, why, with_pause};
 use crate::domain::State;
 use crate::domain::history::Through;
 use crate::domain::masked::masked;
-use crate::domain::posted::clean_line;
+use crate::domain::posted_match::clean_line;
 use crate::outgoing::{OutgoingError, SendRequest};
 
 /// Longest reason to send although the same role was offered already, in characters.

@@ -13,10 +13,10 @@ use crate::domain::history::Through;
 use crate::engine::{ApplicationError, Decision, DecisionError, Engine, StagingError};
 
 use super::Heard;
-use super::look::spelled_out;
+use super::compare::spelled_out;
+use crate::csv::canonical::Days;
 use crate::csv::error::RowError;
 use crate::csv::record;
-use crate::csv::shown::Days;
 use crate::csv::table::Table;
 use crate::mirror::Agreed;
 

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Notifier;
-use super::memory::Memory;
+use super::last_times::Memory;
 use crate::domain::history::Through;
 use crate::domain::{Channel, State};
 use crate::engine::{Decision, EngineError};

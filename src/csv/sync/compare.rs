@@ -8,14 +8,14 @@ use std::iter::Peekable;
 
 use uuid::Uuid;
 
-use super::work::{Work, only_to_file};
+use super::apply::{Work, only_to_file};
 use super::{Direction, Run, SyncError};
+use crate::csv::canonical::{Cells, Days, Fields, packed};
 use crate::csv::error::{EditError, RowError};
 use crate::csv::field::{Field, Row};
 use crate::csv::merge::{RowPlan, merge};
 use crate::csv::plan::{Action, PlannedRow};
 use crate::csv::record;
-use crate::csv::shown::{Cells, Days, Fields, packed};
 use crate::csv::table::Table;
 use crate::domain::identity::Fingerprint;
 use crate::mirror::{Agreed, Presence, Seen, Standing};

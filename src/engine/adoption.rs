@@ -1,0 +1,80 @@
+//! Issues that people made by hand and labelled `job-match`.
+
+use super::stage::new_record;
+use super::{Connected, Engine, EngineError};
+use crate::domain::decide::{Observed, Refusal, Repair};
+use crate::domain::{JobMatch, State};
+use crate::gitlab::Issue;
+use crate::gitlab::events::{LabelAction, LabelEvent};
+use crate::gitlab::labels::LabelKind;
+use crate::mirror::Standing;
+
+impl Engine {
+    /// An issue that a person made by hand.
+    pub(super) async fn adopt(
+        &self,
+        connected: &Connected,
+        issue: Issue,
+        observed: &Observed,
+        ours: bool,
+    ) -> Result<(), EngineError> {
+        let names = self.names();
+        let events = connected.project.label_events(issue.iid).await?;
+        let put_on = events.iter().rev().find(|event| {
+            let kind = event.label.as_ref().and_then(|label| names.kind_of_id(label.id));
+            event.action == LabelAction::Add && kind == Some(LabelKind::Match)
+        });
+        let who = put_on.map_or(Some(issue.author.id), |event| event.user.as_ref().map(|user| user.id));
+        let may = match who {
+            Some(user) if connected.is_us(user) => ours,
+            Some(user) => self.may_adopt(&connected.project, user).await?,
+            None => false,
+        };
+        let mut record = new_record(&issue, JobMatch::titled(issue.title.clone()), None, State::Pending);
+        record.label_event = events.iter().map(|event| event.id).max().unwrap_or(0);
+        if !may {
+            record.standing = Standing::Ignored;
+            return Ok(self.inner.mirror.put(&record, None)?);
+        }
+        let mut labels = observed.states.iter();
+        record.state = match (labels.next(), labels.next()) {
+            (Some(only), None) => *only,
+            (None, _) if observed.closed => State::Rejected,
+            _ => State::Pending,
+        };
+        let decider = self.decider(connected, &issue, &events, record.state).await?;
+        let reviewers = self.reviewers(connected);
+        if record.state != State::Pending && !reviewers.may(decider.as_deref()) {
+            record.state = State::Pending;
+            let refusal = Refusal::NoReviewer { who: decider };
+            self.explain(connected, &issue, &record, &refusal).await?;
+        }
+        // What we keep in comments is read with the history.
+        record.history_known = issue.user_notes_count == 0;
+        let repair = Repair::towards(record.state, observed);
+        let after = self.write(connected, issue, &self.change_for(&repair)).await?;
+        record.updated_at = after.updated_at;
+        tracing::info!(iid = record.iid, state = %record.state, "issue {} is adopted", record.iid);
+        self.tell_of_adoption(connected, record, &events).await
+    }
+
+    /// Who brought an issue that was made by hand into this state.
+    async fn decider(
+        &self,
+        connected: &Connected,
+        issue: &Issue,
+        events: &[LabelEvent],
+        state: State,
+    ) -> Result<Option<String>, EngineError> {
+        let is_it = |event: &&LabelEvent| {
+            event.action == LabelAction::Add && self.kind_of(event) == Some(LabelKind::State(state))
+        };
+        if let Some(event) = events.iter().rev().find(is_it) {
+            return Ok(event.user.as_ref().map(|user| user.username.clone()));
+        }
+        // No such label: it was closed by hand.
+        let events = connected.project.state_events(issue.iid).await?;
+        let last = events.last().and_then(|event| event.user.as_ref()).or(issue.closed_by.as_ref());
+        Ok(last.map(|user| user.username.clone()))
+    }
+}

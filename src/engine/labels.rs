@@ -1,0 +1,179 @@
+//! What our labels are called: they may be renamed or deleted in GitLab at any time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Connected, Engine, EngineError, Hint};
+use crate::domain::State;
+use crate::domain::decide::Observed;
+use crate::gitlab::issues::IssueChange;
+use crate::gitlab::labels::{Label, LabelKind, OurLabels};
+use crate::gitlab::{Issue, Project};
+
+/// How old our knowledge of the labels' names may be before one is put on: a stale name would make a second label.
+const NAMES_ARE_FRESH: SignedDuration = SignedDuration::from_secs(2);
+/// How old it may be before a new issue waits for it.
+const NAMES_ARE_OLD: SignedDuration = SignedDuration::from_secs(30);
+
+impl Engine {
+    /// Reads what our labels are called now, and makes those that are missing.
+    pub(super) async fn read_labels(&self, project: &Project) -> Result<(), EngineError> {
+        let known: BTreeMap<LabelKind, u64> = self
+            .inner
+            .mirror
+            .fact("labels")?
+            .and_then(|json| serde_json::from_str::<Vec<(LabelKind, u64)>>(&json).ok())
+            .unwrap_or_default()
+            .into_iter()
+            .collect();
+        let mut labels = project.labels().await?;
+        let mut ours = OurLabels::find(&labels, &known);
+        self.remove_second_ones(project, &ours, &mut labels).await?;
+        let missing = ours.missing();
+        for kind in &missing {
+            let label = project.create_label(*kind).await?;
+            ours.insert(*kind, &label);
+        }
+        let ids: Vec<_> = ours.ids().into_iter().collect();
+        let json = serde_json::to_string(&ids).map_err(|error| EngineError::Text(error.to_string()))?;
+        self.inner.mirror.remember("labels", &json)?;
+        let mut slot = self.inner.labels.write().unwrap_or_else(PoisonError::into_inner);
+        slot.others = labels
+            .into_iter()
+            .map(|label| label.name)
+            .filter(|name| ours.kind_of_name(name).is_none())
+            .collect();
+        slot.ours = ours;
+        slot.read_at = Some(self.inner.clock.now());
+        drop(slot);
+        for kind in missing.into_iter().filter(|kind| known.contains_key(kind)) {
+            self.was_deleted(kind)?;
+        }
+        Ok(())
+    }
+
+    /// A label of ours was deleted, and with it vanished from every issue without a trace: each gets it back.
+    fn was_deleted(&self, kind: LabelKind) -> Result<(), EngineError> {
+        tracing::warn!(label = kind.name(), "the label {} was deleted; it was made again", kind.name());
+        self.status_mut().label_made_again = Some(kind.name());
+        let iids = match kind {
+            LabelKind::Match => self.inner.mirror.iids_labelled(None)?,
+            LabelKind::State(state) => self.inner.mirror.iids_labelled(Some(state))?,
+            // Looking at it puts it back.
+            LabelKind::Settings => self.known_settings_issue().into_iter().collect(),
+        };
+        for iid in iids {
+            self.hint(iid, Hint::default());
+        }
+        Ok(())
+    }
+
+    /// A label of ours that was renamed at the very moment of a write may have been made again by GitLab under its old
+    /// name: the issues that carry the second one get ours, and it goes.
+    async fn remove_second_ones(
+        &self,
+        project: &Project,
+        ours: &OurLabels,
+        labels: &mut Vec<Label>,
+    ) -> Result<(), EngineError> {
+        let is_second = |label: &Label| {
+            let kind = LabelKind::ALL.into_iter().find(|kind| kind.name() == label.name)?;
+            let is_bare = label.description.as_deref().unwrap_or_default().is_empty();
+            (is_bare && ours.ids().get(&kind).is_some_and(|id| *id != label.id)).then_some(kind)
+        };
+        let second_ones: Vec<(LabelKind, Label)> =
+            labels.iter().filter_map(|label| Some((is_second(label)?, label.clone()))).collect();
+        for (kind, second) in second_ones {
+            tracing::warn!(label = %second.name, "a second label {} was made while ours was renamed; it is taken back", second.name);
+            for issue in project.issues_with_label(&second.name).await? {
+                let change = IssueChange {
+                    add_labels: vec![ours.name(kind).to_owned()],
+                    remove_labels: vec![second.name.clone()],
+                    ..IssueChange::default()
+                };
+                project.change_issue(issue.iid, &change).await?;
+                self.hint(issue.iid, Hint::default());
+            }
+            labels.retain(|label| label.id != second.id);
+            // A group's label, or a locked one, is not for us to delete.
+            if let Err(error) = project.delete_label(second.id).await {
+                tracing::warn!(label = %second.name, %error, "the second label {} cannot be deleted", second.name);
+            }
+        }
+        Ok(())
+    }
+
+    /// Our labels' names, read again where they are older than a moment.
+    pub(super) async fn fresh_names(&self, project: &Project) -> Result<OurLabels, EngineError> {
+        let now = self.inner.clock.now();
+        let fresh = |at: Timestamp| now.duration_since(at) < NAMES_ARE_FRESH;
+        let read_at = self.inner.labels.read().unwrap_or_else(PoisonError::into_inner).read_at;
+        if !read_at.is_some_and(fresh) {
+            self.read_labels(project).await?;
+        }
+        Ok(self.inner.labels.read().unwrap_or_else(PoisonError::into_inner).ours.clone())
+    }
+
+    /// Our labels' names for a new issue. Staging does not wait for them while they are only somewhat old: they are read
+    /// again beside it, and where a rename came in between, the second label is taken back.
+    pub(super) async fn recent_names(&self, connected: &Arc<Connected>) -> Result<OurLabels, EngineError> {
+        let now = self.inner.clock.now();
+        let read_at = self.inner.labels.read().unwrap_or_else(PoisonError::into_inner).read_at;
+        let age = read_at.map_or(SignedDuration::MAX, |at| now.duration_since(at));
+        if age >= NAMES_ARE_OLD {
+            return self.fresh_names(&connected.project).await;
+        }
+        if age >= NAMES_ARE_FRESH && !self.inner.reading_names.swap(true, Ordering::Relaxed) {
+            let (engine, connected) = (self.clone(), Arc::clone(connected));
+            tokio::spawn(async move {
+                if let Err(error) = engine.read_labels(&connected.project).await {
+                    tracing::debug!(%error, "the labels could not be read beside staging");
+                }
+                engine.inner.reading_names.store(false, Ordering::Relaxed);
+            });
+        }
+        Ok(self.names())
+    }
+
+    /// Which of our labels a label is, by its number.
+    pub fn label_kind(&self, label: u64) -> Option<LabelKind> {
+        self.names().kind_of_id(label)
+    }
+
+    /// Our labels' names as we know them.
+    pub(super) fn names(&self) -> OurLabels {
+        self.inner.labels.read().unwrap_or_else(PoisonError::into_inner).ours.clone()
+    }
+
+    /// What an issue shows. A label name that we have never seen may be one of ours, renamed: then names are read.
+    pub(super) async fn observe(&self, project: &Project, issue: &Issue) -> Result<Observed, EngineError> {
+        let unknown = {
+            let labels = self.inner.labels.read().unwrap_or_else(PoisonError::into_inner);
+            let is_known =
+                |name: &String| labels.ours.kind_of_name(name).is_some() || labels.others.contains(name);
+            !issue.labels.iter().all(is_known)
+        };
+        if unknown {
+            self.read_labels(project).await?;
+        }
+        Ok(self.observed(issue))
+    }
+
+    /// What an issue shows, by the names that we know.
+    pub(super) fn observed(&self, issue: &Issue) -> Observed {
+        let labels = self.inner.labels.read().unwrap_or_else(PoisonError::into_inner);
+        let kinds: Vec<LabelKind> =
+            issue.labels.iter().filter_map(|name| labels.ours.kind_of_name(name)).collect();
+        Observed {
+            is_match: kinds.contains(&LabelKind::Match),
+            states: kinds
+                .iter()
+                .filter_map(|kind| if let LabelKind::State(state) = kind { Some(*state) } else { None })
+                .collect::<BTreeSet<State>>(),
+            closed: issue.state == crate::gitlab::issues::OpenOrClosed::Closed,
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! An issue that the mirror does not know: one of ours after a lost disk is taken in; a second one of a match and one made
+//! by hand go their own ways (duplicates.rs, adoption.rs).
+
+use super::reconcile::known;
+use super::stage::new_record;
+use super::{Connected, Engine, EngineError, Hint, history};
+use crate::domain::State;
+use crate::domain::decide::{Observed, Repair, decide};
+use crate::domain::identity::Fingerprint;
+use crate::gitlab::Issue;
+use crate::gitlab::issue_text;
+use crate::mirror::{Record, Standing};
+
+impl Engine {
+    /// An issue that the mirror does not know, or knows as gone, ignored or a duplicate.
+    pub(super) async fn meet(&self, connected: &Connected, issue: Issue) -> Result<(), EngineError> {
+        if self.is_by_an_earlier_bot(connected, &issue).await? {
+            return Ok(());
+        }
+        let observed = self.observe(&connected.project, &issue).await?;
+        let ours = connected.is_us(issue.author.id);
+        let staged = issue_text::read_back(&issue.description).filter(|_| ours);
+        match staged {
+            Some(staged) => {
+                let fingerprint = Fingerprint::of(&staged.job, staged.nonce);
+                let first = self.inner.mirror.record_of(&fingerprint)?.filter(|first| first.iid != issue.iid);
+                let mut record = new_record(&issue, staged.job, Some(staged.nonce), State::Pending);
+                match first {
+                    Some(first) if first.iid < issue.iid => {
+                        self.retire(connected, issue, &observed, record, &first).await
+                    }
+                    Some(later) => {
+                        // The later one was met first: it gives way to this one.
+                        self.take_in(connected, &issue, &observed, &mut record).await?;
+                        self.hint(later.iid, Hint::default());
+                        let mut later = later;
+                        later.standing = Standing::Duplicate;
+                        self.inner.mirror.put(&later, None)?;
+                        Ok(())
+                    }
+                    None => self.take_in(connected, &issue, &observed, &mut record).await,
+                }
+            }
+            // The settings issue is no match, whatever people put on it.
+            None if ours && self.is_about_settings(connected, &issue) => Ok(()),
+            None if observed.is_match => self.adopt(connected, issue, &observed, ours).await,
+            None => self.is_no_match(issue.iid),
+        }
+    }
+
+    /// Labels that somebody had put on who may not are off again.
+    fn is_no_match(&self, iid: u64) -> Result<(), EngineError> {
+        let ignored = self.inner.mirror.record(iid)?.filter(|record| record.standing == Standing::Ignored);
+        if let Some(mut record) = ignored {
+            record.standing = Standing::Gone;
+            self.inner.mirror.put(&record, None)?;
+        }
+        Ok(())
+    }
+
+    /// Takes in an issue of ours that the mirror does not know: after a lost disk, or from another instance.
+    pub(super) async fn take_in(
+        &self,
+        connected: &Connected,
+        issue: &Issue,
+        observed: &Observed,
+        record: &mut Record,
+    ) -> Result<(), EngineError> {
+        let mut labels = observed.states.iter();
+        let settled = match (labels.next(), labels.next()) {
+            (Some(only), None) if only.is_closed() == observed.closed => Some(*only),
+            _ => None,
+        };
+        // An issue that nobody touched since it was made has no history to be read.
+        let untouched = settled == Some(State::Pending)
+            && issue.updated_at == issue.created_at
+            && issue.user_notes_count == 0;
+        record.history_known = untouched;
+        let is_news = self.is_fresh(record, record.created_at)?;
+        // Of news every step is told in its turn; what is old may have its history read later.
+        if let Some(state) = settled.filter(|_| observed.is_match && (untouched || !is_news)) {
+            record.state = state;
+            if is_news {
+                self.inner.mirror.put_new(record)?;
+            } else {
+                self.inner.mirror.put(record, None)?;
+            }
+            return Ok(());
+        }
+        let history = history::read(self, connected, issue).await?;
+        record.state = history.state;
+        record.application.clone_from(&history.application);
+        record.label_event = history.label_event;
+        record.history_known = true;
+        record.sending = history.sending.clone();
+        if let Some(last) = history.steps.last() {
+            (record.decided_by, record.decided_at) = (Some(last.by.clone()), Some(last.at));
+        }
+        if !observed.is_match {
+            record.standing = Standing::Withdrawn;
+        }
+        let raise = self.raises(record, &history.steps)?;
+        self.inner.mirror.put_whole(record, &history.steps, raise)?;
+        let mut observed = observed.clone();
+        if observed.states.len() == 1 && record.state.is_closed() && !observed.closed {
+            // Never closed, or reopened by somebody? Both look the same now; the label wins unless they reopened it.
+            let closings = connected.project.state_events(issue.iid).await?;
+            observed.closed = closings.last().is_none_or(|last| last.state != "reopened");
+        }
+        let mut verdict = decide(known(record), &observed, &history.open_acts, &self.reviewers(connected));
+        verdict.repair = if verdict.withdrawn {
+            verdict.repair
+        } else {
+            Repair::towards(verdict.state, &self.observed(issue))
+        };
+        self.act(connected, issue.clone(), record.clone(), verdict).await
+    }
+}
