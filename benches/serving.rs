@@ -34,7 +34,7 @@ use vorhoelle::gitlab::Patience;
 use vorhoelle::gitlab::webhook::{self, SigningKey, WebhookSecrets};
 use vorhoelle::web;
 
-use support::place::{API_TOKEN, Place, fill, free_port};
+use support::place::{API_TOKEN, Place, free_port};
 use support::{SIGNING_TOKEN, delivery, length_of, median, resident_mebibytes, until_200};
 
 const MATCHES: u64 = 10_000;
@@ -50,7 +50,7 @@ fn main() {
     let mirror = place.path("mirror.sqlite");
     program(&place, &place.path("empty.sqlite"), "an empty project");
     let parts = place.assemble(&mirror, Patience::default());
-    world.block_on(fill_mirror(&parts));
+    world.block_on(fill(&place, &parts));
     let ours =
         server(move |listener| web::server::serve(listener, parts.router, Default::default(), Clock::System));
     let bare = server(|listener| async { axum::serve(listener, bare()).await.unwrap() });
@@ -185,13 +185,16 @@ fn program(place: &Place, mirror: &Path, with: &str) {
 }
 
 /// Ten thousand matches in the mirror; GitLab has one of them.
-async fn fill_mirror(parts: &Parts) {
+async fn fill(place: &Place, parts: &Parts) {
     let job = json!({
         "title": "Rust Engineer", "company": "Example", "agency": "Vermittlung GmbH", "score": 81.5,
         "url": "https://jobs.example/1", "source": "bench", "external_id": "1", "end_client": "Amt",
         "location": "Wien", "remote": 60, "rate": {"amount": 98.5, "currency": "EUR", "per": "hour"},
         "skills": {"matched": ["Rust", "SQL"], "missing": ["SAP"]}, "summary": "Suits well.",
     });
-    fill(&parts.engine, job, MATCHES, |record, number| record.job.end_client = Some(format!("Amt {number}")))
+    place
+        .fill(&parts.engine, job, MATCHES, |record, number| {
+            record.job.end_client = Some(format!("Amt {number}"))
+        })
         .await;
 }

@@ -23,7 +23,7 @@ use vorhoelle::domain::Application;
 use vorhoelle::gitlab::Patience;
 
 use support::peak_mebibytes;
-use support::place::{Place, fill};
+use support::place::Place;
 
 const ROWS: u64 = 100_000;
 /// What an export has: two more than were asked for.
@@ -201,7 +201,7 @@ impl Sheets {
             "notes": "Sie rufen an, sobald; \"alles\" geklärt ist.",
         }))
         .unwrap();
-        fill(&engine, job, ROWS, |record, _| record.application = application.clone()).await;
+        place.fill(&engine, job, ROWS, |record, _| record.application = application.clone()).await;
         Self { place, mirror }
     }
 

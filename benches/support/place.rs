@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 use vorhoelle::app::{self, Parts};
@@ -11,9 +12,12 @@ use vorhoelle::domain::{State, posted_match};
 use vorhoelle::engine::Engine;
 use vorhoelle::gitlab::Patience;
 use vorhoelle::mirror::Record;
-use vorhoelle::sandbox::{Options, Sandbox};
+use vorhoelle::sandbox::{Options, Sandbox, State as IssueState};
 
 use super::SIGNING_TOKEN;
+
+/// Closed issues whose existence every start of a command checks: a hundred, and one that it may begin with.
+const ASKED_AT_EVERY_START: u64 = 102;
 
 pub const API_TOKEN: &str = "bench-token";
 
@@ -68,27 +72,43 @@ impl Place {
         command.env("VORHOELLE_LISTEN", format!("127.0.0.1:{port}"));
         command
     }
+
+    /// A mirror of many matches like this one, all but the first rejected. GitLab has those of them that every start asks
+    /// about, and is asked about no other.
+    pub async fn fill(&self, engine: &Engine, job: Value, count: u64, differ: impl Fn(&mut Record, u64)) {
+        engine.delta().await.unwrap();
+        let first = engine.stage(posted_match::parse(job).unwrap()).await.unwrap().record;
+        for number in 2..=count {
+            let mut record = first.clone();
+            record.iid = number;
+            record.issue_id += number;
+            record.state = State::Rejected;
+            // Long ago, so that no read finds it new.
+            record.updated_at = first.updated_at - Duration::from_secs(86_400);
+            record.job.title = format!("Rust Engineer {number}");
+            record.job.external_id = Some(number.to_string());
+            differ(&mut record, number);
+            engine.mirror().put(&record, None).unwrap();
+            if number <= ASKED_AT_EVERY_START {
+                self.reject_like_the_first(&record);
+            }
+        }
+        engine.mirror().checkpoint();
+    }
+
+    fn reject_like_the_first(&self, record: &Record) {
+        let mut gitlab = self.sandbox.world();
+        let label = |name: &str| gitlab.label_named(name).unwrap().id;
+        let (pending, rejected) = (label("job-match/pending"), label("job-match/rejected"));
+        let mut issue = gitlab.issues[&1].clone();
+        (issue.iid, issue.id, issue.updated_at) = (record.iid, record.issue_id, record.updated_at);
+        issue.state = IssueState::Closed;
+        issue.labels.iter_mut().filter(|label| **label == pending).for_each(|label| *label = rejected);
+        gitlab.issues.insert(issue.iid, issue);
+    }
 }
 
 /// A port that nobody listens on.
 pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// A mirror of many matches like this one. GitLab has the first of them, and is asked about no other: the others are
-/// closed, and each command asks whether the open ones are still there.
-pub async fn fill(engine: &Engine, job: Value, count: u64, differ: impl Fn(&mut Record, u64)) {
-    engine.delta().await.unwrap();
-    let first = engine.stage(posted_match::parse(job).unwrap()).await.unwrap().record;
-    for number in 2..=count {
-        let mut record = first.clone();
-        record.iid = number;
-        record.issue_id += number;
-        record.state = State::Rejected;
-        record.job.title = format!("Rust Engineer {number}");
-        record.job.external_id = Some(number.to_string());
-        differ(&mut record, number);
-        engine.mirror().put(&record, None).unwrap();
-    }
-    engine.mirror().checkpoint();
 }

@@ -247,7 +247,13 @@ impl CsvFile {
             fs::copy(&self.path, &second).map_err(failed)?;
             File::open(&second).and_then(|copy| copy.sync_all()).map_err(failed)?;
         }
-        fs::rename(&second, self.backup_path()).map_err(failed)
+        fs::rename(&second, self.backup_path()).map_err(failed)?;
+        // Where a killed run has made the file its own backup, both names were of one file, and a rename leaves both:
+        // what is copied there the next time would be written into the backup.
+        match fs::remove_file(&second) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+            _ => Ok(()),
+        }
     }
 
     fn failed(&self, doing: &'static str, error: io::Error) -> FileError {

@@ -161,13 +161,14 @@ impl<'a> Replay<'a> {
         let (state, event) = (*state, event.clone());
         let ours = event.user.as_ref().is_some_and(|user| self.connected.is_us(user.id));
         let from = self.state;
-        let step = if !ours || self.connected.is_a_reviewers_token() {
-            Some(self.decision_before(&event, from, state).unwrap_or_else(|| {
-                let by = event.user.as_ref().map(|user| user.username.clone()).unwrap_or_default();
-                Step { from, to: state, by, at: event.created_at, through: Through::Gitlab, comment: None }
-            }))
-        } else {
-            self.decision_before(&event, from, state)
+        let theirs = || {
+            let by = event.user.as_ref().map(|user| user.username.clone()).unwrap_or_default();
+            Step { from, to: state, by, at: event.created_at, through: Through::Gitlab, comment: None }
+        };
+        let step = match (ours, self.connected.is_a_reviewers_token()) {
+            (false, _) => Some(theirs()),
+            (true, true) => Some(self.decision_before(&event, from, state).unwrap_or_else(theirs)),
+            (true, false) => self.decision_before(&event, from, state),
         };
         self.state = state;
         match step {
@@ -200,7 +201,8 @@ impl<'a> Replay<'a> {
     /// The decision made through the service that this label event carried out.
     fn decision_before(&self, event: &LabelEvent, from: State, to: State) -> Option<Step> {
         let mut decisions = self.notes.iter().rev().filter_map(|note| near(note, event));
-        decisions.find(|step| step.from == from && step.to == to)
+        // Each is carried out once.
+        decisions.find(|step| step.from == from && step.to == to && !self.steps.contains(step))
     }
 
     fn name_closers(&mut self, closings: &[StateEvent]) {

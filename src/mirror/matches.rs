@@ -138,7 +138,7 @@ impl Mirror {
     ///
     /// Where the disk fails.
     pub fn open_iids_from(&self, from: u64, limit: usize) -> rusqlite::Result<Vec<u64>> {
-        self.iids_from("standing = 'live' AND state IN ('pending', 'approved')", from, limit)
+        self.iids_from("matches", "standing = 'live' AND state IN ('pending', 'approved')", from, limit)
     }
 
     /// The numbers of some issues that are not looked after as open ones, from one on: closed, withdrawn or ignored.
@@ -149,13 +149,14 @@ impl Mirror {
     pub fn other_iids_from(&self, from: u64, limit: usize) -> rusqlite::Result<Vec<u64>> {
         let others =
             "(standing IN ('withdrawn', 'ignored') OR (standing = 'live' AND state IN ('rejected', 'sent')))";
-        self.iids_from(others, from, limit)
+        // Named, or all of them are put in order for the first few.
+        self.iids_from("matches INDEXED BY matches_not_open", others, from, limit)
     }
 
-    fn iids_from(&self, condition: &'static str, from: u64, limit: usize) -> rusqlite::Result<Vec<u64>> {
+    fn iids_from(&self, table: &str, condition: &str, from: u64, limit: usize) -> rusqlite::Result<Vec<u64>> {
         self.read(|connection| {
             let sql =
-                format!("SELECT iid FROM matches WHERE iid >= ?1 AND {condition} ORDER BY iid LIMIT ?2");
+                format!("SELECT iid FROM {table} WHERE iid >= ?1 AND {condition} ORDER BY iid LIMIT ?2");
             connection.prepare_cached(&sql)?.query_map(params![from, limit], |row| row.get(0))?.collect()
         })
     }

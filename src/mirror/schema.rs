@@ -100,6 +100,8 @@ const MIGRATIONS: [&str; 7] = [
     CREATE INDEX rows_erased ON rows (iid) WHERE presence = 2;
     ALTER TABLE matches ADD COLUMN attempt TEXT;
     UPDATE matches SET attempt = json_extract(record, '$.sending.attempt.outcome');
+    CREATE INDEX matches_not_open ON matches (iid)
+        WHERE (standing IN ('withdrawn', 'ignored') OR (standing = 'live' AND state IN ('rejected', 'sent')));
     CREATE INDEX matches_by_attempt ON matches (attempt) WHERE attempt IS NOT NULL;
 ",
 ];

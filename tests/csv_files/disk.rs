@@ -256,6 +256,29 @@ fn a_kill_at_any_point_leaves_a_whole_file() {
     assert_eq!(names(folder.path()), ["a.csv", "a.csv.bak"]);
 }
 
+/// Killed between the backup and the new file, the two have one content under two names.
+#[cfg(unix)]
+#[test]
+fn a_backup_that_is_the_file_itself_is_not_written_into() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv");
+    fs::write(&path, "first").unwrap();
+    for name in ["a.csv.bak", "kept"] {
+        fs::hard_link(&path, folder.path().join(name)).unwrap();
+    }
+    let file = CsvFile::open(&path).unwrap();
+    let read = file.read().unwrap().unwrap().1;
+    let read = file.replace(Some(&read), put(b"second")).unwrap();
+    file.replace(Some(&read), put(b"third")).unwrap();
+    drop(file);
+    let said = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    assert_eq!(
+        (said("a.csv"), said("a.csv.bak"), said("kept")),
+        ("third".into(), "second".into(), "first".into())
+    );
+    assert_eq!(names(folder.path()), ["a.csv", "a.csv.bak", "kept"]);
+}
+
 #[test]
 fn a_file_that_was_there_is_never_made_anew() {
     let folder = tempfile::tempdir().unwrap();
