@@ -395,3 +395,34 @@ async fn a_comment_brings_no_old_decision_back_while_the_history_is_not_known() 
     world.expect_comment(iid, "**pipeline**");
     world.finish().await;
 }
+
+#[tokio::test]
+async fn after_a_lost_disk_a_decision_of_ours_stands_for_no_persons_act() {
+    let (mut world, iid) = deaf(&[]).await;
+    world.patch(iid, &json!({"state": "approved"})).await;
+    world.reviewer().relabel(iid, &["job-match/pending"], &["job-match/approved"]).unwrap();
+    world.delta().await;
+    world.reviewer().relabel(iid, &["job-match/approved"], &["job-match/pending"]).unwrap();
+    world.delta().await;
+    world.restart(Disk::Wiped).await;
+    world.delta().await;
+    let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
+    let by: Vec<_> = answer["history"].as_array().unwrap().iter().map(|one| &one["by"]).collect();
+    assert_eq!(by, ["pipeline", "reviewer", "reviewer"]);
+    world.expect_comment(iid, "**pipeline**");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_step_that_is_none_is_undone_after_a_lost_disk_too() {
+    let (mut world, iid) = deaf(&[]).await;
+    world.kill(Disk::Wiped).await;
+    world.reviewer().relabel(iid, &["job-match/sent"], &["job-match/pending"]).unwrap();
+    world.start().await;
+    for _ in 0..2 {
+        world.delta().await;
+    }
+    world.expect(iid, "pending").await;
+    world.expect_comment(iid, "There is no step from `job-match/pending` to `job-match/sent`");
+    world.finish().await;
+}

@@ -52,7 +52,9 @@ pub(super) async fn read(
     let names = engine.names();
     let kind = |event: &LabelEvent| event.label.as_ref().and_then(|label| names.kind_of_id(label.id));
     let application = application_of(connected, &notes);
+    let sending = engine.sending_of(issue.iid, &notes)?;
     let mut replay = Replay::new(connected, &notes, issue);
+    replay.sent_since = sending.attempt.as_ref().map(|attempt| attempt.since);
     for moment in events.chunk_by(|a, b| a.user == b.user && a.created_at == b.created_at) {
         for event in moment {
             match kind(event) {
@@ -80,7 +82,6 @@ pub(super) async fn read(
     let open_decision = notes.iter().filter_map(decision_of).next_back().filter(|decision| {
         decision.from == replay.state && touched_at.is_none_or(|touched_at| decision.at > touched_at)
     });
-    let sending = engine.sending_of(issue.iid, &notes)?;
     Ok(History {
         state: replay.state,
         steps: replay.steps,
@@ -104,6 +105,8 @@ struct Replay<'a> {
     needs_state_events: bool,
     /// Our issue's own labels were put on by then.
     made_until: Option<Timestamp>,
+    /// From when on no label leads back from sent: the service itself has sent, or may have.
+    sent_since: Option<Timestamp>,
 }
 
 impl<'a> Replay<'a> {
@@ -120,6 +123,7 @@ impl<'a> Replay<'a> {
             last_event: 0,
             needs_state_events: false,
             made_until,
+            sent_since: None,
         }
     }
 
@@ -147,6 +151,9 @@ impl<'a> Replay<'a> {
             return;
         };
         let is_first = self.settled_event == 0;
+        if !is_first && self.is_against_the_rules(*state, event) {
+            return;
+        }
         self.settled_event = self.last_event;
         if *state == self.state {
             return;
@@ -196,6 +203,13 @@ impl<'a> Replay<'a> {
                 });
             }
         }
+    }
+
+    /// A step that is none, which people made and the service has not taken back yet: what they did since is open.
+    fn is_against_the_rules(&self, to: State, event: &LabelEvent) -> bool {
+        let ours = event.user.as_ref().is_some_and(|user| self.connected.is_us(user.id));
+        let undo_sent = self.sent_since.is_none_or(|since| event.created_at < since);
+        !ours && to != self.state && !self.state.may_become(to, undo_sent)
     }
 
     /// The decision made through the service that this label event carried out.

@@ -241,8 +241,10 @@ fn cause<'a>(
         return before.next().or(fitting.last()).copied();
     }
     // Put on with another one, say, and alone only since that was taken off.
-    let already_on =
-        of_kind().rfind(|event| event.created_at < raised.at).filter(|event| event.action == action);
+    let before = |event: &&LabelEvent| {
+        event.created_at < raised.at || (event.created_at == raised.at && event.action != action)
+    };
+    let already_on = of_kind().rfind(before).filter(|event| event.action == action);
     let since = fitting.iter().find(|event| event.created_at >= raised.at).copied();
     already_on.or(since).or(fitting.last().copied())
 }

@@ -131,7 +131,7 @@ fn what_gitlab_tells(world: &World) -> Vec<String> {
             let label = event.label.and_then(|id| gitlab.labels.iter().find(|label| label.id == id));
             let label = label.map_or("?", |label| label.name.as_str());
             let sign = if event.added { '+' } else { '-' };
-            (event.iid, event.created_at, format!("{} {sign}{label}", name(event.user)))
+            (event.iid, event.created_at, format!("{} {sign}{label} ({})", name(event.user), event.id))
         })
         .collect();
     told.extend(gitlab.state_events.iter().map(|event| {
