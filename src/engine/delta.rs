@@ -244,6 +244,11 @@ impl Engine {
         }
         record.label_event = history.label_event;
         record.history_known = true;
+        if history.state != record.state && !history.open_acts.is_empty() {
+            // What the labels show is what people made of them since, and may be no step: that is looked at now.
+            record.state = history.state;
+            self.hint(iid, Hint::default());
+        }
         record.application = history.application;
         record.sending = history.sending;
         if let Some(last) = history.steps.last() {

@@ -102,6 +102,8 @@ struct Replay<'a> {
     steps: Vec<Step>,
     settled_event: u64,
     last_event: u64,
+    /// Whether the last label was ours: where people's labels show one state after it, the service has followed them.
+    moved_by_us: bool,
     needs_state_events: bool,
     /// Our issue's own labels were put on by then.
     made_until: Option<Timestamp>,
@@ -121,6 +123,7 @@ impl<'a> Replay<'a> {
             steps: Vec::new(),
             settled_event: 0,
             last_event: 0,
+            moved_by_us: false,
             needs_state_events: false,
             made_until,
             sent_since: None,
@@ -129,6 +132,7 @@ impl<'a> Replay<'a> {
 
     fn label(&mut self, state: State, event: &LabelEvent) {
         self.last_event = event.id;
+        self.moved_by_us = event.user.as_ref().is_some_and(|user| self.connected.is_us(user.id));
         self.on.retain(|(on, _)| *on != state);
         if event.action == LabelAction::Add {
             self.on.push((state, event.clone()));
@@ -207,9 +211,8 @@ impl<'a> Replay<'a> {
 
     /// A step that is none, which people made and the service has not taken back yet: what they did since is open.
     fn is_against_the_rules(&self, to: State, event: &LabelEvent) -> bool {
-        let ours = event.user.as_ref().is_some_and(|user| self.connected.is_us(user.id));
         let undo_sent = self.sent_since.is_none_or(|since| event.created_at < since);
-        !ours && to != self.state && !self.state.may_become(to, undo_sent)
+        !self.moved_by_us && to != self.state && !self.state.may_become(to, undo_sent)
     }
 
     /// The decision made through the service that this label event carried out.

@@ -173,6 +173,8 @@ struct Inner {
     status: Mutex<Status>,
     /// When the same wrong act was last explained, so that it is not explained again for ten minutes.
     explained: Mutex<HashMap<(u64, Refusal), Timestamp>>,
+    /// Identities of which an issue may have been made while the mirror could not be written, and since when.
+    unrecorded: Mutex<HashMap<String, Timestamp>>,
     roles: Mutex<BTreeMap<u64, (bool, Timestamp)>>,
     /// Earlier bots whose issues were found and who are not listed.
     strangers: Mutex<BTreeMap<u64, String>>,
@@ -227,6 +229,7 @@ impl Engine {
                 queue: Queue::default(),
                 status: Mutex::default(),
                 explained: Mutex::default(),
+                unrecorded: Mutex::default(),
                 roles: Mutex::default(),
                 strangers: Mutex::default(),
                 bots: Mutex::default(),

@@ -1,6 +1,6 @@
 //! A posted match becomes an issue, once.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -97,13 +97,16 @@ impl Engine {
         if let Some(record) = self.inner.mirror.record_of(&fingerprint)? {
             return Ok(Some(Staging { record, created: false }));
         }
-        let mut unclear = self.inner.mirror.unclear_since(fingerprint.as_str())?;
+        let unrecorded = || self.inner.unrecorded.lock().unwrap_or_else(PoisonError::into_inner);
+        let known_here = unrecorded().get(fingerprint.as_str()).copied();
+        let mut unclear = self.inner.mirror.unclear_since(fingerprint.as_str())?.or(known_here);
         let mut tries = 0;
         loop {
             if let Some(since) = unclear
                 && let Some(record) = self.find_created(&connected, &fingerprint, since).await?
             {
                 self.inner.mirror.set_unclear(fingerprint.as_str(), None)?;
+                unrecorded().remove(fingerprint.as_str());
                 return Ok(Some(Staging { record, created: tries > 0 }));
             }
             let started = self.inner.clock.now();
@@ -122,6 +125,11 @@ impl Engine {
                     if tries == TRIES {
                         return Err(error.into());
                     }
+                }
+                Err(error @ EngineError::Mirror(_)) => {
+                    // The disk may be full, and the issue there: only this process can remember it until there is room.
+                    unrecorded().insert(fingerprint.as_str().to_owned(), unclear.unwrap_or(started));
+                    return Err(error);
                 }
                 Err(error) => return Err(error),
             }
