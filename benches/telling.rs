@@ -1,0 +1,189 @@
+//! What telling costs: digests rendered, and two hundred mails handed to a server that takes everything at once, beside
+//! Python's smtplib on one connection to the same server.
+//!
+//! `cargo bench --bench telling` prints figures; `benches/README.md` keeps them.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a measurement"
+)]
+
+mod support;
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use jiff::SignedDuration;
+use serde_json::Value;
+use vorhoelle::clock::Clock;
+use vorhoelle::config::{Environment, Settings};
+use vorhoelle::domain::{Language, posted_match};
+use vorhoelle::notify::channels::Outcome;
+use vorhoelle::notify::mime::Mail;
+use vorhoelle::notify::render::{MailText, mail};
+use vorhoelle::notify::{MailSender, Notice, NoticeKind, NoticeMatch};
+use vorhoelle::templates::Templates;
+
+use support::median;
+
+const MAILS: usize = 200;
+const ROUNDS: usize = 9;
+
+/// Sends the mails over one connection and prints how long that took, in seconds.
+const SMTPLIB: &str = "
+import smtplib, sys, time
+message = sys.stdin.buffer.read()
+server = smtplib.SMTP('127.0.0.1', int(sys.argv[1]))
+begin = time.perf_counter()
+for _ in range(int(sys.argv[2])):
+    server.sendmail('jobs@example.com', ['anna@example.com'], message)
+print(time.perf_counter() - begin)
+";
+
+fn main() {
+    let templates = Templates::load(None).unwrap();
+    for count in [20, 100] {
+        let notice = digest(count);
+        let mut micros: Vec<f64> = (0..501)
+            .map(|_| {
+                let started = Instant::now();
+                std::hint::black_box(mail(&templates, &notice).unwrap());
+                started.elapsed().as_secs_f64() * 1e6
+            })
+            .collect();
+        println!("a digest of {count} matches, HTML and text: {:.0} µs", median(&mut micros));
+    }
+    mails(&mail(&templates, &digest(1)).unwrap());
+}
+
+fn digest(count: usize) -> Notice {
+    let all: Vec<Value> = serde_json::from_str(include_str!("../config/demo-matches.json")).unwrap();
+    let matches = (1..).zip(all.into_iter().cycle().take(count)).map(|(iid, job)| NoticeMatch {
+        iid,
+        web_url: format!("https://gitlab.example/acme/jobs/-/issues/{iid}"),
+        job: posted_match::parse(job).unwrap(),
+        possible_duplicates: Vec::new(),
+        waiting: SignedDuration::from_hours(5),
+        approve_url: Some("https://jobs.example/a/approve-token".to_owned()),
+        reject_url: Some("https://jobs.example/a/reject-token".to_owned()),
+    });
+    Notice {
+        kind: NoticeKind::Digest,
+        language: Language::De,
+        matches: matches.collect(),
+        list_url: "https://gitlab.example/acme/jobs/-/issues".to_owned(),
+        inbox_url: Some("https://jobs.example/".to_owned()),
+    }
+}
+
+fn mails(text: &MailText) {
+    let port = sink();
+    let mut environment = Environment::default();
+    for (name, value) in [
+        ("GITLAB_URL", "http://127.0.0.1:9".to_owned()),
+        ("GITLAB_TOKEN", "bench".to_owned()),
+        ("GITLAB_PROJECT", "1".to_owned()),
+        ("WEBHOOK_SECRET", "bench-secret".to_owned()),
+        ("SMTP_URL", format!("smtp://127.0.0.1:{port}")),
+        ("MAIL_FROM", "jobs@example.com".to_owned()),
+        ("MAIL_TO", "anna@example.com".to_owned()),
+    ] {
+        environment.set(name, value);
+    }
+    let settings = Settings::load(None, &environment).unwrap();
+    let settings = settings.channels.mail.unwrap();
+    let sender = MailSender::new(&settings, &Clock::System).unwrap();
+    let message = |number: usize| Mail {
+        from: settings.from.clone(),
+        to: settings.to[0].clone(),
+        reply_to: None,
+        subject: text.subject.clone(),
+        html: text.html.clone(),
+        text: text.text.clone(),
+        message_id: format!("<{number}@example.com>"),
+        references: Vec::new(),
+        list_id: None,
+        date: Clock::System.now(),
+        attachments: Vec::new(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let ours = || {
+        let started = Instant::now();
+        for number in 0..MAILS {
+            let outcome = runtime.block_on(sender.hand_over(&message(number), 0));
+            assert!(matches!(outcome, Outcome::Sent { .. }), "{outcome:?}");
+        }
+        started.elapsed()
+    };
+    let whole = message(0).compose().unwrap().formatted();
+    let mut ratios: Vec<f64> = (0..ROUNDS)
+        .filter_map(|_| Some(smtplib(port, &whole)?.as_secs_f64() / ours().as_secs_f64()))
+        .collect();
+    if ratios.is_empty() {
+        println!("there is no python3 to compare with");
+    } else {
+        println!(
+            "{MAILS} mails, smtplib's time against ours, median of {ROUNDS}: {:.2}",
+            median(&mut ratios)
+        );
+    }
+}
+
+fn smtplib(port: u16, message: &[u8]) -> Option<Duration> {
+    let mut python = Command::new("python3")
+        .args(["-c", SMTPLIB, &port.to_string(), &MAILS.to_string()])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .ok()?;
+    python.stdin.take()?.write_all(message).ok()?;
+    let output = python.wait_with_output().ok()?;
+    Some(Duration::from_secs_f64(String::from_utf8(output.stdout).ok()?.trim().parse().ok()?))
+}
+
+/// A mail server that takes everything and keeps nothing.
+fn sink() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            std::thread::spawn(move || take(&stream.unwrap()));
+        }
+    });
+    port
+}
+
+fn take(stream: &TcpStream) -> Option<()> {
+    stream.set_nodelay(true).ok()?;
+    let (mut reading, mut writing) = (BufReader::new(stream), stream);
+    writing.write_all(b"220 sink\r\n").ok()?;
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if reading.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        let answer: &[u8] = match line.get(..4)?.to_ascii_uppercase().as_str() {
+            "DATA" => {
+                writing.write_all(b"354 go on\r\n").ok()?;
+                let mut text = Vec::new();
+                while text != b".\r\n" {
+                    text.clear();
+                    reading.read_until(b'\n', &mut text).ok()?;
+                }
+                b"250 taken\r\n"
+            }
+            "QUIT" => {
+                writing.write_all(b"221 bye\r\n").ok()?;
+                return None;
+            }
+            _ => b"250 fine\r\n",
+        };
+        writing.write_all(answer).ok()?;
+    }
+}
