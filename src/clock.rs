@@ -49,4 +49,12 @@ impl Clock {
             *now = now.checked_add(duration).unwrap_or(Timestamp::MAX);
         }
     }
+
+    /// Sets a stepped clock back, as a machine's clock may be; the machine's own is left alone.
+    pub fn set_back(&self, duration: Duration) {
+        if let Self::Stepped(now) = self {
+            let mut now = now.lock().unwrap_or_else(PoisonError::into_inner);
+            *now = now.checked_sub(duration).unwrap_or(Timestamp::MIN);
+        }
+    }
 }

@@ -412,3 +412,34 @@ async fn the_receipts_of_an_earlier_bot_count() {
     world.tell_after(60).await;
     assert_eq!(server.mails().len(), 1);
 }
+
+#[tokio::test]
+async fn a_clock_that_jumps_loses_nothing_and_repeats_nothing() {
+    for jump in [26 * 3600, -26 * 3600] {
+        let (world, server) = mailing(ENGLISH).await;
+        let (told, waiting) = (world.stage("1").await, world.stage("2").await);
+        world.tell().await;
+        world.clock_jumps(jump);
+        let new = world.stage("3").await;
+        world.reviewer().relabel(waiting, &["job-match/approved"], &[]).unwrap();
+        world.settle().await;
+        world.expect(waiting, "approved").await;
+        for _ in 0..3 {
+            world.tell_after(60).await;
+        }
+        assert_eq!(world.receipts(new), ["e-mail"], "after {jump} s");
+        world.clock_jumps(-jump);
+        world.delta().await;
+        world.reviewer().relabel(told, &["job-match/rejected"], &[]).unwrap();
+        world.settle().await;
+        world.expect(told, "rejected").await;
+        let last = world.stage("4").await;
+        for _ in 0..3 {
+            world.tell_after(60).await;
+        }
+        assert_eq!(world.receipts(last), ["e-mail"], "after {jump} s and back");
+        let mut subjects = subjects(&server);
+        subjects.retain(|subject| subject.starts_with("[97 %]"));
+        assert_eq!(subjects.len(), 4, "{subjects:?}");
+    }
+}

@@ -5,8 +5,9 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use bytes::BytesMut;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::Web;
 use super::openapi::PROBLEM;
@@ -70,6 +71,13 @@ pub(super) async fn receive(State(web): State<Web>, request: Request) -> Result<
     Ok(StatusCode::ACCEPTED)
 }
 
+/// Most bodies come in one piece, which is read where it is. The pieces of others are gathered in one that grows.
+fn joined(before: Bytes, piece: &[u8]) -> Bytes {
+    let mut both = before.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+    both.extend_from_slice(piece);
+    both.freeze()
+}
+
 /// Reads a body whole. Its room is taken as it arrives: who announces much and sends little keeps nobody waiting.
 async fn read(web: &Web, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
     let too_large = || Problem::new(StatusCode::PAYLOAD_TOO_LARGE).detail("a delivery has at most 25 MiB");
@@ -79,15 +87,17 @@ async fn read(web: &Web, headers: &HeaderMap, body: Body) -> Result<Bytes, Probl
     }
     let reading = async {
         let mut body = Limited::new(body, BODY_LIMIT);
-        let (mut pieces, mut taken) = (Vec::new(), Vec::new());
+        let (mut whole, mut room) = (Bytes::new(), None::<SemaphorePermit<'_>>);
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame?.into_data() else { continue };
             let kibibytes = u32::try_from(data.len().div_ceil(1024)).unwrap_or(u32::MAX);
-            taken.push(web.inner.hooks.0.acquire_many(kibibytes).await?);
-            pieces.push(data);
+            let taken = web.inner.hooks.0.acquire_many(kibibytes).await?;
+            match &mut room {
+                Some(room) => room.merge(taken),
+                None => room = Some(taken),
+            }
+            whole = if whole.is_empty() { data } else { joined(whole, &data) };
         }
-        // Most come in one piece, which is read where it is.
-        let whole = if pieces.len() == 1 { pieces.swap_remove(0) } else { pieces.concat().into() };
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(whole)
     };
     match tokio::time::timeout(BODY_DEADLINE, reading).await {

@@ -8,8 +8,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -50,6 +52,8 @@ pub struct World {
     served: Option<tokio::task::JoinHandle<()>>,
     expected_comments: Vec<(u64, String)>,
     others: Vec<(Engine, TempDir)>,
+    /// GitLab's clock minus the service's, in seconds.
+    skew: Arc<AtomicI64>,
 }
 
 /// How a world differs from the usual one.
@@ -80,8 +84,11 @@ impl World {
     /// A world in which the service has not spoken to GitLab yet.
     pub async fn asleep(difference: Difference) -> Self {
         let clock = Clock::stepped("2026-11-23T08:00:00Z".parse().unwrap());
-        let now = clock.clone();
-        let options = Options { now: Arc::new(move || now.now()), ..difference.options };
+        let (now, skew) = (clock.clone(), Arc::new(AtomicI64::new(0)));
+        let ahead = Arc::clone(&skew);
+        let gitlabs_now =
+            move || now.now().checked_add(SignedDuration::from_secs(ahead.load(Ordering::Relaxed))).unwrap();
+        let options = Options { now: Arc::new(gitlabs_now), ..difference.options };
         let sandbox = Sandbox::start(options).await.unwrap();
         let folder = TempDir::new().unwrap();
         let variables =
@@ -110,7 +117,17 @@ impl World {
             served: Some(served),
             expected_comments: Vec::new(),
             others: Vec::new(),
+            skew,
         }
+    }
+
+    /// The service's clock jumps, GitLab's does not.
+    pub fn clock_jumps(&self, seconds: i64) {
+        match u64::try_from(seconds) {
+            Ok(forward) => self.clock.advance(Duration::from_secs(forward)),
+            Err(_) => self.clock.set_back(Duration::from_secs(seconds.unsigned_abs())),
+        }
+        self.skew.fetch_sub(seconds, Ordering::Relaxed);
     }
 
     fn make_hook(&self) {
