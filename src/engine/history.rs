@@ -59,6 +59,7 @@ pub(super) async fn read(
         for event in moment {
             match kind(event) {
                 Some(LabelKind::State(state)) => replay.label(state, event),
+                Some(LabelKind::Match) => replay.withdrawn = event.action == LabelAction::Remove,
                 None if event.label.is_none() => replay.deleted_label(event),
                 _ => {}
             }
@@ -102,6 +103,8 @@ struct Replay<'a> {
     steps: Vec<Step>,
     settled_event: u64,
     last_event: u64,
+    /// Whether `job-match` is off: then labels may be moved freely, and count as they are once it is on again.
+    withdrawn: bool,
     /// Whether the last label was ours: where people's labels show one state after it, the service has followed them.
     moved_by_us: bool,
     needs_state_events: bool,
@@ -123,6 +126,7 @@ impl<'a> Replay<'a> {
             steps: Vec::new(),
             settled_event: 0,
             last_event: 0,
+            withdrawn: false,
             moved_by_us: false,
             needs_state_events: false,
             made_until,
@@ -212,7 +216,7 @@ impl<'a> Replay<'a> {
     /// A step that is none, which people made and the service has not taken back yet: what they did since is open.
     fn is_against_the_rules(&self, to: State, event: &LabelEvent) -> bool {
         let undo_sent = self.sent_since.is_none_or(|since| event.created_at < since);
-        !self.moved_by_us && to != self.state && !self.state.may_become(to, undo_sent)
+        !self.moved_by_us && !self.withdrawn && to != self.state && !self.state.may_become(to, undo_sent)
     }
 
     /// The decision made through the service that this label event carried out.
