@@ -10,6 +10,8 @@ use super::job_match::Score;
 /// In immediate mode, what should have gone longer ago than this goes together: after quiet hours, an outage of the
 /// channel, or a first start with a backlog, one message is kinder than twenty.
 pub const LATE: SignedDuration = SignedDuration::from_mins(10);
+/// How far GitLab's clock may be ahead of ours before it is doubted that a match is as new as it seems.
+const AHEAD: SignedDuration = SignedDuration::from_mins(5);
 /// The pause between digests of what is late, in immediate mode.
 pub const CATCHING_UP: SignedDuration = SignedDuration::from_hours(1);
 /// Days to look back and ahead for a quiet time or a digest: the longest quiet time lasts less than two.
@@ -186,6 +188,9 @@ impl Schedule {
 
     /// When a match may go, seen from now: what was held up beyond its moment waits for the end of a quiet time too.
     fn allowed(&self, one: &Waiting, last_digest: Option<Timestamp>, now: Timestamp) -> (Timestamp, Reason) {
+        // GitLab says since when it waits, by a clock that ours may be far behind: it does not wait for ours to catch up.
+        let is_ahead = one.since.duration_since(now) > AHEAD;
+        let one = &if is_ahead { Waiting { since: Timestamp::UNIX_EPOCH, ..*one } } else { *one };
         let (due, reason) = self.due(one, last_digest);
         match self.after_quiet(now, one, reason) {
             (end, quiet) if due <= now && end > now => (end, quiet),
