@@ -33,19 +33,20 @@ fn can_mount() -> bool {
     can
 }
 
-/// The program, with its mirror on a file system of so many kibibytes.
-fn on_a_small_disk(setting: &Setting, folder: &Path, kibibytes: u32) -> Running {
+/// `vorhoelle serve`, with a file system of its own on a folder.
+fn on_a_disk(setting: &Setting, folder: &Path, option: &str) -> Command {
     let serve = setting.command(&["serve"]);
     let mut command = Command::new("unshare");
     command.args(NAMESPACE).arg("sh").arg("-c");
     command
-        .arg(format!("mount -t tmpfs -o size={kibibytes}k tmpfs \"$1\" && shift && exec \"$@\""))
+        .arg(format!("mount -t tmpfs -o {option} tmpfs \"$1\" && shift && exec \"$@\""))
         .arg("sh")
         .arg(folder);
     command.arg(serve.get_program()).args(serve.get_args()).current_dir(setting.folder.path()).env_clear();
     command.env("PATH", std::env::var_os("PATH").unwrap());
     command.envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    Running { child: command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap() }
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command
 }
 
 /// Mounts the folder anew, as the program sees it.
@@ -67,7 +68,7 @@ async fn a_full_disk_is_said_and_no_match_is_staged_twice() {
     std::fs::create_dir(&folder).unwrap();
     let mirror = folder.join("mirror.sqlite").to_str().unwrap().to_owned();
     setting.variables = vec![("VORHOELLE_DATABASE".to_owned(), mirror)];
-    let running = on_a_small_disk(&setting, &folder, 450);
+    let running = Running { child: on_a_disk(&setting, &folder, "size=450k").spawn().unwrap() };
     setting
         .until("it is ready", async || {
             let ready = setting.http.get(setting.url("/readyz")).send().await;
@@ -112,16 +113,8 @@ async fn a_read_only_disk_is_said_at_the_start() {
     let setting = Setting::new(Options::default()).await;
     let folder = setting.folder.path().join("disk");
     std::fs::create_dir(&folder).unwrap();
-    let serve = setting.command(&["serve"]);
-    let mut command = Command::new("unshare");
-    command
-        .args(NAMESPACE)
-        .arg("sh")
-        .arg("-c")
-        .arg("mount -t tmpfs -o ro tmpfs \"$1\" && shift && exec \"$@\"");
-    command.arg("sh").arg(&folder).arg(serve.get_program()).args(serve.get_args()).env_clear();
-    command.env("PATH", std::env::var_os("PATH").unwrap());
-    command.envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut command = on_a_disk(&setting, &folder, "ro");
+    command.stderr(Stdio::piped());
     command.env("VORHOELLE_DATABASE", folder.join("mirror.sqlite"));
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let said = String::from_utf8(output.stderr).unwrap();

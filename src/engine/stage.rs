@@ -115,6 +115,7 @@ impl Engine {
                 Ok(record) => {
                     if unclear.is_some() {
                         self.inner.mirror.set_unclear(fingerprint.as_str(), None)?;
+                        unrecorded().remove(fingerprint.as_str());
                     }
                     return Ok(Some(Staging { record, created: true }));
                 }
