@@ -426,3 +426,25 @@ async fn a_step_that_is_none_is_undone_after_a_lost_disk_too() {
     world.expect_comment(iid, "There is no step from `job-match/pending` to `job-match/sent`");
     world.finish().await;
 }
+
+#[tokio::test]
+async fn after_a_lost_disk_a_label_counts_that_was_moved_after_the_issue_was_closed_or_reopened() {
+    let (mut world, back) = deaf(&[]).await;
+    let again = world.stage("2").await;
+    for iid in [back, again] {
+        world.reviewer().relabel(iid, &["job-match/rejected"], &["job-match/pending"]).unwrap();
+    }
+    world.delta().await;
+    world.expect(back, "rejected").await;
+    world.reviewer().reopen(again).unwrap();
+    world.delta().await;
+    world.expect(again, "pending").await;
+    world.kill(Disk::Wiped).await;
+    world.reviewer().relabel(back, &["job-match/pending"], &["job-match/rejected"]).unwrap();
+    world.reviewer().relabel(again, &["job-match/rejected"], &["job-match/pending"]).unwrap();
+    world.start().await;
+    world.delta().await;
+    world.expect(back, "pending").await;
+    world.expect(again, "rejected").await;
+    world.finish().await;
+}

@@ -97,15 +97,16 @@ fn read(value: Value, score: impl FnOnce(&mut Fields) -> Option<Score>) -> Resul
 /// One line of text: control characters and characters that turn the reading direction are taken out, line breaks
 /// and tabs become blanks.
 pub fn clean_line(text: &str) -> String {
-    let cleaned: String = text
-        .chars()
-        .filter_map(|c| match c {
-            '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' | '\u{0085}' => Some(' '),
-            '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => None,
-            c if c.is_control() => None,
-            c => Some(c),
-        })
-        .collect();
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.trim().to_owned();
+    }
+    let mut cleaned = String::with_capacity(text.len());
+    cleaned.extend(text.chars().filter_map(|c| match c {
+        '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' | '\u{0085}' => Some(' '),
+        '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => None,
+        c if c.is_control() => None,
+        c => Some(c),
+    }));
     cleaned.trim().to_owned()
 }
 

@@ -8,6 +8,7 @@ use crate::domain::State;
 use crate::domain::decide::{Observed, Repair, decide};
 use crate::domain::identity::Fingerprint;
 use crate::gitlab::Issue;
+use crate::gitlab::events::StateEvent;
 use crate::gitlab::issue_text;
 use crate::mirror::{Record, Standing};
 
@@ -102,10 +103,16 @@ impl Engine {
         let raise = self.raises(record, &history.steps)?;
         self.inner.mirror.put_whole(record, &history.steps, raise)?;
         let mut observed = observed.clone();
-        if observed.states.len() == 1 && record.state.is_closed() && !observed.closed {
-            // Never closed, or reopened by somebody? Both look the same now; the label wins unless they reopened it.
-            let closings = connected.project.state_events(issue.iid).await?;
-            observed.closed = closings.last().is_none_or(|last| last.state != "reopened");
+        if observed.states.len() == 1 && record.state.is_closed() != observed.closed {
+            // Closed or reopened by somebody, or did the service not come to it after the label was moved? Both look
+            // the same now; whatever was last counts.
+            let events = connected.project.state_events(issue.iid).await?;
+            let since = |event: &StateEvent| record.decided_at.is_none_or(|at| event.created_at > at);
+            let shows = |event: &StateEvent| (event.state == "closed") == observed.closed;
+            let by_hand = events.last().is_some_and(|last| shows(last) && since(last));
+            if !by_hand {
+                observed.closed = record.state.is_closed();
+            }
         }
         let mut verdict = decide(known(record), &observed, &history.open_acts, &self.reviewers(connected));
         verdict.repair = if verdict.withdrawn {

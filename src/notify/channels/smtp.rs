@@ -1,8 +1,11 @@
-//! Mail over SMTP, one connection a mail, with a deadline on its first half and on the whole conversation.
+//! Mail over SMTP, with a deadline on the first half of a conversation and on the whole. Mails that follow each other
+//! share a connection and its login.
 //!
 //! Before the server has the whole message a failure means that nothing was sent; after it, silence means that nobody
 //! knows. The two are told apart here, because a match may be told of twice and an employer may not.
 
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lettre::address::Envelope;
@@ -12,6 +15,7 @@ use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
 use secrecy::ExposeSecret;
+use tokio::net::TcpStream;
 
 use super::Outcome;
 use crate::config::{SmtpSecurity, SmtpSettings};
@@ -23,19 +27,39 @@ const INTRODUCTION: Duration = Duration::from_secs(25);
 const WHOLE: Duration = Duration::from_secs(50);
 /// How long saying goodbye may take.
 const GOODBYE: Duration = Duration::from_millis(300);
+/// How long a connection waits for the next mail.
+const REST: Duration = Duration::from_secs(2);
 
 /// A mail server.
-#[derive(Clone, Debug)]
 pub struct Smtp {
     settings: SmtpSettings,
     introduction: Duration,
     whole: Duration,
+    rest: Duration,
+    resting: Arc<Mutex<Resting>>,
+}
+
+/// The connection that waits for the next mail.
+#[derive(Default)]
+struct Resting {
+    connection: Option<AsyncSmtpConnection>,
+    /// How many connections have begun to wait: whoever ends a wait has to know whether it is still the same.
+    waits: u64,
+}
+
+/// Why a conversation ended before the server could have the message.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Connecting(#[from] io::Error),
+    #[error(transparent)]
+    Talking(#[from] Error),
 }
 
 impl Smtp {
     /// A mail server; nothing is said to it yet.
-    pub const fn new(settings: SmtpSettings) -> Self {
-        Self { settings, introduction: INTRODUCTION, whole: WHOLE }
+    pub fn new(settings: SmtpSettings) -> Self {
+        Self { settings, introduction: INTRODUCTION, whole: WHOLE, rest: REST, resting: Arc::default() }
     }
 
     /// Sends a message.
@@ -47,15 +71,20 @@ impl Smtp {
         };
         let mut connection = match introduced {
             Ok(connection) => connection,
-            Err(error) => return self.refused(&error),
+            Err(failure) => return self.refused(&failure),
         };
         let outcome = match tokio::time::timeout_at(end, connection.message(message)).await {
             Ok(Ok(response)) => Outcome::Sent { id: response.first_line().map(str::to_owned) },
-            Ok(Err(error)) if error.status().is_some() => self.refused(&error),
+            Ok(Err(error)) if error.status().is_some() => self.refused(&error.into()),
             Ok(Err(error)) => unclear(format!("{} broke off after it had the message: {error}", self.name())),
             Err(_) => unclear(format!("{} did not say whether it took the message", self.name())),
         };
-        let _ = tokio::time::timeout(GOODBYE, connection.quit()).await;
+        // After anything else nobody knows for sure which answer would come next.
+        if matches!(outcome, Outcome::Sent { .. }) {
+            self.let_rest(connection);
+        } else {
+            say_goodbye(connection).await;
+        }
         outcome
     }
 
@@ -64,37 +93,41 @@ impl Smtp {
         let hello = ClientId::default();
         match tokio::time::timeout(self.introduction, self.log_in(&hello)).await {
             Err(_) => not_sent(format!("{} did not answer in time", self.name())),
-            Ok(Err(error)) => self.refused(&error),
-            Ok(Ok(mut connection)) => {
-                let _ = tokio::time::timeout(GOODBYE, connection.quit()).await;
+            Ok(Err(failure)) => self.refused(&failure),
+            Ok(Ok(connection)) => {
+                say_goodbye(connection).await;
                 Outcome::Sent { id: None }
             }
         }
     }
 
     /// Everything up to the point from which on the server may have the message.
-    async fn introduce(&self, envelope: &Envelope) -> Result<AsyncSmtpConnection, Error> {
-        let mut connection = self.log_in(&ClientId::default()).await?;
-        connection.command(Mail::new(envelope.from().cloned(), Vec::new())).await?;
-        for recipient in envelope.to() {
-            connection.command(Rcpt::new(recipient.clone(), Vec::new())).await?;
+    async fn introduce(&self, envelope: &Envelope) -> Result<AsyncSmtpConnection, Failure> {
+        let rested = self.resting().connection.take();
+        // The server may have closed it, or take no more mails on it.
+        if let Some(mut rested) = rested
+            && address(&mut rested, envelope).await.is_ok()
+        {
+            return Ok(rested);
         }
-        connection.command(Data).await?;
+        let mut connection = self.log_in(&ClientId::default()).await?;
+        address(&mut connection, envelope).await?;
         Ok(connection)
     }
 
-    async fn log_in(&self, hello: &ClientId) -> Result<AsyncSmtpConnection, Error> {
+    async fn log_in(&self, hello: &ClientId) -> Result<AsyncSmtpConnection, Failure> {
         let SmtpSettings { host, port, security, credentials } = &self.settings;
+        let server = (host.as_str(), *port);
         let tls = || TlsParameters::builder(host.clone()).build_rustls();
-        let at_once = if *security == SmtpSecurity::Tls { Some(tls()?) } else { None };
-        let mut connection = AsyncSmtpConnection::connect_tokio1(
-            (host.as_str(), *port),
-            Some(self.introduction),
-            hello,
-            at_once,
-            None,
-        )
-        .await?;
+        let mut connection = if *security == SmtpSecurity::Tls {
+            let tls = Some(tls()?);
+            AsyncSmtpConnection::connect_tokio1(server, Some(self.introduction), hello, tls, None).await?
+        } else {
+            let stream = TcpStream::connect(server).await?;
+            // The end of a message is a write of its own, which would wait until the rest is acknowledged.
+            stream.set_nodelay(true)?;
+            AsyncSmtpConnection::connect_with_transport(Box::new(stream), hello).await?
+        };
         if *security == SmtpSecurity::StartTls {
             connection.starttls(tls()?, hello).await?;
         }
@@ -105,9 +138,39 @@ impl Smtp {
         Ok(connection)
     }
 
-    fn refused(&self, error: &Error) -> Outcome {
-        let words = error.to_string();
-        let code = error.status().map(|code| code.to_string());
+    /// Keeps a connection for a mail that follows soon.
+    fn let_rest(&self, connection: AsyncSmtpConnection) {
+        let mut resting = self.resting();
+        resting.waits += 1;
+        let (this, before) = (resting.waits, resting.connection.replace(connection));
+        drop(resting);
+        let (all, rest) = (Arc::clone(&self.resting), self.rest);
+        tokio::spawn(async move {
+            if let Some(before) = before {
+                say_goodbye(before).await;
+            }
+            tokio::time::sleep(rest).await;
+            let over = {
+                let mut resting = all.lock().unwrap_or_else(PoisonError::into_inner);
+                if resting.waits == this { resting.connection.take() } else { None }
+            };
+            if let Some(over) = over {
+                say_goodbye(over).await;
+            }
+        });
+    }
+
+    fn resting(&self) -> std::sync::MutexGuard<'_, Resting> {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refused(&self, failure: &Failure) -> Outcome {
+        let words = failure.to_string();
+        let error = match failure {
+            Failure::Connecting(_) => None,
+            Failure::Talking(error) => Some(error),
+        };
+        let code = error.and_then(Error::status).map(|code| code.to_string());
         let advice = match code.as_deref() {
             Some("530" | "534" | "535" | "538") => "; check user and password in VORHOELLE_SMTP_URL",
             Some("550" | "551" | "553") => {
@@ -119,12 +182,26 @@ impl Smtp {
             _ => "",
         };
         let reason = format!("{} did not take the mail: {}{advice}", self.name(), words);
-        if error.is_permanent() { Outcome::GiveUp { reason } } else { not_sent(reason) }
+        if error.is_some_and(Error::is_permanent) { Outcome::GiveUp { reason } } else { not_sent(reason) }
     }
 
     fn name(&self) -> String {
         format!("the mail server {}:{}", self.settings.host, self.settings.port)
     }
+}
+
+/// Says from whom and to whom a mail goes, and that it follows.
+async fn address(connection: &mut AsyncSmtpConnection, envelope: &Envelope) -> Result<(), Error> {
+    connection.command(Mail::new(envelope.from().cloned(), Vec::new())).await?;
+    for recipient in envelope.to() {
+        connection.command(Rcpt::new(recipient.clone(), Vec::new())).await?;
+    }
+    connection.command(Data).await?;
+    Ok(())
+}
+
+async fn say_goodbye(mut connection: AsyncSmtpConnection) {
+    let _ = tokio::time::timeout(GOODBYE, connection.quit()).await;
 }
 
 fn not_sent(reason: String) -> Outcome {
@@ -139,6 +216,7 @@ fn unclear(reason: String) -> Outcome {
 mod tests {
     use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
     use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
 
     use super::*;
 
@@ -159,13 +237,76 @@ mod tests {
         });
         let (host, security) = ("127.0.0.1".to_owned(), SmtpSecurity::None);
         let (introduction, whole) = (Duration::from_millis(300), Duration::from_millis(600));
-        Smtp { settings: SmtpSettings { host, port, security, credentials: None }, introduction, whole }
+        let settings = SmtpSettings { host, port, security, credentials: None };
+        Smtp { introduction, whole, ..Smtp::new(settings) }
+    }
+
+    fn envelope() -> Envelope {
+        let address = |text: &str| text.parse().unwrap();
+        Envelope::new(Some(address("a@example.com")), vec![address("b@example.com")]).unwrap()
+    }
+
+    /// A server that takes so many mails a connection, and what each connection heard, one line a command, once it ends.
+    async fn taking(mails: usize) -> (Smtp, mpsc::UnboundedReceiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (tell, heard) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let tell = tell.clone();
+                tokio::spawn(async move { tell.send(converse(BufReader::new(stream), mails).await) });
+            }
+        });
+        let (host, security) = ("127.0.0.1".to_owned(), SmtpSecurity::None);
+        let settings = SmtpSettings { host, port, security, credentials: None };
+        (Smtp { rest: Duration::from_millis(50), ..Smtp::new(settings) }, heard)
+    }
+
+    async fn converse(mut stream: BufReader<TcpStream>, mut mails: usize) -> String {
+        let mut heard = String::new();
+        stream.write_all(b"220 hello\r\n").await.unwrap();
+        loop {
+            let mut line = String::new();
+            if stream.read_line(&mut line).await.unwrap() == 0 {
+                return heard;
+            }
+            let command = line.get(..4).unwrap_or_default();
+            heard.push_str(command);
+            heard.push(' ');
+            let answer = match command {
+                "MAIL" if mails == 0 => return heard,
+                "DATA" => {
+                    mails -= 1;
+                    stream.write_all(b"354 go on\r\n").await.unwrap();
+                    while line != ".\r\n" {
+                        line.clear();
+                        stream.read_line(&mut line).await.unwrap();
+                    }
+                    "250 taken"
+                }
+                _ => "250 fine",
+            };
+            stream.write_all(format!("{answer}\r\n").as_bytes()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn mails_in_a_row_share_a_connection_which_is_closed_when_no_more_come() {
+        let (smtp, mut heard) = taking(3).await;
+        for _ in 0..4 {
+            let outcome = smtp.send(&envelope(), b"Subject: x\r\n\r\ny\r\n").await;
+            assert!(matches!(outcome, Outcome::Sent { .. }), "{outcome:?}");
+        }
+        let mail = "MAIL RCPT DATA ";
+        // The fourth mail is refused on the first connection and goes over another.
+        assert_eq!(heard.recv().await.unwrap(), format!("EHLO {}MAIL ", mail.repeat(3)));
+        assert_eq!(heard.recv().await.unwrap(), format!("EHLO {mail}QUIT "));
     }
 
     #[tokio::test]
     async fn a_server_that_falls_silent_is_not_waited_for_and_what_it_may_have_is_said() {
-        let address = |text: &str| text.parse().unwrap();
-        let envelope = Envelope::new(Some(address("a@example.com")), vec![address("b@example.com")]).unwrap();
+        let envelope = envelope();
         for (lines, may_have_it) in [(0, false), (1, false), (4, false), (5, true)] {
             let smtp = silent_after(lines).await;
             let started = tokio::time::Instant::now();

@@ -1,5 +1,6 @@
 //! A notice as an e-mail: subject, HTML and plain text.
 
+use minijinja::value::{Serde, Value};
 use serde::Serialize;
 
 use crate::domain::numbers;
@@ -33,7 +34,6 @@ pub struct MailText {
 struct Context<'a> {
     language: &'static str,
     kind: &'static str,
-    subject: String,
     preview: String,
     count: usize,
     first: String,
@@ -71,12 +71,14 @@ struct MatchContext<'a> {
 ///
 /// Where a template names something that is not there.
 pub fn mail(templates: &Templates, notice: &Notice) -> Result<MailText, TemplateError> {
-    let mut context = context(notice);
-    let subject = templates.render("mail/subject.txt", &context)?;
-    context.subject = cut(&clean_line(&subject), 250);
-    let html = templates.render("mail/notice.html", &context)?;
-    let text = templates.render("mail/notice.txt", &context)?;
-    Ok(MailText { subject: context.subject, html, text: text.trim().to_owned() + "\n" })
+    // Converted once for all three.
+    let facts = Value::from(Serde(context(notice)));
+    let subject = templates.render("mail/subject.txt", &facts)?;
+    let subject = cut(&clean_line(&subject), 250);
+    let facts = minijinja::context! { subject => subject.as_str(), ..facts };
+    let html = templates.render("mail/notice.html", &facts)?;
+    let text = templates.render("mail/notice.txt", &facts)?;
+    Ok(MailText { subject, html, text: text.trim().to_owned() + "\n" })
 }
 
 fn context(notice: &Notice) -> Context<'_> {
@@ -93,7 +95,6 @@ fn context(notice: &Notice) -> Context<'_> {
     Context {
         language: notice.language.pick("de", "en"),
         kind,
-        subject: String::new(),
         preview: preview.join(" · "),
         count: matches.len(),
         first: matches.first().map(|first| first.headline.clone()).unwrap_or_default(),
@@ -185,6 +186,9 @@ pub(crate) fn reason(job: &JobMatch) -> Option<String> {
 
 /// A text of at most so many characters, with an ellipsis where it was cut.
 pub(crate) fn cut(text: &str, limit: usize) -> String {
+    if text.len() <= limit {
+        return text.to_owned();
+    }
     match text.char_indices().nth(limit) {
         None => text.to_owned(),
         Some(_) => text.chars().take(limit.saturating_sub(1)).chain(['…']).collect(),
