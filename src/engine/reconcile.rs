@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::sending::left_without_step;
 use super::{Connected, Engine, EngineError, Hint};
 use crate::domain::State;
 use crate::domain::decide::{Act, Known, Observed, Refusal, Reviewers, Verdict, What, decide};
@@ -112,7 +113,9 @@ impl Engine {
         // Which of old decisions is open is told by the history alone.
         let written = written.filter(|_| record.history_known);
         let observed = self.observe(&connected.project, &issue).await?;
-        if written.is_none() && observed.agrees_with(known(&record)) {
+        // Nobody decides before that step is taken.
+        let is_behind = left_without_step(&record).is_some();
+        if written.is_none() && !is_behind && observed.agrees_with(known(&record)) {
             return self.refresh(&issue, record);
         }
         let (acts, written) = self.acts(connected, &issue, &observed, &mut record, written).await?;

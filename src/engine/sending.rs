@@ -14,6 +14,11 @@ use crate::gitlab::labels::LabelKind;
 use crate::gitlab::notes::Note;
 use crate::mirror::Record;
 
+/// The attempt that sent the mail of a match that is not sent yet.
+pub(super) fn left_without_step(record: &Record) -> Option<&Attempt> {
+    record.sending.sent().filter(|_| record.state == State::Approved && record.history_known)
+}
+
 /// The step that a successful attempt is: at the moment of its comment, which is the decision.
 pub fn sent_step(sent: &Attempt, notes: &[Note]) -> Step {
     let note = notes.iter().find(|note| note.id == sent.note);
@@ -103,8 +108,7 @@ impl Engine {
         connected: &Connected,
         record: &Record,
     ) -> Result<Option<Step>, EngineError> {
-        let left = record.sending.sent().filter(|_| record.state == State::Approved && record.history_known);
-        let Some(sent) = left else { return Ok(None) };
+        let Some(sent) = left_without_step(record) else { return Ok(None) };
         Ok(Some(sent_step(sent, &connected.project.notes(record.iid).await?)))
     }
 

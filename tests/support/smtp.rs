@@ -72,7 +72,7 @@ impl MailServer {
         };
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (acceptor, mails, mood) = (acceptor.clone(), Arc::clone(&mails), *mood.lock().unwrap());
+                let (acceptor, mails, mood) = (acceptor.clone(), Arc::clone(&mails), Arc::clone(&mood));
                 tokio::spawn(async move {
                     let mut talk = Talk { mails, mood, encrypted: tls_at_once, user: None };
                     if tls_at_once {
@@ -110,12 +110,16 @@ impl MailServer {
 
 struct Talk {
     mails: Arc<Mutex<Vec<Received>>>,
-    mood: Mood,
+    mood: Arc<Mutex<Mood>>,
     encrypted: bool,
     user: Option<String>,
 }
 
 impl Talk {
+    fn mood(&self) -> Mood {
+        *self.mood.lock().unwrap()
+    }
+
     /// Talks until the other side quits or wants TLS; then the stream comes back.
     async fn serve<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: S, greet: bool) -> Option<S> {
         let mut stream = BufReader::new(stream);
@@ -130,7 +134,7 @@ impl Talk {
                 "EHLO" if self.encrypted => {
                     say(&mut stream, "250-hello\r\n250-AUTH PLAIN LOGIN\r\n250 8BITMIME").await?
                 }
-                "EHLO" if self.mood == Mood::NoTls => say(&mut stream, "250 hello").await?,
+                "EHLO" if self.mood() == Mood::NoTls => say(&mut stream, "250 hello").await?,
                 "EHLO" => say(&mut stream, "250-hello\r\n250 STARTTLS").await?,
                 "STARTTLS" => {
                     say(&mut stream, "220 go ahead").await?;
@@ -151,14 +155,14 @@ impl Talk {
                     to.clear();
                     say(&mut stream, "250 ok").await?;
                 }
-                "RCPT" if self.mood == Mood::Picky && address(&line).starts_with("nobody") => {
+                "RCPT" if self.mood() == Mood::Picky && address(&line).starts_with("nobody") => {
                     say(&mut stream, "550 no such mailbox").await?;
                 }
                 "RCPT" => {
                     to.push(address(&line));
                     say(&mut stream, "250 ok").await?;
                 }
-                "DATA" if self.mood == Mood::Busy => say(&mut stream, "451 come back later").await?,
+                "DATA" if self.mood() == Mood::Busy => say(&mut stream, "451 come back later").await?,
                 "DATA" => {
                     say(&mut stream, "354 go on").await?;
                     let message = message(&mut stream).await?;
@@ -169,7 +173,7 @@ impl Talk {
                         user: self.user.clone(),
                         message,
                     });
-                    match self.mood {
+                    match self.mood() {
                         Mood::SilentAfterMessage => std::future::pending::<()>().await,
                         Mood::GoneAfterMessage => return None,
                         _ => say(&mut stream, "250 queued as 7").await?,
