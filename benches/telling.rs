@@ -16,6 +16,7 @@ mod support;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
@@ -61,7 +62,7 @@ fn main() {
     mails(&mail(&templates, &digest(1)).unwrap());
 }
 
-fn digest(count: usize) -> Notice {
+fn digest(count: usize) -> Arc<Notice> {
     let all: Vec<Value> = serde_json::from_str(include_str!("../config/demo-matches.json")).unwrap();
     let matches = (1..).zip(all.into_iter().cycle().take(count)).map(|(iid, job)| NoticeMatch {
         iid,
@@ -72,13 +73,13 @@ fn digest(count: usize) -> Notice {
         approve_url: Some("https://jobs.example/a/approve-token".to_owned()),
         reject_url: Some("https://jobs.example/a/reject-token".to_owned()),
     });
-    Notice {
+    Arc::new(Notice {
         kind: NoticeKind::Digest,
         language: Language::De,
         matches: matches.collect(),
         list_url: "https://gitlab.example/acme/jobs/-/issues".to_owned(),
         inbox_url: Some("https://jobs.example/".to_owned()),
-    }
+    })
 }
 
 fn mails(text: &MailText) {

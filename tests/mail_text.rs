@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
+use std::sync::Arc;
+
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use vorhoelle::domain::{JobMatch, Language, posted_match};
@@ -35,7 +37,7 @@ fn render(kind: NoticeKind, language: Language, matches: Vec<NoticeMatch>) -> Ma
         list_url: "https://gitlab.example/acme/jobs/-/issues?label_name%5B%5D=job-match%2Fpending".to_owned(),
         inbox_url: Some("https://jobs.example/".to_owned()),
     };
-    mail(&Templates::load(None).unwrap(), &notice).unwrap()
+    mail(&Templates::load(None).unwrap(), &Arc::new(notice)).unwrap()
 }
 
 fn plain(mail: &MailText) -> String {

@@ -1,6 +1,7 @@
 //! One channel's turn: what is due goes out, one message at a time.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -204,7 +205,7 @@ impl Notifier {
     async fn hand_over(
         &self,
         channel: Channel,
-        notice: &Notice,
+        notice: &Arc<Notice>,
         flight: &mut Flight,
         refused: &mut Option<String>,
     ) -> Outcome {
@@ -297,7 +298,7 @@ impl Notifier {
         channel: Channel,
         flight: &mut Flight,
         policy: &Policy,
-    ) -> Result<Option<Notice>, EngineError> {
+    ) -> Result<Option<Arc<Notice>>, EngineError> {
         if flight.cargo != Cargo::Quiet {
             self.drop_what_is_done(channel, flight).await?;
             if flight.iids.is_empty() {
@@ -330,14 +331,14 @@ impl Notifier {
         kind: NoticeKind,
         matches: Vec<NoticeMatch>,
         policy: &Policy,
-    ) -> Result<Notice, EngineError> {
-        Ok(Notice {
+    ) -> Result<Arc<Notice>, EngineError> {
+        Ok(Arc::new(Notice {
             kind,
             language: policy.language,
             matches,
             list_url: self.engine().list_url().await?,
             inbox_url: self.inner.inbox_url.clone(),
-        })
+        }))
     }
 
     fn notice_match(

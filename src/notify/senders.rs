@@ -1,6 +1,7 @@
 //! The channels that are set up, each with what it needs to send.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use lettre::address::Envelope;
@@ -21,7 +22,7 @@ use crate::templates::Templates;
 /// A message on its way: what it says, and what makes a repeat of it recognisable.
 pub(super) struct Message<'a> {
     /// What it says.
-    pub notice: &'a Notice,
+    pub notice: &'a Arc<Notice>,
     /// The same for a repeat: letters, digits, points and hyphens.
     pub id: &'a str,
     /// The ids of the messages that it belongs to.

@@ -1,5 +1,7 @@
 //! Issues, comments and messages: with everything that a match can hold, and with nothing but its title.
 
+use std::sync::Arc;
+
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -216,13 +218,13 @@ fn messages(templates: &Templates, word: &str, language: Language, texts: &mut V
         notices.extend([true, false].map(|much| (format!("much: {much}"), kind, Vec::new(), much)));
     }
     for (what, kind, matches, much) in notices {
-        let notice = Notice {
+        let notice = Arc::new(Notice {
             kind,
             language,
             matches,
             list_url: "https://gitlab.example/acme/jobs/-/issues".to_owned(),
             inbox_url: much.then(|| "https://jobs.example/".to_owned()),
-        };
+        });
         let what = format!("{kind:?} {what} in {word}");
         let mail = render::mail(templates, &notice).unwrap();
         texts.push(("mail/subject.txt".to_owned(), what.clone(), mail.subject));

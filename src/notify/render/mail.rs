@@ -1,8 +1,11 @@
 //! A notice as an e-mail: subject, HTML and plain text.
 
-use minijinja::value::{Serde, Value};
-use serde::Serialize;
+use std::sync::Arc;
 
+use minijinja::context;
+use minijinja::value::{Object, Value};
+
+use crate::domain::job_match::Score;
 use crate::domain::numbers;
 use crate::domain::posted_match::clean_line;
 use crate::domain::{JobMatch, Language};
@@ -29,61 +32,23 @@ pub struct MailText {
     pub text: String,
 }
 
-/// What the templates see. Every value is plain text, escaped where it is put into HTML.
-#[derive(Serialize)]
-struct Context<'a> {
-    language: &'static str,
-    kind: &'static str,
-    preview: String,
-    count: usize,
-    first: String,
-    days: i64,
-    matches: Vec<MatchContext<'a>>,
-    decides_here: bool,
-    list_url: &'a str,
-    inbox_url: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct MatchContext<'a> {
-    number: String,
-    headline: String,
-    title: String,
-    score: Option<u8>,
-    company: Option<String>,
-    place: Option<String>,
-    facts: Vec<(&'static str, String)>,
-    matched: Vec<String>,
-    missing: Vec<String>,
-    summary: Option<String>,
-    reason: Option<String>,
-    duplicates: Vec<String>,
-    waited_days: i64,
-    url: Option<&'a str>,
-    web_url: &'a str,
-    approve_url: Option<&'a str>,
-    reject_url: Option<&'a str>,
-}
-
 /// Renders a notice as a mail.
 ///
 /// # Errors
 ///
 /// Where a template names something that is not there.
-pub fn mail(templates: &Templates, notice: &Notice) -> Result<MailText, TemplateError> {
-    // Converted once for all three.
-    let facts = Value::from(Serde(context(notice)));
+pub fn mail(templates: &Templates, notice: &Arc<Notice>) -> Result<MailText, TemplateError> {
+    let facts = facts_of(notice);
     let subject = templates.render("mail/subject.txt", &facts)?;
     let subject = cut(&clean_line(&subject), 250);
-    let facts = minijinja::context! { subject => subject.as_str(), ..facts };
+    let facts = context! { subject => subject.as_str(), ..facts };
     let html = templates.render("mail/notice.html", &facts)?;
     let text = templates.render("mail/notice.txt", &facts)?;
     Ok(MailText { subject, html, text: text.trim().to_owned() + "\n" })
 }
 
-fn context(notice: &Notice) -> Context<'_> {
-    let matches: Vec<MatchContext<'_>> =
-        notice.matches.iter().map(|one| match_context(one, notice.language)).collect();
+/// What the templates see. Every value is plain text, escaped where it is put into HTML.
+fn facts_of(notice: &Arc<Notice>) -> Value {
     let (kind, days) = match notice.kind {
         NoticeKind::Match => ("match", 0),
         NoticeKind::Digest => ("digest", 0),
@@ -91,62 +56,90 @@ fn context(notice: &Notice) -> Context<'_> {
         NoticeKind::Quiet { since } => ("quiet", since.as_hours() / 24),
         NoticeKind::Test => ("test", 0),
     };
-    let preview: Vec<&str> = matches.iter().take(5).map(|one| one.title.as_str()).collect();
-    Context {
-        language: notice.language.pick("de", "en"),
+    let preview: Vec<String> = notice.matches.iter().take(5).map(title).collect();
+    let matches = 0..notice.matches.len();
+    context! {
+        language => notice.language.pick("de", "en"),
         kind,
-        preview: preview.join(" · "),
-        count: matches.len(),
-        first: matches.first().map(|first| first.headline.clone()).unwrap_or_default(),
+        preview => preview.join(" · "),
+        count => notice.matches.len(),
+        first => notice.matches.first().map(headline).unwrap_or_default(),
         days,
-        decides_here: notice.matches.iter().any(|one| one.approve_url.is_some()),
-        matches,
-        list_url: &notice.list_url,
-        inbox_url: notice.inbox_url.as_deref(),
+        matches => matches.map(|at| Value::from_object(Shown { notice: Arc::clone(notice), at })).collect::<Value>(),
+        decides_here => notice.matches.iter().any(|one| one.approve_url.is_some()),
+        list_url => notice.list_url.as_str(),
+        inbox_url => notice.inbox_url.as_deref(),
     }
 }
 
-fn match_context(one: &NoticeMatch, language: Language) -> MatchContext<'_> {
-    let job = &one.job;
-    let line = |text: &String| cut(&clean_line(text), FACT_LIMIT);
-    let skills = |skills: &[String]| -> Vec<String> { skills.iter().take(SKILLS).map(line).collect() };
-    let title = cut(&clean_line(&job.title), 255);
-    let company = job.company.as_ref().or(job.agency.as_ref()).or(job.end_client.as_ref()).map(line);
-    let score = job.score.map(crate::domain::job_match::Score::whole_percent);
-    let place = job
-        .location
-        .as_ref()
-        .map(line)
-        .or_else(|| job.remote.as_ref().map(|remote| line(&numbers::remote(remote, language))));
-    let mut headline = score.map(|score| format!("[{score} %] ")).unwrap_or_default();
-    headline.push_str(&title);
-    if let Some(company) = &company {
-        headline.push_str(" – ");
-        headline.push_str(company);
+/// A match of a notice as templates see it. What a template does not ask for is never made: a digest shows little of
+/// each of its matches.
+#[derive(Debug)]
+struct Shown {
+    notice: Arc<Notice>,
+    at: usize,
+}
+
+impl Object for Shown {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let one = self.notice.matches.get(self.at)?;
+        let (job, language) = (&one.job, self.notice.language);
+        Some(match key.as_str()? {
+            "number" => format!("#{}", one.iid).into(),
+            "headline" => headline(one).into(),
+            "title" => title(one).into(),
+            "score" => job.score.map(Score::whole_percent).into(),
+            "company" => company(job).into(),
+            "place" => place(job, language).into(),
+            "facts" => {
+                facts(job, language).into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect()
+            }
+            "matched" => skills(&job.skills.matched),
+            "missing" => skills(&job.skills.missing),
+            "summary" => summary(job).into(),
+            "reason" => reason(job).into(),
+            "duplicates" => one.possible_duplicates.iter().map(|iid| format!("#{iid}")).collect(),
+            "waited_days" => (one.waiting.as_hours() / 24).into(),
+            "url" => job.url.as_ref().map(|url| url.url().as_str()).into(),
+            "web_url" => one.web_url.as_str().into(),
+            "approve_url" => one.approve_url.as_deref().into(),
+            "reject_url" => one.reject_url.as_deref().into(),
+            _ => return None,
+        })
     }
-    MatchContext {
-        number: format!("#{}", one.iid),
-        headline,
-        score,
-        company,
-        place,
-        facts: facts(job, language),
-        matched: skills(&job.skills.matched),
-        missing: skills(&job.skills.missing),
-        summary: job
-            .summary
-            .as_ref()
-            .map(|text| cut(text.trim(), SUMMARY_LIMIT))
-            .filter(|text| !text.is_empty()),
-        reason: reason(job),
-        duplicates: one.possible_duplicates.iter().map(|iid| format!("#{iid}")).collect(),
-        waited_days: one.waiting.as_hours() / 24,
-        url: job.url.as_ref().map(|url| url.url().as_str()),
-        web_url: &one.web_url,
-        approve_url: one.approve_url.as_deref(),
-        reject_url: one.reject_url.as_deref(),
-        title,
-    }
+}
+
+fn line(text: &str) -> String {
+    cut(&clean_line(text), FACT_LIMIT)
+}
+
+fn title(one: &NoticeMatch) -> String {
+    cut(&clean_line(&one.job.title), 255)
+}
+
+fn headline(one: &NoticeMatch) -> String {
+    let score = one.job.score.map(|score| format!("[{} %] ", score.whole_percent()));
+    let company = company(&one.job).map(|company| format!(" – {company}"));
+    [score, Some(title(one)), company].into_iter().flatten().collect()
+}
+
+fn company(job: &JobMatch) -> Option<String> {
+    let known = job.company.as_ref().or(job.agency.as_ref()).or(job.end_client.as_ref());
+    known.map(|name| line(name))
+}
+
+fn place(job: &JobMatch, language: Language) -> Option<String> {
+    let remote = || job.remote.as_ref().map(|remote| line(&numbers::remote(remote, language)));
+    job.location.as_deref().map(line).or_else(remote)
+}
+
+fn skills(skills: &[String]) -> Value {
+    skills.iter().take(SKILLS).map(|skill| line(skill)).collect()
+}
+
+fn summary(job: &JobMatch) -> Option<String> {
+    let text = cut(job.summary.as_ref()?.trim(), SUMMARY_LIMIT);
+    (!text.is_empty()).then_some(text)
 }
 
 /// What is known of a match, in the order of the templates' names for it.

@@ -10,6 +10,8 @@ pub use mail::{MailText, mail};
 pub use slack::slack;
 pub use whatsapp::whatsapp;
 
+use std::sync::Arc;
+
 use jiff::SignedDuration;
 
 use crate::domain::{JobMatch, Language};
@@ -67,13 +69,13 @@ fn render_samples(templates: &Templates) -> Result<(), RenderError> {
     for language in [Language::De, Language::En] {
         for kind in kinds {
             let told = matches!(kind, NoticeKind::Match | NoticeKind::Digest | NoticeKind::Reminder);
-            let notice = Notice {
+            let notice = Arc::new(Notice {
                 kind,
                 language,
                 matches: if told { vec![sample(); 2] } else { Vec::new() },
                 list_url: "https://gitlab.example/list".to_owned(),
                 inbox_url: Some("https://jobs.example/".to_owned()),
-            };
+            });
             mail(templates, &notice)?;
             slack(templates, &notice)?;
             whatsapp(templates, &notice)?;
