@@ -1,10 +1,12 @@
 //! A match as the API answers it.
 
+use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::problem::Problem;
 use crate::domain::history::Step;
 use crate::domain::sending::AttemptOutcome;
 use crate::domain::{Application, JobMatch, State};
@@ -82,6 +84,14 @@ impl SendAnswer {
             resolved_by: attempt.resolved_by.or_else(|| record.decided_by.clone()).filter(|_| resolved),
         })
     }
+}
+
+/// An answer's body.
+pub(super) fn to_json(value: &impl Serialize) -> Result<String, Problem> {
+    serde_json::to_string(value).map_err(|error| {
+        tracing::error!(%error, "an answer could not be written as JSON");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR)
+    })
 }
 
 /// A match as the API answers it, for those who receive events.

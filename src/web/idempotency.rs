@@ -90,7 +90,7 @@ fn location_of(answer: &str) -> Option<String> {
     struct One {
         iid: u64,
     }
-    serde_json::from_str::<One>(answer).ok().map(|one| super::matches::location(one.iid))
+    serde_json::from_str::<One>(answer).ok().map(|one| super::staging::location(one.iid))
 }
 
 fn json(status: StatusCode, location: Option<String>, answer: String) -> Response {

@@ -1,237 +1,30 @@
-//! `/api/v1/matches`: stage, list, look at, decide.
+//! `/api/v1/matches`: list, look at, decide. Staging is next door.
 
-use std::time::Duration;
-
-use axum::body::Bytes;
 use axum::extract::{Extension, Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Web;
-use super::answer::{ListedAnswer, MatchAnswer, WholeAnswer};
+use super::answer::{ListedAnswer, WholeAnswer, to_json};
 use super::auth::Caller;
-use super::idempotency::{self, Work};
 use super::lists::{List, WAITING_FOR};
 use super::openapi::{PROBLEM, Refusals};
-use super::problem::{ApiJson, Parts, Problem, may_be_json};
+use super::problem::{ApiJson, Parts, Problem};
 use super::query::{ApiQuery, moment};
+use crate::domain;
 use crate::domain::history::Through;
-use crate::domain::identity;
-use crate::domain::posted_match::{self, FieldError};
-use crate::domain::{self, JobMatch};
+use crate::domain::posted_match;
 use crate::engine::{Decision, StagingError};
 use crate::mirror::{self, Cursor, Sort, Standing};
 
-/// Most matches in one call.
-const ARRAY_LIMIT: usize = 100;
-/// Matches of one call that are staged at the same time.
-const AT_ONCE: usize = 8;
 /// Longest comment on a decision, in characters.
 const COMMENT_LIMIT: usize = 5_000;
-
-/// Stages one match, or up to a hundred in an array. The answer comes after GitLab has the issue.
-#[utoipa::path(
-    post, path = "/matches", operation_id = "stage_matches", tag = "matches",
-    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]{1,255}$", description = "The same key brings the same answer for 24 hours")),
-    request_body(content = Posted, description = "A match, or an array of them", example = json!({
-        "title": "Cloud Architect", "company": "Amoria Bond", "score": 97, "url": "https://example.com/jobs/4711",
-        "source": "feed", "external_id": "4711", "location": "Wien", "remote": 80,
-        "rate": {"amount": 115, "currency": "EUR", "per": "hour"}, "skills": {"matched": ["AWS"], "missing": ["SAP"]},
-    })),
-    responses(
-        (status = 201, description = "The match is staged", body = MatchAnswer, headers(("Location" = String))),
-        (status = 200, description = "It was staged before; or the outcome of each of several", body = Staged),
-        (status = 409, description = "A request with this Idempotency-Key is being worked on", body = Parts, content_type = PROBLEM),
-        (status = 410, description = "Its data was removed at a person's wish; do not post it again", body = Parts, content_type = PROBLEM),
-        (status = 413, description = "Too large", body = Parts, content_type = PROBLEM),
-        (status = 415, description = "The body says that it is no JSON", body = Parts, content_type = PROBLEM),
-        (status = 502, description = "GitLab refused", body = Parts, content_type = PROBLEM),
-        (status = 503, description = "GitLab does not answer; try again after Retry-After", body = Parts, content_type = PROBLEM),
-        Refusals,
-    ),
-)]
-pub(super) async fn post(
-    State(web): State<Web>,
-    Extension(caller): Extension<Caller>,
-    headers: HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
-) -> Result<Response, Problem> {
-    let body = body.map_err(|rejection| {
-        Problem::new(rejection.status()).detail(match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => "the body is too large; send fewer matches at once",
-            _ => "the body did not arrive whole",
-        })
-    })?;
-    may_be_json(&headers)?;
-    let value: Value = serde_json::from_slice(&body).map_err(|error| {
-        Problem::new(StatusCode::BAD_REQUEST).detail(format!("the body is no JSON: {error}"))
-    })?;
-    let work = async {
-        let staged = match value {
-            Value::Array(values) => stage_several(&web, values).await,
-            value => stage_one(&web, value).await,
-        };
-        web.finish_inside_the_request().await;
-        staged
-    };
-    idempotency::once(&web, &caller, &headers, &body, work).await
-}
-
-/// What may be posted.
-#[derive(ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "only its schema is used")]
-pub(super) enum Posted {
-    /// One match.
-    One(Box<JobMatch>),
-    /// Up to a hundred.
-    Several(Vec<JobMatch>),
-}
-
-/// What staging answers where nothing new was made, or several were posted.
-#[derive(ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "only its schema is used")]
-pub(super) enum Staged {
-    /// The match that was there.
-    One(Box<MatchAnswer>),
-    /// One outcome for each of several.
-    Several(Outcomes),
-}
-
-/// What became of several matches.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "only its schema is used")]
-pub(super) struct Outcomes {
-    results: Vec<Outcome>,
-    created: u64,
-    existing: u64,
-    below_minimum: u64,
-    invalid: u64,
-    erased: u64,
-    failed: u64,
-}
-
-/// What became of one of several.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "only its schema is used")]
-pub(super) struct Outcome {
-    /// Its place in the array.
-    index: u64,
-    /// `created`, `existing`, `below_minimum`, `invalid`, `erased` or `failed`.
-    outcome: String,
-    /// The match, where it is staged.
-    r#match: Option<MatchAnswer>,
-    /// What was wrong.
-    errors: Option<Vec<FieldError>>,
-    /// Whether trying again may help, where it failed.
-    retry: Option<bool>,
-    /// In how many seconds.
-    retry_after: Option<u64>,
-}
-
-type Answered = Result<Work, Problem>;
-
-/// The address of a match.
-pub(super) fn location(iid: u64) -> String {
-    format!("/api/v1/matches/{iid}")
-}
-
-async fn stage_one(web: &Web, value: Value) -> Answered {
-    let job = posted_match::parse(value).map_err(Problem::invalid)?;
-    let staging = web.engine().stage(job).await?;
-    let location = Some(location(staging.record.iid));
-    let status = if staging.created { StatusCode::CREATED } else { StatusCode::OK };
-    let answer = MatchAnswer::of(web.engine(), staging.record)?;
-    Ok(Work { status, location, answer: to_json(&answer)?, is_final: true })
-}
-
-async fn stage_several(web: &Web, values: Vec<Value>) -> Answered {
-    if values.len() > ARRAY_LIMIT {
-        let detail = format!("{} matches at once; at most {ARRAY_LIMIT} are allowed", values.len());
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY).detail(detail));
-    }
-    let mut parsed: Vec<Parsed> = values.into_iter().map(posted_match::parse).collect();
-    let mut results: Vec<Value> = vec![Value::Null; parsed.len()];
-    let staged = stream::iter(identity::one_after_the_other(&parsed))
-        .map(|indices| {
-            let jobs: Vec<_> = indices
-                .into_iter()
-                .map(|index| (index, std::mem::replace(&mut parsed[index], Err(Vec::new()))))
-                .collect();
-            async move {
-                let mut staged = Vec::with_capacity(jobs.len());
-                for (index, job) in jobs {
-                    staged.push((index, stage_element(web, index, job).await));
-                }
-                staged
-            }
-        })
-        .buffer_unordered(AT_ONCE)
-        .collect::<Vec<_>>()
-        .await;
-    for (index, result) in staged.into_iter().flatten() {
-        results[index] = result;
-    }
-    let count = |outcome: &str| results.iter().filter(|result| result["outcome"] == outcome).count();
-    let failed = count("failed");
-    if failed > 0 && failed == results.len() && results.iter().all(|result| result["retry"] == true) {
-        let after = results.iter().filter_map(|result| result["retry_after"].as_u64()).max();
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE)
-            .detail(results[0]["errors"][0]["message"].as_str().unwrap_or_default())
-            .retry_after(Duration::from_secs(after.unwrap_or(5))));
-    }
-    let mut answer = json!({});
-    for outcome in ["created", "existing", "below_minimum", "invalid", "erased", "failed"] {
-        answer[outcome] = count(outcome).into();
-    }
-    answer["results"] = results.into();
-    Ok(Work { status: StatusCode::OK, location: None, answer: to_json(&answer)?, is_final: failed == 0 })
-}
-
-type Parsed = Result<JobMatch, Vec<FieldError>>;
-
-/// One of several: a bad one fails alone.
-async fn stage_element(web: &Web, index: usize, job: Parsed) -> Value {
-    let wrong = |field: &str, message: String| json!([FieldError { field: field.to_owned(), message }]);
-    let job = match job {
-        Ok(job) => job,
-        Err(errors) => return json!({ "index": index, "outcome": "invalid", "errors": errors }),
-    };
-    let staging = match web.engine().stage(job).await {
-        Ok(staging) => staging,
-        Err(error @ StagingError::BelowMinimum { .. }) => {
-            return json!({ "index": index, "outcome": "below_minimum", "errors": wrong("score", error.to_string()) });
-        }
-        Err(error @ StagingError::Erased) => {
-            return json!({ "index": index, "outcome": "erased", "errors": wrong("", error.to_string()) });
-        }
-        Err(StagingError::Engine(error)) => {
-            tracing::warn!(%error, index, "one of several matches was not staged");
-            let retry = error.retry_after();
-            let advice = if retry.is_some() { "; try again" } else { "; trying again will not help" };
-            return json!({
-                "index": index,
-                "outcome": "failed",
-                "retry": retry.is_some(),
-                "retry_after": retry.map(|after| after.as_secs()),
-                "errors": wrong("", format!("{error}{advice}")),
-            });
-        }
-    };
-    let outcome = if staging.created { "created" } else { "existing" };
-    match MatchAnswer::of(web.engine(), staging.record) {
-        Ok(answer) => json!({ "index": index, "outcome": outcome, "match": answer }),
-        Err(_) => json!({ "index": index, "outcome": outcome }),
-    }
-}
 
 /// What a list may be asked for.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -491,11 +284,4 @@ pub(super) fn number(iid: &str) -> Result<u64, Problem> {
 
 pub(super) fn unknown(iid: &str) -> Problem {
     Problem::new(StatusCode::NOT_FOUND).detail(format!("there is no match {iid}"))
-}
-
-fn to_json(value: &impl Serialize) -> Result<String, Problem> {
-    serde_json::to_string(value).map_err(|error| {
-        tracing::error!(%error, "an answer could not be written as JSON");
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR)
-    })
 }

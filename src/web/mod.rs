@@ -16,6 +16,7 @@ mod pages;
 mod problem;
 mod query;
 pub mod server;
+mod staging;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -133,7 +134,7 @@ impl Web {
 /// The API: every address below `/api/v1`, and what each says of itself.
 fn api() -> (Router<Web>, OpenApi) {
     OpenApiRouter::new()
-        .routes(routes!(matches::post, matches::list))
+        .routes(routes!(staging::post, matches::list))
         .routes(routes!(matches::get, matches::patch))
         .routes(routes!(matches::patch_application))
         .routes(routes!(draft::get, draft::put))
