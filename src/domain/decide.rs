@@ -242,12 +242,21 @@ fn put_back(known: Known, observed: &Observed, acts: &[Act], reviewers: &Reviewe
     };
     let put_on = acts.iter().rev().find(|act| act.what == What::Add(wanted));
     let (by, at) = (put_on.and_then(|act| act.by.clone()), put_on.map(|act| act.at));
-    let may = wanted == known.state || reviewers.may(by.as_deref());
-    let state = if may { wanted } else { known.state };
+    let refusal = if wanted == known.state {
+        None
+    } else if !reviewers.may(by.as_deref()) {
+        Some(Refusal::NoReviewer { who: by.clone() })
+    } else if known.state == State::Sent && !known.undo_sent {
+        // What has left is with the employer, whatever was withdrawn here meanwhile.
+        Some(Refusal::NotAllowed { from: known.state, to: wanted })
+    } else {
+        None
+    };
+    let state = if refusal.is_none() { wanted } else { known.state };
     Verdict {
         state,
         withdrawn: false,
-        refusal: (!may).then(|| Refusal::NoReviewer { who: by.clone() }),
+        refusal,
         step: (state != known.state).then_some(Decided { from: known.state, to: state, by, at }),
         repair: Repair::towards(state, observed),
     }
@@ -553,6 +562,13 @@ mod tests {
         let by_eve = decide(withdrawn, &seen(&[Rejected], false), &by("eve"), &enforced());
         assert_eq!(by_eve.refusal, Some(Refusal::NoReviewer { who: Some("eve".into()) }));
         assert_eq!((by_eve.state, by_eve.repair.add), (Approved, Some(Approved)));
+        let left = Known { withdrawn: true, undo_sent: false, ..known(Sent) };
+        let back =
+            decide(left, &seen(&[Approved], false), &acts(&[("anna", &[What::Add(Approved)])]), &anyone());
+        assert_eq!(
+            (back.state, back.refusal),
+            (Sent, Some(Refusal::NotAllowed { from: Sent, to: Approved }))
+        );
     }
 
     #[test]

@@ -97,17 +97,17 @@ fn read(value: Value, score: impl FnOnce(&mut Fields) -> Option<Score>) -> Resul
 /// One line of text: control characters and characters that turn the reading direction are taken out, line breaks
 /// and tabs become blanks.
 pub fn clean_line(text: &str) -> String {
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return text.trim().to_owned();
-    }
-    let mut cleaned = String::with_capacity(text.len());
-    cleaned.extend(text.chars().filter_map(|c| match c {
+    let cleaned = |c: char| match c {
         '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' | '\u{0085}' => Some(' '),
         '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => None,
         c if c.is_control() => None,
         c => Some(c),
-    }));
-    cleaned.trim().to_owned()
+    };
+    // Most are clean.
+    if text.chars().all(|c| cleaned(c) == Some(c)) {
+        return text.trim().to_owned();
+    }
+    text.chars().filter_map(cleaned).collect::<String>().trim().to_owned()
 }
 
 /// Text of several lines: every line ends in `\n`, other control characters but the tab are taken out.

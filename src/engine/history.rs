@@ -216,7 +216,9 @@ impl<'a> Replay<'a> {
     /// A step that is none, which people made and the service has not taken back yet: what they did since is open.
     fn is_against_the_rules(&self, to: State, event: &LabelEvent) -> bool {
         let undo_sent = self.sent_since.is_none_or(|since| event.created_at < since);
-        !self.moved_by_us && !self.withdrawn && to != self.state && !self.state.may_become(to, undo_sent)
+        // While it is withdrawn labels may be moved freely, but for what has left.
+        let binds = !self.withdrawn || (self.state == State::Sent && !undo_sent);
+        !self.moved_by_us && binds && to != self.state && !self.state.may_become(to, undo_sent)
     }
 
     /// The decision made through the service that this label event carried out.

@@ -250,3 +250,30 @@ async fn nobody_decides_between_the_mail_and_its_label() {
     world.expect_comment(iid, "sent the application");
     world.finish().await;
 }
+
+#[tokio::test]
+async fn what_has_left_stays_sent_whatever_is_done_while_it_is_withdrawn() {
+    for disk in [Disk::Kept, Disk::Wiped] {
+        let (mut world, _mails) = desk().await;
+        let iid = drafted(&mut world, "1").await;
+        assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::OK);
+        world.expect_comment(iid, "sent the application");
+        world.reviewer().relabel(iid, &[], &["job-match"]).unwrap();
+        world.settle().await;
+        world.reviewer().relabel(iid, &["job-match/approved"], &["job-match/sent"]).unwrap();
+        if disk == Disk::Wiped {
+            world.kill(disk).await;
+        }
+        world.reviewer().relabel(iid, &["job-match"], &[]).unwrap();
+        if disk == Disk::Wiped {
+            world.start().await;
+        }
+        world.settle().await;
+        world.delta().await;
+        world.expect(iid, "sent").await;
+        world.expect_comment(iid, "There is no step from `job-match/sent` to `job-match/approved`");
+        let history = the_match(&world, iid).await["history"].clone();
+        assert_eq!(history.as_array().unwrap().last().unwrap()["to"], "sent", "{history}");
+        world.finish().await;
+    }
+}

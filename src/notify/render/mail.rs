@@ -82,9 +82,13 @@ struct Shown {
 
 impl Object for Shown {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
         let one = self.notice.matches.get(self.at)?;
         let (job, language) = (&one.job, self.notice.language);
-        Some(match key.as_str()? {
+        Some(match key {
             "number" => format!("#{}", one.iid).into(),
             "headline" => headline(one).into(),
             "title" => title(one).into(),
