@@ -104,6 +104,25 @@ async fn every_answer_is_as_described() {
 }
 
 #[tokio::test]
+async fn every_address_takes_the_methods_that_are_described_and_no_others() {
+    let world = World::new().await;
+    let document = document(&world).await;
+    let mut described = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let url = world.url(&path.replace("{iid}", "1"));
+        for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+            let (status, _) = world.call(world.http.request(method.clone(), &url)).await;
+            let is_taken = status != StatusCode::METHOD_NOT_ALLOWED;
+            let is_described = methods.get(method.as_str().to_lowercase()).is_some();
+            assert_eq!(is_taken, is_described, "{method} {path}: {status}");
+            described += usize::from(is_described);
+        }
+    }
+    assert!(described > 15, "{described}");
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn what_may_be_posted_is_described_to_the_letter() {
     let world = World::new().await;
     let document = document(&world).await;

@@ -27,14 +27,11 @@ use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, patch, post};
 use axum::{Router, http::StatusCode};
 use futures_util::FutureExt as _;
 use tower_http::timeout::RequestBodyDeadlineLayer;
 use tracing::Instrument as _;
-use utoipa::openapi::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::config::{Idle, Settings};
 use crate::engine::{Engine, HookWatch};
@@ -131,31 +128,30 @@ impl Web {
     }
 }
 
-/// The API: every address below `/api/v1`, and what each says of itself.
-fn api() -> (Router<Web>, OpenApi) {
-    OpenApiRouter::new()
-        .routes(routes!(staging::post, matches::list))
-        .routes(routes!(matches::get, matches::patch))
-        .routes(routes!(matches::patch_application))
-        .routes(routes!(draft::get, draft::put))
-        .routes(routes!(draft::send))
-        .routes(routes!(decisions::list))
-        .routes(routes!(decisions::stats))
-        .routes(routes!(config::get, config::patch))
-        .routes(routes!(notify::test))
-        .routes(routes!(health::tick))
-        .split_for_parts()
+/// The API: every address below `/api/v1`. What each says of itself is gathered in openapi.rs once somebody asks.
+fn api() -> Router<Web> {
+    Router::new()
+        .route("/matches", post(staging::post).get(matches::list))
+        .route("/matches/{iid}", get(matches::get).patch(matches::patch))
+        .route("/matches/{iid}/application", patch(matches::patch_application))
+        .route("/matches/{iid}/draft", get(draft::get).put(draft::put))
+        .route("/matches/{iid}/send", post(draft::send))
+        .route("/decisions", get(decisions::list))
+        .route("/stats", get(decisions::stats))
+        .route("/config", get(config::get).patch(config::patch))
+        .route("/notify/test", post(notify::test))
+        .route("/tick", post(health::tick))
+        .route("/openapi.json", get(openapi::description))
 }
 
 /// What needs no token.
-fn open() -> (Router<Web>, OpenApi) {
-    OpenApiRouter::new()
-        .routes(routes!(hooks::receive))
-        .routes(routes!(health::health))
-        .routes(routes!(health::live))
-        .routes(routes!(health::ready))
-        .routes(routes!(health::metrics))
-        .split_for_parts()
+fn open() -> Router<Web> {
+    Router::new()
+        .route("/webhooks/gitlab", post(hooks::receive))
+        .route("/health", get(health::health))
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
 }
 
 /// What answers while the service is being put together: it lives, and asks to be asked again in a second.
@@ -173,8 +169,6 @@ pub fn router_at_the_start() -> Router {
 /// Every address of the service.
 pub fn router(web: Web) -> Router {
     let api = api()
-        .0
-        .route("/openapi.json", get(openapi::description))
         .layer(DefaultBodyLimit::max(API_BODY_LIMIT))
         .layer(RequestBodyDeadlineLayer::new(BODY_DEADLINE))
         .fallback(not_found)
@@ -182,7 +176,7 @@ pub fn router(web: Web) -> Router {
         .layer(middleware::from_fn_with_state(web.clone(), auth::require_token));
     Router::new()
         .nest("/api/v1", api)
-        .merge(open().0)
+        .merge(open())
         .merge(pages::routes().layer(RequestBodyDeadlineLayer::new(BODY_DEADLINE)))
         .merge(openapi::page())
         .fallback(nowhere)

@@ -16,8 +16,8 @@ use utoipa::openapi::{Content, OpenApi, RefOr, ResponseBuilder};
 use utoipa::{IntoResponses, Modify, OpenApi as _, PartialSchema as _};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::Web;
 use super::problem::Parts;
+use super::{Web, config, decisions, draft, health, hooks, matches, notify, staging};
 use crate::config::CHANGEABLE;
 
 /// The content type of errors.
@@ -55,6 +55,31 @@ impl IntoResponses for Refusals {
 )]
 struct Description;
 
+/// What [`super::api`] leads to.
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(
+    staging::post,
+    matches::list,
+    matches::get,
+    matches::patch,
+    matches::patch_application,
+    draft::get,
+    draft::put,
+    draft::send,
+    decisions::list,
+    decisions::stats,
+    config::get,
+    config::patch,
+    notify::test,
+    health::tick,
+))]
+struct Api;
+
+/// What [`super::open`] leads to.
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(hooks::receive, health::health, health::live, health::ready, health::metrics))]
+struct Open;
+
 struct Bearer;
 
 impl Modify for Bearer {
@@ -64,10 +89,10 @@ impl Modify for Bearer {
     }
 }
 
-/// The description as JSON; made when it is first asked for.
+/// The description as JSON; made when it is first asked for, for it takes two megabytes to make.
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
-    let mut openapi = Description::openapi().nest("/api/v1", super::api().1);
-    openapi.merge(super::open().1);
+    let mut openapi = Description::openapi().nest("/api/v1", Api::openapi());
+    openapi.merge(Open::openapi());
     as_json(&openapi)
 });
 
