@@ -277,7 +277,7 @@ async fn what_is_edited_during_a_run_is_newer_than_what_the_run_told_gitlab() {
     };
     with_notes("früher", "a");
     let file = CsvFile::open(&sheet.path).unwrap();
-    let run = Run::start(&world.engine, &file, Direction::Sync).unwrap();
+    let run = Run::start(&world.engine, &file, Direction::Sync, usize::MAX).unwrap();
     with_notes("später", "b");
     let first = match run.carry_out(world.clock.now(), |_| {}).await {
         Err(SyncError::Changed { done, .. }) => done,

@@ -16,6 +16,8 @@ use crate::engine::Engine;
 const TRIES: usize = 3;
 /// How often `--watch` looks whether the file has changed.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How many new rows of the file are told one by one after a run.
+const NAMED: usize = 100;
 
 /// The applications tracker as a spreadsheet.
 #[derive(Debug, clap::Args)]
@@ -173,7 +175,8 @@ async fn once(
         if options.dry_run {
             break Outcome { plan: Run::plan(engine, file, direction)?.shown(), ..Outcome::default() };
         }
-        let run = Run::start(engine, file, direction)?;
+        let names = if options.json { usize::MAX } else { NAMED };
+        let run = Run::start(engine, file, direction, names)?;
         // From here on it writes to GitLab, beside `serve` if need be.
         engine.set_follows(true);
         let bar = bar(run.steps());
