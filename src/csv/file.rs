@@ -5,8 +5,10 @@
 //! Mode and, where the system allows it, owner and group are kept; access lists and hard links are not.
 
 use std::fs::{self, File, Metadata, Permissions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read as _, Seek as _, Write};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
@@ -18,6 +20,8 @@ use super::lock::{Lock, beside, opened_by};
 const TRIES: usize = 5;
 /// How many symlinks are followed.
 const LINKS: usize = 40;
+/// How much is written or read at once.
+const PIECE: usize = 64 << 10;
 /// The ending of a file in the making. One that a killed run left is taken away by the next.
 const UNFINISHED: &str = ".vorhoelle-tmp";
 
@@ -216,13 +220,20 @@ impl CsvFile {
             builder.permissions(fresh.clone());
         }
         let file = builder.tempfile_in(folder(&self.path)).map_err(failed)?;
-        let hash = fill(file.as_file(), write).map_err(failed)?;
+        let mut writer = BufWriter::with_capacity(PIECE, file.as_file());
+        write(&mut writer).and_then(|()| writer.flush()).map_err(failed)?;
+        drop(writer);
         if let Some(old) = old {
             keep_owner(&file, old);
             file.as_file().set_permissions(old.permissions()).map_err(failed)?;
         }
-        file.as_file().sync_all().map_err(failed)?;
-        Ok((file, hash))
+        // While the disk takes it, what was written is read back from the system's memory for its hash.
+        let (synced, hash) = thread::scope(|scope| {
+            let hash = scope.spawn(|| hash_of(file.as_file()));
+            (file.as_file().sync_all(), hash.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        });
+        synced.map_err(failed)?;
+        Ok((file, hash.map_err(failed)?))
     }
 
     /// Whether the file is still what was read.
@@ -378,28 +389,16 @@ fn keep_owner(file: &NamedTempFile, old: &Metadata) {
 #[cfg(not(unix))]
 const fn keep_owner(_: &NamedTempFile, _: &Metadata) {}
 
-/// Writes the content of a file and tells its hash.
-fn fill(file: &File, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<[u8; 32]> {
-    let mut hashing = Hashing { writer: BufWriter::with_capacity(1 << 16, file), hash: Sha256::new() };
-    write(&mut hashing)?;
-    hashing.flush()?;
-    Ok(hashing.hash.finalize().into())
-}
-
-/// A writer that tells the hash of what went through it.
-struct Hashing<W> {
-    writer: W,
-    hash: Sha256,
-}
-
-impl<W: Write> Write for Hashing<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.writer.write(bytes)?;
-        self.hash.update(bytes.get(..written).unwrap_or_default());
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.writer.flush()
+/// The hash of an open file, from its beginning on.
+fn hash_of(mut file: &File) -> io::Result<[u8; 32]> {
+    file.rewind()?;
+    let (mut hash, mut piece) = (Sha256::new(), vec![0; PIECE]);
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok(hash.finalize().into()),
+            Ok(length) => hash.update(piece.get(..length).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::canonical::Cells;
 use super::cell::{self, CellError};
 use super::columns::{self, Columns};
 use super::detect;
-use super::dialect::{BOM, Dialect, decode};
+use super::dialect::{BOM, Dialect, Encoding, decode};
 use super::error::{EditError, RowError, TableError};
 use super::field::{Field, Row};
 use super::scan::{Layout, Record, offset, unquoted};
@@ -410,6 +410,9 @@ impl Table {
 
     /// Writes a piece in the file's bytes, bit by bit, so that another encoding needs no second copy of the file.
     fn write_text(&self, mut text: &str, writer: &mut (impl Write + ?Sized)) -> io::Result<()> {
+        if self.dialect.encoding == Encoding::Utf8 {
+            return writer.write_all(text.as_bytes());
+        }
         while !text.is_empty() {
             let (piece, rest) = text.split_at(text.floor_char_boundary(CHUNK));
             writer.write_all(&self.dialect.encode(piece))?;
