@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{Context, asked_to_stop, print, say, say_error};
 use crate::csv::merge::Reason;
 use crate::csv::sync::{Direction, Heard, Outcome, Run, SyncError};
-use crate::csv::{CsvFile, FileError, Fingerprint, Plan};
+use crate::csv::{CsvFile, FileError, Plan, Written};
 use crate::engine::Engine;
 
 /// How often a file is read again that changes while we work.
@@ -124,7 +124,7 @@ async fn look_again(
     options: &Options,
     was_there: bool,
     knows_gitlab: bool,
-) -> anyhow::Result<(ExitCode, Option<Fingerprint>)> {
+) -> anyhow::Result<(ExitCode, Option<Written>)> {
     let mut file = CsvFile::open(&options.file)?;
     if was_there {
         file = file.that_was_there();
@@ -167,7 +167,7 @@ async fn once(
     file: &CsvFile,
     options: &Options,
     direction: Direction,
-) -> anyhow::Result<(ExitCode, Option<Fingerprint>)> {
+) -> anyhow::Result<(ExitCode, Option<Written>)> {
     let mut tries = 0;
     let mut so_far = Plan::default();
     let mut outcome = loop {

@@ -296,7 +296,7 @@ fn push_bare(text: &mut String, field: Field, value: &str, dialect: &Dialect) ->
     match field.kind() {
         Kind::Date | Kind::Moment => {
             let day = dialect.dates.rearranged(value);
-            text.extend(day.into_iter().flatten().map(char::from));
+            text.push_str(day.as_ref().and_then(|day| std::str::from_utf8(day).ok()).unwrap_or_default());
             day.is_some()
         }
         Kind::Score => push_number(value, ""),

@@ -5,10 +5,8 @@
 //! Mode and, where the system allows it, owner and group are kept; access lists and hard links are not.
 
 use std::fs::{self, File, Metadata, Permissions};
-use std::io::{self, BufWriter, Read as _, Seek as _, Write};
-use std::panic::resume_unwind;
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
@@ -20,7 +18,7 @@ use super::lock::{Lock, beside, opened_by};
 const TRIES: usize = 5;
 /// How many symlinks are followed.
 const LINKS: usize = 40;
-/// How much is written or read at once.
+/// How much is written at once, at least.
 const PIECE: usize = 64 << 10;
 /// The ending of a file in the making. One that a killed run left is taken away by the next.
 const UNFINISHED: &str = ".vorhoelle-tmp";
@@ -94,6 +92,15 @@ impl Fingerprint {
     }
 }
 
+/// What a file was when it had been written, as far as the system tells without reading it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Bytes.
+    pub size: u64,
+    /// When it was last written, where the system knows.
+    pub modified: Option<SystemTime>,
+}
+
 /// A file that this run alone works on.
 #[derive(Debug)]
 pub struct CsvFile {
@@ -162,7 +169,7 @@ impl CsvFile {
         }
     }
 
-    /// Replaces the file as a whole and tells its new fingerprint. `expected` is what was read; none is a new file.
+    /// Replaces the file as a whole and tells what it is now. `expected` is what was read; none is a new file.
     ///
     /// The new content is written and synced under another name in the same folder; then the old file becomes the
     /// backup, and one rename puts the new one in its place. Killed anywhere, `FILE` is the old one or the new one.
@@ -175,13 +182,13 @@ impl CsvFile {
         &self,
         expected: Option<&Fingerprint>,
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-    ) -> Result<Fingerprint, FileError> {
+    ) -> Result<Written, FileError> {
         self.check_closed()?;
         let old = metadata(&self.path)?;
         if old.as_ref().is_some_and(|old| old.permissions().readonly()) {
             return Err(FileError::ReadOnly { path: self.path.clone() });
         }
-        let (new, hash) = self.unfinished(old.as_ref(), write)?;
+        let new = self.unfinished(old.as_ref(), write)?;
         self.check_unchanged(expected)?;
         if old.is_some() {
             self.keep_backup()?;
@@ -190,7 +197,7 @@ impl CsvFile {
         let file = new.persist(&self.path).map_err(|error| failed(error.error))?;
         sync_folder(&self.path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
-        Ok(Fingerprint { size: metadata.len(), modified: metadata.modified().ok(), hash })
+        Ok(Written { size: metadata.len(), modified: metadata.modified().ok() })
     }
 
     /// Replaces the file of conflicts; it is ours alone and needs no backup.
@@ -199,7 +206,7 @@ impl CsvFile {
         let failed = |error| FileError::Io { path: path.clone(), doing: "written", error };
         // Whoever may read the file may read what gave way in it.
         let like = metadata(&path)?.or(metadata(&self.path)?);
-        let (new, _) = self.unfinished(like.as_ref(), |writer| writer.write_all(bytes))?;
+        let new = self.unfinished(like.as_ref(), |writer| writer.write_all(bytes))?;
         new.persist(&path).map_err(|error| failed(error.error))?;
         sync_folder(&path).map_err(failed)
     }
@@ -209,7 +216,7 @@ impl CsvFile {
         &self,
         old: Option<&Metadata>,
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-    ) -> Result<(NamedTempFile, [u8; 32]), FileError> {
+    ) -> Result<NamedTempFile, FileError> {
         let failed = |error| self.failed("written", error);
         let prefix = unfinished_prefix(&self.path);
         let mut builder = tempfile::Builder::new();
@@ -227,13 +234,8 @@ impl CsvFile {
             keep_owner(&file, old);
             file.as_file().set_permissions(old.permissions()).map_err(failed)?;
         }
-        // While the disk takes it, what was written is read back from the system's memory for its hash.
-        let (synced, hash) = thread::scope(|scope| {
-            let hash = scope.spawn(|| hash_of(file.as_file()));
-            (file.as_file().sync_all(), hash.join().unwrap_or_else(|panic| resume_unwind(panic)))
-        });
-        synced.map_err(failed)?;
-        Ok((file, hash.map_err(failed)?))
+        file.as_file().sync_all().map_err(failed)?;
+        Ok(file)
     }
 
     /// Whether the file is still what was read.
@@ -388,17 +390,3 @@ fn keep_owner(file: &NamedTempFile, old: &Metadata) {
 /// Owners are left to the system.
 #[cfg(not(unix))]
 const fn keep_owner(_: &NamedTempFile, _: &Metadata) {}
-
-/// The hash of an open file, from its beginning on.
-fn hash_of(mut file: &File) -> io::Result<[u8; 32]> {
-    file.rewind()?;
-    let (mut hash, mut piece) = (Sha256::new(), vec![0; PIECE]);
-    loop {
-        match file.read(&mut piece) {
-            Ok(0) => return Ok(hash.finalize().into()),
-            Ok(length) => hash.update(piece.get(..length).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}

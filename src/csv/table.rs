@@ -272,7 +272,8 @@ impl Table {
     /// As [`Table::append`], whatever holds the values.
     pub(super) fn append_values<'v>(&mut self, value: impl Fn(Field) -> &'v str) -> Result<usize, EditError> {
         self.editable()?;
-        let size: usize = self.columns.fields().map(|(field, _)| 2 * value(field).len() + 16).sum();
+        let fields = self.columns.by_place().iter().flatten();
+        let size: usize = fields.map(|field| 2 * value(*field).len() + 16).sum();
         if self.text.len() + size + self.columns.len() * 3 > u32::MAX as usize - 4 {
             return Err(EditError::TooLarge);
         }

@@ -7,6 +7,7 @@
 mod apply;
 mod compare;
 
+use std::thread;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -19,7 +20,7 @@ use super::canonical::Days;
 use super::conflicts::Lost;
 use super::error::{EditError, RowError};
 use super::field::Field;
-use super::file::{CsvFile, FileError, Fingerprint as FileFingerprint};
+use super::file::{CsvFile, FileError, Fingerprint as FileFingerprint, Written};
 use super::plan::{Action, Plan, PlannedRow};
 use super::{Dialect, Table, TableError};
 use crate::domain::Language;
@@ -108,7 +109,7 @@ pub struct Outcome {
     /// Whether the file was written.
     pub file_changed: bool,
     /// What the file was once it was written: whatever it is otherwise is somebody's edit.
-    pub written: Option<FileFingerprint>,
+    pub written: Option<Written>,
     /// Whether the file became UTF-8 because its old encoding cannot hold what it got.
     pub widened: bool,
 }
@@ -271,7 +272,7 @@ impl<'a> Run<'a> {
         Ok(true)
     }
 
-    fn write_file(&self, done: &[Done], now: Timestamp) -> Result<Option<FileFingerprint>, SyncError> {
+    fn write_file(&self, done: &[Done], now: Timestamp) -> Result<Option<Written>, SyncError> {
         if !self.table.is_changed() && self.read.is_some() {
             return Ok(None);
         }
@@ -284,6 +285,12 @@ impl<'a> Run<'a> {
             })
             .collect();
         self.file.keep_conflicts(&lost, self.table.dialect(), now)?;
-        Ok(Some(self.file.replace(self.read.as_ref(), |writer| self.table.write_to(writer))?))
+        // What was noted goes into the mirror's file while the disk takes the spreadsheet.
+        let mirror = self.engine.mirror();
+        let replaced = thread::scope(|scope| {
+            scope.spawn(|| mirror.checkpoint_early());
+            self.file.replace(self.read.as_ref(), |writer| self.table.write_to(writer))
+        });
+        Ok(Some(replaced?))
     }
 }
