@@ -379,7 +379,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_special_is_found_wherever_it_stands(text in "[ -~öß\\x00-\\x1f;\"]{0,30}", delimiter in proptest::sample::select(b";,\t".as_slice())) {
+        fn what_is_special_is_found_wherever_it_stands(
+            text in "[ -~öß\\x00-\\x1f;\"]{0,30}",
+            delimiter in proptest::sample::select(b";,\t".as_slice()),
+        ) {
             let naive = text.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == delimiter);
             prop_assert_eq!(holds_special(text.as_bytes(), delimiter), naive);
         }
