@@ -12,7 +12,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sheet::Sheet;
 use support::{Difference, Disk, World, job};
-use vorhoelle::csv::sync::{Direction, Run, SyncError};
+use vorhoelle::csv::sync::{Direction, Outcome, Run, SyncError};
 use vorhoelle::csv::{CsvFile, Field, Table};
 use vorhoelle::sandbox::{Fault, Trouble};
 
@@ -165,6 +165,21 @@ async fn a_row_without_its_iid_is_found_again_and_lost_answers_make_no_second_is
 }
 
 #[tokio::test]
+async fn a_run_that_is_to_name_one_new_row_writes_and_counts_every_one() {
+    let world = World::new().await;
+    world.stage("1").await;
+    world.stage("2").await;
+    let sheet = Sheet::new("iid;Status;Titel\r\n");
+    let file = CsvFile::open(&sheet.path).unwrap();
+    let run = Run::start(&world.engine, &file, Direction::Export, 1).unwrap();
+    let Outcome { plan, .. } = run.carry_out(world.clock.now(), |_| {}).await.unwrap();
+    drop(file);
+    assert_eq!((plan.rows.len(), plan.summary().appended), (1, 2), "{plan}");
+    assert!(sheet.text().ends_with("\r\n1;pending;Cloud Architect 1\r\n2;pending;Cloud Architect 2\r\n"));
+    assert!(!sheet.run(&world, Direction::Sync).await.file_changed);
+}
+
+#[tokio::test]
 async fn a_sync_brings_both_sides_together_field_by_field() {
     let mut world = World::new().await;
     world.stage("1").await;
@@ -277,7 +292,7 @@ async fn what_is_edited_during_a_run_is_newer_than_what_the_run_told_gitlab() {
     };
     with_notes("früher", "a");
     let file = CsvFile::open(&sheet.path).unwrap();
-    let run = Run::start(&world.engine, &file, Direction::Sync).unwrap();
+    let run = Run::start(&world.engine, &file, Direction::Sync, usize::MAX).unwrap();
     with_notes("später", "b");
     let first = match run.carry_out(world.clock.now(), |_| {}).await {
         Err(SyncError::Changed { done, .. }) => done,

@@ -9,13 +9,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{Context, asked_to_stop, print, say, say_error};
 use crate::csv::merge::Reason;
 use crate::csv::sync::{Direction, Heard, Outcome, Run, SyncError};
-use crate::csv::{CsvFile, FileError, Fingerprint, Plan};
+use crate::csv::{CsvFile, FileError, Plan, Written};
 use crate::engine::Engine;
 
 /// How often a file is read again that changes while we work.
 const TRIES: usize = 3;
 /// How often `--watch` looks whether the file has changed.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How many new rows of the file are told one by one after a run.
+const NAMED: usize = 100;
 
 /// The applications tracker as a spreadsheet.
 #[derive(Debug, clap::Args)]
@@ -122,7 +124,7 @@ async fn look_again(
     options: &Options,
     was_there: bool,
     knows_gitlab: bool,
-) -> anyhow::Result<(ExitCode, Option<Fingerprint>)> {
+) -> anyhow::Result<(ExitCode, Option<Written>)> {
     let mut file = CsvFile::open(&options.file)?;
     if was_there {
         file = file.that_was_there();
@@ -165,7 +167,7 @@ async fn once(
     file: &CsvFile,
     options: &Options,
     direction: Direction,
-) -> anyhow::Result<(ExitCode, Option<Fingerprint>)> {
+) -> anyhow::Result<(ExitCode, Option<Written>)> {
     let mut tries = 0;
     let mut so_far = Plan::default();
     let mut outcome = loop {
@@ -173,7 +175,8 @@ async fn once(
         if options.dry_run {
             break Outcome { plan: Run::plan(engine, file, direction)?.shown(), ..Outcome::default() };
         }
-        let run = Run::start(engine, file, direction)?;
+        let names = if options.json { usize::MAX } else { NAMED };
+        let run = Run::start(engine, file, direction, names)?;
         // From here on it writes to GitLab, beside `serve` if need be.
         engine.set_follows(true);
         let bar = bar(run.steps());

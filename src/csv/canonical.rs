@@ -94,9 +94,44 @@ impl Days {
     }
 
     /// A moment as a day; a day is one already.
-    fn day_of<'a>(&self, value: &'a str) -> Cow<'a, str> {
+    fn day_of<'a>(&self, value: &'a str) -> Day<'a> {
         let at = value.parse().ok().and_then(|at| Timestamp::from_millisecond(at).ok());
-        at.map_or(Cow::Borrowed(value), |at| Cow::Owned(self.day(at).to_string()))
+        at.map_or(Day::Text(Cow::Borrowed(value)), |at| self.day(at).into())
+    }
+}
+
+/// A day, or whatever stands in its place. Every row has two of them: most are held without memory of their own.
+enum Day<'a> {
+    Text(Cow<'a, str>),
+    Digits([u8; 10]),
+}
+
+impl Default for Day<'_> {
+    fn default() -> Self {
+        Self::Text(Cow::Borrowed(""))
+    }
+}
+
+impl Day<'_> {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Text(text) => text,
+            Self::Digits(digits) => std::str::from_utf8(digits).unwrap_or_default(),
+        }
+    }
+}
+
+impl From<Date> for Day<'_> {
+    fn from(date: Date) -> Self {
+        let (Ok(year @ ..=9999), Ok(month), Ok(day)) =
+            (u16::try_from(date.year()), u16::try_from(date.month()), u16::try_from(date.day()))
+        else {
+            return Self::Text(Cow::Owned(date.to_string()));
+        };
+        let digit = |number: u16, place: u16| b"0123456789"[usize::from(number / place % 10)];
+        let [y1, y2, y3, y4] = [1000, 100, 10, 1].map(|place| digit(year, place));
+        let [[m1, m2], [d1, d2]] = [month, day].map(|part| [digit(part, 10), digit(part, 1)]);
+        Self::Digits([y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2])
     }
 }
 
@@ -104,8 +139,8 @@ impl Days {
 #[derive(Default)]
 pub(super) struct Cells<'a> {
     values: [&'a str; Field::COUNT],
-    created: Cow<'a, str>,
-    decided: Cow<'a, str>,
+    created: Day<'a>,
+    decided: Day<'a>,
 }
 
 impl<'a> Cells<'a> {
@@ -126,8 +161,8 @@ impl<'a> Cells<'a> {
     /// The value of a field.
     pub fn get(&self, field: Field) -> &str {
         match field {
-            Field::Created => &self.created,
-            Field::Decided => &self.decided,
+            Field::Created => self.created.as_str(),
+            Field::Decided => self.decided.as_str(),
             _ => self.values[field as usize],
         }
     }
@@ -198,6 +233,16 @@ mod tests {
             let language = if german { Language::De } else { Language::En };
             Dialect { quoting, ..Dialect::of_a_new_file(language) }
         })
+    }
+
+    #[test]
+    fn a_day_is_told_as_elsewhere() {
+        for date in ["2026-02-07", "0001-12-31", "9999-10-10"] {
+            let date: Date = date.parse().unwrap();
+            assert_eq!(Day::from(date).as_str(), date.to_string());
+        }
+        let before = Date::constant(-1, 2, 3);
+        assert_eq!(Day::from(before).as_str(), before.to_string());
     }
 
     proptest! {

@@ -222,23 +222,67 @@ const SHORT: usize = TITLE_LIMIT;
 
 /// Whether a text stands in a file as it is: nothing in it needs quotes, and no spreadsheet would run it.
 fn is_plain(text: &str, dialect: &Dialect) -> bool {
-    let delimiter = dialect.delimiter.byte();
-    let special = |byte: u8| byte < b' ' || byte == b'"' || byte == delimiter;
-    // What a spreadsheet runs begins with a sign or a blank; so does what may hide one.
-    text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric) && !text.bytes().any(special)
+    is_harmless(text) && !holds_special(text.as_bytes(), dialect.delimiter.byte())
+}
+
+/// Whether no spreadsheet would run a text, as far as its first character tells: what one runs begins with a sign or a
+/// blank, and so does what may hide one.
+fn is_harmless(text: &str) -> bool {
+    text.chars().next().is_some_and(char::is_alphanumeric)
+}
+
+/// Whether there is a delimiter, a quote or a control character among the bytes. Every cell is asked, so eight are looked
+/// at at once.
+fn holds_special(bytes: &[u8], delimiter: u8) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    // The highest bit of a byte is set where the byte was below `limit`; only above such a one it may be set wrongly.
+    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & (ONES * 0x80);
+    let same = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let (words, rest) = bytes.as_chunks::<8>();
+    let found = words.iter().fold(0, |found, word| {
+        let word = u64::from_le_bytes(*word);
+        found | below(word, b' ') | same(word, b'"') | same(word, delimiter)
+    });
+    found != 0 || rest.iter().any(|byte| *byte < b' ' || *byte == b'"' || *byte == delimiter)
 }
 
 /// Writes a canonical value as a new cell, in quotes where it needs them.
 pub(super) fn push(text: &mut String, field: Field, value: &str, dialect: &Dialect, only: bool) {
     let from = text.len();
-    if dialect.quoting == Quoting::Needed && !only && push_bare(text, field, value, dialect) {
+    if dialect.quoting == Quoting::Needed && !only {
         // Most cells stand as they are; what was written and may not is written again.
-        if value.is_empty() || text.get(from..).is_some_and(|cell| is_plain(cell, dialect)) {
+        if value.is_empty()
+            || (push_bare(text, field, value, dialect)
+                && text.get(from..).is_some_and(|cell| is_plain(cell, dialect)))
+        {
+            return;
+        }
+        text.truncate(from);
+        if push_quoted(text, field, value, dialect) {
             return;
         }
     }
-    text.truncate(from);
     text.push_str(&dialect.cell(&written(field, value, dialect, ""), false, only));
+}
+
+/// Writes a text in quotes where it needs them and nothing else about it has to change; says whether it did.
+fn push_quoted(text: &mut String, field: Field, value: &str, dialect: &Dialect) -> bool {
+    let needs_quotes = |byte| matches!(byte, b'"' | b'\n') || byte == dialect.delimiter.byte();
+    if !matches!(field.kind(), Kind::Line | Kind::Text)
+        || dialect.cell_newline != Newline::Lf
+        || !is_harmless(value)
+        || value.contains('\r')
+        || !value.bytes().any(needs_quotes)
+    {
+        return false;
+    }
+    text.push('"');
+    for (place, piece) in value.split('"').enumerate() {
+        text.push_str(if place > 0 { "\"\"" } else { "" });
+        text.push_str(piece);
+    }
+    text.push('"');
+    true
 }
 
 /// Writes a canonical value without quotes where that is simple; says whether it is.
@@ -250,10 +294,9 @@ fn push_bare(text: &mut String, field: Field, value: &str, dialect: &Dialect) ->
         NumberStyle::is_canonical(number)
     };
     match field.kind() {
-        _ if value.is_empty() => true,
         Kind::Date | Kind::Moment => {
             let day = dialect.dates.rearranged(value);
-            text.extend(day.into_iter().flatten().map(char::from));
+            text.push_str(day.as_ref().and_then(|day| std::str::from_utf8(day).ok()).unwrap_or_default());
             day.is_some()
         }
         Kind::Score => push_number(value, ""),
@@ -329,8 +372,21 @@ fn written_number(value: &str, dialect: &Dialect, old: &str, unit: &str) -> Stri
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::domain::Language;
+
+    proptest! {
+        #[test]
+        fn what_is_special_is_found_wherever_it_stands(
+            text in "[ -~öß\\x00-\\x1f;\"]{0,30}",
+            delimiter in proptest::sample::select(b";,\t".as_slice()),
+        ) {
+            let naive = text.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == delimiter);
+            prop_assert_eq!(holds_special(text.as_bytes(), delimiter), naive);
+        }
+    }
 
     fn german(field: Field, cell: &str) -> Result<String, String> {
         read(field, cell, &Dialect::of_a_new_file(Language::De)).map(Cow::into_owned)

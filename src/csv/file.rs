@@ -18,6 +18,8 @@ use super::lock::{Lock, beside, opened_by};
 const TRIES: usize = 5;
 /// How many symlinks are followed.
 const LINKS: usize = 40;
+/// How much is written at once, at least.
+const PIECE: usize = 64 << 10;
 /// The ending of a file in the making. One that a killed run left is taken away by the next.
 const UNFINISHED: &str = ".vorhoelle-tmp";
 
@@ -90,6 +92,15 @@ impl Fingerprint {
     }
 }
 
+/// What a file was when it had been written, as far as the system tells without reading it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Bytes.
+    pub size: u64,
+    /// When it was last written, where the system knows.
+    pub modified: Option<SystemTime>,
+}
+
 /// A file that this run alone works on.
 #[derive(Debug)]
 pub struct CsvFile {
@@ -158,7 +169,7 @@ impl CsvFile {
         }
     }
 
-    /// Replaces the file as a whole and tells its new fingerprint. `expected` is what was read; none is a new file.
+    /// Replaces the file as a whole and tells what it is now. `expected` is what was read; none is a new file.
     ///
     /// The new content is written and synced under another name in the same folder; then the old file becomes the
     /// backup, and one rename puts the new one in its place. Killed anywhere, `FILE` is the old one or the new one.
@@ -171,13 +182,13 @@ impl CsvFile {
         &self,
         expected: Option<&Fingerprint>,
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-    ) -> Result<Fingerprint, FileError> {
+    ) -> Result<Written, FileError> {
         self.check_closed()?;
         let old = metadata(&self.path)?;
         if old.as_ref().is_some_and(|old| old.permissions().readonly()) {
             return Err(FileError::ReadOnly { path: self.path.clone() });
         }
-        let (new, hash) = self.unfinished(old.as_ref(), write)?;
+        let new = self.unfinished(old.as_ref(), write)?;
         self.check_unchanged(expected)?;
         if old.is_some() {
             self.keep_backup()?;
@@ -186,7 +197,7 @@ impl CsvFile {
         let file = new.persist(&self.path).map_err(|error| failed(error.error))?;
         sync_folder(&self.path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
-        Ok(Fingerprint { size: metadata.len(), modified: metadata.modified().ok(), hash })
+        Ok(Written { size: metadata.len(), modified: metadata.modified().ok() })
     }
 
     /// Replaces the file of conflicts; it is ours alone and needs no backup.
@@ -195,7 +206,7 @@ impl CsvFile {
         let failed = |error| FileError::Io { path: path.clone(), doing: "written", error };
         // Whoever may read the file may read what gave way in it.
         let like = metadata(&path)?.or(metadata(&self.path)?);
-        let (new, _) = self.unfinished(like.as_ref(), |writer| writer.write_all(bytes))?;
+        let new = self.unfinished(like.as_ref(), |writer| writer.write_all(bytes))?;
         new.persist(&path).map_err(|error| failed(error.error))?;
         sync_folder(&path).map_err(failed)
     }
@@ -205,7 +216,7 @@ impl CsvFile {
         &self,
         old: Option<&Metadata>,
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-    ) -> Result<(NamedTempFile, [u8; 32]), FileError> {
+    ) -> Result<NamedTempFile, FileError> {
         let failed = |error| self.failed("written", error);
         let prefix = unfinished_prefix(&self.path);
         let mut builder = tempfile::Builder::new();
@@ -216,13 +227,15 @@ impl CsvFile {
             builder.permissions(fresh.clone());
         }
         let file = builder.tempfile_in(folder(&self.path)).map_err(failed)?;
-        let hash = fill(file.as_file(), write).map_err(failed)?;
+        let mut writer = BufWriter::with_capacity(PIECE, file.as_file());
+        write(&mut writer).and_then(|()| writer.flush()).map_err(failed)?;
+        drop(writer);
         if let Some(old) = old {
             keep_owner(&file, old);
             file.as_file().set_permissions(old.permissions()).map_err(failed)?;
         }
         file.as_file().sync_all().map_err(failed)?;
-        Ok((file, hash))
+        Ok(file)
     }
 
     /// Whether the file is still what was read.
@@ -377,29 +390,3 @@ fn keep_owner(file: &NamedTempFile, old: &Metadata) {
 /// Owners are left to the system.
 #[cfg(not(unix))]
 const fn keep_owner(_: &NamedTempFile, _: &Metadata) {}
-
-/// Writes the content of a file and tells its hash.
-fn fill(file: &File, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<[u8; 32]> {
-    let mut hashing = Hashing { writer: BufWriter::with_capacity(1 << 16, file), hash: Sha256::new() };
-    write(&mut hashing)?;
-    hashing.flush()?;
-    Ok(hashing.hash.finalize().into())
-}
-
-/// A writer that tells the hash of what went through it.
-struct Hashing<W> {
-    writer: W,
-    hash: Sha256,
-}
-
-impl<W: Write> Write for Hashing<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.writer.write(bytes)?;
-        self.hash.update(bytes.get(..written).unwrap_or_default());
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.writer.flush()
-    }
-}

@@ -17,12 +17,23 @@ const fn word(per: Per, language: Language) -> &'static str {
     }
 }
 
+/// The unit of time that a word of either language means. Every row with a rate asks, so the compiler is left to tell the
+/// words apart by their lengths.
+fn unit_of(word: &str) -> Option<Per> {
+    match word {
+        "hour" | "Stunde" => Some(Per::Hour),
+        "day" | "Tag" => Some(Per::Day),
+        "month" | "Monat" => Some(Per::Month),
+        "year" | "Jahr" => Some(Per::Year),
+        _ => None,
+    }
+}
+
 /// The parts of `105 € / hour`, in either language.
 fn parts(text: &str, style: NumberStyle) -> Option<(Cow<'_, str>, &str, Per)> {
     let (amount, unit) = text.trim().rsplit_once(" / ")?;
     let (number, currency) = amount.trim_end().split_once([' ', '\u{a0}'])?;
-    let named = |per: &Per| unit == word(*per, Language::De) || unit == word(*per, Language::En);
-    let per = Per::ALL.into_iter().find(named)?;
+    let per = unit_of(unit)?;
     let number = style.parse(number).filter(|number| !number.starts_with('-'))?;
     let plain = !currency.is_empty() && !currency.contains(|c: char| c.is_numeric() || c.is_whitespace());
     plain.then_some((number, currency, per))
@@ -64,5 +75,20 @@ pub(super) fn rate(value: &str) -> Rate {
     match amount {
         Some((amount, currency, per)) => Rate::Amount(Amount { amount: Money(amount), currency, per }),
         None => Rate::Text(value.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_unit_is_known_by_its_word_in_either_language() {
+        for per in Per::ALL {
+            for language in [Language::De, Language::En] {
+                assert_eq!(unit_of(word(per, language)), Some(per));
+            }
+        }
+        assert_eq!(unit_of("week"), None);
     }
 }

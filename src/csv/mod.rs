@@ -26,7 +26,7 @@ pub use columns::{Columns, ColumnsError};
 pub use dialect::Dialect;
 pub use error::{EditError, RowError, TableError};
 pub use field::{Field, Kind, Owner, Row};
-pub use file::{CsvFile, FileError, Fingerprint};
+pub use file::{CsvFile, FileError, Fingerprint, Written};
 pub use merge::{RowPlan, merge};
 pub use plan::Plan;
 pub use table::Table;

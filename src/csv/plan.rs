@@ -14,8 +14,17 @@ use super::merge::{Reason, RowPlan};
 pub struct Plan {
     /// The rows with something to do, in the order of the file.
     pub rows: Vec<PlannedRow>,
+    /// How many more issues become rows than are named there.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more_appended: usize,
     /// The rows that are left out, and why.
     pub errors: Vec<RowError>,
+}
+
+/// What serde leaves out.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// What is done about a row.
@@ -101,12 +110,13 @@ impl Plan {
             }
         }
         rows.append(&mut later.rows);
-        Self { rows, errors: later.errors }
+        Self { rows, ..later }
     }
 
     /// How much it does.
     pub fn summary(&self) -> Summary {
-        let mut summary = Summary { errors: self.errors.len(), ..Summary::default() };
+        let mut summary =
+            Summary { appended: self.more_appended, errors: self.errors.len(), ..Summary::default() };
         for PlannedRow { action, plan, .. } in &self.rows {
             summary.staged += usize::from(*action == Action::Stage);
             summary.appended += usize::from(*action == Action::Append);
@@ -150,6 +160,9 @@ impl fmt::Display for Plan {
         }
         for row in &self.rows {
             row.write(f)?;
+        }
+        if self.more_appended > 0 {
+            writeln!(f, "… and {} more issues become rows", self.more_appended)?;
         }
         for error in &self.errors {
             writeln!(f, "left out: {error}")?;
@@ -254,5 +267,26 @@ mod tests {
         insta::assert_snapshot!(plan);
         insta::assert_json_snapshot!(plan);
         assert_eq!(Plan::default().to_string(), "nothing to do");
+    }
+
+    #[test]
+    fn of_many_new_rows_some_are_named_and_all_are_counted() {
+        let named = PlannedRow {
+            line: None,
+            iid: Some(1),
+            title: "Rust".into(),
+            action: Action::Append,
+            plan: RowPlan::default(),
+            own_cells: Vec::new(),
+        };
+        let plan = Plan { rows: vec![named], more_appended: 2, ..Plan::default() };
+        let told = Plan::default().then(plan).to_string();
+        let lines: Vec<&str> = told.lines().skip(1).collect();
+        let expected = [
+            "   new       1                 becomes a row: Rust",
+            "… and 2 more issues become rows",
+            "3 issues become rows",
+        ];
+        assert_eq!(lines, expected);
     }
 }

@@ -170,11 +170,15 @@ impl NumberStyle {
         };
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         text.push_str(sign);
-        for (place, digit) in whole.chars().enumerate() {
-            if self.thousands && place > 0 && (whole.len() - place) % 3 == 0 {
-                text.push(self.separator());
+        if self.thousands {
+            for (place, digit) in whole.chars().enumerate() {
+                if place > 0 && (whole.len() - place) % 3 == 0 {
+                    text.push(self.separator());
+                }
+                text.push(digit);
             }
-            text.push(digit);
+        } else {
+            text.push_str(whole);
         }
         // Three decimals in a file that never sets thousands apart are still told from thousands by the style.
         if !fraction.is_empty() {

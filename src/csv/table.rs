@@ -11,7 +11,7 @@ use super::canonical::Cells;
 use super::cell::{self, CellError};
 use super::columns::{self, Columns};
 use super::detect;
-use super::dialect::{BOM, Dialect, decode};
+use super::dialect::{BOM, Dialect, Encoding, decode};
 use super::error::{EditError, RowError, TableError};
 use super::field::{Field, Row};
 use super::scan::{Layout, Record, offset, unquoted};
@@ -272,7 +272,8 @@ impl Table {
     /// As [`Table::append`], whatever holds the values.
     pub(super) fn append_values<'v>(&mut self, value: impl Fn(Field) -> &'v str) -> Result<usize, EditError> {
         self.editable()?;
-        let size: usize = self.columns.fields().map(|(field, _)| 2 * value(field).len() + 16).sum();
+        let fields = self.columns.by_place().iter().flatten();
+        let size: usize = fields.map(|field| 2 * value(*field).len() + 16).sum();
         if self.text.len() + size + self.columns.len() * 3 > u32::MAX as usize - 4 {
             return Err(EditError::TooLarge);
         }
@@ -410,6 +411,9 @@ impl Table {
 
     /// Writes a piece in the file's bytes, bit by bit, so that another encoding needs no second copy of the file.
     fn write_text(&self, mut text: &str, writer: &mut (impl Write + ?Sized)) -> io::Result<()> {
+        if self.dialect.encoding == Encoding::Utf8 {
+            return writer.write_all(text.as_bytes());
+        }
         while !text.is_empty() {
             let (piece, rest) = text.split_at(text.floor_char_boundary(CHUNK));
             writer.write_all(&self.dialect.encode(piece))?;

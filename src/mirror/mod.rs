@@ -14,6 +14,7 @@ mod matches;
 mod record;
 mod rows;
 mod schema;
+mod sheets;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -29,8 +30,9 @@ pub use events::{EventKind, EventMessage, EventQueue, Raise, Raised, Waiting};
 pub use history::StepPlace;
 pub use list::{Counts, Cursor, Query, Sort};
 pub use record::{Record, Standing};
-pub use rows::{Agreed, Presence, Seen, Shown};
+pub use rows::{Presence, Shown};
 pub use schema::Care;
+pub use sheets::{Agreed, Seen};
 
 /// How a mirror was found when it was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -295,6 +297,12 @@ impl Mirror {
         if let Err(error) = self.write().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
             tracing::warn!(%error, "the mirror's log could not be folded in; it will be at the next start");
         }
+    }
+
+    /// Writes what is in the log by now into the file without waiting for anybody, so that [`Mirror::checkpoint`] has less
+    /// to do. Where that fails, it says so then.
+    pub fn checkpoint_early(&self) {
+        let _ = self.write().execute_batch("PRAGMA wal_checkpoint(PASSIVE)");
     }
 }
 

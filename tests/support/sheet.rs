@@ -36,7 +36,7 @@ impl Sheet {
 
     pub async fn run(&self, world: &World, direction: Direction) -> Outcome {
         let file = CsvFile::open(&self.path).unwrap();
-        let run = Run::start(&world.engine, &file, direction).unwrap();
+        let run = Run::start(&world.engine, &file, direction, usize::MAX).unwrap();
         let outcome = run.carry_out(world.clock.now(), |_| {}).await.unwrap();
         world.settle().await;
         outcome

@@ -248,14 +248,18 @@ impl<'r, 'a> Look<'r, 'a> {
             Err(EditError::UnclosedQuote { .. }) => return Ok(None),
             other => other?,
         };
-        self.run.appended.push(PlannedRow {
-            line: None,
-            iid: Some(iid),
-            title: gitlab.get(Field::Title).to_owned(),
-            action: Action::Append,
-            plan: RowPlan::default(),
-            own_cells: Vec::new(),
-        });
+        if self.run.appended.len() < self.run.names {
+            self.run.appended.push(PlannedRow {
+                line: None,
+                iid: Some(iid),
+                title: gitlab.get(Field::Title).to_owned(),
+                action: Action::Append,
+                plan: RowPlan::default(),
+                own_cells: Vec::new(),
+            });
+        } else {
+            self.run.more_appended += 1;
+        }
         let agreed = Agreed { iid, fields: self.fields.0, cells: None };
         Ok(Some(agreed).filter(|agreed| seen.agreed != Some(agreed)))
     }

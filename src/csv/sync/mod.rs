@@ -7,6 +7,7 @@
 mod apply;
 mod compare;
 
+use std::thread;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -19,7 +20,7 @@ use super::canonical::Days;
 use super::conflicts::Lost;
 use super::error::{EditError, RowError};
 use super::field::Field;
-use super::file::{CsvFile, FileError, Fingerprint as FileFingerprint};
+use super::file::{CsvFile, FileError, Fingerprint as FileFingerprint, Written};
 use super::plan::{Action, Plan, PlannedRow};
 use super::{Dialect, Table, TableError};
 use crate::domain::Language;
@@ -90,8 +91,11 @@ pub struct Run<'a> {
     table: Table,
     days: Days,
     work: Vec<Work>,
-    /// Matches that got a row.
+    /// Matches that got a row, the first of them.
     appended: Vec<PlannedRow>,
+    /// How many of them are named, and how many more there are.
+    names: usize,
+    more_appended: usize,
     errors: Vec<RowError>,
     /// Whether what both sides agree on is noted in the mirror.
     notes: bool,
@@ -105,7 +109,7 @@ pub struct Outcome {
     /// Whether the file was written.
     pub file_changed: bool,
     /// What the file was once it was written: whatever it is otherwise is somebody's edit.
-    pub written: Option<FileFingerprint>,
+    pub written: Option<Written>,
     /// Whether the file became UTF-8 because its old encoding cannot hold what it got.
     pub widened: bool,
 }
@@ -118,23 +122,29 @@ impl<'a> Run<'a> {
     ///
     /// Where the file is none or cannot be read.
     pub fn plan(engine: &'a Engine, file: &'a CsvFile, direction: Direction) -> Result<Self, SyncError> {
-        Self::look(engine, file, direction, false)
+        Self::look(engine, file, direction, (false, usize::MAX))
     }
 
-    /// As [`Run::plan`], to be carried out.
+    /// As [`Run::plan`], to be carried out. Of the matches that get a row the plan names so many, and counts the others:
+    /// nobody reads a line for each of a hundred thousand.
     ///
     /// # Errors
     ///
     /// Where the file is none or cannot be read, or the mirror's disk fails.
-    pub fn start(engine: &'a Engine, file: &'a CsvFile, direction: Direction) -> Result<Self, SyncError> {
-        Self::look(engine, file, direction, true)
+    pub fn start(
+        engine: &'a Engine,
+        file: &'a CsvFile,
+        direction: Direction,
+        names: usize,
+    ) -> Result<Self, SyncError> {
+        Self::look(engine, file, direction, (true, names))
     }
 
     fn look(
         engine: &'a Engine,
         file: &'a CsvFile,
         direction: Direction,
-        notes: bool,
+        (notes, names): (bool, usize),
     ) -> Result<Self, SyncError> {
         let (table, read) = match file.read()? {
             Some((bytes, read)) => (Table::read(bytes)?, Some(read)),
@@ -144,15 +154,17 @@ impl<'a> Run<'a> {
             None => (Table::new(Dialect::of_a_new_file(Language::De)), None),
         };
         let days = Days::of_this_machine();
-        let (work, appended, errors) = Default::default();
-        let mut run = Self { engine, file, read, table, days, work, appended, errors, notes };
+        let (work, appended, more_appended, errors) = Default::default();
+        let mut run =
+            Self { engine, file, read, table, days, work, appended, names, more_appended, errors, notes };
         Look::new(&mut run, direction)?.at_everything()?;
         Ok(run)
     }
 
     /// What is to be done.
     pub fn shown(&self) -> Plan {
-        let mut plan = Plan { errors: self.errors.clone(), ..Plan::default() };
+        let (more_appended, errors) = (self.more_appended, self.errors.clone());
+        let mut plan = Plan { more_appended, errors, ..Plan::default() };
         for work in &self.work {
             plan.push(work.shown());
         }
@@ -215,7 +227,7 @@ impl<'a> Run<'a> {
             engine.mirror().agree(&key, self.days.name(), &taken)?;
         }
         let replaced = self.write_file(&done, now);
-        let mut plan = Plan { rows: Vec::new(), errors: self.errors };
+        let mut plan = Plan { errors: self.errors, ..Plan::default() };
         done.into_iter().for_each(|done| plan.push(done.shown));
         let written = match replaced {
             Err(SyncError::File(error @ FileError::Changed { .. })) => {
@@ -224,6 +236,7 @@ impl<'a> Run<'a> {
             other => other?,
         };
         plan.rows.append(&mut self.appended);
+        plan.more_appended = self.more_appended;
         if !agreed.is_empty() {
             engine.mirror().agree(&key, self.days.name(), &agreed)?;
         }
@@ -259,7 +272,7 @@ impl<'a> Run<'a> {
         Ok(true)
     }
 
-    fn write_file(&self, done: &[Done], now: Timestamp) -> Result<Option<FileFingerprint>, SyncError> {
+    fn write_file(&self, done: &[Done], now: Timestamp) -> Result<Option<Written>, SyncError> {
         if !self.table.is_changed() && self.read.is_some() {
             return Ok(None);
         }
@@ -272,6 +285,12 @@ impl<'a> Run<'a> {
             })
             .collect();
         self.file.keep_conflicts(&lost, self.table.dialect(), now)?;
-        Ok(Some(self.file.replace(self.read.as_ref(), |writer| self.table.write_to(writer))?))
+        // What was noted goes into the mirror's file while the disk takes the spreadsheet.
+        let mirror = self.engine.mirror();
+        let replaced = thread::scope(|scope| {
+            scope.spawn(|| mirror.checkpoint_early());
+            self.file.replace(self.read.as_ref(), |writer| self.table.write_to(writer))
+        });
+        Ok(Some(replaced?))
     }
 }
