@@ -12,6 +12,7 @@ mod erase;
 mod history;
 mod hook_watch;
 mod labels;
+mod lagging;
 mod locks;
 mod queue;
 mod reconcile;
@@ -49,6 +50,7 @@ use crate::gitlab::labels::OurLabels;
 use crate::gitlab::{Gitlab, GitlabError};
 use crate::mirror::{Mirror, MirrorError};
 use crate::templates::Templates;
+use lagging::Lagging;
 use locks::Locks;
 
 /// So many reads that are older than what GitLab told before, over some two minutes, are no lagging copy.
@@ -173,6 +175,8 @@ struct Inner {
     status: Mutex<Status>,
     /// When the same wrong act was last explained, so that it is not explained again for ten minutes.
     explained: Mutex<HashMap<(u64, Refusal), Timestamp>>,
+    /// Issues that looked older than their own events.
+    lagging: Lagging,
     /// Identities of which an issue may have been made while the mirror could not be written, and since when.
     unrecorded: Mutex<HashMap<String, Timestamp>>,
     roles: Mutex<BTreeMap<u64, (bool, Timestamp)>>,
@@ -229,6 +233,7 @@ impl Engine {
                 queue: Queue::default(),
                 status: Mutex::default(),
                 explained: Mutex::default(),
+                lagging: Lagging::default(),
                 unrecorded: Mutex::default(),
                 roles: Mutex::default(),
                 strangers: Mutex::default(),
