@@ -199,6 +199,19 @@ async fn where_the_clock_stops_between_requests_work_is_done_inside_them() {
 }
 
 #[tokio::test]
+async fn where_the_clock_stops_between_requests_a_copy_that_lags_is_read_again_inside_the_request() {
+    let world = World::set(&[("IDLE", "request")]).await;
+    let (_, answer) = world.post(&job("1")).await;
+    let iid = answer["iid"].as_u64().unwrap();
+    // A copy lags most likely just after a change, which is when a delivery comes.
+    world.sandbox.fault(Fault::new(Method::GET, "/issues/", Trouble::Stale).times(2));
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.sandbox.settled().await;
+    world.expect(iid, "approved").await;
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn confidential_issues_and_other_types_are_followed_too() {
     let world = World::new().await;
     let confidential = world.stage("1").await;
