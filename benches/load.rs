@@ -1,5 +1,5 @@
-//! Ten minutes of deliveries well above GitLab.com's own limits, while people decide and a channel fails; then a first
-//! read of 50,000 issues. `VORHOELLE_LOAD_MINUTES=1` makes it short.
+//! Ten minutes of deliveries well above GitLab.com's own limits, while people decide and a channel fails.
+//! `VORHOELLE_LOAD_MINUTES=1` makes it short.
 //!
 //! `cargo bench --bench load` prints figures; `benches/README.md` keeps them.
 
@@ -28,16 +28,11 @@ const RATE: u32 = 500;
 const CONNECTIONS: u32 = 10;
 /// Issues that the deliveries are about.
 const ISSUES: u64 = 2_000;
-/// Issues of the first read.
-const MANY: u64 = 50_000;
 
 fn main() {
     let minutes = std::env::var("VORHOELLE_LOAD_MINUTES").map_or(10, |text| text.parse::<u64>().unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        load(Duration::from_secs(60 * minutes)).await;
-        first_read().await;
-    });
+    runtime.block_on(load(Duration::from_secs(60 * minutes)));
 }
 
 struct Load {
@@ -60,42 +55,11 @@ impl Load {
     fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
-
-    /// One match staged by the program, and as many more like it.
-    async fn stage(&self, count: u64) {
-        let mut child = self.serve("staging.sqlite");
-        until_200(self.port, "/readyz");
-        let job = json!({"title": "Rust Engineer", "score": 81, "source": "bench", "external_id": "load-1",
-                         "description": "An advertisement.\n".repeat(40)});
-        let client = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
-        let answer =
-            client.post(self.url("/api/v1/matches")).bearer_auth(API_TOKEN).json(&job).send().await.unwrap();
-        assert_eq!(answer.status(), reqwest::StatusCode::CREATED);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let mut gitlab = self.place.sandbox.world();
-        let first = gitlab.issues[&1].clone();
-        for number in 2..=count {
-            let mut issue = first.clone();
-            (issue.iid, issue.id) = (number, first.id + number);
-            issue.title = format!("[81 %] Rust Engineer {number}");
-            issue.description = first.description.as_ref().map(|text| {
-                assert!(text.contains("load-1"));
-                text.replace("load-1", &format!("load-{number}"))
-            });
-            // A little apart, as in life.
-            let millis = i64::try_from(number * 7).unwrap();
-            issue.updated_at =
-                first.updated_at.checked_add(jiff::SignedDuration::from_millis(millis)).unwrap();
-            issue.created_at = issue.updated_at;
-            gitlab.issues.insert(number, issue);
-        }
-    }
 }
 
 async fn load(how_long: Duration) {
     let load = Load::new().await;
-    load.stage(ISSUES).await;
+    load.place.stage_like_the_first(ISSUES).await;
     let mut child = load.serve("mirror.sqlite");
     until_200(load.port, "/readyz");
     let project = load.place.sandbox.project_id();
@@ -184,27 +148,4 @@ async fn backlog(load: &Load) -> u64 {
     let health: serde_json::Value =
         client.get(load.url("/health")).send().await.unwrap().json().await.unwrap();
     health["backlog"].as_u64().unwrap()
-}
-
-async fn first_read() {
-    let load = Load::new().await;
-    load.stage(MANY).await;
-    load.place.sandbox.clear_calls();
-    let started = Instant::now();
-    let mut child = load.serve("mirror.sqlite");
-    until_200(load.port, "/readyz");
-    let read = started.elapsed();
-    let lists = load.place.sandbox.calls().iter().filter(|call| call.route == "/projects/:id/issues").count();
-    println!(
-        "first read of {MANY} issues: {read:.1?}, {lists} list calls, {:.1} MiB resident",
-        resident_mebibytes(child.id())
-    );
-    let client = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
-    load.place.sandbox.clear_calls();
-    let started = Instant::now();
-    let tick = client.post(load.url("/api/v1/tick")).bearer_auth(API_TOKEN).send().await.unwrap();
-    assert_eq!(tick.status(), reqwest::StatusCode::OK);
-    println!("a delta read after it: {:.2?}, {} calls", started.elapsed(), load.place.sandbox.calls().len());
-    child.kill().unwrap();
-    child.wait().unwrap();
 }

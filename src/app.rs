@@ -213,7 +213,7 @@ async fn follow(engine: Engine, clock: Clock, interval: Duration, idle: Idle, wa
         }
         match read {
             // Where the clock stops between requests, later reads are the scheduler's.
-            Ok(()) if idle == Idle::Request => return engine.work_off().await,
+            Ok(()) if idle == Idle::Request => return engine.work_off_what_is_due_soon().await,
             Ok(()) => {
                 pause = Duration::from_secs(1);
                 clock.sleep(interval).await;

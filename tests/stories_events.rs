@@ -12,12 +12,14 @@
 mod events;
 mod support;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use events::{Pipeline, Say};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use support::{Difference, Disk, World};
+use vorhoelle::sandbox::HookMode;
 
 async fn heard() -> (World, Pipeline) {
     let pipeline = Pipeline::start().await;
@@ -65,6 +67,29 @@ async fn a_match_is_told_of_step_by_step_as_the_api_answers_it() {
     assert_eq!(all[0].body()["data"]["decision"], Value::Null);
     let (status, _) = world.get(&format!("/api/v1/matches/{iid}")).await;
     assert_eq!(status, StatusCode::OK);
+}
+
+/// The first rejection's label was put on together with another one, and counts only since the issue was closed: by then
+/// no label event tells of it, and the next one is that of the second rejection.
+#[tokio::test]
+async fn two_events_never_share_an_id_even_where_a_label_was_on_before_its_step() {
+    let (world, pipeline) = heard().await;
+    let iid = world.stage("1").await;
+    world.sandbox.hook_mode(HookMode::Lose);
+    world.reviewer().relabel(iid, &["job-match/approved", "job-match/rejected"], &[]).unwrap();
+    world.reviewer().close(iid).unwrap();
+    world.delta().await;
+    world.expect(iid, "rejected").await;
+    for state in ["pending", "rejected"] {
+        relabel(&world, iid, state);
+        world.delta().await;
+        world.expect(iid, state).await;
+    }
+    // Only now does anything go out.
+    after(&world, 0).await;
+    assert_eq!(pipeline.kinds(iid), ["staged", "rejected", "pending", "rejected"]);
+    let ids: BTreeSet<String> = pipeline.all().into_iter().map(|event| event.id).collect();
+    assert_eq!(ids.len(), 4, "a receiver that drops repeats would have lost one: {ids:?}");
 }
 
 #[tokio::test]

@@ -199,6 +199,19 @@ async fn where_the_clock_stops_between_requests_work_is_done_inside_them() {
 }
 
 #[tokio::test]
+async fn where_the_clock_stops_between_requests_a_copy_that_lags_is_read_again_inside_the_request() {
+    let world = World::set(&[("IDLE", "request")]).await;
+    let (_, answer) = world.post(&job("1")).await;
+    let iid = answer["iid"].as_u64().unwrap();
+    // A copy lags most likely just after a change, which is when a delivery comes.
+    world.sandbox.fault(Fault::new(Method::GET, "/issues/", Trouble::Stale).times(2));
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.sandbox.settled().await;
+    world.expect(iid, "approved").await;
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn confidential_issues_and_other_types_are_followed_too() {
     let world = World::new().await;
     let confidential = world.stage("1").await;
@@ -285,6 +298,82 @@ async fn a_stale_read_that_nobody_warned_of_undoes_nothing() {
     world.delta().await;
     world.expect(iid, "approved").await;
     world.finish().await;
+}
+
+/// A copy may lag by a moment that GitLab's clock does not tell: what it shows is as old as its newest event, and no
+/// older than what we know.
+#[tokio::test]
+async fn a_copy_that_lags_by_less_than_its_clock_shows_takes_no_label_off() {
+    let mut world = World::new().await;
+    let iid = world.stage("1").await;
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.settle().await;
+    world.expect(iid, "approved").await;
+    let times = |world: &World| {
+        let gitlab = world.sandbox.world();
+        (gitlab.issue(iid).unwrap().updated_at, gitlab.label_events.last().unwrap().created_at)
+    };
+    let (updated_at, last_event) = times(&world);
+    assert_eq!(updated_at, last_event, "the service followed in the moment of the act");
+    // As before the service's own write, in the same moment: pending is on, although its event says that it is off.
+    world.sandbox.fault(Fault::new(Method::GET, "/issues/", Trouble::Stale));
+    world.engine.hint(iid, vorhoelle::engine::Hint::default());
+    world.settle().await;
+    world.expect(iid, "approved").await;
+    world.clock.advance(std::time::Duration::from_secs(1));
+    world.settle().await;
+    world.expect(iid, "approved").await;
+    assert_eq!(world.engine.backlog(), 0);
+    // Nor is it a step after a lost disk.
+    world.restart(Disk::Wiped).await;
+    let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
+    assert_eq!(answer["history"].as_array().unwrap().len(), 1, "{answer}");
+    world.finish().await;
+}
+
+/// An import, say, or a script on GitLab's database: nothing tells of it but the label itself.
+#[tokio::test]
+async fn a_label_that_was_put_on_without_an_event_is_followed_once_it_is_no_copy_that_lags() {
+    for enforced in [false, true] {
+        let variables: &[_] =
+            if enforced { &[("ENFORCE_REVIEWERS", "true"), ("REVIEWERS", "reviewer")] } else { &[] };
+        let mut world = World::set(variables).await;
+        let iid = world.stage("1").await;
+        for state in ["approved", "pending"] {
+            world.reviewer().relabel(iid, &[&format!("job-match/{state}")], &[]).unwrap();
+            world.settle().await;
+            world.expect(iid, state).await;
+        }
+        put_on_without_a_trace(&world, iid, "job-match/approved");
+        // At first it looks as before the label was taken off, to everybody who asks.
+        world.engine.hint(iid, vorhoelle::engine::Hint::default());
+        world.settle().await;
+        assert_eq!(world.patch(iid, &json!({"state": "rejected"})).await.0, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!((world.state(iid).await, world.labels(iid).len()), ("pending".to_owned(), 3));
+        for _ in 0..10 {
+            world.clock.advance(std::time::Duration::from_secs(60));
+            world.settle().await;
+        }
+        assert_eq!(world.engine.backlog(), 0, "it is not looked at for ever");
+        // Who put it on cannot be determined, and is no reviewer.
+        if enforced {
+            world.expect_comment(iid, "Only the listed reviewers");
+        }
+        world.expect(iid, if enforced { "pending" } else { "approved" }).await;
+        world.delta().await;
+        world.sandbox.clear_calls();
+        world.delta().await;
+        let looks = world.calls_by_bot().iter().filter(|call| call.ends_with("/issues/:iid")).count();
+        assert_eq!(looks, 0, "it is at rest");
+        world.finish().await;
+    }
+}
+
+/// A label that is on, and neither an event nor the issue's time tells of it.
+fn put_on_without_a_trace(world: &World, iid: u64, label: &str) {
+    let mut gitlab = world.sandbox.world();
+    let label = gitlab.label_named(label).unwrap().id;
+    gitlab.issues.get_mut(&iid).unwrap().labels.push(label);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@
 pub mod place;
 
 use std::io::{Read as _, Write as _};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -59,19 +59,23 @@ pub fn median(values: &mut [f64]) -> f64 {
     values[values.len() / 2]
 }
 
-/// Asks until it is answered with 200.
+/// Asks until it is answered with 200; less often the longer it takes, for asking costs what is measured too.
 pub fn until_200(port: u16, path: &str) {
+    let started = Instant::now();
     loop {
         if let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", port)) {
             let mut answer = String::new();
-            let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n");
+            let token = place::API_TOKEN;
+            let request = format!(
+                "GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+            );
             let asked =
                 stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut answer));
             if asked.is_ok() && answer.starts_with("HTTP/1.1 200") {
                 return;
             }
         }
-        std::thread::sleep(Duration::from_micros(200));
+        std::thread::sleep(Duration::from_micros(200).max(started.elapsed() / 100));
     }
 }
 
@@ -83,6 +87,15 @@ pub fn resident_mebibytes(process: u32) -> f64 {
 /// The most that a process has had in memory so far, in MiB.
 pub fn peak_mebibytes(process: u32) -> f64 {
     memory_of(process, "VmHWM:")
+}
+
+/// How long a process has kept a processor busy so far, in seconds.
+pub fn processor_seconds(process: u32) -> f64 {
+    let line = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // The name in brackets may hold blanks; user and system time are the twelfth and thirteenth field after it, in ticks,
+    // of which Linux counts a hundred a second.
+    let fields = line.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+    fields.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
 fn memory_of(process: u32, which: &str) -> f64 {

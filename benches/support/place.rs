@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use vorhoelle::app::{self, Parts};
 use vorhoelle::clock::Clock;
 use vorhoelle::config::{Environment, Settings};
@@ -14,7 +14,7 @@ use vorhoelle::gitlab::Patience;
 use vorhoelle::mirror::Record;
 use vorhoelle::sandbox::{Options, Sandbox, State as IssueState};
 
-use super::SIGNING_TOKEN;
+use super::{SIGNING_TOKEN, until_200};
 
 /// Closed issues whose existence every start of a command checks: a hundred, and one that it may begin with.
 const ASKED_AT_EVERY_START: u64 = 102;
@@ -96,6 +96,36 @@ impl Place {
         engine.mirror().checkpoint();
     }
 
+    /// One match staged by the program, and as many more like it, a second apart and all in the past: what people do next is
+    /// newer.
+    pub async fn stage_like_the_first(&self, count: u64) {
+        let port = free_port();
+        let mut child = self.serve(&self.path("staging.sqlite"), port).spawn().unwrap();
+        until_200(port, "/readyz");
+        let job = json!({"title": "Rust Engineer", "score": 81, "source": "bench", "external_id": "load-1",
+                         "description": "An advertisement.\n".repeat(40)});
+        let url = format!("http://127.0.0.1:{port}/api/v1/matches");
+        let answer = client().post(url).bearer_auth(API_TOKEN).json(&job).send().await.unwrap();
+        assert_eq!(answer.status(), reqwest::StatusCode::CREATED);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let mut gitlab = self.sandbox.world();
+        let first = gitlab.issues[&1].clone();
+        for number in 2..=count {
+            let mut issue = first.clone();
+            (issue.iid, issue.id) = (number, first.id + number);
+            issue.title = format!("[81 %] Rust Engineer {number}");
+            issue.description = first.description.as_ref().map(|text| {
+                assert!(text.contains("load-1"));
+                text.replace("load-1", &format!("load-{number}"))
+            });
+            let earlier = jiff::SignedDuration::from_secs(i64::try_from(count + 1 - number).unwrap());
+            issue.updated_at = first.updated_at.checked_sub(earlier).unwrap();
+            issue.created_at = issue.updated_at;
+            gitlab.issues.insert(number, issue);
+        }
+    }
+
     fn reject_like_the_first(&self, record: &Record) {
         let mut gitlab = self.sandbox.world();
         let label = |name: &str| gitlab.label_named(name).unwrap().id;
@@ -111,4 +141,10 @@ impl Place {
 /// A port that nobody listens on.
 pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A client of the program's own API.
+pub fn client() -> reqwest::Client {
+    // Without certificates: nothing here speaks TLS, and reading them takes longest.
+    reqwest::Client::builder().tls_certs_only([]).build().unwrap()
 }

@@ -12,6 +12,7 @@ mod erase;
 mod history;
 mod hook_watch;
 mod labels;
+mod lagging;
 mod locks;
 mod queue;
 mod reconcile;
@@ -49,10 +50,14 @@ use crate::gitlab::labels::OurLabels;
 use crate::gitlab::{Gitlab, GitlabError};
 use crate::mirror::{Mirror, MirrorError};
 use crate::templates::Templates;
+use lagging::Lagging;
 use locks::Locks;
 
 /// So many reads that are older than what GitLab told before, over some two minutes, are no lagging copy.
 const BELIEVED_AFTER: u32 = 6;
+
+/// What is due so soon is waited for where the clock stops between requests.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Why the engine could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -173,6 +178,8 @@ struct Inner {
     status: Mutex<Status>,
     /// When the same wrong act was last explained, so that it is not explained again for ten minutes.
     explained: Mutex<HashMap<(u64, Refusal), Timestamp>>,
+    /// Issues that looked older than their own events.
+    lagging: Lagging,
     /// Identities of which an issue may have been made while the mirror could not be written, and since when.
     unrecorded: Mutex<HashMap<String, Timestamp>>,
     roles: Mutex<BTreeMap<u64, (bool, Timestamp)>>,
@@ -229,6 +236,7 @@ impl Engine {
                 queue: Queue::default(),
                 status: Mutex::default(),
                 explained: Mutex::default(),
+                lagging: Lagging::default(),
                 unrecorded: Mutex::default(),
                 roles: Mutex::default(),
                 strangers: Mutex::default(),
@@ -331,6 +339,18 @@ impl Engine {
         }
         while let Some((iid, hint)) = self.inner.queue.take(self.inner.clock.now()) {
             self.look(iid, hint).await;
+        }
+    }
+
+    /// [`Engine::work_off`], and what is due again in a moment: where the clock stops afterwards, nobody else would do it,
+    /// and a copy of GitLab lags most likely just after the change that it is read for.
+    pub async fn work_off_what_is_due_soon(&self) {
+        loop {
+            self.work_off().await;
+            let pause = self.inner.queue.next_due().map(|due| due.duration_since(self.inner.clock.now()));
+            let pause = pause.and_then(|pause| Duration::try_from(pause).ok());
+            let Some(pause) = pause.filter(|pause| *pause <= SOON && self.status().caught_up) else { return };
+            self.inner.clock.sleep(pause).await;
         }
     }
 

@@ -65,6 +65,11 @@ impl Queue {
         Some((iid, hint))
     }
 
+    /// When the first issue is due that is to be looked at again later.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.lock().later.values().map(|(due, _)| *due).min()
+    }
+
     /// Says that looking at an issue has ended.
     pub fn done(&self, iid: u64) {
         self.lock().running.remove(&iid);
@@ -131,7 +136,7 @@ mod tests {
     fn later_is_later() {
         let queue = Queue::default();
         queue.push_later(7, Hint { failures: 2, ..Hint::default() }, at(10));
-        assert_eq!(queue.take(at(9)), None);
+        assert_eq!((queue.take(at(9)), queue.next_due()), (None, Some(at(10))));
         assert_eq!(queue.take(at(10)).unwrap().1.failures, 2);
         queue.done(7);
         assert!(queue.is_empty());

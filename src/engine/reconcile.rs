@@ -1,6 +1,6 @@
 //! The one path from "look at issue N" to its consequences: read afresh, decide, write once, mirror.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
 use jiff::{SignedDuration, Timestamp};
@@ -154,6 +154,7 @@ impl Engine {
 
     /// Nothing happened that concerns the state: takes over what else may have changed.
     fn refresh(&self, issue: &Issue, mut record: Record) -> Result<(), EngineError> {
+        self.inner.lagging.forget(issue.iid);
         let before = record.clone();
         record.updated_at = issue.updated_at;
         record.comments = issue.user_notes_count;
@@ -300,7 +301,7 @@ impl Engine {
                 self.take_step(record, &step)?;
             }
             if self.lags_behind(issue, observed, &events) {
-                return Err(EngineError::Stale);
+                self.refuse_a_lagging_copy(issue)?;
             }
             acts.extend(
                 self.since_settled(&events, record.state).filter_map(|e| self.label_act(connected, e)),
@@ -319,7 +320,7 @@ impl Engine {
             let followed = events.last().filter(|last| since == events.len() && ours(last));
             if followed.is_some_and(|last| issue.updated_at <= last.created_at) {
                 // Our own closing or reopening came last, and the issue does not show it: the copy that was read lags behind.
-                return Err(EngineError::Stale);
+                self.refuse_a_lagging_copy(issue)?;
             }
             acts.extend(events[since..].iter().filter_map(|event| state_act(connected, event)));
             if since == events.len() && observed.closed {
@@ -346,20 +347,6 @@ impl Engine {
                 && event.user.as_ref().is_some_and(|user| connected.is_us(user.id))
                 && event.created_at >= step.at
         })
-    }
-
-    /// Whether an issue shows a label that its events say is off, and is no newer than they are: the copy that was read
-    /// lags behind.
-    fn lags_behind(&self, issue: &Issue, observed: &Observed, events: &[LabelEvent]) -> bool {
-        let mut last: BTreeMap<State, LabelAction> = BTreeMap::new();
-        for event in events {
-            if let Some(LabelKind::State(state)) = self.kind_of(event) {
-                last.insert(state, event.action);
-            }
-        }
-        let is_off = |state: &State| last.get(state) == Some(&LabelAction::Remove);
-        observed.states.iter().any(is_off)
-            && events.last().is_some_and(|last| issue.updated_at <= last.created_at)
     }
 
     /// The label events since the issue last showed this state and no other: what came before was followed, or taken

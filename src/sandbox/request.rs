@@ -235,14 +235,20 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// Cuts the page that was asked for out of all rows. A hidden row takes up room and is not shown.
-    pub(super) fn cut(params: &Params, max: usize, rows: Vec<Option<Value>>) -> Result<Self, Refusal> {
+    /// Cuts the page that was asked for out of all rows, and writes only those: of a long list, writing all of it for each
+    /// page would take the square of its length. A hidden row takes up room and is not shown.
+    pub(super) fn cut<T>(
+        params: &Params,
+        max: usize,
+        rows: Vec<Option<T>>,
+        write: impl FnMut(T) -> Value,
+    ) -> Result<Self, Refusal> {
         let asked = |name| params.number(name).map(|n| n.map(|n| usize::try_from(n).unwrap_or(usize::MAX)));
         let page = asked("page")?.unwrap_or(1).max(1);
         let per_page = asked("per_page")?.unwrap_or(20.min(max)).clamp(1, max);
         let total = rows.len();
-        let rows =
-            rows.into_iter().skip((page - 1).saturating_mul(per_page)).take(per_page).flatten().collect();
+        let shown = rows.into_iter().skip((page - 1).saturating_mul(per_page)).take(per_page);
+        let rows = shown.flatten().map(write).collect();
         Ok(Self { rows, page, per_page, total })
     }
 

@@ -141,7 +141,7 @@ pub(super) async fn tick(State(web): State<Web>) -> Result<Response, Problem> {
         web.engine().check_hook(watch).await;
     }
     read?;
-    web.engine().work_off().await;
+    web.engine().work_off_what_is_due_soon().await;
     web.outgoing().tick().await;
     web.notifier().tick().await;
     Ok(Json(Ticked { backlog: web.engine().backlog() }).into_response())

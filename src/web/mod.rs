@@ -119,7 +119,7 @@ impl Web {
                 {
                     tracing::warn!(%error, "GitLab could not be read; it is at the next request");
                 }
-                self.engine().work_off().await;
+                self.engine().work_off_what_is_due_soon().await;
                 self.outgoing().tick().await;
                 self.notifier().tick().await;
             };

@@ -141,7 +141,7 @@ fn log(world: &World, request: &Request, hook: u64) -> Answered {
             })
     };
     let entries = world.deliveries.iter().rev().filter(|entry| entry.delivery.hook == hook).filter(fits);
-    Ok(Answer::Page(Page::cut(&request.params, 20, entries.map(|entry| Some(log_json(entry))).collect())?))
+    Ok(Answer::Page(Page::cut(&request.params, 20, entries.map(Some).collect(), log_json)?))
 }
 
 fn resend(world: &World, hook: u64, entry: u64) -> Answered {

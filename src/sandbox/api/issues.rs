@@ -7,7 +7,7 @@ use super::super::refusal::Refusal;
 use super::super::request::{Answer, Request};
 use super::super::rules::{IssueChange, NewIssue};
 use super::super::world::{World, stamp};
-use super::{Answered, page};
+use super::{Answered, page_of};
 
 /// `Issue` of the API.
 pub(in super::super) fn json(world: &World, issue: &Issue, user: Option<u64>, details: bool) -> Value {
@@ -187,10 +187,7 @@ pub(super) fn list(world: &World, request: &Request) -> Answered {
     filter(world, request, &mut issues)?;
     sort(request, &mut issues)?;
     let details = request.params.flag("with_labels_details")?.unwrap_or(false);
-    page(
-        request,
-        issues.into_iter().map(|issue| json(world, issue, request.user, details)).collect::<Vec<_>>(),
-    )
+    page_of(request, issues, |issue| json(world, issue, request.user, details))
 }
 
 fn sort(request: &Request, issues: &mut [&Issue]) -> Result<(), Refusal> {

@@ -105,7 +105,16 @@ fn number(text: &str) -> Result<u64, Refusal> {
 }
 
 fn page(request: &Request, rows: impl IntoIterator<Item = Value>) -> Answered {
-    Ok(Answer::Page(Page::cut(&request.params, 100, rows.into_iter().map(Some).collect())?))
+    page_of(request, rows, |row| row)
+}
+
+/// A page of things that are written only where the page shows them.
+fn page_of<T>(
+    request: &Request,
+    rows: impl IntoIterator<Item = T>,
+    write: impl FnMut(T) -> Value,
+) -> Answered {
+    Ok(Answer::Page(Page::cut(&request.params, 100, rows.into_iter().map(Some).collect(), write)?))
 }
 
 /// A page of a list from which GitLab takes rows away after paging: where that is switched on, every third row is
@@ -121,5 +130,5 @@ fn page_with_gaps(world: &World, request: &Request, rows: Vec<Value>) -> Answere
             gapped.push(None);
         }
     }
-    Ok(Answer::Page(Page::cut(&request.params, 100, gapped)?))
+    Ok(Answer::Page(Page::cut(&request.params, 100, gapped, |row| row)?))
 }

@@ -1,0 +1,84 @@
+//! Copies of GitLab's database that lag behind: nobody acts on what they show. One that lags for minutes is none, and is
+//! believed: it is GitLab's events that are incomplete then, as after an import.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{BELIEVED_AFTER, Engine, EngineError};
+use crate::domain::State;
+use crate::domain::decide::Observed;
+use crate::gitlab::Issue;
+use crate::gitlab::events::{LabelAction, LabelEvent};
+use crate::gitlab::labels::LabelKind;
+
+/// Every half minute GitLab looks which of its copies lag for longer than a minute, and asks them no more, unless it was
+/// set up otherwise.
+const LAGS_AT_MOST: SignedDuration = SignedDuration::from_mins(2);
+/// What was believed, or never looked at again, is forgotten after so long.
+const REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours(24);
+
+/// Issues that looked older than their own events, by number.
+#[derive(Default)]
+pub(super) struct Lagging(Mutex<HashMap<u64, Look>>);
+
+/// What such an issue looked like.
+struct Look {
+    updated_at: Timestamp,
+    labels: Vec<String>,
+    /// When it looked like that first.
+    since: Timestamp,
+    /// How often it did.
+    times: u32,
+}
+
+impl Lagging {
+    /// Notes that an issue looks older than its events; says whether it has for so long that no copy lags like that.
+    fn is_to_be_believed(&self, issue: &Issue, now: Timestamp) -> bool {
+        let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.retain(|_, look| now.duration_since(look.since) < REMEMBERED_FOR);
+        let first =
+            || Look { updated_at: issue.updated_at, labels: issue.labels.clone(), since: now, times: 0 };
+        let look = looks.entry(issue.iid).or_insert_with(first);
+        if look.updated_at != issue.updated_at || look.labels != issue.labels {
+            *look = first();
+        }
+        look.times += 1;
+        look.times > BELIEVED_AFTER && now.duration_since(look.since) >= LAGS_AT_MOST
+    }
+
+    /// Notes that an issue looks as its events say.
+    pub(super) fn forget(&self, iid: u64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&iid);
+    }
+}
+
+impl Engine {
+    /// Refuses to act on an issue that looks older than its own events, until it has looked the same for minutes.
+    pub(super) fn refuse_a_lagging_copy(&self, issue: &Issue) -> Result<(), EngineError> {
+        if !self.inner.lagging.is_to_be_believed(issue, self.inner.clock.now()) {
+            return Err(EngineError::Stale);
+        }
+        let iid = issue.iid;
+        tracing::warn!(
+            iid,
+            "GitLab has shown issue {iid} like this for minutes, and its events do not say why; it counts as it is"
+        );
+        Ok(())
+    }
+
+    /// Whether an issue shows a label that its events say is off, and is no newer than they are: the copy that was read
+    /// lags behind.
+    pub(super) fn lags_behind(&self, issue: &Issue, observed: &Observed, events: &[LabelEvent]) -> bool {
+        let mut last: BTreeMap<State, LabelAction> = BTreeMap::new();
+        for event in events {
+            if let Some(LabelKind::State(state)) = self.kind_of(event) {
+                last.insert(state, event.action);
+            }
+        }
+        let is_off = |state: &State| last.get(state) == Some(&LabelAction::Remove);
+        observed.states.iter().any(is_off)
+            && events.last().is_some_and(|last| issue.updated_at <= last.created_at)
+    }
+}
