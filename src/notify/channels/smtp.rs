@@ -5,7 +5,7 @@
 //! knows. The two are told apart here, because a match may be told of twice and an employer may not.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lettre::address::Envelope;
@@ -16,6 +16,7 @@ use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
 use secrecy::ExposeSecret;
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 
 use super::Outcome;
 use crate::config::{SmtpSecurity, SmtpSettings};
@@ -36,16 +37,12 @@ pub struct Smtp {
     introduction: Duration,
     whole: Duration,
     rest: Duration,
-    resting: Arc<Mutex<Resting>>,
+    /// Asks for the connection that waits for the next mail.
+    resting: Mutex<Option<oneshot::Sender<Handover>>>,
 }
 
-/// The connection that waits for the next mail.
-#[derive(Default)]
-struct Resting {
-    connection: Option<AsyncSmtpConnection>,
-    /// How many connections have begun to wait: whoever ends a wait has to know whether it is still the same.
-    waits: u64,
-}
+/// Where a connection is handed over.
+type Handover = oneshot::Sender<AsyncSmtpConnection>;
 
 /// Why a conversation ended before the server could have the message.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +56,7 @@ enum Failure {
 impl Smtp {
     /// A mail server; nothing is said to it yet.
     pub fn new(settings: SmtpSettings) -> Self {
-        Self { settings, introduction: INTRODUCTION, whole: WHOLE, rest: REST, resting: Arc::default() }
+        Self { settings, introduction: INTRODUCTION, whole: WHOLE, rest: REST, resting: Mutex::default() }
     }
 
     /// Sends a message.
@@ -103,9 +100,8 @@ impl Smtp {
 
     /// Everything up to the point from which on the server may have the message.
     async fn introduce(&self, envelope: &Envelope) -> Result<AsyncSmtpConnection, Failure> {
-        let rested = self.resting().connection.take();
         // The server may have closed it, or take no more mails on it.
-        if let Some(mut rested) = rested
+        if let Some(mut rested) = self.rested().await
             && address(&mut rested, envelope).await.is_ok()
         {
             return Ok(rested);
@@ -140,27 +136,30 @@ impl Smtp {
 
     /// Keeps a connection for a mail that follows soon.
     fn let_rest(&self, connection: AsyncSmtpConnection) {
-        let mut resting = self.resting();
-        resting.waits += 1;
-        let (this, before) = (resting.waits, resting.connection.replace(connection));
-        drop(resting);
-        let (all, rest) = (Arc::clone(&self.resting), self.rest);
+        let (ask, asked) = oneshot::channel::<Handover>();
+        *self.resting() = Some(ask);
+        let rest = self.rest;
         tokio::spawn(async move {
-            if let Some(before) = before {
-                say_goodbye(before).await;
-            }
-            tokio::time::sleep(rest).await;
-            let over = {
-                let mut resting = all.lock().unwrap_or_else(PoisonError::into_inner);
-                if resting.waits == this { resting.connection.take() } else { None }
+            let unwanted = match tokio::time::timeout(rest, asked).await {
+                Ok(Ok(next)) => next.send(connection).err(),
+                // Nobody asked in time, or another one rests in its place.
+                _ => Some(connection),
             };
-            if let Some(over) = over {
-                say_goodbye(over).await;
+            if let Some(connection) = unwanted {
+                say_goodbye(connection).await;
             }
         });
     }
 
-    fn resting(&self) -> std::sync::MutexGuard<'_, Resting> {
+    /// The connection that rests, if one does.
+    async fn rested(&self) -> Option<AsyncSmtpConnection> {
+        let ask = self.resting().take()?;
+        let (next, handed_over) = oneshot::channel();
+        ask.send(next).ok()?;
+        handed_over.await.ok()
+    }
+
+    fn resting(&self) -> MutexGuard<'_, Option<oneshot::Sender<Handover>>> {
         self.resting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
