@@ -448,3 +448,23 @@ async fn after_a_lost_disk_a_label_counts_that_was_moved_after_the_issue_was_clo
     world.expect(again, "rejected").await;
     world.finish().await;
 }
+
+#[tokio::test]
+async fn an_issue_that_was_not_looked_at_before_the_end_is_not_forgotten_after_a_lost_disk() {
+    let mut world = World::new().await;
+    let iid = world.stage("1").await;
+    world.reviewer().relabel(iid, &[], &["job-match"]).unwrap();
+    world.tell_after(5).await;
+    world.stage("2").await;
+    world.kill(Disk::Wiped).await;
+    world.sandbox.fault(Fault::new(Method::GET, "_events", Trouble::bad_gateway()).times(99));
+    world.start().await;
+    world.delta().await;
+    world.kill(Disk::Kept).await;
+    world.sandbox.clear_faults();
+    world.start().await;
+    world.delta().await;
+    let (status, answer) = world.post(&job("1")).await;
+    assert_eq!((status, &answer["iid"]), (StatusCode::OK, &json!(iid)), "{answer}");
+    world.finish().await;
+}

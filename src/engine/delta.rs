@@ -17,6 +17,15 @@ const AT_ONCE: usize = 100;
 /// Open issues that are asked for at each delta read: twenty calls.
 const OPEN_AT_ONCE: usize = 2_000;
 
+/// What became of an issue in a list.
+enum Seen {
+    /// It is known, and whatever it says is followed now or soon.
+    Followed,
+    /// It is not known yet, and is met once everything has been read: the next read begins no later than with it, for a
+    /// process that ends before that leaves no trace of it.
+    MetLater,
+}
+
 impl Engine {
     /// Reads what changed since the last delta read and looks after issues that may have vanished.
     ///
@@ -77,8 +86,15 @@ impl Engine {
                 }
                 let (iid, changed) = (issue.iid, issue.updated_at);
                 last_iid = last_iid.max(iid);
-                if let Err(error) = self.see(connected, issue).await {
-                    self.looks_again(iid, error)?;
+                let followed = match self.see(connected, issue).await {
+                    Ok(Seen::Followed) => true,
+                    Ok(Seen::MetLater) => false,
+                    Err(error) => {
+                        self.looks_again(iid, error)?;
+                        false
+                    }
+                };
+                if !followed {
                     not_followed = Some(not_followed.map_or(changed, |oldest| oldest.min(changed)));
                 }
             }
@@ -131,38 +147,39 @@ impl Engine {
     }
 
     /// An issue in a list: one that says nothing new is done with, any other is looked at afresh.
-    async fn see(&self, connected: &Connected, issue: Issue) -> Result<(), EngineError> {
+    async fn see(&self, connected: &Connected, issue: Issue) -> Result<Seen, EngineError> {
         let _one_at_a_time = self.inner.issues.hold(issue.iid).await;
         match self.inner.mirror.record(issue.iid)? {
-            Some(record) if record.updated_at > issue.updated_at => Ok(()),
-            Some(record) if self.is_as_known(&issue, &record) => Ok(()),
+            Some(record) if record.updated_at > issue.updated_at => {}
+            Some(record) if self.is_as_known(&issue, &record) => {}
             Some(record) if matches!(record.standing, Standing::Live | Standing::Withdrawn) => {
                 self.hint(issue.iid, Hint::default());
-                Ok(())
             }
             _ if self.status().caught_up || self.says_nothing_to_do(connected, &issue) => {
-                self.settle(connected, issue).await
+                self.settle(connected, issue).await?;
             }
             // The first read writes nothing: an earlier bot's issues may stand on a later page.
             _ => {
                 self.is_by_an_earlier_bot(connected, &issue).await?;
                 self.hint(issue.iid, Hint::default());
-                Ok(())
+                return Ok(Seen::MetLater);
             }
         }
+        Ok(Seen::Followed)
     }
 
-    /// Whether taking in an issue of ours would write nothing. What was erased is known before anything is staged.
+    /// Whether taking in an issue would write nothing: one of ours that is in order, or no concern of ours. What was
+    /// erased is known before anything is staged.
     fn says_nothing_to_do(&self, connected: &Connected, issue: &Issue) -> bool {
         if self.left_of(connected, issue).is_some() {
             return true;
         }
         let observed = self.observed(issue);
+        if !connected.is_us(issue.author.id) {
+            return !observed.is_match;
+        }
         let closed = observed.states.iter().next().is_some_and(|state| state.is_closed());
-        connected.is_us(issue.author.id)
-            && observed.is_match
-            && observed.states.len() == 1
-            && closed == observed.closed
+        observed.is_match && observed.states.len() == 1 && closed == observed.closed
     }
 
     fn is_as_known(&self, issue: &Issue, record: &Record) -> bool {
