@@ -8,7 +8,7 @@ use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
 
 use super::file::{self, BatchMode, File};
-use super::{IssueLayer, Layers, duration};
+use super::{IssueLayer, Layers, duration, time_zone};
 use crate::domain::decide::Reviewers;
 use crate::domain::job_match::Score;
 use crate::domain::schedule::{Batch, DigestTimes, QuietHours, Schedule};
@@ -261,7 +261,7 @@ impl Reader {
             Some(name) => (own_key, Some(name)),
             None => ("quiet_hours", name(all)),
         };
-        let zone = name.map_or_else(|| Ok(TimeZone::system()), |name| time_zone(&name));
+        let zone = name.map_or_else(|| Ok(time_zone::of_this_machine()), |name| time_zone::named(&name));
         self.checked(&format!("{key}.timezone"), zone, TimeZone::UTC)
     }
 
@@ -321,11 +321,6 @@ fn time_of_day(text: &str) -> Result<Time, String> {
     };
     let parts = number(hours).zip(number(minutes).filter(|_| minutes.len() == 2));
     parts.and_then(|(hour, minute)| Time::new(hour, minute, 0, 0).ok()).ok_or_else(wrong)
-}
-
-fn time_zone(name: &str) -> Result<TimeZone, String> {
-    TimeZone::get(name)
-        .map_err(|_| format!("`{name}` is no time zone; use an IANA name such as Europe/Vienna"))
 }
 
 fn weekdays(names: &[String]) -> Result<Vec<Weekday>, String> {
