@@ -179,7 +179,8 @@ fn write_escaped(
         _ => return minijinja::escape_formatter(out, state, value),
     };
     let mut rest = text;
-    while let Some(at) = rest.find(['<', '>', '&', '"', '\'']) {
+    // Each of them is one byte, and no byte of another character.
+    while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'<' | b'>' | b'&' | b'"' | b'\'')) {
         let (before, from) = rest.split_at(at);
         let escaped = match from.as_bytes()[0] {
             b'<' => "&lt;",
