@@ -103,8 +103,9 @@ pub fn clean_line(text: &str) -> String {
         c if c.is_control() => None,
         c => Some(c),
     };
-    // Most are clean.
-    if text.chars().all(|c| cleaned(c) == Some(c)) {
+    // Most are clean, and most of those are ASCII.
+    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if is_plain || text.chars().all(|c| cleaned(c) == Some(c)) {
         return text.trim().to_owned();
     }
     text.chars().filter_map(cleaned).collect::<String>().trim().to_owned()

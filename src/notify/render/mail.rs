@@ -40,7 +40,7 @@ pub struct MailText {
 pub fn mail(templates: &Templates, notice: &Arc<Notice>) -> Result<MailText, TemplateError> {
     let facts = facts_of(notice);
     let subject = templates.render("mail/subject.txt", &facts)?;
-    let subject = cut(&clean_line(&subject), 250);
+    let subject = cut(clean_line(&subject), 250);
     let facts = context! { subject => subject.as_str(), ..facts };
     let html = templates.render("mail/notice.html", &facts)?;
     let text = templates.render("mail/notice.txt", &facts)?;
@@ -114,11 +114,11 @@ impl Object for Shown {
 }
 
 fn line(text: &str) -> String {
-    cut(&clean_line(text), FACT_LIMIT)
+    cut(clean_line(text), FACT_LIMIT)
 }
 
 fn title(one: &NoticeMatch) -> String {
-    cut(&clean_line(&one.job.title), 255)
+    cut(clean_line(&one.job.title), 255)
 }
 
 fn headline(one: &NoticeMatch) -> String {
@@ -165,7 +165,7 @@ fn facts(job: &JobMatch, language: Language) -> Vec<(&'static str, String)> {
     ];
     let known = all.into_iter().filter_map(|(name, value)| Some((name, value?)));
     known
-        .map(|(name, value)| (name, cut(&clean_line(&value), FACT_LIMIT)))
+        .map(|(name, value)| (name, cut(clean_line(&value), FACT_LIMIT)))
         .filter(|(_, value)| !value.is_empty())
         .collect()
 }
@@ -177,17 +177,16 @@ pub(crate) fn reason(job: &JobMatch) -> Option<String> {
     } else {
         job.skills.matched.join(" · ")
     };
-    let line = cut(&clean_line(&text), REASON_LIMIT);
+    let line = cut(clean_line(&text), REASON_LIMIT);
     (!line.is_empty()).then_some(line)
 }
 
 /// A text of at most so many characters, with an ellipsis where it was cut.
-pub(crate) fn cut(text: &str, limit: usize) -> String {
-    if text.len() <= limit {
-        return text.to_owned();
+pub(crate) fn cut(text: impl Into<String> + AsRef<str>, limit: usize) -> String {
+    let whole = text.as_ref();
+    // No character is shorter than a byte.
+    if whole.len() <= limit || whole.char_indices().nth(limit).is_none() {
+        return text.into();
     }
-    match text.char_indices().nth(limit) {
-        None => text.to_owned(),
-        Some(_) => text.chars().take(limit.saturating_sub(1)).chain(['…']).collect(),
-    }
+    whole.chars().take(limit.saturating_sub(1)).chain(['…']).collect()
 }
