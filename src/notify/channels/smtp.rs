@@ -259,7 +259,7 @@ mod tests {
         });
         let (host, security) = ("127.0.0.1".to_owned(), SmtpSecurity::None);
         let settings = SmtpSettings { host, port, security, credentials: None };
-        (Smtp { rest: Duration::from_millis(50), ..Smtp::new(settings) }, heard)
+        (Smtp { rest: Duration::from_secs(1), ..Smtp::new(settings) }, heard)
     }
 
     async fn converse(mut stream: BufReader<TcpStream>, mut mails: usize) -> String {
