@@ -233,20 +233,19 @@ async fn killed_before_the_label_it_is_completed() {
     }
 }
 
+/// Neither the comment nor the label tells of it yet: the disk alone knows that the mail left.
 #[tokio::test]
 async fn nobody_decides_between_the_mail_and_its_label() {
     let (mut world, _mails) = desk().await;
     let iid = drafted(&mut world, "1").await;
-    world
-        .sandbox
-        .fault(Fault::new(Method::PUT, &format!("/issues/{iid}"), Trouble::CutBefore).after(1).times(50));
+    world.sandbox.fault(Fault::new(Method::PUT, "/notes/", Trouble::bad_gateway()).times(50));
     let (status, answer) = send(&world, iid, json!({})).await;
     assert_eq!((status, &answer["state"]), (StatusCode::OK, &json!("approved")), "{answer}");
     world.sandbox.clear_faults();
-    world.restart(Disk::Kept).await;
     let (status, answer) = world.patch(iid, &json!({"state": "pending"})).await;
     assert_eq!(status, StatusCode::CONFLICT, "{answer}");
     world.expect(iid, "sent").await;
+    world.outgoing.tick().await;
     world.expect_comment(iid, "sent the application");
     world.finish().await;
 }
