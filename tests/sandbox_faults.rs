@@ -72,7 +72,7 @@ async fn slow_answers_take_their_time() {
 
 #[tokio::test]
 async fn a_stale_read_is_one_change_behind() {
-    let (sandbox, _) = stepped().await;
+    let (sandbox, clock) = stepped().await;
     let bot = client(&sandbox, "bot");
     let iid = bot.issue(json!({"title": "t", "labels": "a"})).await;
     sandbox.fault(Fault::any("/issues", Trouble::Stale).times(2));
@@ -83,6 +83,10 @@ async fn a_stale_read_is_one_change_behind() {
     assert_eq!(bot.get(&format!("issues/{iid}")).await.1["labels"], json!(["a"]));
     assert_eq!(bot.get("issues").await.1[0]["labels"], json!(["a"]));
     assert_eq!(bot.get(&format!("issues/{iid}")).await.1["labels"], json!(["b"]));
+    clock.advance(120);
+    sandbox.fault(Fault::any("/issues", Trouble::Stale).times(2));
+    assert_eq!(bot.get(&format!("issues/{iid}")).await.1["labels"], json!(["b"]), "no copy lags for so long");
+    assert_eq!(bot.get("issues").await.1[0]["labels"], json!(["b"]));
 }
 
 #[tokio::test]

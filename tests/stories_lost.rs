@@ -468,3 +468,85 @@ async fn an_issue_that_was_not_looked_at_before_the_end_is_not_forgotten_after_a
     assert_eq!((status, &answer["iid"]), (StatusCode::OK, &json!(iid)), "{answer}");
     world.finish().await;
 }
+
+#[tokio::test]
+async fn after_a_lost_disk_a_reopening_counts_that_a_label_followed_before_the_service_came_to_it() {
+    let (mut world, iid) = deaf(&[]).await;
+    for label in ["job-match/approved", "job-match/sent"] {
+        world.reviewer().relabel(iid, &[label], &[]).unwrap();
+        world.delta().await;
+    }
+    world.reviewer().reopen(iid).unwrap();
+    world.tell_after(1).await;
+    world.reviewer().relabel(iid, &["job-match/rejected"], &["job-match/sent"]).unwrap();
+    world.delta().await;
+    world.expect(iid, "rejected").await;
+    world.restart(Disk::Wiped).await;
+    for _ in 0..2 {
+        world.delta().await;
+    }
+    world.expect(iid, "rejected").await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn after_a_lost_disk_a_drag_from_closed_to_a_list_is_one_act() {
+    let (mut world, iid) = deaf(&[]).await;
+    for label in ["job-match/approved", "job-match/sent"] {
+        world.reviewer().relabel(iid, &[label], &[]).unwrap();
+        world.delta().await;
+    }
+    world.kill(Disk::Wiped).await;
+    world.reviewer().reopen(iid).unwrap();
+    world.reviewer().relabel(iid, &["job-match/rejected"], &["job-match/sent"]).unwrap();
+    world.start().await;
+    for _ in 0..2 {
+        world.delta().await;
+    }
+    world.expect(iid, "sent").await;
+    world.expect_comment(iid, "There is no step from `job-match/sent` to `job-match/rejected`");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_done_after_job_match_was_put_back_is_judged_alike_with_and_without_a_disk() {
+    for disk in [Disk::Kept, Disk::Wiped] {
+        let (mut world, iid) = deaf(&[]).await;
+        world.reviewer().relabel(iid, &[], &["job-match/pending"]).unwrap();
+        world.reviewer().relabel(iid, &[], &["job-match"]).unwrap();
+        world.delta().await;
+        world.kill(disk).await;
+        world.reviewer().relabel(iid, &["job-match"], &[]).unwrap();
+        world.reviewer().relabel(iid, &["job-match/sent"], &[]).unwrap();
+        world.start().await;
+        for _ in 0..2 {
+            world.delta().await;
+        }
+        world.expect(iid, "pending").await;
+        world.expect_comment(iid, "There is no step from `job-match/pending` to `job-match/sent`");
+        world.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_match_that_was_withdrawn_and_put_back_unseen_stands_where_its_label_says() {
+    for disk in [Disk::Kept, Disk::Wiped] {
+        let (mut world, iid) = deaf(&[]).await;
+        let approved = world.stage("2").await;
+        world.kill(disk).await;
+        world.reviewer().relabel(iid, &[], &["job-match"]).unwrap();
+        world.reviewer().relabel(iid, &["job-match/sent"], &["job-match/pending"]).unwrap();
+        world.reviewer().relabel(iid, &["job-match"], &[]).unwrap();
+        // A step before that counts too.
+        world.reviewer().relabel(approved, &["job-match/approved"], &[]).unwrap();
+        world.reviewer().relabel(approved, &[], &["job-match"]).unwrap();
+        world.reviewer().relabel(approved, &["job-match"], &[]).unwrap();
+        world.start().await;
+        for _ in 0..2 {
+            world.delta().await;
+        }
+        world.expect(iid, "sent").await;
+        world.expect(approved, "approved").await;
+        world.finish().await;
+    }
+}

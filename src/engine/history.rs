@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::texts::decision_of;
 use super::tracker::application_of;
 use super::{Connected, Engine, EngineError};
-use crate::domain::decide::Act;
+use crate::domain::decide::{Act, CLOSING_THEN_LABELS, Reviewers, reopened_by_hand};
 use crate::domain::history::{Step, Through};
 use crate::domain::sending::Sending;
 use crate::domain::{Application, State};
@@ -44,6 +44,9 @@ pub(super) async fn read(
     issue: &Issue,
 ) -> Result<History, EngineError> {
     let events = connected.project.label_events(issue.iid).await?;
+    if engine.lags_behind(issue, &engine.observed(issue), &events) {
+        engine.refuse_a_lagging_copy(issue)?;
+    }
     let mut notes = Vec::new();
     if issue.user_notes_count > 0 {
         notes = connected.project.notes(issue.iid).await?;
@@ -53,22 +56,28 @@ pub(super) async fn read(
     let kind = |event: &LabelEvent| event.label.as_ref().and_then(|label| names.kind_of_id(label.id));
     let application = application_of(connected, &notes);
     let sending = engine.sending_of(issue.iid, &notes)?;
-    let mut replay = Replay::new(connected, &notes, issue);
-    replay.sent_since = sending.attempt.as_ref().map(|attempt| attempt.since);
-    for moment in events.chunk_by(|a, b| a.user == b.user && a.created_at == b.created_at) {
-        for event in moment {
-            match kind(event) {
-                Some(LabelKind::State(state)) => replay.label(state, event),
-                Some(LabelKind::Match) => replay.withdrawn = event.action == LabelAction::Remove,
-                None if event.label.is_none() => replay.deleted_label(event),
-                _ => {}
+    let follow = |closings: Option<Vec<StateEvent>>| {
+        let mut replay = Replay::new(connected, &notes, issue);
+        replay.sent_since = sending.attempt.as_ref().map(|attempt| attempt.since);
+        replay.reviewers = engine.reviewers(connected);
+        replay.closings = closings;
+        for moment in events.chunk_by(|a, b| a.user == b.user && a.created_at == b.created_at) {
+            for event in moment {
+                match kind(event) {
+                    Some(LabelKind::State(state)) => replay.label(state, event),
+                    Some(LabelKind::Match) => replay.match_label(event),
+                    None if event.label.is_none() => replay.deleted_label(event),
+                    _ => {}
+                }
             }
+            replay.end_of_moment();
         }
-        replay.settle();
-    }
-    if replay.needs_state_events {
-        let closings = connected.project.state_events(issue.iid).await?;
-        replay.name_closers(&closings);
+        replay
+    };
+    let mut replay = follow(None);
+    if replay.needs_closings {
+        replay = follow(Some(connected.project.state_events(issue.iid).await?));
+        replay.name_closers();
     }
     let settled = replay.settled_event;
     let open_acts = events
@@ -105,9 +114,15 @@ struct Replay<'a> {
     last_event: u64,
     /// Whether `job-match` is off: then labels may be moved freely, and count as they are once it is on again.
     withdrawn: bool,
+    /// Whether it is put on again at this moment.
+    put_back: bool,
     /// Whether the last label was ours: where people's labels show one state after it, the service has followed them.
     moved_by_us: bool,
-    needs_state_events: bool,
+    /// Who closed and reopened the issue, oldest first; asked for where the labels alone do not tell.
+    closings: Option<Vec<StateEvent>>,
+    needs_closings: bool,
+    /// Whose reopening counts.
+    reviewers: Reviewers,
     /// Our issue's own labels were put on by then.
     made_until: Option<Timestamp>,
     /// From when on no label leads back from sent: the service itself has sent, or may have.
@@ -127,8 +142,11 @@ impl<'a> Replay<'a> {
             settled_event: 0,
             last_event: 0,
             withdrawn: false,
+            put_back: false,
             moved_by_us: false,
-            needs_state_events: false,
+            closings: None,
+            needs_closings: false,
+            reviewers: Reviewers::default(),
             made_until,
             sent_since: None,
         }
@@ -140,6 +158,22 @@ impl<'a> Replay<'a> {
         self.on.retain(|(on, _)| *on != state);
         if event.action == LabelAction::Add {
             self.on.push((state, event.clone()));
+        }
+    }
+
+    fn match_label(&mut self, event: &LabelEvent) {
+        let who = event.user.as_ref().map(|user| user.username.as_str());
+        // Of anybody else it is taken back, and the match was never withdrawn.
+        self.withdrawn |= event.action == LabelAction::Remove && self.reviewers.may(who);
+        self.put_back = event.action == LabelAction::Add && self.withdrawn;
+    }
+
+    fn end_of_moment(&mut self) {
+        if !self.withdrawn || self.put_back {
+            self.settle();
+        }
+        if self.put_back {
+            (self.withdrawn, self.put_back) = (false, false);
         }
     }
 
@@ -158,22 +192,22 @@ impl<'a> Replay<'a> {
         let [(state, event)] = self.on.as_slice() else {
             return;
         };
+        let (state, event) = (*state, event.clone());
         let is_first = self.settled_event == 0;
-        if !is_first && self.is_against_the_rules(*state, event) {
+        if !is_first && self.is_against_the_rules(state, &event) {
             return;
         }
         self.settled_event = self.last_event;
-        if *state == self.state {
+        if state == self.state {
             return;
         }
         let by_us = event.user.as_ref().is_some_and(|user| self.connected.is_us(user.id));
         let when_made = self.made_until.is_some_and(|until| event.created_at <= until);
-        if is_first && by_us && when_made && self.decision_before(event, self.state, *state).is_none() {
+        if is_first && by_us && when_made && self.decision_before(&event, self.state, state).is_none() {
             // The state that the issue was made in is no step.
-            self.state = *state;
+            self.state = state;
             return;
         }
-        let (state, event) = (*state, event.clone());
         let ours = event.user.as_ref().is_some_and(|user| self.connected.is_us(user.id));
         let from = self.state;
         let theirs = || {
@@ -199,7 +233,7 @@ impl<'a> Replay<'a> {
             }
             // The service followed a closing or reopening; who did that stands elsewhere.
             None => {
-                self.needs_state_events = true;
+                self.needs_closings = true;
                 let at = event.created_at;
                 self.steps.push(Step {
                     from,
@@ -214,11 +248,30 @@ impl<'a> Replay<'a> {
     }
 
     /// A step that is none, which people made and the service has not taken back yet: what they did since is open.
-    fn is_against_the_rules(&self, to: State, event: &LabelEvent) -> bool {
+    fn is_against_the_rules(&mut self, to: State, event: &LabelEvent) -> bool {
         let undo_sent = self.sent_since.is_none_or(|since| event.created_at < since);
         // While it is withdrawn labels may be moved freely, but for what has left.
         let binds = !self.withdrawn || (self.state == State::Sent && !undo_sent);
-        !self.moved_by_us && binds && to != self.state && !self.state.may_become(to, undo_sent)
+        if self.moved_by_us || !binds || to == self.state || self.state.may_become(to, undo_sent) {
+            return false;
+        }
+        let reopened = reopened_by_hand(self.state);
+        let opens_a_way = self.state.may_become(reopened, undo_sent) && reopened.may_become(to, undo_sent);
+        self.needs_closings |= opens_a_way;
+        !(opens_a_way && self.was_reopened_before(event))
+    }
+
+    /// Whether somebody who may had reopened the issue by then, in an act of its own: that was a step, which left no
+    /// label where the next one was taken before the service came to it.
+    fn was_reopened_before(&self, event: &LabelEvent) -> bool {
+        let mut closings = self.closings.iter().flatten();
+        let last = closings.rfind(|closing| closing.created_at < event.created_at);
+        last.is_some_and(|last| {
+            let who = last.user.as_ref().map(|user| user.username.as_str());
+            let same = event.user == last.user;
+            let is_one_act = same && event.created_at.duration_since(last.created_at) <= CLOSING_THEN_LABELS;
+            last.state == "reopened" && !is_one_act && self.reviewers.may(who)
+        })
     }
 
     /// The decision made through the service that this label event carried out.
@@ -228,7 +281,8 @@ impl<'a> Replay<'a> {
         decisions.find(|step| step.from == from && step.to == to && !self.steps.contains(step))
     }
 
-    fn name_closers(&mut self, closings: &[StateEvent]) {
+    fn name_closers(&mut self) {
+        let closings = self.closings.as_deref().unwrap_or_default();
         for step in self.steps.iter_mut().filter(|step| step.by.is_empty()) {
             let wanted = if step.to.is_closed() { "closed" } else { "reopened" };
             let ours =

@@ -306,9 +306,6 @@ impl Engine {
             acts.extend(
                 self.since_settled(&events, record.state).filter_map(|e| self.label_act(connected, e)),
             );
-            let of_match = |event: &&LabelEvent| self.kind_of(event) == Some(LabelKind::Match);
-            let last = events.iter().rev().find(of_match).filter(|event| event.action == LabelAction::Remove);
-            acts.extend(last.and_then(|event| self.label_act(connected, event)));
             record.label_event =
                 events.iter().map(|event| event.id).max().unwrap_or(0).max(record.label_event);
         }
@@ -349,26 +346,28 @@ impl Engine {
         })
     }
 
-    /// The label events since the issue last showed this state and no other: what came before was followed, or taken
-    /// back, by whomever.
+    /// The label events since the issue last was a match that showed this state and no other: what came before was
+    /// followed, or taken back, by whomever.
     fn since_settled<'a>(
         &self,
         events: &'a [LabelEvent],
         state: State,
     ) -> impl Iterator<Item = &'a LabelEvent> + use<'a> {
         let mut on = BTreeSet::new();
+        let mut withdrawn = false;
         let mut settled = 0;
         let mut seen = 0;
         for moment in events.chunk_by(|a, b| a.user == b.user && a.created_at == b.created_at) {
             for event in moment {
                 match (self.kind_of(event), event.action) {
-                    (Some(LabelKind::State(state)), LabelAction::Add) => on.insert(state),
-                    (Some(LabelKind::State(state)), LabelAction::Remove) => on.remove(&state),
-                    _ => false,
-                };
+                    (Some(LabelKind::State(state)), LabelAction::Add) => drop(on.insert(state)),
+                    (Some(LabelKind::State(state)), LabelAction::Remove) => drop(on.remove(&state)),
+                    (Some(LabelKind::Match), action) => withdrawn = action == LabelAction::Remove,
+                    _ => {}
+                }
             }
             seen += moment.len();
-            if on.len() == 1 && on.contains(&state) {
+            if !withdrawn && on.len() == 1 && on.contains(&state) {
                 settled = seen;
             }
         }
@@ -389,6 +388,7 @@ impl Engine {
             (LabelKind::State(state), LabelAction::Add) => What::Add(state),
             (LabelKind::State(state), LabelAction::Remove) => What::Remove(state),
             (LabelKind::Match, LabelAction::Remove) => What::Withdraw,
+            (LabelKind::Match, LabelAction::Add) => What::PutBack,
             _ => return None,
         };
         Some(Act { at: event.created_at, by: event.user.as_ref().map(|user| user.username.clone()), what })

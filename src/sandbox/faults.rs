@@ -36,7 +36,7 @@ pub enum Trouble {
         /// Milliseconds.
         millis: u64,
     },
-    /// A read sees the issues as they were before their last change.
+    /// A read sees the issues as they were before their last change, while that is no two minutes ago.
     Stale,
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::chats::Chats;
 use super::hooks::{Delivery, Hook};
@@ -13,6 +13,9 @@ use super::records::{
     Board, FiredQuickAction, Issue, Label, LabelEvent, Note, Project, Reaction, StateEvent, Todo,
 };
 use super::{Now, Options};
+
+/// How long a copy of the database may lag before GitLab asks it no more.
+const LAGS_AT_MOST: SignedDuration = SignedDuration::from_mins(2);
 
 /// Everything that the instance knows.
 pub struct World {
@@ -61,8 +64,8 @@ pub struct World {
     pub(super) event_uuid: Option<String>,
     /// Which hook fired under which event UUID, and when: GitLab's brake on recursion.
     pub(super) fired_under: BTreeMap<(String, u64), Timestamp>,
-    /// Issues as they were before their last change; `None` where that was their creation.
-    pub(super) previous: BTreeMap<u64, Option<Issue>>,
+    /// Issues as they were before their last change, and when that was; `None` where it was their creation.
+    previous: BTreeMap<u64, (Timestamp, Option<Issue>)>,
     /// The issue that changed last.
     pub(super) last_changed: Option<u64>,
     /// Whether the request that is being answered sees a lagging replica.
@@ -255,8 +258,15 @@ impl World {
 
     /// Keeps the issue as it is, for the reads that lag behind.
     pub(super) fn remember(&mut self, iid: u64) {
-        self.previous.insert(iid, self.issues.get(&iid).cloned());
+        self.previous.insert(iid, (self.now(), self.issues.get(&iid).cloned()));
         self.last_changed = Some(iid);
+    }
+
+    /// What a copy that lags behind knows of an issue, where the request that is being answered sees one and it still
+    /// lags: GitLab asks none that does for longer (`ReplicaMaxLag`, looked at every half minute).
+    pub(super) fn lagging(&self, iid: u64) -> Option<Option<&Issue>> {
+        let (changed, before) = self.previous.get(&iid).filter(|_| self.stale)?;
+        (self.now().duration_since(*changed) < LAGS_AT_MOST).then_some(before.as_ref())
     }
 
     /// Address of an issue's page.

@@ -43,7 +43,9 @@ pub async fn check_events(world: &World, pipeline: &Pipeline, past: &Past) {
         }
         begin = end;
     }
-    for iid in matches(world) {
+    let is_second =
+        |iid: &u64| world.comments(*iid).iter().any(|text| text.contains("a second issue of the same match"));
+    for iid in matches(world).into_iter().filter(|iid| !is_second(iid)) {
         let (status, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
         if status == StatusCode::OK && answer["state"] == "approved" && answer["draft"] == false {
             let heard = all

@@ -87,11 +87,8 @@ fn found(world: &World, request: &Request, iid: u64, status: u16) -> Answered {
 }
 
 pub(super) fn get(world: &World, request: &Request, iid: u64) -> Answered {
-    if world.stale
-        && let Some(before) = world.previous.get(&iid)
-    {
-        let issue =
-            before.as_ref().filter(|issue| world.can_see(request.user, issue)).ok_or_else(Refusal::no_row)?;
+    if let Some(before) = world.lagging(iid) {
+        let issue = before.filter(|issue| world.can_see(request.user, issue)).ok_or_else(Refusal::no_row)?;
         return Ok(Answer::Json(200, json(world, issue, request.user, false)));
     }
     world.visible_issue(request.user, iid)?;
@@ -180,9 +177,10 @@ pub(super) fn delete(world: &mut World, request: &Request, iid: u64) -> Answered
 }
 
 pub(super) fn list(world: &World, request: &Request) -> Answered {
-    let lagging = world.last_changed.filter(|_| world.stale);
-    let mut issues: Vec<&Issue> = world.issues.values().filter(|issue| Some(issue.iid) != lagging).collect();
-    issues.extend(lagging.and_then(|iid| world.previous.get(&iid)).and_then(Option::as_ref));
+    let lagging = world.last_changed.and_then(|iid| Some((iid, world.lagging(iid)?)));
+    let is_current = |issue: &&Issue| lagging.is_none_or(|(iid, _)| iid != issue.iid);
+    let mut issues: Vec<&Issue> = world.issues.values().filter(is_current).collect();
+    issues.extend(lagging.and_then(|(_, before)| before));
     issues.retain(|issue| world.can_see(request.user, issue));
     filter(world, request, &mut issues)?;
     sort(request, &mut issues)?;

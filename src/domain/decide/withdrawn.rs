@@ -1,0 +1,89 @@
+//! `job-match` taken off and put on again.
+
+use super::{Act, Decided, Known, ONE_ACT, Observed, Refusal, Repair, Reviewers, Verdict, What, decide};
+use crate::domain::State;
+
+/// The issue does not carry `job-match`.
+pub(super) fn withdraw(known: Known, observed: &Observed, acts: &[Act], reviewers: &Reviewers) -> Verdict {
+    let stays =
+        |refusal, repair| Verdict { state: known.state, withdrawn: false, step: None, refusal, repair };
+    let taken_off = acts.iter().rev().find(|act| act.what == What::Withdraw);
+    match taken_off {
+        _ if known.withdrawn => {}
+        Some(act) if reviewers.may(act.by.as_deref()) => {}
+        Some(act) => {
+            let refusal = Refusal::NoReviewer { who: act.by.clone() };
+            return stays(Some(refusal), Repair::towards(known.state, observed));
+        }
+        // Nobody took it off: the label itself was deleted.
+        None => return stays(None, Repair::towards(known.state, observed)),
+    }
+    Verdict { withdrawn: true, ..stays(None, Repair::default()) }
+}
+
+/// `job-match` is on again: the match is staged anew, in the state that its label said then where somebody put it on who
+/// may. What came after that are steps.
+pub(super) fn put_back(known: Known, observed: &Observed, acts: &[Act], reviewers: &Reviewers) -> Verdict {
+    let (while_off, since) = acts.split_at(end_of_putting_back(acts));
+    let staged = staged_anew(known, &observed.before(since), while_off, reviewers);
+    if since.is_empty() {
+        return Verdict { repair: Repair::towards(staged.state, observed), ..staged };
+    }
+    let again = Known { state: staged.state, withdrawn: false, ..known };
+    staged.and_then(decide(again, observed, since, reviewers), known)
+}
+
+/// Acts among which `job-match` was taken off and put on again, so that nobody saw it off: what came before that are
+/// steps too.
+pub(super) fn withdrawn_for_a_while(
+    known: Known,
+    observed: &Observed,
+    acts: &[Act],
+    reviewers: &Reviewers,
+) -> Option<Verdict> {
+    let on = acts.iter().rposition(|act| act.what == What::PutBack)?;
+    let off = acts[..on].iter().rposition(|act| act.what == What::Withdraw)?;
+    let (before, since) = acts.split_at(off);
+    let first = decide(known, &observed.before(since), before, reviewers);
+    let then = Known { state: first.state, withdrawn: true, ..known };
+    let next = put_back(then, observed, since, reviewers);
+    Some(first.and_then(next, known))
+}
+
+/// Where the acts end that were one with putting `job-match` on.
+fn end_of_putting_back(acts: &[Act]) -> usize {
+    let Some(on) = acts.iter().rposition(|act| act.what == What::PutBack) else {
+        return acts.len();
+    };
+    let is_one_act =
+        |act: &&Act| act.by == acts[on].by && act.at.duration_since(acts[on].at).abs() <= ONE_ACT;
+    on + 1 + acts[on + 1..].iter().take_while(is_one_act).count()
+}
+
+fn staged_anew(known: Known, then: &Observed, while_off: &[Act], reviewers: &Reviewers) -> Verdict {
+    let mut labels = then.states.iter();
+    let wanted = match (labels.next(), labels.next()) {
+        (Some(only), None) => *only,
+        _ => known.state,
+    };
+    let put_on = while_off.iter().rev().find(|act| act.what == What::Add(wanted));
+    let (by, at) = (put_on.and_then(|act| act.by.clone()), put_on.map(|act| act.at));
+    let refusal = if wanted == known.state {
+        None
+    } else if !reviewers.may(by.as_deref()) {
+        Some(Refusal::NoReviewer { who: by.clone() })
+    } else if known.state == State::Sent && !known.undo_sent {
+        // What has left is with the employer, whatever was withdrawn here meanwhile.
+        Some(Refusal::NotAllowed { from: known.state, to: wanted })
+    } else {
+        None
+    };
+    let state = if refusal.is_none() { wanted } else { known.state };
+    Verdict {
+        state,
+        withdrawn: false,
+        refusal,
+        step: (state != known.state).then_some(Decided { from: known.state, to: state, by, at }),
+        repair: Repair::default(),
+    }
+}
