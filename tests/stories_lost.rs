@@ -550,3 +550,50 @@ async fn a_match_that_was_withdrawn_and_put_back_unseen_stands_where_its_label_s
         world.finish().await;
     }
 }
+
+#[tokio::test]
+async fn a_label_that_was_moved_after_the_closing_counts_where_the_first_try_to_reopen_failed() {
+    let (mut world, iid) = deaf(&[]).await;
+    world.reviewer().relabel(iid, &["job-match/rejected"], &[]).unwrap();
+    world.delta().await;
+    world.kill(Disk::Wiped).await;
+    world.reviewer().relabel(iid, &["job-match/approved"], &["job-match/rejected"]).unwrap();
+    world.sandbox.fault(Fault::new(Method::PUT, "/issues/", Trouble::bad_gateway()).times(99));
+    world.start().await;
+    world.delta().await;
+    world.sandbox.clear_faults();
+    world.delta().await;
+    world.expect(iid, "approved").await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_match_whose_issue_is_not_met_yet_after_a_lost_disk_is_not_staged_again() {
+    let (mut world, iid) = deaf(&[]).await;
+    world.reviewer().relabel(iid, &[], &["job-match"]).unwrap();
+    world.kill(Disk::Wiped).await;
+    world.start().await;
+    world.engine.delta().await.unwrap();
+    let (status, answer) = world.post(&job("1")).await;
+    assert_eq!((status, &answer["iid"]), (StatusCode::OK, &json!(iid)), "{answer}");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_second_issue_that_is_put_back_after_the_first_was_withdrawn_gives_way_again() {
+    let mut world = World::new().await;
+    let other = world.another_instance().await;
+    other.engine.delta().await.unwrap();
+    let parsed = vorhoelle::domain::posted_match::parse(job("1")).unwrap();
+    let (mine, theirs) = tokio::join!(world.engine.stage(parsed.clone()), other.engine.stage(parsed));
+    drop((mine.unwrap(), theirs.unwrap(), other));
+    world.sandbox.hook_mode(HookMode::Lose);
+    world.delta().await;
+    assert_eq!((world.labels(2), world.is_open(2)), (Vec::new(), false));
+    world.reviewer().relabel(1, &[], &["job-match"]).unwrap();
+    world.delta().await;
+    world.reviewer().relabel(2, &["job-match", "job-match/sent"], &[]).unwrap();
+    world.delta().await;
+    assert_eq!((world.labels(2), world.is_open(2)), (Vec::new(), false));
+    assert_eq!(world.engine.backlog(), 0);
+}

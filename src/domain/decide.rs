@@ -159,6 +159,12 @@ pub struct Repair {
 }
 
 impl Verdict {
+    /// The same of an issue that shows something else than what counts of it.
+    pub fn repairing(self, shown: &Observed) -> Self {
+        let repair = if self.withdrawn { self.repair } else { Repair::towards(self.state, shown) };
+        Self { repair, ..self }
+    }
+
     /// This one and what was found of the acts after those that it is about.
     fn and_then(self, next: Self, known: Known) -> Self {
         let last = next.step.or(self.step).filter(|_| next.state != known.state);

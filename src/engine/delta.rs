@@ -156,12 +156,15 @@ impl Engine {
                 self.hint(issue.iid, Hint::default());
             }
             _ if self.status().caught_up || self.says_nothing_to_do(connected, &issue) => {
-                self.settle(connected, issue).await?;
+                // What cannot be followed now is there all the same.
+                self.settle(connected, issue.clone())
+                    .await
+                    .inspect_err(|_| self.meet_later(connected, &issue))?;
             }
             // The first read writes nothing: an earlier bot's issues may stand on a later page.
             _ => {
                 self.is_by_an_earlier_bot(connected, &issue).await?;
-                self.hint(issue.iid, Hint::default());
+                self.meet_later(connected, &issue);
                 return Ok(Seen::MetLater);
             }
         }

@@ -29,7 +29,8 @@ impl Engine {
             self.may_follow()?;
         }
         let decided = observed.states.iter().copied().find(|state| *state != State::Pending);
-        if let Some(to) = decided.filter(|_| first.state == State::Pending) {
+        let may_be_decided = first.state == State::Pending && first.standing == Standing::Live;
+        if let Some(to) = decided.filter(|_| may_be_decided) {
             self.carry_over(first.iid, issue.iid, to);
             return Ok(());
         }

@@ -249,7 +249,7 @@ impl<'a> Replay<'a> {
 
     /// A step that is none, which people made and the service has not taken back yet: what they did since is open.
     fn is_against_the_rules(&mut self, to: State, event: &LabelEvent) -> bool {
-        let undo_sent = self.sent_since.is_none_or(|since| event.created_at < since);
+        let undo_sent = self.sent_since.is_none_or(|since| event.created_at <= since);
         // While it is withdrawn labels may be moved freely, but for what has left.
         let binds = !self.withdrawn || (self.state == State::Sent && !undo_sent);
         if self.moved_by_us || !binds || to == self.state || self.state.may_become(to, undo_sent) {

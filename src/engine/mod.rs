@@ -46,6 +46,7 @@ pub use tracker::ApplicationError;
 use crate::clock::Clock;
 use crate::config::{IssueLayer, Layers, Policy, WrongSetting};
 use crate::domain::decide::Refusal;
+use crate::domain::identity::Fingerprint;
 use crate::gitlab::labels::OurLabels;
 use crate::gitlab::{Gitlab, GitlabError};
 use crate::mirror::{Mirror, MirrorError};
@@ -182,6 +183,8 @@ struct Inner {
     lagging: Lagging,
     /// Identities of which an issue may have been made while the mirror could not be written, and since when.
     unrecorded: Mutex<HashMap<String, Timestamp>>,
+    /// Issues of matches that are in GitLab and not in the mirror yet.
+    unmet: Mutex<HashMap<Fingerprint, u64>>,
     roles: Mutex<BTreeMap<u64, (bool, Timestamp)>>,
     /// Earlier bots whose issues were found and who are not listed.
     strangers: Mutex<BTreeMap<u64, String>>,
@@ -238,6 +241,7 @@ impl Engine {
                 explained: Mutex::default(),
                 lagging: Lagging::default(),
                 unrecorded: Mutex::default(),
+                unmet: Mutex::default(),
                 roles: Mutex::default(),
                 strangers: Mutex::default(),
                 bots: Mutex::default(),

@@ -112,13 +112,14 @@ impl Engine {
         };
         // Which of old decisions is open is told by the history alone.
         let written = written.filter(|_| record.history_known);
-        let observed = self.observe(&connected.project, &issue).await?;
+        let shown = self.observe(&connected.project, &issue).await?;
+        let mut observed = shown.clone();
         // Nobody decides before that step is taken.
         let is_behind = left_without_step(&record).is_some();
         if written.is_none() && !is_behind && observed.agrees_with(known(&record)) {
             return self.refresh(&issue, record);
         }
-        let (acts, written) = self.acts(connected, &issue, &observed, &mut record, written).await?;
+        let (acts, written) = self.acts(connected, &issue, &mut observed, &mut record, written).await?;
         let left = self.step_of_what_left(connected, &record).await?;
         let is_irrevocable = left.is_some();
         if let Some(step) = left.or(written) {
@@ -136,11 +137,10 @@ impl Engine {
                 tracing::info!(iid = record.iid, %to, "a decision that was written down is void: people acted since");
             }
         }
-        if observed.agrees_with(known(&record)) {
+        if shown.agrees_with(known(&record)) {
             return self.refresh(&issue, record);
         }
-        let known = known(&record);
-        let verdict = decide(known, &observed, &acts, &self.reviewers(connected));
+        let verdict = decide(known(&record), &observed, &acts, &self.reviewers(connected)).repairing(&shown);
         self.act(connected, issue, record, verdict).await
     }
 
@@ -287,7 +287,7 @@ impl Engine {
         &self,
         connected: &Connected,
         issue: &Issue,
-        observed: &Observed,
+        observed: &mut Observed,
         record: &mut Record,
         mut written: Option<Step>,
     ) -> Result<(Vec<Act>, Option<Step>), EngineError> {
@@ -319,7 +319,12 @@ impl Engine {
                 // Our own closing or reopening came last, and the issue does not show it: the copy that was read lags behind.
                 self.refuse_a_lagging_copy(issue)?;
             }
-            acts.extend(events[since..].iter().filter_map(|event| state_act(connected, event)));
+            if events.last().is_some_and(|last| !is_newer_than_the_step(last, record)) {
+                // It was closed or reopened before the last step, and we did not come to setting that right.
+                observed.closed = record.state.is_closed();
+            } else {
+                acts.extend(events[since..].iter().filter_map(|event| state_act(connected, event)));
+            }
             if since == events.len() && observed.closed {
                 // A GitLab that does not tell who closed and reopened says at least who closed it last.
                 acts.extend(closed_by(connected, issue));
@@ -426,6 +431,11 @@ pub(super) fn known(record: &Record) -> Known {
         withdrawn: record.standing == Standing::Withdrawn,
         undo_sent: record.undo_sent(),
     }
+}
+
+/// Whether somebody closed or reopened a match after the last step: whatever was last counts.
+pub(super) fn is_newer_than_the_step(event: &StateEvent, record: &Record) -> bool {
+    record.decided_at.is_none_or(|at| event.created_at > at)
 }
 
 /// Who closed an issue, as the issue itself says.

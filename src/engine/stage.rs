@@ -97,6 +97,11 @@ impl Engine {
         if let Some(record) = self.inner.mirror.record_of(&fingerprint)? {
             return Ok(Some(Staging { record, created: false }));
         }
+        let met = self.meet_now(&fingerprint).await;
+        if let Some(record) = self.inner.mirror.record_of(&fingerprint)? {
+            return Ok(Some(Staging { record, created: false }));
+        }
+        met?;
         let unrecorded = || self.inner.unrecorded.lock().unwrap_or_else(PoisonError::into_inner);
         let known_here = unrecorded().get(fingerprint.as_str()).copied();
         let mut unclear = self.inner.mirror.unclear_since(fingerprint.as_str())?.or(known_here);
@@ -146,9 +151,7 @@ impl Engine {
     ) -> Result<Option<Record>, EngineError> {
         let since = since.checked_sub(CLOCK_MARGIN).unwrap_or(Timestamp::MIN);
         for issue in connected.project.issues_created_since(since).await? {
-            let ours = connected.is_us(issue.author.id);
-            let staged = issue_text::read_back(&issue.description).filter(|_| ours);
-            if staged.is_some_and(|staged| Fingerprint::of(&staged.job, staged.nonce) == *fingerprint) {
+            if self.staged_as(connected, &issue).is_some_and(|(_, found)| found == *fingerprint) {
                 let _one_at_a_time = self.inner.issues.hold(issue.iid).await;
                 self.settle(connected, issue).await?;
             }

@@ -1,15 +1,18 @@
 //! An issue that the mirror does not know: one of ours after a lost disk is taken in; a second one of a match and one made
 //! by hand go their own ways (duplicates.rs, adoption.rs).
 
-use super::reconcile::known;
+use std::collections::HashMap;
+use std::sync::{MutexGuard, PoisonError};
+
+use super::reconcile::{is_newer_than_the_step, known};
 use super::stage::new_record;
 use super::{Connected, Engine, EngineError, Hint, history};
 use crate::domain::State;
-use crate::domain::decide::{Observed, Repair, decide};
+use crate::domain::decide::{Observed, decide};
 use crate::domain::identity::Fingerprint;
 use crate::gitlab::Issue;
 use crate::gitlab::events::StateEvent;
-use crate::gitlab::issue_text;
+use crate::gitlab::issue_text::{self, Staged};
 use crate::mirror::{Record, Standing};
 
 impl Engine {
@@ -20,10 +23,8 @@ impl Engine {
         }
         let observed = self.observe(&connected.project, &issue).await?;
         let ours = connected.is_us(issue.author.id);
-        let staged = issue_text::read_back(&issue.description).filter(|_| ours);
-        match staged {
-            Some(staged) => {
-                let fingerprint = Fingerprint::of(&staged.job, staged.nonce);
+        match self.staged_as(connected, &issue) {
+            Some((staged, fingerprint)) => {
                 let first = self.inner.mirror.record_of(&fingerprint)?.filter(|first| first.iid != issue.iid);
                 let mut record = new_record(&issue, staged.job, Some(staged.nonce), State::Pending);
                 match first {
@@ -47,6 +48,36 @@ impl Engine {
             None if observed.is_match => self.adopt(connected, issue, &observed, ours).await,
             None => self.is_no_match(issue.iid),
         }
+    }
+
+    /// What an issue of ours was made for.
+    pub(super) fn staged_as(&self, connected: &Connected, issue: &Issue) -> Option<(Staged, Fingerprint)> {
+        let ours = connected.is_us(issue.author.id);
+        let staged = issue_text::read_back(&issue.description).filter(|_| ours)?;
+        let fingerprint = Fingerprint::of(&staged.job, staged.nonce);
+        Some((staged, fingerprint))
+    }
+
+    /// Of an issue that is met only once everything has been read: which match it is, so that nobody stages that once
+    /// more before.
+    pub(super) fn meet_later(&self, connected: &Connected, issue: &Issue) {
+        if let Some((_, fingerprint)) = self.staged_as(connected, issue) {
+            self.unmet().insert(fingerprint, issue.iid);
+        }
+        self.hint(issue.iid, Hint::default());
+    }
+
+    /// Meets the issue of a match that is not in the mirror yet, if there is one.
+    pub(super) async fn meet_now(&self, fingerprint: &Fingerprint) -> Result<(), EngineError> {
+        let unmet = self.unmet().get(fingerprint).copied();
+        match unmet {
+            Some(iid) => self.reconcile(iid, Hint::default()).await,
+            None => Ok(()),
+        }
+    }
+
+    fn unmet(&self) -> MutexGuard<'_, HashMap<Fingerprint, u64>> {
+        self.inner.unmet.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Labels that somebody had put on who may not are off again.
@@ -107,19 +138,14 @@ impl Engine {
             // Closed or reopened by somebody, or did the service not come to it after the label was moved? Both look
             // the same now; whatever was last counts.
             let events = connected.project.state_events(issue.iid).await?;
-            let since = |event: &StateEvent| record.decided_at.is_none_or(|at| event.created_at > at);
             let shows = |event: &StateEvent| (event.state == "closed") == observed.closed;
-            let by_hand = events.last().is_some_and(|last| shows(last) && since(last));
-            if !by_hand {
+            let by_hand = |last: &StateEvent| shows(last) && is_newer_than_the_step(last, record);
+            if !events.last().is_some_and(by_hand) {
                 observed.closed = record.state.is_closed();
             }
         }
-        let mut verdict = decide(known(record), &observed, &history.open_acts, &self.reviewers(connected));
-        verdict.repair = if verdict.withdrawn {
-            verdict.repair
-        } else {
-            Repair::towards(verdict.state, &self.observed(issue))
-        };
+        let verdict = decide(known(record), &observed, &history.open_acts, &self.reviewers(connected))
+            .repairing(&self.observed(issue));
         self.act(connected, issue.clone(), record.clone(), verdict).await
     }
 }

@@ -276,3 +276,25 @@ async fn what_has_left_stays_sent_whatever_is_done_while_it_is_withdrawn() {
         world.finish().await;
     }
 }
+
+#[tokio::test]
+async fn a_step_back_from_sent_counts_though_a_send_begins_at_that_very_moment() {
+    let (mut world, mails) = desk().await;
+    let iid = drafted(&mut world, "1").await;
+    world.reviewer().relabel(iid, &["job-match/sent"], &[]).unwrap();
+    world.settle().await;
+    world.clock.advance(Duration::from_secs(1));
+    world.reviewer().relabel(iid, &["job-match/approved"], &["job-match/sent"]).unwrap();
+    world.settle().await;
+    mails.set_mood(Mood::GoneAfterMessage);
+    // The stepped clock stands still between the two.
+    let order = world.http.post(world.url(&format!("/api/v1/matches/{iid}/send"))).json(&json!({}));
+    assert_eq!(world.call(order).await.0, StatusCode::BAD_GATEWAY);
+    world.settle().await;
+    world.expect_comment(iid, "uncertain whether the application");
+    world.expect(iid, "approved").await;
+    world.restart(Disk::Wiped).await;
+    world.expect(iid, "approved").await;
+    assert_eq!(the_match(&world, iid).await["send"]["outcome"], "send_unknown");
+    world.finish().await;
+}
