@@ -361,7 +361,14 @@ impl Walk {
             }
             (None, _) => known.state,
         };
-        let last = acts.last();
+        // Where the copy that was read lags behind its events, there are acts that it does not show yet.
+        let led_there = |act: &&Act| match act.what {
+            What::Add(state) => state == to,
+            What::Close => observed.closed && !observed.states.contains(&to),
+            What::Reopen => !observed.closed && !observed.states.contains(&to),
+            What::Remove(_) | What::Withdraw | What::PutBack => false,
+        };
+        let last = acts.iter().rfind(led_there).or(acts.last());
         walk.step(
             to,
             last.and_then(|act| act.by.clone()),

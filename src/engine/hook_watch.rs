@@ -42,12 +42,21 @@ impl Engine {
                 HookHealth::Unknown
             }
         };
-        if health == HookHealth::Disabled {
-            tracing::warn!(
-                "GitLab has disabled our webhook; until it is revived, changes are seen by the delta read only"
-            );
+        let before = self.status_mut().hook.replace(health.clone());
+        if before.as_ref() == Some(&health) {
+            return;
         }
-        self.status_mut().hook = Some(health);
+        match health {
+            HookHealth::Disabled => tracing::warn!(
+                "GitLab has disabled our webhook; until it is revived, changes are seen by the delta read only"
+            ),
+            HookHealth::Missing => tracing::warn!(
+                url = %watch.url,
+                "the project has no webhook to {}; changes are seen by the delta read only. `vorhoelle setup` makes it",
+                watch.url
+            ),
+            HookHealth::Executable | HookHealth::Unknown => {}
+        }
     }
 
     async fn hook_health(&self, watch: &HookWatch) -> Result<HookHealth, EngineError> {

@@ -107,6 +107,17 @@ fn steps_made_while_we_slept_are_followed_in_their_order() {
 }
 
 #[test]
+fn a_step_is_theirs_who_took_it_though_the_copy_that_was_read_does_not_show_what_came_after() {
+    let acts = acts(&[
+        ("anna", &[What::Add(Rejected), What::Remove(Pending)]),
+        ("eve", &[What::Add(Approved), What::Remove(Rejected)]),
+    ]);
+    let verdict = decide(known(Pending), &seen(&[Rejected], false), &acts, &anyone());
+    let step = verdict.step.unwrap();
+    assert_eq!((step.to, step.by.as_deref(), step.at), (Rejected, Some("anna"), Some(acts[0].at)));
+}
+
+#[test]
 fn an_open_issue_without_a_state_label_gets_it_back() {
     let taken_off = acts(&[("anna", &[What::Remove(Approved)])]);
     let verdict = decide(known(Approved), &seen(&[], false), &taken_off, &anyone());
