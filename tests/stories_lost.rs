@@ -597,3 +597,22 @@ async fn a_second_issue_that_is_put_back_after_the_first_was_withdrawn_gives_way
     assert_eq!((world.labels(2), world.is_open(2)), (Vec::new(), false));
     assert_eq!(world.engine.backlog(), 0);
 }
+
+#[tokio::test]
+async fn put_back_with_the_label_that_it_had_the_next_label_is_a_step() {
+    for disk in [Disk::Kept, Disk::Wiped] {
+        let (mut world, iid) = deaf(&[]).await;
+        world.reviewer().relabel(iid, &[], &["job-match"]).unwrap();
+        world.delta().await;
+        world.kill(disk).await;
+        world.reviewer().relabel(iid, &["job-match"], &[]).unwrap();
+        world.reviewer().relabel(iid, &["job-match/sent"], &["job-match/pending"]).unwrap();
+        world.start().await;
+        for _ in 0..2 {
+            world.delta().await;
+        }
+        world.expect(iid, "pending").await;
+        world.expect_comment(iid, "There is no step from `job-match/pending` to `job-match/sent`");
+        world.finish().await;
+    }
+}

@@ -303,9 +303,14 @@ impl Engine {
             if self.lags_behind(issue, observed, &events) {
                 self.refuse_a_lagging_copy(issue)?;
             }
-            acts.extend(
-                self.since_settled(&events, record.state).filter_map(|e| self.label_act(connected, e)),
-            );
+            let since = if record.standing == Standing::Withdrawn {
+                // Nothing of it counted, whatever its labels showed.
+                let seen = events.iter().rposition(|event| event.id <= record.label_event);
+                &events[seen.map_or(0, |last| last + 1)..]
+            } else {
+                self.since_settled(&events, record.state)
+            };
+            acts.extend(since.iter().filter_map(|event| self.label_act(connected, event)));
             record.label_event =
                 events.iter().map(|event| event.id).max().unwrap_or(0).max(record.label_event);
         }
@@ -353,11 +358,7 @@ impl Engine {
 
     /// The label events since the issue last was a match that showed this state and no other: what came before was
     /// followed, or taken back, by whomever.
-    fn since_settled<'a>(
-        &self,
-        events: &'a [LabelEvent],
-        state: State,
-    ) -> impl Iterator<Item = &'a LabelEvent> + use<'a> {
+    fn since_settled<'a>(&self, events: &'a [LabelEvent], state: State) -> &'a [LabelEvent] {
         let mut on = BTreeSet::new();
         let mut withdrawn = false;
         let mut settled = 0;
@@ -376,7 +377,7 @@ impl Engine {
                 settled = seen;
             }
         }
-        events[settled..].iter()
+        &events[settled..]
     }
 
     /// Which of our labels an event is about.

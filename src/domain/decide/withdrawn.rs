@@ -52,7 +52,7 @@ pub(super) fn withdrawn_for_a_while(
 
 /// Where the acts end that were one with putting `job-match` on.
 fn end_of_putting_back(acts: &[Act]) -> usize {
-    let Some(on) = acts.iter().rposition(|act| act.what == What::PutBack) else {
+    let Some(on) = acts.iter().position(|act| act.what == What::PutBack) else {
         return acts.len();
     };
     let is_one_act =
