@@ -19,19 +19,28 @@ fn declared(text: &str) -> Option<Delimiter> {
 }
 
 /// What stands between cells, and at which byte and line the headers begin: the delimiter under which most headers
-/// are known, then the one that makes most cells.
+/// are known, then one under which their quotes make sense, whatever the rows hold, then the one that makes most cells.
 pub(super) fn delimiter(text: &str) -> (Delimiter, usize, u32) {
     if let Some(delimiter) = declared(text) {
         let place = text.find(['\r', '\n']).unwrap_or(text.len());
         return (delimiter, place, 1);
     }
     let rank = |delimiter: &Delimiter| {
-        let headers = headers(text, &Layout::scan(text, 0, 1, delimiter.byte(), 1));
-        (headers.iter().filter(|header| field_of(header).is_some()).count(), headers.len())
+        let layout = Layout::scan(text, 0, 1, delimiter.byte(), 1);
+        let headers = headers(text, &layout);
+        let known = headers.iter().filter(|header| field_of(header).is_some()).count();
+        let well_quoted = (0..headers.len()).all(|place| is_well_quoted(raw(text, &layout, 0, place)));
+        (known, well_quoted, headers.len())
     };
     // Of equals the last one is taken, so the likeliest stands last.
     let best = Delimiter::ALL.into_iter().rev().max_by_key(rank);
     (best.unwrap_or(Delimiter::Semicolon), 0, 1)
+}
+
+/// Whether a cell that begins with a quote ends with it.
+fn is_well_quoted(raw: &str) -> bool {
+    let Some(rest) = raw.strip_prefix('"') else { return true };
+    rest.strip_suffix('"').is_some_and(|inside| !inside.replace("\"\"", "").contains('"'))
 }
 
 /// The headers, without their quotes.
