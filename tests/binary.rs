@@ -235,7 +235,7 @@ async fn a_watch_waits_for_a_file_that_is_open_or_away_and_never_makes_it_anew()
     let mut running =
         Running { child: setting.command(&["csv", "sync", "a.csv", "--watch"]).spawn().unwrap() };
     let said = running.listen();
-    // Once more where it looked between the lock and the edit that follows it.
+    // Once more where it looked between the lock and the save that follows it.
     let said_so = |what: &str, times: usize| said.lock().unwrap().matches(what).count() >= times;
     let open = "is open in LibreOffice (anna)";
     setting.until("it says that it waits", async || said_so(open, 1)).await;

@@ -81,6 +81,8 @@ async fn keep_in_sync(engine: &Engine, options: &Options) -> anyhow::Result<Exit
     let mut seen = None;
     let mut was_there = written(&options.file).is_some();
     let (mut is_first, mut is_waiting) = (true, false);
+    // Said once of a wait and of each save during it.
+    let mut said_of = None;
     let mut until_gitlab = tokio::time::Instant::now() + engine.policy().sync_interval;
     loop {
         let due = tokio::time::Instant::now() >= until_gitlab;
@@ -98,10 +100,10 @@ async fn keep_in_sync(engine: &Engine, options: &Options) -> anyhow::Result<Exit
                 }
                 Err(error) => match waits_for(&error) {
                     Some(what) => {
-                        if !is_waiting {
+                        if !is_waiting || said_of != before {
                             say(&what);
                         }
-                        is_waiting = true;
+                        (is_waiting, said_of) = (true, before);
                     }
                     None if is_first => return Err(error),
                     None => {

@@ -208,13 +208,12 @@ impl<'a> Replay<'a> {
             self.state = state;
             return;
         }
-        let ours = event.user.as_ref().is_some_and(|user| self.connected.is_us(user.id));
         let from = self.state;
         let theirs = || {
             let by = event.user.as_ref().map(|user| user.username.clone()).unwrap_or_default();
             Step { from, to: state, by, at: event.created_at, through: Through::Gitlab, comment: None }
         };
-        let step = match (ours, self.connected.is_a_reviewers_token()) {
+        let step = match (by_us, self.connected.is_a_reviewers_token()) {
             (false, _) => Some(theirs()),
             (true, true) => Some(self.decision_before(&event, from, state).unwrap_or_else(theirs)),
             (true, false) => self.decision_before(&event, from, state),
