@@ -23,6 +23,16 @@ async fn deaf(variables: &[(&'static str, &'static str)]) -> (World, u64) {
     (world, iid)
 }
 
+/// The same, set to sent by a person.
+async fn sent_by_hand() -> (World, u64) {
+    let (world, iid) = deaf(&[]).await;
+    for label in ["job-match/approved", "job-match/sent"] {
+        world.reviewer().relabel(iid, &[label], &[]).unwrap();
+        world.delta().await;
+    }
+    (world, iid)
+}
+
 /// Reviewers are enforced, and there is one.
 const ENFORCED: [(&str, &str); 2] = [("ENFORCE_REVIEWERS", "true"), ("REVIEWERS", "reviewer")];
 
@@ -471,11 +481,7 @@ async fn an_issue_that_was_not_looked_at_before_the_end_is_not_forgotten_after_a
 
 #[tokio::test]
 async fn after_a_lost_disk_a_reopening_counts_that_a_label_followed_before_the_service_came_to_it() {
-    let (mut world, iid) = deaf(&[]).await;
-    for label in ["job-match/approved", "job-match/sent"] {
-        world.reviewer().relabel(iid, &[label], &[]).unwrap();
-        world.delta().await;
-    }
+    let (mut world, iid) = sent_by_hand().await;
     world.reviewer().reopen(iid).unwrap();
     world.tell_after(1).await;
     world.reviewer().relabel(iid, &["job-match/rejected"], &["job-match/sent"]).unwrap();
@@ -491,11 +497,7 @@ async fn after_a_lost_disk_a_reopening_counts_that_a_label_followed_before_the_s
 
 #[tokio::test]
 async fn after_a_lost_disk_a_drag_from_closed_to_a_list_is_one_act() {
-    let (mut world, iid) = deaf(&[]).await;
-    for label in ["job-match/approved", "job-match/sent"] {
-        world.reviewer().relabel(iid, &[label], &[]).unwrap();
-        world.delta().await;
-    }
+    let (mut world, iid) = sent_by_hand().await;
     world.kill(Disk::Wiped).await;
     world.reviewer().reopen(iid).unwrap();
     world.reviewer().relabel(iid, &["job-match/rejected"], &["job-match/sent"]).unwrap();
