@@ -9,10 +9,11 @@ mod checks;
 
 type Check = fn(&[u8]);
 
-const TARGETS: [(&str, Check); 6] = [
+const TARGETS: [(&str, Check); 7] = [
     ("webhook", checks::webhook),
     ("inert", checks::inert),
     ("issue_text", checks::issue_text),
+    ("action_link", checks::action_link),
     ("csv", checks::csv),
     ("settings", checks::settings),
     ("posted", checks::posted),
@@ -67,6 +68,12 @@ proptest! {
     fn any_block_of_data(before in anything(), inside in anything()) {
         let text = [before.as_slice(), b"```json\n", &inside, b"\n```\n"].concat();
         checks::issue_text(&text);
+    }
+
+    #[test]
+    fn any_action_token(text in anything(), claim in "[0-9+-]{1,21}\\.(approve|reject|undo)\\.(email|slack|todo)\\.[0-9-]{1,14}", signature in "[A-Za-z0-9_=-]{0,60}") {
+        checks::action_link(&text);
+        checks::action_link(format!("{claim}.{signature}").as_bytes());
     }
 
     #[test]

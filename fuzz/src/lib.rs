@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use vorhoelle::config::{File, Layers, edit};
 use vorhoelle::csv::{Field, Table, formula, record};
+use vorhoelle::domain::action_link::Claim;
 use vorhoelle::domain::identity::Fingerprint;
 use vorhoelle::domain::inert::{GitlabBlock, GitlabLine, GitlabTitle, Wanted, whole_text_guard};
 use vorhoelle::domain::inert::{SlackMarkup, WhatsAppLine, chat_length, json_block};
@@ -21,6 +22,10 @@ use vorhoelle::templates::Templates;
 /// The moment at which deliveries of the corpus were signed.
 const NOW: i64 = 1_764_000_000;
 const SIGNING_TOKEN: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
+/// The key and the issue that tokens of the corpus are signed for.
+const LINK_SECRET: &[u8] = b"key-of-the-links";
+const ISSUE: u64 = 9000;
 
 static TEMPLATES: LazyLock<Templates> = LazyLock::new(|| Templates::load(None).expect("our own templates"));
 
@@ -107,6 +112,19 @@ pub fn issue_text(data: &[u8]) {
         Err(TextError::TooLarge) => {}
         Err(error) => panic!("{error}"),
     }
+}
+
+/// Any token is none of ours, or the one that its link has; with another key or for another issue it is worth nothing.
+pub fn action_link(data: &[u8]) {
+    let token = String::from_utf8_lossy(data);
+    let genuine = |key, issue| Claim::parse(&token).and_then(|claim| claim.genuine(key, issue));
+    if let Some(link) = genuine(LINK_SECRET, ISSUE) {
+        assert_eq!(link.token(LINK_SECRET, ISSUE), token, "each link has one token");
+        assert!(link.made() <= link.expires);
+    }
+    let of_both = genuine(LINK_SECRET, ISSUE).and(genuine(LINK_SECRET, ISSUE + 1));
+    assert_eq!(of_both, None, "a token is for one issue");
+    assert_eq!(genuine(b"another key", ISSUE), None);
 }
 
 /// Any file is read or refused; what nobody edits stays as it is, an edit changes its cell.
