@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
@@ -20,10 +21,10 @@ const GLOBALS: [&str; 5] = ["debug", "dict", "loop", "namespace", "range"];
 #[folder = "templates/"]
 struct Embedded;
 
-/// Every template: those of a folder compiled at once, ours when they are first needed.
+/// Every template: those of a folder compiled at once, ours when they are first needed, if ever.
 #[derive(Debug)]
 pub struct Templates {
-    environment: Environment<'static>,
+    environment: OnceLock<Environment<'static>>,
     /// Those that a folder put in the place of ours.
     overridden: Vec<String>,
 }
@@ -77,26 +78,26 @@ impl Templates {
         if let Some(folder) = folder {
             refuse_others(folder, folder)?;
         }
-        let mut overridden = Vec::new();
-        let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_fuel(Some(FUEL));
-        environment.set_formatter(write_escaped);
-        environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
-        for name in names() {
-            let path = folder.map(|folder| folder.join(name.as_ref())).filter(|path| path.is_file());
-            if let Some(path) = path {
-                overridden.push(name.to_string());
-                let source = std::fs::read_to_string(&path)
-                    .map_err(|error| TemplateError::Unreadable { path, error })?;
-                environment.add_template_owned(name.into_owned(), source)?;
+        let overridden: Vec<_> = folder.into_iter().flat_map(overriding).collect();
+        let environment = OnceLock::new();
+        if !overridden.is_empty() {
+            let mut with_theirs = ours()?;
+            for (name, path) in &overridden {
+                let source = std::fs::read_to_string(path)
+                    .map_err(|error| TemplateError::Unreadable { path: path.clone(), error })?;
+                with_theirs.add_template_owned(name.clone(), source)?;
             }
+            environment.get_or_init(|| with_theirs);
         }
-        // Most are not needed at the start, or ever; that each can be compiled is the tests' affair.
-        environment.set_loader(|name| {
-            Ok(Embedded::get(name).map(|file| String::from_utf8_lossy(&file.data).into_owned()))
-        });
-        Ok(Self { environment, overridden })
+        Ok(Self { environment, overridden: overridden.into_iter().map(|(name, _)| name).collect() })
+    }
+
+    fn environment(&self) -> Result<&Environment<'static>, TemplateError> {
+        if let Some(made) = self.environment.get() {
+            return Ok(made);
+        }
+        let made = ours()?;
+        Ok(self.environment.get_or_init(|| made))
     }
 
     /// Makes sure that no overriding template names something that no template of ours is given: it would fail in the
@@ -109,10 +110,10 @@ impl Templates {
         let ours = Self::load(None)?;
         let mut known: BTreeSet<String> = GLOBALS.map(str::to_owned).into();
         for name in names() {
-            known.extend(ours.environment.get_template(&name)?.undeclared_variables(false));
+            known.extend(ours.environment()?.get_template(&name)?.undeclared_variables(false));
         }
         for name in &self.overridden {
-            let template = self.environment.get_template(name)?;
+            let template = self.environment()?.get_template(name)?;
             let names = template.undeclared_variables(false);
             let line_of = |name: &String| template.source().lines().position(|line| line.contains(name));
             let unknown = names.iter().filter(|name| !known.contains(*name));
@@ -135,8 +136,27 @@ impl Templates {
     ///
     /// Where it names something that is not there, or does too much.
     pub fn render(&self, name: &str, context: impl Serialize) -> Result<String, TemplateError> {
-        Ok(self.environment.get_template(name)?.render(Serde(context))?)
+        Ok(self.environment()?.get_template(name)?.render(Serde(context))?)
     }
+}
+
+/// How our templates are read; each is compiled when it is first asked for. That each can be is the tests' affair.
+fn ours() -> Result<Environment<'static>, TemplateError> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(FUEL));
+    environment.set_formatter(write_escaped);
+    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    environment.set_loader(|name| {
+        Ok(Embedded::get(name).map(|file| String::from_utf8_lossy(&file.data).into_owned()))
+    });
+    Ok(environment)
+}
+
+/// Which templates a folder overrides, by what files.
+fn overriding(folder: &Path) -> impl Iterator<Item = (String, PathBuf)> {
+    let with_path = |name: Cow<'static, str>| (name.to_string(), folder.join(name.as_ref()));
+    names().map(with_path).filter(|(_, path)| path.is_file())
 }
 
 /// The templates of the service; the sandbox is no part of it and brings its own.
@@ -205,7 +225,7 @@ mod tests {
         let templates = Templates::load(None).unwrap();
         assert!(names().count() > 50);
         for name in names() {
-            templates.environment.get_template(&name).unwrap();
+            templates.environment().unwrap().get_template(&name).unwrap();
         }
     }
 

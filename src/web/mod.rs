@@ -78,7 +78,6 @@ impl Web {
         metrics: Arc<Metrics>,
         settings: Settings,
     ) -> Self {
-        let pages = pages::Room::new(engine.templates());
         let inner = Inner {
             engine,
             notifier,
@@ -89,7 +88,7 @@ impl Web {
             hooks: hooks::Room::default(),
             running: idempotency::Running::default(),
             lists: lists::Lists::default(),
-            pages,
+            pages: pages::Room::default(),
         };
         Self { inner: Arc::new(inner) }
     }

@@ -86,7 +86,7 @@ pub(super) async fn get(
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Response {
-    let Some(asset) = web.inner.pages.assets.get(&name) else {
+    let Some(asset) = web.inner.pages.assets(web.engine().templates()).get(&name) else {
         return Problem::new(StatusCode::NOT_FOUND).into_response();
     };
     // An address names its version, so that the same address never has another answer.

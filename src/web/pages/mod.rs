@@ -21,6 +21,8 @@ mod visit;
 mod week;
 mod when;
 
+use std::sync::OnceLock;
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::map_response;
@@ -36,15 +38,16 @@ pub(in crate::web) use visit::Visit;
 const FORM_LIMIT: usize = 1024 * 1024;
 
 /// What the pages keep while the service runs.
+#[derive(Default)]
 pub(super) struct Room {
-    assets: assets::Assets,
+    assets: OnceLock<assets::Assets>,
     attempts: session::Attempts,
 }
 
 impl Room {
-    /// Style and script as the templates have them.
-    pub(super) fn new(templates: &Templates) -> Self {
-        Self { assets: assets::Assets::new(templates), attempts: session::Attempts::default() }
+    /// Style, script and icon as the templates have them; made when the first page is asked for.
+    fn assets(&self, templates: &Templates) -> &assets::Assets {
+        self.assets.get_or_init(|| assets::Assets::new(templates))
     }
 }
 

@@ -73,13 +73,14 @@ impl Visit {
         context["root"] = root.into();
         context["place"] = place(name).into();
         context["here"] = self.here.as_str().into();
-        context["assets"] = json!(self.web.inner.pages.assets.addresses(root));
+        let templates = self.web.engine().templates();
+        context["assets"] = json!(self.web.inner.pages.assets(templates).addresses(root));
         context["session"] = self
             .session
             .as_ref()
             .map_or(Value::Null, |session| json!({ "name": session.name, "form": session.form_token }));
         context["notices"] = self.notices();
-        let rendered = self.web.engine().templates().render(&format!("pages/{name}.html"), &context);
+        let rendered = templates.render(&format!("pages/{name}.html"), &context);
         match rendered {
             Ok(html) => (status, frame(), Html(html)).into_response(),
             Err(error) => {
