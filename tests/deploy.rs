@@ -115,7 +115,8 @@ fn manifest(key: &str) -> String {
 /// What the program embeds must be copied, and let through by the ignore file.
 #[test]
 fn the_image_is_built_from_all_that_it_needs_and_nothing_else() {
-    let mut needed: BTreeSet<String> = [".cargo", "Cargo.toml", "Cargo.lock", "src"].map(str::to_owned).into();
+    let mut needed: BTreeSet<String> =
+        [".cargo", "Cargo.toml", "Cargo.lock", "src"].map(str::to_owned).into();
     for file in rust_files(&top().join("src")) {
         let text = std::fs::read_to_string(&file).unwrap();
         for mark in ["include_str!(\"", "include_bytes!(\"", "folder = \""] {

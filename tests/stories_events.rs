@@ -189,3 +189,32 @@ async fn after_a_lost_disk_only_an_approval_that_waits_for_a_draft_comes_again()
     let first = before.iter().find(|one| one.iid() == waits && one.kind() == "match.approved").unwrap();
     assert_eq!(all[before.len()].id, first.id, "under the same id");
 }
+
+#[tokio::test]
+async fn after_a_lost_disk_a_step_over_a_label_that_was_never_alone_is_not_told_again() {
+    let (mut world, pipeline) = heard().await;
+    let iid = world.stage("1").await;
+    relabel(&world, iid, "rejected");
+    after(&world, 0).await;
+    world.sandbox.hook_mode(HookMode::Lose);
+    // Approved beside rejected, then neither, then sent: the table leads there.
+    relabel(&world, iid, "approved");
+    world.tell_after(1).await;
+    world.reviewer().relabel(iid, &[], &["job-match/rejected", "job-match/approved"]).unwrap();
+    world.tell_after(1).await;
+    relabel(&world, iid, "sent");
+    world.delta().await;
+    after(&world, 0).await;
+    world.expect(iid, "sent").await;
+    assert_eq!(pipeline.kinds(iid), ["staged", "rejected", "sent"]);
+    let path = format!("/api/v1/matches/{iid}");
+    let (_, before) = world.get(&path).await;
+    world.restart(Disk::Wiped).await;
+    for _ in 0..2 {
+        world.delta().await;
+        after(&world, 0).await;
+    }
+    assert_eq!(pipeline.kinds(iid), ["staged", "rejected", "sent"]);
+    assert_eq!(world.get(&path).await.1["history"], before["history"]);
+    world.finish().await;
+}

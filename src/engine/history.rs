@@ -1,11 +1,13 @@
 //! The steps of a match read back from GitLab: label events, and our own comments for decisions made through us.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::texts::decision_of;
 use super::tracker::application_of;
 use super::{Connected, Engine, EngineError};
-use crate::domain::decide::{Act, CLOSING_THEN_LABELS, Reviewers, reopened_by_hand};
+use crate::domain::decide::{Act, CLOSING_THEN_LABELS, Known, Observed, Reviewers, decide, reopened_by_hand};
 use crate::domain::history::{Step, Through};
 use crate::domain::sending::Sending;
 use crate::domain::{Application, State};
@@ -63,6 +65,7 @@ pub(super) async fn read(
         replay.closings = closings;
         for moment in events.chunk_by(|a, b| a.user == b.user && a.created_at == b.created_at) {
             for event in moment {
+                replay.acts.extend(engine.label_act(connected, event).map(|act| (event.id, act)));
                 match kind(event) {
                     Some(LabelKind::State(state)) => replay.label(state, event),
                     Some(LabelKind::Match) => replay.match_label(event),
@@ -79,12 +82,6 @@ pub(super) async fn read(
         replay = follow(Some(connected.project.state_events(issue.iid).await?));
         replay.name_closers();
     }
-    let settled = replay.settled_event;
-    let open_acts = events
-        .iter()
-        .filter(|event| event.id > settled)
-        .filter_map(|event| engine.label_act(connected, event))
-        .collect();
     let label_event = events.iter().map(|event| event.id).max().unwrap_or(0);
     // Its label was never put on where nobody touched a state label since.
     let touched = events.iter().filter(|event| matches!(kind(event), Some(LabelKind::State(_))));
@@ -95,7 +92,7 @@ pub(super) async fn read(
     Ok(History {
         state: replay.state,
         steps: replay.steps,
-        open_acts,
+        open_acts: replay.acts.into_iter().map(|(_, act)| act).collect(),
         open_decision,
         label_event,
         application,
@@ -110,7 +107,11 @@ struct Replay<'a> {
     on: Vec<(State, LabelEvent)>,
     state: State,
     steps: Vec<Step>,
-    settled_event: u64,
+    /// Whether the labels have shown exactly one state yet.
+    has_settled: bool,
+    /// What people did since they last did, by the number of its event.
+    acts: Vec<(u64, Act)>,
+    /// The last event of a state label.
     last_event: u64,
     /// Whether `job-match` is off: then labels may be moved freely, and count as they are once it is on again.
     withdrawn: bool,
@@ -139,7 +140,8 @@ impl<'a> Replay<'a> {
             on: Vec::new(),
             state: State::Pending,
             steps: Vec::new(),
-            settled_event: 0,
+            has_settled: false,
+            acts: Vec::new(),
             last_event: 0,
             withdrawn: false,
             put_back: false,
@@ -193,11 +195,12 @@ impl<'a> Replay<'a> {
             return;
         };
         let (state, event) = (*state, event.clone());
-        let is_first = self.settled_event == 0;
+        let is_first = !self.has_settled;
         if !is_first && self.is_against_the_rules(state, &event) {
             return;
         }
-        self.settled_event = self.last_event;
+        self.has_settled = true;
+        self.acts.retain(|(event, _)| *event > self.last_event);
         if state == self.state {
             return;
         }
@@ -254,10 +257,22 @@ impl<'a> Replay<'a> {
         if self.moved_by_us || !binds || to == self.state || self.state.may_become(to, undo_sent) {
             return false;
         }
+        if self.acts_lead_to(to, undo_sent) {
+            return false;
+        }
         let reopened = reopened_by_hand(self.state);
         let opens_a_way = self.state.may_become(reopened, undo_sent) && reopened.may_become(to, undo_sent);
         self.needs_closings |= opens_a_way;
         !(opens_a_way && self.was_reopened_before(event))
+    }
+
+    /// Whether the table leads there over labels that were on beside others: the service took them as one step where it
+    /// came to them only afterwards.
+    fn acts_lead_to(&self, to: State, undo_sent: bool) -> bool {
+        let known = Known { state: self.state, withdrawn: false, undo_sent };
+        let shown = Observed { is_match: true, states: BTreeSet::from([to]), closed: to.is_closed() };
+        let acts: Vec<Act> = self.acts.iter().map(|(_, act)| act.clone()).collect();
+        decide(known, &shown, &acts, &self.reviewers).state == to
     }
 
     /// Whether somebody who may had reopened the issue by then, in an act of its own: that was a step, which left no
