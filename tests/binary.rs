@@ -94,6 +94,25 @@ async fn a_gitlab_that_is_down_at_the_start_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_missing_webhook_is_said_once_and_made_by_setup() {
+    let setting = Setting::new(Options::default()).await;
+    let mut command = setting.command(&["serve"]);
+    let mut running = Running { child: command.stdout(Stdio::null()).spawn().unwrap() };
+    let said = running.listen();
+    let times = || said.lock().unwrap().matches("`vorhoelle setup` makes it").count();
+    setting.until("it is said", async || times() == 1).await;
+    let tick = async || {
+        let request = setting.http.post(setting.url("/api/v1/tick")).bearer_auth("token-of-the-pipeline");
+        assert_eq!(request.send().await.unwrap().status(), StatusCode::OK);
+        setting.get("/health").await["webhook"]["status"].clone()
+    };
+    assert_eq!(tick().await, "missing");
+    assert_eq!(setting.run(&["setup"]).await.0, 0);
+    assert_eq!(tick().await, "executable");
+    assert_eq!(times(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn commands_work_beside_the_service() {
     let setting = Setting::new(Options::default()).await;
     setting.run(&["setup"]).await;
