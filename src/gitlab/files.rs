@@ -19,7 +19,10 @@ impl Project {
                     reply.headers.get("x-gitlab-size").and_then(|value| value.to_str().ok()?.parse().ok());
                 Ok(Some(size.unwrap_or(0)))
             }
-            Err(error) if error.is_gone() => Ok(None),
+            // What stands before a GitLab does not let every HEAD through.
+            Err(error) if is_missing_or_refused(&error) => {
+                Ok(self.file(path).await?.map(|bytes| bytes.len() as u64))
+            }
             Err(error) => Err(error),
         }
     }
@@ -38,6 +41,11 @@ impl Project {
             Err(error) => Err(error),
         }
     }
+}
+
+fn is_missing_or_refused(error: &GitlabError) -> bool {
+    let refused = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_IMPLEMENTED];
+    error.status().is_some_and(|status| refused.contains(&status))
 }
 
 /// Whether a call failed because the token's role may not read the repository.

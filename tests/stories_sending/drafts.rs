@@ -43,6 +43,28 @@ async fn what_is_wrong_with_a_draft_is_named() {
 }
 
 #[tokio::test]
+async fn attachments_are_found_where_no_head_reaches_gitlab() {
+    let (mut world, mails) = desk().await;
+    world.sandbox.world().files.insert("cv.pdf".into(), b"%PDF".to_vec());
+    let iid = approved(&world, "1").await;
+    let mut with_file = letter();
+    for status in [405, 501] {
+        world.sandbox.fault(Fault::new(Method::HEAD, "/repository/files/", Trouble::status(status)).times(2));
+        with_file["attachments"] = json!(["cv.pdf", "no.pdf"]);
+        let (status, answer) = put(&world, iid, &with_file, None).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+        assert_eq!(answer["errors"][0]["field"], "attachments[1]", "{answer}");
+    }
+    world.sandbox.fault(Fault::new(Method::HEAD, "/repository/files/", Trouble::status(405)).times(2));
+    with_file["attachments"] = json!(["cv.pdf"]);
+    assert_eq!(put(&world, iid, &with_file, None).await.0, StatusCode::CREATED);
+    assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::OK);
+    assert!(String::from_utf8_lossy(&mails.mails()[0].message).contains("cv.pdf"));
+    world.expect_comment(iid, "Exactly this was sent");
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_draft_edited_at_that_very_moment_does_not_leave() {
     let (mut world, mails) = desk().await;
     let iid = drafted(&mut world, "1").await;
