@@ -60,8 +60,8 @@ async fn attachments_are_found_where_no_head_reaches_gitlab() {
     assert_eq!(put(&world, iid, &with_file, None).await.0, StatusCode::CREATED);
     assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::OK);
     assert!(String::from_utf8_lossy(&mails.mails()[0].message).contains("cv.pdf"));
-    world.expect_comment(iid, "sent the application");
     world.expect_comment(iid, "Exactly this was sent");
+    world.expect_comment(iid, "sent the application");
     world.finish().await;
 }
 
