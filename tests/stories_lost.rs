@@ -618,3 +618,28 @@ async fn put_back_with_the_label_that_it_had_the_next_label_is_a_step() {
         world.finish().await;
     }
 }
+
+#[tokio::test]
+async fn after_a_lost_disk_a_sent_label_that_was_taken_off_again_before_the_service_came_to_it_is_a_step() {
+    let (mut world, iid) = sent_by_hand().await;
+    world.reviewer().relabel(iid, &["job-match/approved"], &["job-match/sent"]).unwrap();
+    world.tell_after(1).await;
+    world.delta().await;
+    world.expect(iid, "approved").await;
+    world.reviewer().relabel(iid, &["job-match/sent"], &[]).unwrap();
+    world.tell_after(1).await;
+    // Dragged into the Closed column, which takes both off.
+    world.reviewer().relabel(iid, &[], &["job-match/approved", "job-match/sent"]).unwrap();
+    world.reviewer().close(iid).unwrap();
+    world.delta().await;
+    world.expect(iid, "sent").await;
+    let path = format!("/api/v1/matches/{iid}");
+    let (_, before) = world.get(&path).await;
+    assert_eq!(before["history"].as_array().unwrap().len(), 4);
+    world.restart(Disk::Wiped).await;
+    for _ in 0..2 {
+        world.delta().await;
+    }
+    assert_eq!(world.get(&path).await.1["history"], before["history"]);
+    world.finish().await;
+}

@@ -63,7 +63,7 @@ pub(super) async fn read(
         replay.sent_since = sending.attempt.as_ref().map(|attempt| attempt.since);
         replay.reviewers = engine.reviewers(connected);
         replay.closings = closings;
-        for moment in events.chunk_by(|a, b| a.user == b.user && a.created_at == b.created_at) {
+        for moment in events.chunk_by(|a, b| is_one_moment(connected, a, b)) {
             for event in moment {
                 replay.acts.extend(engine.label_act(connected, event).map(|act| (event.id, act)));
                 match kind(event) {
@@ -199,6 +199,7 @@ impl<'a> Replay<'a> {
         if !is_first && self.is_against_the_rules(state, &event) {
             return;
         }
+        let led = self.led_to(state);
         self.has_settled = true;
         self.acts.retain(|(event, _)| *event > self.last_event);
         if state == self.state {
@@ -219,7 +220,7 @@ impl<'a> Replay<'a> {
         let step = match (by_us, self.connected.is_a_reviewers_token()) {
             (false, _) => Some(theirs()),
             (true, true) => Some(self.decision_before(&event, from, state).unwrap_or_else(theirs)),
-            (true, false) => self.decision_before(&event, from, state),
+            (true, false) => self.decision_before(&event, from, state).or(led),
         };
         self.state = state;
         match step {
@@ -257,7 +258,7 @@ impl<'a> Replay<'a> {
         if self.moved_by_us || !binds || to == self.state || self.state.may_become(to, undo_sent) {
             return false;
         }
-        if self.acts_lead_to(to, undo_sent) {
+        if self.led_to(to).is_some() {
             return false;
         }
         let reopened = reopened_by_hand(self.state);
@@ -266,13 +267,17 @@ impl<'a> Replay<'a> {
         !(opens_a_way && self.was_reopened_before(event))
     }
 
-    /// Whether the table leads there over labels that were on beside others: the service took them as one step where it
-    /// came to them only afterwards.
-    fn acts_lead_to(&self, to: State, undo_sent: bool) -> bool {
+    /// The step there that people's labels were which did not stand alone: beside others, or taken off again before the
+    /// service came to them.
+    fn led_to(&self, to: State) -> Option<Step> {
+        let last = &self.acts.last()?.1;
+        let undo_sent = self.sent_since.is_none_or(|since| last.at <= since);
         let known = Known { state: self.state, withdrawn: false, undo_sent };
         let shown = Observed { is_match: true, states: BTreeSet::from([to]), closed: to.is_closed() };
         let acts: Vec<Act> = self.acts.iter().map(|(_, act)| act.clone()).collect();
-        decide(known, &shown, &acts, &self.reviewers).state == to
+        let step = decide(known, &shown, &acts, &self.reviewers).step.filter(|step| step.to == to)?;
+        let (by, at) = (step.by.unwrap_or_default(), step.at.unwrap_or(last.at));
+        Some(Step { from: step.from, to, by, at, through: Through::Gitlab, comment: None })
     }
 
     /// Whether somebody who may had reopened the issue by then, in an act of its own: that was a step, which left no
@@ -309,6 +314,13 @@ impl<'a> Replay<'a> {
             }
         }
     }
+}
+
+/// Whether two events are of one write. Ours puts one state label on, and that first.
+fn is_one_moment(connected: &Connected, one: &LabelEvent, next: &LabelEvent) -> bool {
+    let ours = next.user.as_ref().is_some_and(|user| connected.is_us(user.id));
+    let begins = ours && !connected.is_a_reviewers_token() && next.action == LabelAction::Add;
+    one.user == next.user && one.created_at == next.created_at && !begins
 }
 
 /// The decision that a comment of ours writes down, where the label event may be its own.

@@ -105,7 +105,9 @@ impl Engine {
         // Comments of ours that a person edits leave no other trace than the issue's time.
         let may_be_edited = (!record.application.is_empty() && issue.updated_at != record.updated_at)
             || record.sending.doubt().is_some();
-        let written = if issue.user_notes_count > record.comments || may_be_edited {
+        // After a lost disk it is not known yet who sent it: what we have sent ourselves nobody takes back.
+        let is_unread = !record.history_known && record.state == State::Sent && issue.user_notes_count > 0;
+        let written = if issue.user_notes_count > record.comments || may_be_edited || is_unread {
             self.read_comments(connected, &issue, &mut record).await?
         } else {
             None

@@ -278,6 +278,29 @@ async fn what_has_left_stays_sent_whatever_is_done_while_it_is_withdrawn() {
 }
 
 #[tokio::test]
+async fn after_a_lost_disk_what_has_left_stays_sent_though_its_history_is_not_read_yet() {
+    let (mut world, _mails) = desk().await;
+    let iid = drafted(&mut world, "1").await;
+    assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::OK);
+    world.expect_comment(iid, "sent the application");
+    world.kill(Disk::Wiped).await;
+    world
+        .sandbox
+        .fault(Fault::new(Method::GET, &format!("/issues/{iid}/notes"), Trouble::status(500)).times(100));
+    world.start().await;
+    world.delta().await;
+    world.sandbox.clear_faults();
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.settle().await;
+    assert_eq!(world.get("/api/v1/decisions").await.0, StatusCode::SERVICE_UNAVAILABLE, "it is not read yet");
+    world.expect(iid, "sent").await;
+    world.expect_comment(iid, "There is no step from `job-match/sent` to `job-match/approved`");
+    world.delta().await;
+    assert_eq!(world.get("/api/v1/decisions").await.0, StatusCode::OK);
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_step_back_from_sent_counts_though_a_send_begins_at_that_very_moment() {
     let (mut world, mails) = desk().await;
     let iid = drafted(&mut world, "1").await;
