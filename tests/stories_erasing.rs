@@ -387,7 +387,7 @@ impl Desk {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_asks_does_it_and_says_what_is_left() {
+async fn the_command_does_it_and_says_what_is_left() {
     let desk = Desk {
         sandbox: Sandbox::start(Options::default()).await.unwrap(),
         folder: tempfile::TempDir::new().unwrap(),
@@ -399,10 +399,6 @@ async fn the_command_asks_does_it_and_says_what_is_left() {
         assert_eq!(desk.run(&["stage", "job.json"]).await.0, 0);
     }
     let (code, said, error) = desk.run(&["erase", "1"]).await;
-    assert_eq!((code, said.as_str()), (2, ""), "nobody was asked: {error}");
-    assert!(error.contains("--yes"), "{error}");
-    assert!(desk.sandbox.world().issue(1).unwrap().title.contains("Cloud Architect"));
-    let (code, said, error) = desk.run(&["erase", "1", "--yes"]).await;
     assert_eq!(code, 0, "{error}");
     let said = said.replace(&desk.sandbox.url().to_owned(), "http://gitlab");
     insta::assert_snapshot!("erase_command", said);
