@@ -206,7 +206,7 @@ async fn after_a_lost_disk_a_step_over_a_label_that_was_never_alone_is_not_told_
     world.delta().await;
     after(&world, 0).await;
     world.expect(iid, "sent").await;
-    assert_eq!(pipeline.kinds(iid), ["staged", "rejected", "sent"]);
+    assert_eq!(pipeline.kinds(iid), ["staged", "rejected", "approved", "sent"]);
     let path = format!("/api/v1/matches/{iid}");
     let (_, before) = world.get(&path).await;
     world.restart(Disk::Wiped).await;
@@ -214,7 +214,7 @@ async fn after_a_lost_disk_a_step_over_a_label_that_was_never_alone_is_not_told_
         world.delta().await;
         after(&world, 0).await;
     }
-    assert_eq!(pipeline.kinds(iid), ["staged", "rejected", "sent"]);
+    assert_eq!(pipeline.kinds(iid), ["staged", "rejected", "approved", "sent"]);
     assert_eq!(world.get(&path).await.1["history"], before["history"]);
     world.finish().await;
 }

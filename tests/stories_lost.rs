@@ -643,3 +643,43 @@ async fn after_a_lost_disk_a_sent_label_that_was_taken_off_again_before_the_serv
     assert_eq!(world.get(&path).await.1["history"], before["history"]);
     world.finish().await;
 }
+
+/// Where a match ends up does not depend on how many acts the service hears of at once.
+#[tokio::test]
+async fn acts_that_pile_up_are_followed_as_if_one_by_one() {
+    for disk in [Disk::Kept, Disk::Wiped] {
+        let (mut world, iid) = deaf(&[]).await;
+        let reviewer = world.reviewer();
+        let later = async || world.clock.advance(std::time::Duration::from_secs(5));
+        let states = ["pending", "approved", "sent"].map(|state| format!("job-match/{state}"));
+        for step in states.windows(2) {
+            later().await;
+            reviewer.relabel(iid, &[&step[1]], &[&step[0]]).unwrap();
+        }
+        later().await;
+        reviewer.close(iid).unwrap();
+        later().await;
+        reviewer.reopen(iid).unwrap();
+        world.delta().await;
+        world.expect(iid, "approved").await;
+        let path = format!("/api/v1/matches/{iid}");
+        let (_, before) = world.get(&path).await;
+        let steps: Vec<_> = before["history"].as_array().unwrap().iter().map(|step| &step["to"]).collect();
+        assert_eq!(steps, ["approved", "sent", "approved"], "{before}");
+        if disk == Disk::Wiped {
+            world.restart(disk).await;
+            for _ in 0..2 {
+                world.delta().await;
+            }
+            assert_eq!(world.get(&path).await.1["history"], before["history"]);
+        }
+        world.finish().await;
+    }
+    let (world, iid) = deaf(&[]).await;
+    world.reviewer().relabel(iid, &["job-match/approved"], &["job-match/pending"]).unwrap();
+    world.clock.advance(std::time::Duration::from_secs(5));
+    world.reviewer().close(iid).unwrap();
+    world.delta().await;
+    world.expect(iid, "rejected").await;
+    world.finish().await;
+}

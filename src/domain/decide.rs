@@ -103,8 +103,8 @@ pub struct Verdict {
     pub state: State,
     /// Whether it is withdrawn now.
     pub withdrawn: bool,
-    /// The step that led there, if one did.
-    pub step: Option<Decided>,
+    /// The steps that led there, in their order; none where it stands where it stood.
+    pub steps: Vec<Decided>,
     /// What was undone and why.
     pub refusal: Option<Refusal>,
     /// What to write into GitLab.
@@ -167,12 +167,11 @@ impl Verdict {
 
     /// This one and what was found of the acts after those that it is about.
     fn and_then(self, next: Self, known: Known) -> Self {
-        let last = next.step.or(self.step).filter(|_| next.state != known.state);
-        Self {
-            step: last.map(|last| Decided { from: known.state, to: next.state, ..last }),
-            refusal: next.refusal.or(self.refusal),
-            ..next
+        let mut steps = [self.steps, next.steps].concat();
+        if next.state == known.state {
+            steps.clear();
         }
+        Self { steps, refusal: next.refusal.or(self.refusal), ..next }
     }
 }
 
@@ -232,7 +231,7 @@ pub fn decide(known: Known, observed: &Observed, acts: &[Act], reviewers: &Revie
         return Verdict {
             state: known.state,
             withdrawn: false,
-            step: None,
+            steps: Vec::new(),
             refusal: None,
             repair: Repair::default(),
         };
@@ -240,20 +239,17 @@ pub fn decide(known: Known, observed: &Observed, acts: &[Act], reviewers: &Revie
     if let Some(verdict) = withdrawn_for_a_while(known, observed, acts, reviewers) {
         return verdict;
     }
-    let walk = match Walk::along(known, acts, reviewers) {
+    let mut walk = match Walk::along(known, acts, reviewers) {
         walk if walk.refusal.is_some() || walk.explains(known, observed) => walk,
         _ => Walk::by_the_looks(known, observed, acts, reviewers),
     };
-    let step = walk.last.filter(|_| walk.state != known.state).map(|(by, at)| Decided {
-        from: known.state,
-        to: walk.state,
-        by,
-        at,
-    });
+    if walk.state == known.state {
+        walk.steps.clear();
+    }
     Verdict {
         state: walk.state,
         withdrawn: false,
-        step,
+        steps: walk.steps,
         refusal: walk.refusal,
         repair: Repair::towards(walk.state, observed),
     }
@@ -264,13 +260,16 @@ struct Walk {
     state: State,
     /// The states that labels of these acts may be left of.
     touched: BTreeSet<State>,
-    last: Option<(Option<String>, Option<Timestamp>)>,
+    /// The state labels that these acts leave.
+    labels: BTreeSet<State>,
+    steps: Vec<Decided>,
     refusal: Option<Refusal>,
 }
 
 impl Walk {
     fn start(state: State) -> Self {
-        Self { state, touched: BTreeSet::from([state]), last: None, refusal: None }
+        let on = BTreeSet::from([state]);
+        Self { state, touched: on.clone(), labels: on, steps: Vec::new(), refusal: None }
     }
 
     /// Follows acts one by one, as the service would have had it been awake for each: one that is not allowed leaves
@@ -278,10 +277,13 @@ impl Walk {
     fn along(known: Known, acts: &[Act], reviewers: &Reviewers) -> Self {
         let mut walk = Self::start(known.state);
         for act in one_by_one(acts) {
-            walk.touched.extend(act.iter().filter_map(|act| match act.what {
-                What::Add(state) => Some(state),
-                _ => None,
-            }));
+            for part in act {
+                match part.what {
+                    What::Add(state) => walk.touched.extend(walk.labels.insert(state).then_some(state)),
+                    What::Remove(state) => drop(walk.labels.remove(&state)),
+                    What::Withdraw | What::PutBack | What::Close | What::Reopen => {}
+                }
+            }
             match walk.meaning(act) {
                 Some(to) => walk.step(to, act[0].by.clone(), Some(act[0].at), known.undo_sent, reviewers),
                 None => walk.refusal = Some(Refusal::Ambiguous),
@@ -325,8 +327,8 @@ impl Walk {
         } else if !self.state.may_become(to, undo_sent) {
             self.refusal = Some(Refusal::NotAllowed { from: self.state, to });
         } else {
+            self.steps.push(Decided { from: self.state, to, by, at });
             self.state = to;
-            self.last = Some((by, at));
             // What was refused before is over: the labels follow this step.
             self.refusal = None;
         }
@@ -334,11 +336,14 @@ impl Walk {
 
     /// Whether the walk ends where the issue is: otherwise we have not heard of everything.
     fn explains(&self, known: Known, observed: &Observed) -> bool {
-        self.last.is_some()
-            && observed.states.is_subset(&self.touched)
-            && (observed.states.contains(&self.state)
-                || observed.states.is_empty()
-                || observed.states.contains(&known.state))
+        // A closing or reopening leaves the labels as they are.
+        let as_they_left_them = observed.states == self.labels;
+        !self.steps.is_empty()
+            && (as_they_left_them
+                || observed.states.is_subset(&self.touched)
+                    && (observed.states.contains(&self.state)
+                        || observed.states.is_empty()
+                        || observed.states.contains(&known.state)))
     }
 
     /// Nobody can tell what happened: the labels and the closing speak for themselves.

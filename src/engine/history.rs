@@ -217,21 +217,17 @@ impl<'a> Replay<'a> {
             let by = event.user.as_ref().map(|user| user.username.clone()).unwrap_or_default();
             Step { from, to: state, by, at: event.created_at, through: Through::Gitlab, comment: None }
         };
-        let step = match (by_us, self.connected.is_a_reviewers_token()) {
-            (false, _) => Some(theirs()),
-            (true, true) => Some(self.decision_before(&event, from, state).unwrap_or_else(theirs)),
-            (true, false) => self.decision_before(&event, from, state).or(led),
+        let ours = || self.decision_before(&event, from, state).map(|step| vec![step]);
+        let steps = match (by_us, self.connected.is_a_reviewers_token()) {
+            (false, _) => led.or_else(|| Some(vec![theirs()])),
+            (true, true) => ours().or_else(|| Some(vec![theirs()])),
+            (true, false) => ours().or(led),
         };
         self.state = state;
-        match step {
-            Some(step) => self.steps.push(step),
+        match steps {
+            Some(steps) => self.steps.extend(steps),
             // The service took somebody's step back: neither happened.
-            None if self
-                .steps
-                .last()
-                .is_some_and(|last| last.from == state && last.through == Through::Gitlab)
-                && !closed_or_opened(from, state) =>
-            {
+            None if self.was_taken_back(from, state, &event) => {
                 self.steps.pop();
             }
             // The service followed a closing or reopening; who did that stands elsewhere.
@@ -248,6 +244,21 @@ impl<'a> Replay<'a> {
                 });
             }
         }
+    }
+
+    /// Whether our label undoes the last step, rather than that it follows somebody's closing or reopening.
+    fn was_taken_back(&self, from: State, to: State, event: &LabelEvent) -> bool {
+        let last = self.steps.last().filter(|last| last.from == to && last.through == Through::Gitlab);
+        let Some(last) = last else { return false };
+        let Some(closings) = self.closings.as_deref().filter(|_| closed_or_opened(from, to)) else {
+            return !closed_or_opened(from, to);
+        };
+        let wanted = if to.is_closed() { "closed" } else { "reopened" };
+        let somebody =
+            |closing: &StateEvent| closing.user.as_ref().is_none_or(|user| !self.connected.is_us(user.id));
+        let between =
+            |closing: &StateEvent| closing.created_at >= last.at && closing.created_at <= event.created_at;
+        !closings.iter().any(|one| one.state == wanted && somebody(one) && between(one))
     }
 
     /// A step that is none, which people made and the service has not taken back yet: what they did since is open.
@@ -267,17 +278,25 @@ impl<'a> Replay<'a> {
         !(opens_a_way && self.was_reopened_before(event))
     }
 
-    /// The step there that people's labels were which did not stand alone: beside others, or taken off again before the
-    /// service came to them.
-    fn led_to(&self, to: State) -> Option<Step> {
+    /// The steps there that people's labels were, those too which did not stand alone: beside others, or taken off again
+    /// before the service came to them.
+    fn led_to(&self, to: State) -> Option<Vec<Step>> {
         let last = &self.acts.last()?.1;
         let undo_sent = self.sent_since.is_none_or(|since| last.at <= since);
         let known = Known { state: self.state, withdrawn: false, undo_sent };
         let shown = Observed { is_match: true, states: BTreeSet::from([to]), closed: to.is_closed() };
         let acts: Vec<Act> = self.acts.iter().map(|(_, act)| act.clone()).collect();
-        let step = decide(known, &shown, &acts, &self.reviewers).step.filter(|step| step.to == to)?;
-        let (by, at) = (step.by.unwrap_or_default(), step.at.unwrap_or(last.at));
-        Some(Step { from: step.from, to, by, at, through: Through::Gitlab, comment: None })
+        let verdict = decide(known, &shown, &acts, &self.reviewers);
+        let steps = verdict.steps.into_iter().map(|step| Step {
+            from: step.from,
+            to: step.to,
+            by: step.by.unwrap_or_default(),
+            at: step.at.unwrap_or(last.at),
+            through: Through::Gitlab,
+            comment: None,
+        });
+        let steps: Vec<Step> = steps.collect();
+        steps.last().is_some_and(|last| last.to == to).then_some(steps)
     }
 
     /// Whether somebody who may had reopened the issue by then, in an act of its own: that was a step, which left no

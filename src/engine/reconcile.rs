@@ -16,6 +16,8 @@ use crate::gitlab::issues::IssueChange;
 use crate::gitlab::labels::LabelKind;
 use crate::mirror::{Record, Standing};
 
+/// An issue's own time is at most so much later than that of its last label where nothing else was done to it.
+const ONE_WRITE: SignedDuration = SignedDuration::from_millis(500);
 /// How long the same wrong act is not explained again.
 const EXPLAINED_FOR: SignedDuration = SignedDuration::from_mins(10);
 
@@ -190,18 +192,21 @@ impl Engine {
             self.explain(connected, &issue, &record, refusal).await?;
         }
         let issue = self.write(connected, issue, &change).await?;
-        let step = verdict.step.map(|decided| Step {
+        let closed_by = issue.closed_by.as_ref().map(|user| &user.username);
+        let steps = verdict.steps.into_iter().map(|decided| Step {
             from: decided.from,
             to: decided.to,
-            by: decided
-                .by
-                .or_else(|| issue.closed_by.as_ref().map(|user| user.username.clone()))
-                .unwrap_or_default(),
+            by: decided.by.or_else(|| closed_by.cloned()).unwrap_or_default(),
             at: decided.at.or(issue.closed_at).unwrap_or(issue.updated_at),
             through: Through::Gitlab,
             comment: None,
         });
-        if let Some(step) = &step {
+        let mut steps: Vec<Step> = steps.collect();
+        let last = steps.pop();
+        for step in &steps {
+            self.take_step(&mut record, step)?;
+        }
+        if let Some(step) = &last {
             tracing::info!(iid, from = %step.from, to = %step.to, "match {iid} is {} now", step.to);
             (record.decided_by, record.decided_at) = (Some(step.by.clone()), Some(step.at));
         }
@@ -212,7 +217,7 @@ impl Engine {
         record.standing = if verdict.withdrawn { Standing::Withdrawn } else { Standing::Live };
         record.updated_at = issue.updated_at;
         record.comments = issue.user_notes_count;
-        self.inner.mirror.put(&record, step.as_ref())?;
+        self.inner.mirror.put(&record, last.as_ref())?;
         self.ring_for_sends(&record);
         if had_todo && let Err(error) = connected.project.make_todo(iid).await {
             tracing::warn!(iid, %error, "the reviewer's own ToDo could not be put back");
@@ -296,6 +301,8 @@ impl Engine {
         let labels_differ =
             !observed.is_match || observed.states.len() != 1 || !observed.states.contains(&record.state);
         let mut acts = Vec::new();
+        // What else happened to it after its labels were moved may be a closing and a reopening.
+        let mut closed_since = None;
         if labels_differ || written.is_some() {
             let events = connected.project.label_events(issue.iid).await?;
             if let Some(step) = written.take_if(|step| self.was_carried_out(connected, &events, step)) {
@@ -313,6 +320,9 @@ impl Engine {
                 self.since_settled(&events, record.state)
             };
             acts.extend(since.iter().filter_map(|event| self.label_act(connected, event)));
+            let moved_at = since.last().map(|event| event.created_at);
+            let went_on = moved_at.is_some_and(|at| issue.updated_at.duration_since(at) > ONE_WRITE);
+            closed_since = since.first().map(|event| event.created_at).filter(|_| went_on);
             record.label_event =
                 events.iter().map(|event| event.id).max().unwrap_or(0).max(record.label_event);
         }
@@ -336,6 +346,10 @@ impl Engine {
                 // A GitLab that does not tell who closed and reopened says at least who closed it last.
                 acts.extend(closed_by(connected, issue));
             }
+        } else if let Some(since) = closed_since.filter(|_| record.standing == Standing::Live) {
+            let events = connected.project.state_events(issue.iid).await?;
+            let since = events.iter().filter(|event| event.created_at >= since);
+            acts.extend(since.filter_map(|event| state_act(connected, event)));
         }
         acts.sort_by_key(|act| act.at);
         Ok((acts, written))

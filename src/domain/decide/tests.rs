@@ -39,7 +39,7 @@ fn every_cell_of_the_table_by_an_added_label() {
             let verdict = decide(known(from), &seen(&[from, to], from.is_closed()), &acts, &anyone());
             if from.may_become(to, true) {
                 assert_eq!((verdict.state, &verdict.refusal), (to, &None), "{from} to {to}");
-                assert_eq!(verdict.step.unwrap().by.as_deref(), Some("anna"));
+                assert_eq!(verdict.steps[0].by.as_deref(), Some("anna"));
                 assert_eq!(verdict.repair.remove, [from]);
                 assert_eq!(
                     verdict.repair.close,
@@ -107,13 +107,32 @@ fn steps_made_while_we_slept_are_followed_in_their_order() {
 }
 
 #[test]
+fn each_step_made_while_we_slept_is_one_and_a_closing_counts_after_the_labels_that_it_left() {
+    let drag = |from, to| [What::Add(to), What::Remove(from)];
+    let (approved, sent) = (drag(Pending, Approved), drag(Approved, Sent));
+    let made =
+        acts(&[("anna", &approved), ("eve", &sent), ("eve", &[What::Close]), ("anna", &[What::Reopen])]);
+    let path = |observed: Observed, acts: &[Act]| -> Vec<(State, State, Option<String>)> {
+        let steps = decide(known(Pending), &observed, acts, &anyone()).steps;
+        steps.into_iter().map(|step| (step.from, step.to, step.by)).collect()
+    };
+    let by = |who: &str| Some(who.to_owned());
+    let twice = [(Pending, Approved, by("anna")), (Approved, Sent, by("eve"))];
+    assert_eq!(path(seen(&[Sent], false), &made[..4]), twice);
+    let back = [twice[0].clone(), twice[1].clone(), (Sent, Approved, by("anna"))];
+    assert_eq!(path(seen(&[Sent], false), &made), back);
+    let closed = acts(&[("anna", &approved), ("eve", &[What::Close])]);
+    assert_eq!(path(seen(&[Approved], true), &closed), [twice[0].clone(), (Approved, Rejected, by("eve"))]);
+}
+
+#[test]
 fn a_step_is_theirs_who_took_it_though_the_copy_that_was_read_does_not_show_what_came_after() {
     let acts = acts(&[
         ("anna", &[What::Add(Rejected), What::Remove(Pending)]),
         ("eve", &[What::Add(Approved), What::Remove(Rejected)]),
     ]);
     let verdict = decide(known(Pending), &seen(&[Rejected], false), &acts, &anyone());
-    let step = verdict.step.unwrap();
+    let step = &verdict.steps[0];
     assert_eq!((step.to, step.by.as_deref(), step.at), (Rejected, Some("anna"), Some(acts[0].at)));
 }
 
@@ -135,7 +154,7 @@ fn only_reviewers_decide_where_that_is_enforced() {
     let both = seen(&[Pending, Approved], false);
     assert_eq!(decide(known(Pending), &both, &by("Anna"), &enforced()).state, Approved);
     let verdict = decide(known(Pending), &both, &by("eve"), &enforced());
-    assert_eq!((verdict.state, verdict.step), (Pending, None));
+    assert_eq!((verdict.state, verdict.steps), (Pending, vec![]));
     assert_eq!(verdict.refusal, Some(Refusal::NoReviewer { who: Some("eve".into()) }));
     let unknown = decide(known(Pending), &both, &[], &enforced());
     assert_eq!(unknown.refusal, Some(Refusal::NoReviewer { who: None }));
@@ -155,7 +174,7 @@ fn put_back_it_stands_where_its_label_says() {
     assert_eq!(decide(withdrawn, &seen(&[], false), &[], &anyone()).state, Approved);
     let by = |who| acts(&[(who, &[What::Add(Rejected)][..])]);
     let by_anna = decide(withdrawn, &seen(&[Rejected], false), &by("anna"), &enforced());
-    assert_eq!((by_anna.state, by_anna.step.unwrap().by.as_deref()), (Rejected, Some("anna")));
+    assert_eq!((by_anna.state, by_anna.steps[0].by.as_deref()), (Rejected, Some("anna")));
     let by_eve = decide(withdrawn, &seen(&[Rejected], false), &by("eve"), &enforced());
     assert_eq!(by_eve.refusal, Some(Refusal::NoReviewer { who: Some("eve".into()) }));
     assert_eq!((by_eve.state, by_eve.repair.add), (Approved, Some(Approved)));
@@ -182,8 +201,9 @@ fn what_is_done_after_job_match_was_put_back_are_steps() {
     let better = acts(&[back[0], back[1], ("eve", &[What::Add(Approved)])]);
     let verdict = decide(withdrawn, &seen(&[Rejected, Approved], false), &better, &anyone());
     assert_eq!((verdict.state, verdict.refusal), (Approved, None));
-    let step = verdict.step.unwrap();
-    assert_eq!((step.from, step.to, step.by.as_deref()), (Pending, Approved, Some("eve")));
+    let steps = verdict.steps.iter().map(|step| (step.from, step.to, step.by.as_deref()));
+    let expected = [(Pending, Rejected, Some("anna")), (Rejected, Approved, Some("eve"))];
+    assert_eq!(steps.collect::<Vec<_>>(), expected);
 }
 
 #[test]

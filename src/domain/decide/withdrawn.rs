@@ -5,8 +5,13 @@ use crate::domain::State;
 
 /// The issue does not carry `job-match`.
 pub(super) fn withdraw(known: Known, observed: &Observed, acts: &[Act], reviewers: &Reviewers) -> Verdict {
-    let stays =
-        |refusal, repair| Verdict { state: known.state, withdrawn: false, step: None, refusal, repair };
+    let stays = |refusal, repair| Verdict {
+        state: known.state,
+        withdrawn: false,
+        steps: Vec::new(),
+        refusal,
+        repair,
+    };
     let taken_off = acts.iter().rev().find(|act| act.what == What::Withdraw);
     match taken_off {
         _ if known.withdrawn => {}
@@ -83,7 +88,10 @@ fn staged_anew(known: Known, then: &Observed, while_off: &[Act], reviewers: &Rev
         state,
         withdrawn: false,
         refusal,
-        step: (state != known.state).then_some(Decided { from: known.state, to: state, by, at }),
+        steps: (state != known.state)
+            .then_some(Decided { from: known.state, to: state, by, at })
+            .into_iter()
+            .collect(),
         repair: Repair::default(),
     }
 }
