@@ -168,6 +168,18 @@ async fn the_mirror_is_compared_with_gitlab_and_read_anew() {
     let (code, said, _) = setting.run(&["mirror", "rebuild"]).await;
     assert_eq!((code, said.as_str()), (0, "read 2 matches from GitLab\n"));
     assert_eq!(setting.run(&["mirror", "check"]).await.0, 0);
+    // Nor does it miss what was made by hand, or what was withdrawn.
+    let running = setting.serve().await;
+    let reviewer = setting.sandbox.as_user("reviewer");
+    let adopted = reviewer.create_issue("By hand", "", &["job-match"]).unwrap();
+    setting.until_state(adopted, "pending").await;
+    reviewer.relabel(adopted, &["job-match/approved"], &[]).unwrap();
+    setting.until_state(adopted, "approved").await;
+    reviewer.relabel(2, &[], &["job-match"]).unwrap();
+    setting.until("2 is withdrawn", async || setting.get("/api/v1/matches/2").await["status"] == 404).await;
+    drop(running);
+    assert_eq!(setting.run(&["mirror", "check"]).await.1, "the mirror says what GitLab says\n");
+    reviewer.relabel(2, &["job-match"], &[]).unwrap();
     // What GitLab no longer has, a mirror that is read anew does not keep.
     let on_disk = || {
         let bytes = std::fs::read(setting.folder.path().join("data/mirror.sqlite")).unwrap();
@@ -176,7 +188,7 @@ async fn the_mirror_is_compared_with_gitlab_and_read_anew() {
     assert!(on_disk(), "the test sees the disk");
     setting.sandbox.as_user("owner").delete_issue(2).unwrap();
     let (code, said, _) = setting.run(&["mirror", "rebuild"]).await;
-    assert_eq!((code, said.as_str(), on_disk()), (0, "read 1 match from GitLab\n", false));
+    assert_eq!((code, said.as_str(), on_disk()), (0, "read 2 matches from GitLab\n", false));
 }
 
 #[tokio::test(flavor = "multi_thread")]

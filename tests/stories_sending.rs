@@ -253,6 +253,10 @@ async fn a_possible_duplicate_needs_a_reason() {
     let (status, answer) = send(&world, iids[1], json!({})).await;
     assert_eq!(status, StatusCode::CONFLICT);
     assert!(answer["detail"].as_str().unwrap().contains(&format!("#{}", iids[0])), "{answer}");
+    // That it is withdrawn takes no mail back.
+    world.reviewer().relabel(iids[0], &[], &["job-match"]).unwrap();
+    world.settle().await;
+    assert_eq!(send(&world, iids[1], json!({})).await.0, StatusCode::CONFLICT);
     assert_eq!(send(&world, iids[1], json!({"override": " "})).await.0, StatusCode::UNPROCESSABLE_ENTITY);
     let (status, sent) = send(&world, iids[1], json!({"override": "they agreed @all"})).await;
     assert_eq!((status, &sent["override"]), (StatusCode::OK, &json!("they agreed @all")), "{sent}");

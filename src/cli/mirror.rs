@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use super::{Context, print};
 use crate::app;
 use crate::clock::Clock;
+use crate::engine::Engine;
 use crate::gitlab::Patience;
 
 /// Throw the mirror away and read it anew from GitLab, or compare the two.
@@ -36,14 +37,24 @@ async fn rebuild(context: &Context) -> anyhow::Result<ExitCode> {
     let engine = app::assemble(context.settings()?, Clock::System, Patience::default())?.engine;
     engine.set_follows(false);
     engine.mirror().clear()?;
-    engine.delta().await?;
-    engine.work_off().await;
+    read_all(&engine).await?;
     engine.mirror().forget_vanished()?;
     let counts = engine.mirror().counts()?;
     engine.mirror().checkpoint();
     let all = counts.pending + counts.approved + counts.rejected + counts.sent;
     print(&format!("read {all} {} from GitLab", if all == 1 { "match" } else { "matches" }));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Fills an empty mirror.
+async fn read_all(engine: &Engine) -> anyhow::Result<()> {
+    engine.delta().await?;
+    engine.work_off().await;
+    // Issues that people made by hand are met last.
+    if !engine.mirror().iids_without_history()?.is_empty() {
+        engine.delta().await?;
+    }
+    Ok(())
 }
 
 async fn check(context: &Context) -> anyhow::Result<ExitCode> {
@@ -54,7 +65,7 @@ async fn check(context: &Context) -> anyhow::Result<ExitCode> {
     fresh.database = folder.path().join("fresh.sqlite");
     let fresh = app::assemble(fresh, Clock::System, Patience::default())?.engine;
     fresh.set_follows(false);
-    fresh.delta().await?;
+    read_all(&fresh).await?;
     let differences = mirrored.mirror().differences(fresh.mirror())?;
     for difference in &differences {
         print(difference);

@@ -36,6 +36,10 @@ impl Engine {
             record.standing = Standing::Ignored;
             return Ok(self.inner.mirror.put(&record, None)?);
         }
+        if self.was_followed(connected, &events) {
+            // Before the disk was lost: what was decided since stands in its history.
+            return self.take_in(connected, &issue, observed, &mut record).await;
+        }
         let mut labels = observed.states.iter();
         record.state = match (labels.next(), labels.next()) {
             (Some(only), None) => *only,
@@ -47,15 +51,24 @@ impl Engine {
         if record.state != State::Pending && !reviewers.may(decider.as_deref()) {
             record.state = State::Pending;
             let refusal = Refusal::NoReviewer { who: decider };
+            self.may_follow()?;
+            self.may_write()?;
             self.explain(connected, &issue, &record, &refusal).await?;
         }
         // What we keep in comments is read with the history.
         record.history_known = issue.user_notes_count == 0;
         let repair = Repair::towards(record.state, observed);
-        let after = self.write(connected, issue, &self.change_for(&repair)).await?;
+        let after = self.repair(connected, issue, &repair).await?;
         record.updated_at = after.updated_at;
         tracing::info!(iid = record.iid, state = %record.state, "issue {} is adopted", record.iid);
         self.tell_of_adoption(connected, record, &events).await
+    }
+
+    /// Whether we have put a state label on an issue ourselves.
+    fn was_followed(&self, connected: &Connected, events: &[LabelEvent]) -> bool {
+        let ours = |event: &LabelEvent| event.user.as_ref().is_some_and(|user| connected.is_us(user.id));
+        let is_state = |event: &LabelEvent| matches!(self.kind_of(event), Some(LabelKind::State(_)));
+        !connected.is_a_reviewers_token() && events.iter().any(|event| ours(event) && is_state(event))
     }
 
     /// Who brought an issue that was made by hand into this state.

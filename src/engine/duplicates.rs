@@ -27,6 +27,7 @@ impl Engine {
         record.history_known = true;
         if observed.is_match || !observed.states.is_empty() {
             self.may_follow()?;
+            self.may_write()?;
         }
         let decided = observed.states.iter().copied().find(|state| *state != State::Pending);
         let may_be_decided = first.state == State::Pending && first.standing == Standing::Live;

@@ -62,6 +62,9 @@ pub(super) async fn read(
         let mut replay = Replay::new(connected, &notes, issue);
         replay.sent_since = sending.attempt.as_ref().map(|attempt| attempt.since);
         replay.reviewers = engine.reviewers(connected);
+        let puts_it_on =
+            |event: &LabelEvent| event.action == LabelAction::Add && kind(event) == Some(LabelKind::Match);
+        replay.withdrawn = replay.is_adopted && events.iter().any(puts_it_on);
         replay.closings = closings;
         for moment in events.chunk_by(|a, b| is_one_moment(connected, a, b)) {
             for event in moment {
@@ -124,6 +127,8 @@ struct Replay<'a> {
     needs_closings: bool,
     /// Whose reopening counts.
     reviewers: Reviewers,
+    /// Whether people made it by hand: it is a match from when `job-match` is on, in the state that it has then.
+    is_adopted: bool,
     /// Our issue's own labels were put on by then.
     made_until: Option<Timestamp>,
     /// From when on no label leads back from sent: the service itself has sent, or may have.
@@ -149,6 +154,7 @@ impl<'a> Replay<'a> {
             closings: None,
             needs_closings: false,
             reviewers: Reviewers::default(),
+            is_adopted: !ours,
             made_until,
             sent_since: None,
         }
@@ -207,8 +213,9 @@ impl<'a> Replay<'a> {
         }
         let by_us = event.user.as_ref().is_some_and(|user| self.connected.is_us(user.id));
         let when_made = self.made_until.is_some_and(|until| event.created_at <= until);
-        if is_first && by_us && when_made && self.decision_before(&event, self.state, state).is_none() {
-            // The state that the issue was made in is no step.
+        let no_decision = || self.decision_before(&event, self.state, state).is_none();
+        if is_first && (self.is_adopted || (by_us && when_made && no_decision())) {
+            // The state that it was made or adopted in is no step.
             self.state = state;
             return;
         }

@@ -109,7 +109,7 @@ impl Engine {
     /// Our labels' names, read again where they are older than a moment.
     pub(super) async fn fresh_names(&self, project: &Project) -> Result<OurLabels, EngineError> {
         let now = self.inner.clock.now();
-        let fresh = |at: Timestamp| now.duration_since(at) < NAMES_ARE_FRESH;
+        let fresh = |at: Timestamp| at <= now && now.duration_since(at) < NAMES_ARE_FRESH;
         let read_at = self.inner.labels.read().unwrap_or_else(PoisonError::into_inner).read_at;
         if !read_at.is_some_and(fresh) {
             self.read_labels(project).await?;

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::sending::left_without_step;
 use super::{Connected, Engine, EngineError, Hint};
 use crate::domain::State;
-use crate::domain::decide::{Act, Known, Observed, Refusal, Reviewers, Verdict, What, decide};
+use crate::domain::decide::{Act, Known, Observed, Refusal, Repair, Reviewers, Verdict, What, decide};
 use crate::domain::history::{Step, Through};
 use crate::gitlab::Issue;
 use crate::gitlab::events::{LabelAction, LabelEvent, StateEvent};
@@ -181,9 +181,9 @@ impl Engine {
         verdict: Verdict,
     ) -> Result<(), EngineError> {
         let iid = issue.iid;
-        let change = self.change_for(&verdict.repair);
-        if verdict.refusal.is_some() || !change.is_empty() {
+        if verdict.refusal.is_some() || !verdict.repair.is_empty() {
             self.may_follow()?;
+            self.may_write()?;
         }
         // Where the token is a reviewer's own, what we write clears their ToDo as if they had acted.
         let undoes = verdict.refusal.is_some() && connected.is_a_reviewers_token();
@@ -191,7 +191,7 @@ impl Engine {
         if let Some(refusal) = &verdict.refusal {
             self.explain(connected, &issue, &record, refusal).await?;
         }
-        let issue = self.write(connected, issue, &change).await?;
+        let issue = self.repair(connected, issue, &verdict.repair).await?;
         let closed_by = issue.closed_by.as_ref().map(|user| &user.username);
         let steps = verdict.steps.into_iter().map(|decided| Step {
             from: decided.from,
@@ -225,6 +225,19 @@ impl Engine {
         Ok(())
     }
 
+    /// Writes a repair. A label that was renamed meanwhile must not be made a second time under its old name.
+    pub(super) async fn repair(
+        &self,
+        connected: &Connected,
+        issue: Issue,
+        repair: &Repair,
+    ) -> Result<Issue, EngineError> {
+        if repair.add_match || repair.add.is_some() {
+            self.fresh_names(&connected.project).await?;
+        }
+        self.write(connected, issue, &self.change_for(repair)).await
+    }
+
     /// Writes a change and checks that GitLab did it.
     pub(super) async fn write(
         &self,
@@ -237,10 +250,6 @@ impl Engine {
         }
         self.may_follow()?;
         self.may_write()?;
-        if !change.add_labels.is_empty() {
-            // A label that was renamed meanwhile must not be made a second time under its old name.
-            self.fresh_names(&connected.project).await?;
-        }
         let issue =
             self.note(connected.project.change_issue(issue.iid, change).await.map_err(EngineError::from))?;
         let missing = change.add_labels.iter().any(|name| !issue.labels.contains(name));
@@ -275,14 +284,8 @@ impl Engine {
             explained().insert(key, now);
             return Ok(());
         }
-        match connected.project.comment(record.iid, &text).await {
-            Err(error) if !error.is_unclear() => return Err(error.into()),
-            // It may stand there; rather none than two.
-            Err(error) => {
-                tracing::warn!(iid = record.iid, %error, "it is unclear whether a comment was written")
-            }
-            Ok(_) => {}
-        }
+        // Where it is unclear whether it stands there, the next look finds it or writes it; the labels wait for it.
+        connected.project.comment(record.iid, &text).await?;
         explained().insert(key, now);
         Ok(())
     }

@@ -126,14 +126,16 @@ impl Engine {
                 }
                 Err(EngineError::Gitlab(error)) if error.is_unclear() => {
                     tracing::warn!(%error, tries, "it is unclear whether an issue was created; GitLab is read before another try");
-                    unclear = unclear.or(Some(started));
-                    self.inner.mirror.set_unclear(fingerprint.as_str(), Some(started))?;
+                    let since = *unclear.get_or_insert(started);
+                    // The disk may be full: then only this process remembers it, until there is room.
+                    unrecorded().insert(fingerprint.as_str().to_owned(), since);
+                    self.inner.mirror.set_unclear(fingerprint.as_str(), Some(since))?;
                     if tries == TRIES {
                         return Err(error.into());
                     }
                 }
                 Err(error @ EngineError::Mirror(_)) => {
-                    // The disk may be full, and the issue there: only this process can remember it until there is room.
+                    // The same, with an issue that is certainly there.
                     unrecorded().insert(fingerprint.as_str().to_owned(), unclear.unwrap_or(started));
                     return Err(error);
                 }

@@ -22,6 +22,8 @@ impl Window {
     /// Takes one, or says how long until there is room.
     pub(super) fn take(&self, now: Timestamp) -> Result<(), Duration> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        // A clock that was set back knows nothing of the minute before.
+        taken.retain(|at| *at <= now);
         let age = |at: &Timestamp| Duration::try_from(now.duration_since(*at)).unwrap_or_default();
         while taken.front().is_some_and(|at| age(at) >= Self::LENGTH) {
             taken.pop_front();
@@ -39,6 +41,15 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_holds_nobody() {
+        let window = Window::new(1);
+        let now: Timestamp = "2026-11-23T08:00:00Z".parse().unwrap();
+        assert!(window.take(now).is_ok());
+        assert!(window.take(now).is_err());
+        assert!(window.take(now - Duration::from_secs(3600)).is_ok());
+    }
 
     #[test]
     fn never_more_than_the_limit_in_any_minute() {

@@ -3,10 +3,10 @@
 use rusqlite::OptionalExtension as _;
 
 use super::Mirror;
-use super::record::{Record, record};
-use crate::domain::JobMatch;
+use super::record::{Record, Standing, record};
 use crate::domain::identity::{Fingerprint, Role};
 use crate::domain::job_match::Contact;
+use crate::domain::{JobMatch, State};
 
 impl Mirror {
     /// The match of a fingerprint: the lowest iid that is not gone and no duplicate.
@@ -77,24 +77,41 @@ impl Mirror {
     ///
     /// Where the disk fails.
     pub fn possible_duplicates(&self, job: &JobMatch, but: Option<u64>) -> rusqlite::Result<Vec<u64>> {
+        let live = self.of_the_same_role(job, but)?.into_iter();
+        Ok(live.filter(|other| other.standing == Standing::Live).map(|other| other.iid).collect())
+    }
+
+    /// Those of them whose application was sent, or may have been; withdrawn ones too, for that takes no mail back.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn sent_duplicates(&self, job: &JobMatch, but: u64) -> rusqlite::Result<Vec<u64>> {
+        let others = self.of_the_same_role(job, Some(but))?.into_iter();
+        let sent = |other: &Record| other.state == State::Sent || other.sending.attempt.is_some();
+        Ok(others.filter(sent).map(|other| other.iid).collect())
+    }
+
+    /// The same role at the same end client through another agency, live or withdrawn.
+    fn of_the_same_role(&self, job: &JobMatch, but: Option<u64>) -> rusqlite::Result<Vec<Record>> {
         let Some(role) = Role::of(job) else {
             return Ok(Vec::new());
         };
         self.read(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT record FROM matches WHERE role = ?1 AND standing = 'live' ORDER BY iid",
+                "SELECT record FROM matches WHERE role = ?1 AND standing IN ('live', 'withdrawn') ORDER BY iid",
             )?;
             let records = statement.query_map([&role.key], record)?;
-            let mut iids = Vec::new();
+            let mut alike = Vec::new();
             for other in records {
                 let other = other?;
                 let is_duplicate =
                     Role::of(&other.job).is_some_and(|other| role.is_possible_duplicate_of(&other));
                 if is_duplicate && Some(other.iid) != but {
-                    iids.push(other.iid);
+                    alike.push(other);
                 }
             }
-            Ok(iids)
+            Ok(alike)
         })
     }
 }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::Mirror;
 use super::events::{self, Raise};
 use super::json::to_json;
-use super::record::{Record, record};
+use super::record::{Record, Standing, record};
 use super::rows::{self, Presence};
 use crate::domain::State;
 use crate::domain::history::Step;
@@ -219,6 +219,8 @@ impl Mirror {
             let ((mine, my_steps), (fresh, fresh_steps)) = (part(self)?, part(other)?);
             match (&mine, &fresh) {
                 (None, _) => differences.push(format!("#{iid} is missing in the mirror")),
+                // GitLab lists what carries the label.
+                (Some((_, Standing::Withdrawn, ..)), None) => {}
                 (_, None) => differences.push(format!("#{iid} is in the mirror and not in GitLab")),
                 (Some(mine), Some(fresh)) if mine.0 != fresh.0 => {
                     differences.push(format!("#{iid} is {} in the mirror and {} in GitLab", mine.0, fresh.0));

@@ -195,7 +195,7 @@ impl Outgoing {
         let kind_of = |event: &LabelEvent| self.engine().label_kind(event.label.as_ref()?.id);
         Ok(match cause(raised, &events, kind_of) {
             Some(event) => format!("match-{project}-{iid}-label-{}", event.id),
-            // The label was deleted since: GitLab does not say any more which one it was.
+            // It had no label of its own, or that was deleted since: then GitLab does not say any more which one it was.
             None => format!("match-{project}-{iid}-{}-{}", raised.kind.as_str(), raised.at.as_millisecond()),
         })
     }
@@ -220,7 +220,8 @@ impl Outgoing {
 }
 
 /// The label event that caused an event: the one that had put the state's label on when the step was taken, or the first
-/// that did so since; for a match that counts no more or again, the last at its label.
+/// that did so since, before any other state's; none for a closing or reopening that another step followed at once. For
+/// a match that counts no more or again, the last at its label.
 fn cause<'a>(
     raised: &Raised,
     events: &'a [LabelEvent],
@@ -245,8 +246,13 @@ fn cause<'a>(
         event.created_at < raised.at || (event.created_at == raised.at && event.action != action)
     };
     let already_on = of_kind().rfind(before).filter(|event| event.action == action);
-    let since = fitting.iter().find(|event| event.created_at >= raised.at).copied();
-    already_on.or(since).or(fitting.last().copied())
+    let is_state = |event: &&LabelEvent| matches!(kind_of(event), Some(LabelKind::State(_)));
+    let mut since = events.iter().filter(|event| event.created_at >= raised.at && event.action == action);
+    match (already_on, since.find(is_state)) {
+        (Some(event), _) => Some(event),
+        (None, Some(next)) => Some(next).filter(|next| kind_of(next) == Some(kind)),
+        (None, None) => fitting.last().copied(),
+    }
 }
 
 /// The pause after a failure, up to a fifth longer or shorter: many services must not come back at once. Which, depends

@@ -277,14 +277,7 @@ impl Outgoing {
         if request.override_reason.is_some() {
             return Ok(());
         }
-        let mirror = self.engine().mirror();
-        let mut sent = Vec::new();
-        for iid in mirror.possible_duplicates(&looked.record.job, Some(looked.record.iid))? {
-            let other = mirror.record(iid)?;
-            if other.is_some_and(|other| other.state == State::Sent || other.sending.attempt.is_some()) {
-                sent.push(iid);
-            }
-        }
+        let sent = self.engine().mirror().sent_duplicates(&looked.record.job, looked.record.iid)?;
         if sent.is_empty() { Ok(()) } else { Err(OutgoingError::Duplicate(sent)) }
     }
 

@@ -1,0 +1,112 @@
+//! Stories of issues that people made by hand, and of what else a mirror must know of GitLab without having seen it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a story that fails, panics"
+)]
+
+mod support;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use support::{Disk, World};
+use vorhoelle::sandbox::{Fault, Trouble};
+
+async fn adopted(world: &World, title: &str) -> u64 {
+    let iid = world.reviewer().create_issue(title, "", &["job-match"]).unwrap();
+    world.settle().await;
+    world.expect(iid, "pending").await;
+    iid
+}
+
+async fn history(world: &World, iid: u64) -> Value {
+    world.get(&format!("/api/v1/matches/{iid}")).await.1["history"].clone()
+}
+
+#[tokio::test]
+async fn what_was_decided_about_adopted_issues_is_known_after_a_lost_disk() {
+    for enforced in ["true", "false"] {
+        let mut world = World::set(&[("ENFORCE_REVIEWERS", enforced), ("REVIEWERS", "reviewer")]).await;
+        let (by_api, closed, dragged, undone) = (
+            adopted(&world, "By API").await,
+            adopted(&world, "Closed").await,
+            adopted(&world, "Dragged").await,
+            adopted(&world, "Undone").await,
+        );
+        for state in ["approved", "sent"] {
+            assert_eq!(world.patch(by_api, &json!({ "state": state })).await.0, StatusCode::OK);
+            world.expect_comment(by_api, "**pipeline**");
+        }
+        world.reviewer().close(closed).unwrap();
+        let pending = ["job-match/pending"];
+        world.reviewer().relabel(dragged, &["job-match/approved"], &pending).unwrap();
+        world.reviewer().relabel(undone, &["job-match/rejected"], &[]).unwrap();
+        world.settle().await;
+        world.reviewer().reopen(undone).unwrap();
+        world.settle().await;
+        let all = [(by_api, "sent"), (closed, "rejected"), (dragged, "approved"), (undone, "pending")];
+        let mut before = Vec::new();
+        for (iid, state) in all {
+            world.expect(iid, state).await;
+            before.push(history(&world, iid).await);
+        }
+        world.restart(Disk::Wiped).await;
+        for _ in 0..2 {
+            world.delta().await;
+        }
+        for ((iid, state), before) in all.into_iter().zip(before) {
+            world.expect(iid, state).await;
+            assert_eq!(history(&world, iid).await, before, "#{iid}, enforced {enforced}");
+        }
+        world.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_refused_step_is_no_step_after_a_lost_disk() {
+    let mut world = World::set(&[("ENFORCE_REVIEWERS", "true"), ("REVIEWERS", "reviewer")]).await;
+    let iid = world.stage("1").await;
+    world.person("colleague").relabel(iid, &["job-match/rejected"], &["job-match/pending"]).unwrap();
+    world.settle().await;
+    world.expect(iid, "pending").await;
+    world.expect_comment(iid, "colleague");
+    world.restart(Disk::Wiped).await;
+    for _ in 0..2 {
+        world.delta().await;
+    }
+    assert_eq!(history(&world, iid).await, json!([]));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_sentence_whose_comment_failed_is_written_at_the_next_look() {
+    for trouble in [Trouble::status(503), Trouble::DropAnswer, Trouble::CutBefore] {
+        let mut world = World::new().await;
+        let iid = world.stage("1").await;
+        world.sandbox.fault(Fault::new(Method::POST, &format!("/issues/{iid}/notes"), trouble));
+        world.reviewer().relabel(iid, &["job-match/sent"], &[]).unwrap();
+        world.settle().await;
+        for _ in 0..2 {
+            world.tell_after(2).await;
+        }
+        world.expect(iid, "pending").await;
+        world.expect_comment(iid, "There is no step from `job-match/pending` to `job-match/sent`");
+        world.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_closing_by_hand_makes_no_second_label_where_one_was_renamed() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    world.clock.advance(std::time::Duration::from_secs(3600));
+    world.sandbox.as_user("owner").rename_label("job-match/rejected", "Absage").unwrap();
+    world.reviewer().close(iid).unwrap();
+    world.settle().await;
+    assert_eq!(world.state(iid).await, "rejected");
+    assert_eq!(world.labels(iid), ["Absage", "job-match"]);
+    assert_eq!(world.sandbox.world().labels.len(), 6);
+}
