@@ -1,4 +1,4 @@
-//! Stories of issues that people made by hand, and of what else a mirror must know of GitLab without having seen it.
+//! Stories of issues that people made by hand, and of what else the service must know without having seen it happen.
 
 #![allow(
     clippy::unwrap_used,
@@ -109,4 +109,26 @@ async fn a_closing_by_hand_makes_no_second_label_where_one_was_renamed() {
     assert_eq!(world.state(iid).await, "rejected");
     assert_eq!(world.labels(iid), ["Absage", "job-match"]);
     assert_eq!(world.sandbox.world().labels.len(), 6);
+}
+
+#[tokio::test]
+async fn a_decision_repeated_before_its_history_is_read_is_one() {
+    let mut world = World::new().await;
+    let iid = world.stage("1").await;
+    world.sandbox.fault(Fault::new(Method::PUT, "/issues/", Trouble::bad_gateway()).times(9));
+    let decision = json!({"state": "approved", "comment": "yes"});
+    assert_eq!(world.patch(iid, &decision).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    world.expect_comment(iid, "**pipeline**");
+    world.kill(Disk::Wiped).await;
+    world.sandbox.clear_faults();
+    let notes = format!("/issues/{iid}/notes");
+    world.sandbox.fault(Fault::new(Method::GET, &notes, Trouble::status(500)).times(100));
+    world.start().await;
+    world.delta().await;
+    world.sandbox.clear_faults();
+    assert_eq!(world.get("/api/v1/decisions").await.0, StatusCode::SERVICE_UNAVAILABLE, "it is not read yet");
+    assert_eq!(world.patch(iid, &decision).await.0, StatusCode::OK);
+    world.expect(iid, "approved").await;
+    assert_eq!(history(&world, iid).await.as_array().unwrap().len(), 1);
+    world.finish().await;
 }

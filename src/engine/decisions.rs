@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::texts::decision_of;
 use super::tracker::application_of;
-use super::{Connected, Engine, EngineError};
+use super::{Connected, Engine, EngineError, history};
 use crate::domain::State;
 use crate::domain::decide::Repair;
 use crate::domain::history::{Step, Through};
@@ -72,7 +72,14 @@ impl Engine {
         let _one_at_a_time = self.inner.issues.hold(iid).await;
         let issue = self.read(&connected, iid, None).await?.ok_or(DecisionError::Unknown(iid))?;
         self.settle(&connected, issue).await?;
-        let record = self.live(iid)?;
+        let mut record = self.live(iid)?;
+        if !record.history_known {
+            // After a lost disk: what was written down before may be this very decision.
+            let issue = self.read(&connected, iid, None).await?.ok_or(DecisionError::Unknown(iid))?;
+            let history = history::read(self, &connected, &issue).await?;
+            self.take_history(&connected, &issue, history).await?;
+            record = self.live(iid)?;
+        }
         if record.state == decision.to {
             return Ok(record);
         }

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::StatusCode;
 
+use super::history::{self, History};
 use super::sending::FOLLOWS_SINCE;
-use super::{Connected, Engine, EngineError, Hint, history};
+use super::{Connected, Engine, EngineError, Hint};
 use crate::gitlab::Issue;
 use crate::mirror::{Record, Standing};
 
@@ -257,6 +258,17 @@ impl Engine {
         };
         let history = history::read(self, connected, &issue).await?;
         let _one_at_a_time = self.inner.issues.hold(iid).await;
+        self.take_history(connected, &issue, history).await
+    }
+
+    /// Takes over what was read of an issue's history. The caller holds the issue's lock.
+    pub(super) async fn take_history(
+        &self,
+        connected: &Connected,
+        issue: &Issue,
+        history: History,
+    ) -> Result<(), EngineError> {
+        let iid = issue.iid;
         let Some(mut record) = self.inner.mirror.record(iid)? else { return Ok(()) };
         if record.updated_at != issue.updated_at {
             self.hint(iid, Hint::default());

@@ -112,16 +112,18 @@ impl Web {
     /// Where the clock may stop once we have answered, what a request caused is done before.
     async fn finish_inside_the_request(&self) {
         if self.settings().idle == Idle::Request {
-            let work = async {
-                if !self.engine().status().caught_up
-                    && let Err(error) = self.engine().delta().await
+            let web = self.clone();
+            // In a task of its own: what is not done by then goes on at the next request, and breaks off in no mid-step.
+            let work = tokio::spawn(async move {
+                if !web.engine().status().caught_up
+                    && let Err(error) = web.engine().delta().await
                 {
                     tracing::warn!(%error, "GitLab could not be read; it is at the next request");
                 }
-                self.engine().work_off_what_is_due_soon().await;
-                self.outgoing().tick().await;
-                self.notifier().tick().await;
-            };
+                web.engine().work_off_what_is_due_soon().await;
+                web.outgoing().tick().await;
+                web.notifier().tick().await;
+            });
             let _ = tokio::time::timeout(WORK_DEADLINE, work).await;
         }
     }
