@@ -285,7 +285,11 @@ impl Walk {
                 }
             }
             match walk.meaning(act) {
-                Some(to) => walk.step(to, act[0].by.clone(), Some(act[0].at), known.undo_sent, reviewers),
+                Some(to) => {
+                    // The moment of its label, where it has one: history is read back by labels.
+                    let one = act.iter().find(|part| part.what == What::Add(to)).unwrap_or(&act[0]);
+                    walk.step(to, one.by.clone(), Some(one.at), known.undo_sent, reviewers);
+                }
                 None => walk.refusal = Some(Refusal::Ambiguous),
             }
         }

@@ -93,11 +93,6 @@ impl Fingerprint {
         Self::of(job, Uuid::nil()) == Self::of(job, Uuid::max())
     }
 
-    /// A fingerprint read back from the mirror.
-    pub fn from_mirror(digits: String) -> Self {
-        Self(digits)
-    }
-
     fn hash(kind: &str, parts: &[&str]) -> Self {
         let mut hash = Sha256::new();
         for part in std::iter::once(&kind).chain(parts) {

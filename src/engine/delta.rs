@@ -116,12 +116,13 @@ impl Engine {
         // What was left out of the last page may have changed just then: the next read begins before it.
         let cursor = if but.is_empty() { newest } else { since.max(saved).unwrap_or(newest) };
         let cursor = not_followed.map_or(cursor, |oldest| cursor.min(oldest));
-        if Some(cursor) != saved {
-            self.inner.mirror.remember("cursor", &cursor.to_string())?;
-        }
         if saved.is_none() {
             self.inner.mirror.remember(FOLLOWS_SINCE, &newest.to_string())?;
             self.inner.mirror.remember_backlog(last_iid)?;
+        }
+        // Last: after a kill before it everything is read, and this is noted, once more.
+        if Some(cursor) != saved {
+            self.inner.mirror.remember("cursor", &cursor.to_string())?;
         }
         Ok(saved.is_none())
     }

@@ -55,7 +55,7 @@ use lagging::Lagging;
 use locks::Locks;
 
 /// So many reads that are older than what GitLab told before, over some two minutes, are no lagging copy.
-const BELIEVED_AFTER: u32 = 6;
+const BELIEVED_AFTER: u32 = 7;
 
 /// What is due so soon is waited for where the clock stops between requests.
 const SOON: Duration = Duration::from_secs(1);
@@ -114,7 +114,7 @@ impl EngineError {
 pub struct Status {
     /// When the last delivery came.
     pub last_event: Option<Timestamp>,
-    /// When GitLab was last read from end to end.
+    /// When the last delta read ended; steps of matches may be missing still.
     pub last_delta: Option<Timestamp>,
     /// Whether it was, since the start.
     pub caught_up: bool,

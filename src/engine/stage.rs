@@ -286,7 +286,6 @@ pub(super) fn new_record(issue: &Issue, job: JobMatch, nonce: Option<Uuid>, stat
         decided_at: None,
         comments: issue.user_notes_count,
         label_event: 0,
-        state_event: 0,
         history_known: true,
         erased: None,
         application: crate::domain::Application::default(),

@@ -28,7 +28,7 @@ pub(super) fn comment_of<'a>(connected: &Connected, notes: &'a [Note]) -> Option
     notes.iter().find(|note| connected.is_us(note.author.id) && application_text::is_one(&note.body))
 }
 
-/// What it says; empty where there is none. `known` is what it said when it was read last.
+/// What it says; empty where there is none.
 pub(super) fn application_of(connected: &Connected, notes: &[Note]) -> Application {
     let comment = comment_of(connected, notes);
     comment.and_then(|note| application_text::read_back(&note.body)).unwrap_or_default()

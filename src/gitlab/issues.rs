@@ -146,7 +146,7 @@ impl Project {
         self.gitlab.page(&endpoint, page).await
     }
 
-    /// Issues made by `author` at or after `since`: what an unclear answer may have left behind.
+    /// Issues that anybody made at or after `since`: what an unclear answer may have left behind.
     ///
     /// # Errors
     ///

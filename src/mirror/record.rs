@@ -39,8 +39,6 @@ pub struct Record {
     pub comments: u64,
     /// The last label event that was looked at.
     pub label_event: u64,
-    /// The last state event that was looked at.
-    pub state_event: u64,
     /// Whether the steps in the mirror are all there were.
     pub history_known: bool,
     /// What is left of the identity of a match whose data was removed.

@@ -2,7 +2,7 @@
 //! explicit order.
 //!
 //! `events` delivers what the mirror queued; `draft` keeps the draft in a comment; `send` is the one way to a mail to an
-//! employer, `finish` brings GitLab up to date with what became of it.
+//! employer, `outcome` brings GitLab up to date with what became of it.
 
 mod draft;
 mod error;
