@@ -354,6 +354,10 @@ impl Engine {
             let since = events.iter().filter(|event| event.created_at >= since);
             acts.extend(since.filter_map(|event| state_act(connected, event)));
         }
+        if let Some(decided_at) = record.decided_at.filter(|_| record.standing == Standing::Live) {
+            // What came before the last step was followed, or refused, with it.
+            acts.retain(|act| act.at >= decided_at);
+        }
         acts.sort_by_key(|act| act.at);
         Ok((acts, written))
     }

@@ -245,8 +245,12 @@ fn cause<'a>(
     let before = |event: &&LabelEvent| {
         event.created_at < raised.at || (event.created_at == raised.at && event.action != action)
     };
-    let already_on = of_kind().rfind(before).filter(|event| event.action == action);
     let is_state = |event: &&LabelEvent| matches!(kind_of(event), Some(LabelKind::State(_)));
+    let already_on = of_kind().rfind(before).filter(|event| event.action == action).filter(|on| {
+        // Where another state was put on since, that one was a step of its own.
+        let mut since = events.iter().filter(|event| event.id > on.id && event.created_at < raised.at);
+        !since.any(|event| event.action == action && is_state(&event))
+    });
     let mut since = events.iter().filter(|event| event.created_at >= raised.at && event.action == action);
     match (already_on, since.find(is_state)) {
         (Some(event), _) => Some(event),
