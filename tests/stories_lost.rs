@@ -683,3 +683,18 @@ async fn acts_that_pile_up_are_followed_as_if_one_by_one() {
     world.expect(iid, "rejected").await;
     world.finish().await;
 }
+
+#[tokio::test]
+async fn a_label_moved_while_job_match_was_off_is_theirs_who_moved_it() {
+    let (world, iid) = deaf(&[]).await;
+    world.reviewer().relabel(iid, &[], &["job-match"]).unwrap();
+    world.person("colleague").relabel(iid, &["job-match/approved"], &["job-match/pending"]).unwrap();
+    world.delta().await;
+    world.tell_after(1).await;
+    world.reviewer().relabel(iid, &["job-match"], &[]).unwrap();
+    world.delta().await;
+    world.expect(iid, "approved").await;
+    let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
+    assert_eq!(answer["decided_by"], "colleague", "{answer}");
+    world.finish().await;
+}

@@ -326,8 +326,13 @@ impl Engine {
             let moved_at = since.last().map(|event| event.created_at);
             let went_on = moved_at.is_some_and(|at| issue.updated_at.duration_since(at) > ONE_WRITE);
             closed_since = since.first().map(|event| event.created_at).filter(|_| went_on);
-            record.label_event =
-                events.iter().map(|event| event.id).max().unwrap_or(0).max(record.label_event);
+            // What is done while `job-match` is off is asked about once it is on again.
+            let counts = |event: &&LabelEvent| {
+                let took_it_off = event.action == LabelAction::Remove;
+                observed.is_match || took_it_off && self.kind_of(event) == Some(LabelKind::Match)
+            };
+            let seen = events.iter().filter(counts).map(|event| event.id).max();
+            record.label_event = seen.unwrap_or(0).max(record.label_event);
         }
         if observed.closed != record.state.is_closed() {
             let events = connected.project.state_events(issue.iid).await?;

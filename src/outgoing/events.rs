@@ -219,9 +219,9 @@ impl Outgoing {
     }
 }
 
-/// The label event that caused an event: the one that had put the state's label on when the step was taken, or the first
-/// that did so since, before any other state's; none for a closing or reopening that another step followed at once. For
-/// a match that counts no more or again, the last at its label.
+/// The label event that caused an event: the one that put the state's label on then; of a closing, reopening or decision
+/// of ours the first that did so since, before any other state's, and none where another step followed at once. For a
+/// match that counts no more or again, the last at its label.
 fn cause<'a>(
     raised: &Raised,
     events: &'a [LabelEvent],
@@ -241,22 +241,18 @@ fn cause<'a>(
         let mut before = fitting.iter().rev().filter(|event| event.created_at <= raised.at);
         return before.next().or(fitting.last()).copied();
     }
-    // Put on with another one, say, and alone only since that was taken off.
-    let before = |event: &&LabelEvent| {
-        event.created_at < raised.at || (event.created_at == raised.at && event.action != action)
-    };
-    let is_state = |event: &&LabelEvent| matches!(kind_of(event), Some(LabelKind::State(_)));
-    let already_on = of_kind().rfind(before).filter(|event| event.action == action).filter(|on| {
-        // Where another state was put on since, that one was a step of its own.
-        let mut since = events.iter().filter(|event| event.id > on.id && event.created_at < raised.at);
-        !since.any(|event| event.action == action && is_state(&event))
-    });
-    let mut since = events.iter().filter(|event| event.created_at >= raised.at && event.action == action);
-    match (already_on, since.find(is_state)) {
-        (Some(event), _) => Some(event),
-        (None, Some(next)) => Some(next).filter(|next| kind_of(next) == Some(kind)),
-        (None, None) => fitting.last().copied(),
+    let at_once = |event: &&&LabelEvent| event.created_at == raised.at;
+    if let Some(event) = fitting.iter().find(at_once) {
+        return Some(event);
     }
+    let is_state = |event: &&LabelEvent| matches!(kind_of(event), Some(LabelKind::State(_)));
+    if events.iter().filter(is_state).any(|event| event.created_at == raised.at) {
+        // Another one was taken off then, and this one is alone since.
+        let on = of_kind().rfind(|event| event.created_at < raised.at);
+        return on.filter(|event| event.action == action);
+    }
+    let mut since = events.iter().filter(|event| event.created_at > raised.at && event.action == action);
+    since.find(is_state).filter(|next| kind_of(next) == Some(kind))
 }
 
 /// The pause after a failure, up to a fifth longer or shorter: many services must not come back at once. Which, depends
