@@ -10,6 +10,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use support::{Difference, Disk, World, job};
@@ -131,7 +133,7 @@ async fn a_written_decision_is_void_where_people_acted_since() {
 
 #[tokio::test]
 async fn what_was_decided_about_a_second_issue_is_carried_over_before_it_goes() {
-    for (state, steps) in [("approved", 1), ("sent", 2)] {
+    for (state, steps, said) in [("approved", 1, 0), ("sent", 2, 0), ("sent", 2, 1)] {
         let mut world = World::new().await;
         let other = world.another_instance().await;
         other.engine.delta().await.unwrap();
@@ -144,8 +146,9 @@ async fn what_was_decided_about_a_second_issue_is_carried_over_before_it_goes() 
         if state == "sent" {
             world.reviewer().close(2).unwrap();
         }
-        // The first tries to say so on the first issue fail.
-        world.sandbox.fault(Fault::new(Method::POST, "/issues/1/notes", Trouble::status(500)).times(2));
+        // Some tries to say so on the first issue fail.
+        let fault = Fault::new(Method::POST, "/issues/1/notes", Trouble::status(500)).times(2);
+        world.sandbox.fault(fault.after(said));
         for _ in 0..4 {
             world.delta().await;
             world.settle_all().await;
@@ -159,18 +162,47 @@ async fn what_was_decided_about_a_second_issue_is_carried_over_before_it_goes() 
 }
 
 #[tokio::test]
-async fn an_issue_that_was_hidden_for_a_while_is_not_gone() {
+async fn one_answer_that_an_issue_is_not_there_loses_no_match() {
     let world = World::new().await;
     let iid = world.stage("1").await;
     world.sandbox.fault(Fault::new(Method::GET, &format!("/issues/{iid}"), Trouble::status(404)));
     world.reviewer().comment(iid, "What of this one?").unwrap();
     world.settle().await;
-    assert_eq!(world.state(iid).await, "none");
-    world.delta().await;
     world.expect(iid, "pending").await;
-    let (status, again) = world.post(&job("1")).await;
-    assert_eq!((status, again["iid"].as_u64()), (StatusCode::OK, Some(iid)));
+    world.clock.advance(Duration::from_secs(5));
+    world.settle().await;
     world.finish().await;
+}
+
+#[tokio::test]
+async fn an_issue_that_was_hidden_for_a_while_is_not_gone() {
+    for passes in [false, true] {
+        let world = World::new().await;
+        let iid = world.stage("1").await;
+        let nothing = Trouble::Answer {
+            status: 200,
+            content_type: "application/json".to_owned(),
+            body: "[]".to_owned(),
+            retry_after: None,
+        };
+        world.sandbox.fault(Fault::new(Method::GET, &format!("/issues/{iid}"), Trouble::status(404)));
+        world.sandbox.fault(Fault::new(Method::GET, "iids", nothing));
+        world.reviewer().comment(iid, "What of this one?").unwrap();
+        world.settle().await;
+        assert_eq!(world.state(iid).await, "none");
+        if passes {
+            // So long that no list of changes names it any more.
+            world.clock.advance(Duration::from_secs(3600));
+            world.stage("2").await;
+            world.delta().await;
+        }
+        world.delta().await;
+        world.settle().await;
+        world.expect(iid, "pending").await;
+        let (status, again) = world.post(&job("1")).await;
+        assert_eq!((status, again["iid"].as_u64()), (StatusCode::OK, Some(iid)));
+        world.finish().await;
+    }
 }
 
 #[tokio::test]

@@ -369,6 +369,35 @@ async fn a_label_that_was_put_on_without_an_event_is_followed_once_it_is_no_copy
     }
 }
 
+/// From a backup: what it says is older than what it told before, whether or not anybody touches it.
+#[tokio::test]
+async fn a_gitlab_that_was_set_back_is_believed_after_minutes() {
+    for touched in [true, false] {
+        let world = World::new().await;
+        let iid = world.stage("1").await;
+        let known = if touched { "pending" } else { "approved" };
+        world.spoil_mirror(&format!(
+            "UPDATE matches SET state = '{known}', record =
+             json_set(record, '$.updated_at', '2100-01-01T00:00:00Z', '$.state', '{known}')"
+        ));
+        if touched {
+            world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+        }
+        world.delta().await;
+        world.settle().await;
+        assert_eq!(world.patch(iid, &json!({"state": "rejected"})).await.0, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!((world.state(iid).await.as_str(), world.is_open(iid)), (known, true));
+        for _ in 0..10 {
+            world.clock.advance(std::time::Duration::from_secs(60));
+            world.delta().await;
+            world.settle().await;
+        }
+        world.expect(iid, if touched { "approved" } else { "pending" }).await;
+        assert_eq!(world.engine.backlog(), 0);
+        world.finish().await;
+    }
+}
+
 /// A label that is on, and neither an event nor the issue's time tells of it.
 fn put_on_without_a_trace(world: &World, iid: u64, label: &str) {
     let mut gitlab = world.sandbox.world();

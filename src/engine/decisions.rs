@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::texts::decision_of;
 use super::tracker::application_of;
-use super::{Connected, Engine, EngineError, history};
+use super::{Connected, Engine, EngineError, history, to_the_end};
 use crate::domain::State;
 use crate::domain::decide::Repair;
 use crate::domain::history::{Step, Through};
@@ -60,10 +60,7 @@ impl Engine {
         decision: Decision,
     ) -> impl Future<Output = Result<Record, DecisionError>> + Send + use<> {
         let engine = self.clone();
-        // In a task of its own: a caller who goes away must not stop it between comment and label.
-        let task = tokio::spawn(async move { engine.decide_once(iid, decision).await });
-        let failed = |error| Err(EngineError::Text(format!("the decision broke off: {error}")).into());
-        async move { task.await.unwrap_or_else(failed) }
+        to_the_end("the decision", async move { engine.decide_once(iid, decision).await })
     }
 
     async fn decide_once(&self, iid: u64, decision: Decision) -> Result<Record, DecisionError> {

@@ -152,11 +152,12 @@ impl Engine {
     async fn see(&self, connected: &Connected, issue: Issue) -> Result<Seen, EngineError> {
         let _one_at_a_time = self.inner.issues.hold(issue.iid).await;
         match self.inner.mirror.record(issue.iid)? {
-            Some(record) if record.updated_at > issue.updated_at => {}
             Some(record) if self.is_as_known(&issue, &record) => {}
             Some(record) if matches!(record.standing, Standing::Live | Standing::Withdrawn) => {
                 self.hint(issue.iid, Hint::default());
             }
+            // A list that lags says nothing of what became of the issue since.
+            Some(record) if record.updated_at > issue.updated_at => {}
             _ if self.status().caught_up || self.says_nothing_to_do(connected, &issue) => {
                 // What cannot be followed now is there all the same.
                 self.settle(connected, issue.clone())
@@ -210,8 +211,12 @@ impl Engine {
         }
     }
 
-    /// A deleted issue leaves no trace, nor does the deletion of a label: open issues are asked for by number, the next
-    /// two thousand, and of all others the next hundred.
+    fn is_known_to_be_gone(&self, iid: u64) -> Result<bool, EngineError> {
+        Ok(self.inner.mirror.record(iid)?.is_some_and(|record| record.standing == Standing::Gone))
+    }
+
+    /// A deleted issue leaves no trace, nor does the deletion of a label, nor one that is shown to us again: open issues
+    /// are asked for by number, the next two thousand, and of all others the next hundred.
     async fn check_issues(&self, connected: &Connected) -> Result<(), EngineError> {
         let next = |from: &AtomicU64, iids: &[u64], most: usize| {
             let next = iids.last().filter(|_| iids.len() == most).map_or(0, |last| last + 1);
@@ -231,6 +236,7 @@ impl Engine {
                             self.looks_again(*iid, error)?;
                         }
                     }
+                    None if self.is_known_to_be_gone(*iid)? => {}
                     None => self.hint(*iid, Hint::default()),
                 }
             }

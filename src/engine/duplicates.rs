@@ -12,6 +12,8 @@ use crate::mirror::{Record, Standing};
 
 /// How soon a decision about a second issue is carried over again where that did not work.
 const CARRIED_OVER_AGAIN: SignedDuration = SignedDuration::from_secs(2);
+/// Who decides then; of what the service does itself nothing else leads to approved.
+const CARRIED_OVER_BY: &str = "service";
 
 impl Engine {
     /// Two issues with one identity: the lower iid stays, the later hands over its decision, names the first and goes.
@@ -30,9 +32,9 @@ impl Engine {
             self.may_write()?;
         }
         let decided = observed.states.iter().copied().find(|state| *state != State::Pending);
-        let may_be_decided = first.state == State::Pending && first.standing == Standing::Live;
-        if let Some(to) = decided.filter(|_| may_be_decided) {
-            self.carry_over(first.iid, issue.iid, to);
+        let steps = decided.filter(|_| first.standing == Standing::Live).map(|to| steps_left(first, to));
+        if let Some(steps) = steps.filter(|steps| !steps.is_empty()) {
+            self.carry_over(first, issue.iid, steps);
             return Ok(());
         }
         if observed.is_match || !observed.states.is_empty() {
@@ -62,17 +64,15 @@ impl Engine {
     /// Decides about the first issue of a match what was decided about a later one, and looks at that one again: until
     /// the first shows it, the later one stays as it is. In the first one's own turn, whose lock may be held by somebody
     /// who waits for ours.
-    fn carry_over(&self, first: u64, later: u64, to: State) {
-        let engine = self.clone();
+    fn carry_over(&self, first: &Record, later: u64, steps: Vec<State>) {
+        let (engine, mut from) = (self.clone(), first.state);
+        let first = first.iid;
         tokio::spawn(async move {
-            // There is no step from pending to sent.
-            let steps = if to == State::Sent { vec![State::Approved, State::Sent] } else { vec![to] };
-            let mut from = State::Pending;
             for to in steps {
                 let decision = super::Decision {
                     from: Some(from),
                     to,
-                    by: "service".to_owned(),
+                    by: CARRIED_OVER_BY.to_owned(),
                     through: Through::Service,
                     comment: Some(format!("{} #{later}", engine.policy().language.pick("wie in", "as in"))),
                 };
@@ -86,5 +86,17 @@ impl Engine {
             }
             engine.hint(later, Hint::default());
         });
+    }
+}
+
+/// The steps by which the first issue comes to where a later one was decided to be: none where it has a decision of its
+/// own. There is no step from pending to sent, and what broke off between the two is taken up again.
+fn steps_left(first: &Record, to: State) -> Vec<State> {
+    let was_carried_over = || first.decided_by.as_deref() == Some(CARRIED_OVER_BY);
+    match (first.state, to) {
+        (State::Pending, State::Sent) => vec![State::Approved, State::Sent],
+        (State::Pending, to) => vec![to],
+        (State::Approved, State::Sent) if was_carried_over() => vec![State::Sent],
+        _ => Vec::new(),
     }
 }

@@ -2,7 +2,7 @@
 //! match's fingerprint, so that the same match is not staged again, on this disk or on a new one.
 
 use super::stage::new_record;
-use super::{Connected, Engine, EngineError};
+use super::{Connected, Engine, EngineError, to_the_end};
 use crate::domain::identity::Fingerprint;
 use crate::domain::{Channel, JobMatch, State};
 use crate::gitlab::issues::IssueChange;
@@ -54,10 +54,7 @@ impl Engine {
     /// [`ErasureError`]; a repetition goes on where it ended.
     pub async fn erase(&self, iid: u64) -> Result<Erasure, ErasureError> {
         let engine = self.clone();
-        // In a task of its own: a caller who goes away must not stop it in mid-step.
-        let task = tokio::spawn(async move { engine.erase_once(iid).await });
-        let failed = |error| Err(EngineError::Text(format!("the removal broke off: {error}")).into());
-        task.await.unwrap_or_else(failed)
+        to_the_end("the removal", async move { engine.erase_once(iid).await }).await
     }
 
     async fn erase_once(&self, iid: u64) -> Result<Erasure, ErasureError> {

@@ -1,12 +1,12 @@
 //! Copies of GitLab's database that lag behind: nobody acts on what they show. One that lags for minutes is none, and is
-//! believed: it is GitLab's events that are incomplete then, as after an import.
+//! believed: then GitLab's events are incomplete, as after an import, or all of GitLab was set back from a backup.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{BELIEVED_AFTER, Engine, EngineError};
+use super::{Engine, EngineError};
 use crate::domain::State;
 use crate::domain::decide::Observed;
 use crate::gitlab::Issue;
@@ -16,10 +16,12 @@ use crate::gitlab::labels::LabelKind;
 /// Every half minute GitLab looks which of its copies lag for longer than a minute, and asks them no more, unless it was
 /// set up otherwise.
 const LAGS_AT_MOST: SignedDuration = SignedDuration::from_mins(2);
+/// So many looks that showed the same are no copy's.
+const BELIEVED_AFTER: u32 = 7;
 /// What was believed, or never looked at again, is forgotten after so long.
 const REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours(24);
 
-/// Issues that looked older than their own events, by number.
+/// Issues that looked older than their own events, or than what GitLab told before, by number.
 #[derive(Default)]
 pub(super) struct Lagging(Mutex<HashMap<u64, Look>>);
 
@@ -55,7 +57,8 @@ impl Lagging {
 }
 
 impl Engine {
-    /// Refuses to act on an issue that looks older than its own events, until it has looked the same for minutes.
+    /// Refuses to act on an issue that looks older than what GitLab says of it elsewhere, or said before, until it has
+    /// looked the same for minutes.
     pub(super) fn refuse_a_lagging_copy(&self, issue: &Issue) -> Result<(), EngineError> {
         if !self.inner.lagging.is_to_be_believed(issue, self.inner.clock.now()) {
             return Err(EngineError::Stale);
@@ -63,7 +66,7 @@ impl Engine {
         let iid = issue.iid;
         tracing::warn!(
             iid,
-            "GitLab has shown issue {iid} like this for minutes, and its events do not say why; it counts as it is"
+            "GitLab has shown issue {iid} like this for minutes, whatever it said of it before; it counts as it is"
         );
         Ok(())
     }

@@ -22,6 +22,7 @@ mod settings_issue;
 mod stage;
 mod strangers;
 mod texts;
+mod to_the_end;
 mod tracker;
 mod unknown_issues;
 
@@ -41,6 +42,7 @@ pub use queue::{Hint, Queue};
 pub use sending::{Looked, sent_step};
 pub use settings_issue::ChangeError;
 pub use stage::{Staging, StagingError};
+pub use to_the_end::to_the_end;
 pub use tracker::ApplicationError;
 
 use crate::clock::Clock;
@@ -53,9 +55,6 @@ use crate::mirror::{Mirror, MirrorError};
 use crate::templates::Templates;
 use lagging::Lagging;
 use locks::Locks;
-
-/// So many reads that are older than what GitLab told before, over some two minutes, are no lagging copy.
-const BELIEVED_AFTER: u32 = 7;
 
 /// What is due so soon is waited for where the clock stops between requests.
 const SOON: Duration = Duration::from_secs(1);
@@ -383,33 +382,10 @@ impl Engine {
                 pause.max(Duration::from_secs(1u64 << failures.min(8)))
             };
             tracing::warn!(iid, %error, failures, ?pause, "issue {iid} could not be followed; it is looked at again");
-            if matches!(error, EngineError::Stale) && failures >= BELIEVED_AFTER {
-                self.believe(iid).await;
-            }
             // After a few tries the notice itself is doubted, not the read.
             let updated_at = hint.updated_at.filter(|_| failures < 3);
             let due = self.inner.clock.now().checked_add(pause).unwrap_or(Timestamp::MAX);
             self.inner.queue.push_later(iid, Hint { updated_at, by: None, failures }, due);
-        }
-    }
-
-    /// A GitLab that keeps telling an older state than it told before was set back, from a backup most likely: what it says
-    /// now is the truth.
-    async fn believe(&self, iid: u64) {
-        let believed = async {
-            let connected = self.connected().await?;
-            let _one_at_a_time = self.inner.issues.hold(iid).await;
-            let issue = connected.project.issue(iid).await?;
-            let Some(mut record) = self.inner.mirror.record(iid)? else { return Ok(()) };
-            tracing::warn!(
-                iid,
-                "GitLab knows an older issue {iid} than it did; it was set back, and is believed"
-            );
-            record.updated_at = issue.updated_at;
-            Ok::<_, EngineError>(self.inner.mirror.put(&record, None)?)
-        };
-        if let Err(error) = believed.await {
-            tracing::debug!(iid, %error, "it cannot be told yet whether GitLab was set back");
         }
     }
 

@@ -42,7 +42,8 @@ impl Queue {
         self.changed.notify_waiters();
     }
 
-    /// Adds a hint that waits until `due`; an earlier hint at the same issue takes its place.
+    /// Adds a hint that waits until `due`, unless one at that issue waits already; a hint that does not wait takes its
+    /// place.
     pub fn push_later(&self, iid: u64, hint: Hint, due: Timestamp) {
         self.lock().later.entry(iid).or_insert((due, hint));
         self.changed.notify_waiters();

@@ -40,7 +40,9 @@ impl Engine {
         }
         match self.read(&connected, iid, notice).await? {
             Some(issue) => self.settle(&connected, issue).await,
-            None => self.is_gone(iid),
+            // A single answer may be of a moment without rights, or a proxy's: the list says the same of one that is gone.
+            None if connected.project.issues_by_iid(&[iid]).await?.is_empty() => self.is_gone(iid),
+            None => Err(EngineError::Stale),
         }
     }
 
@@ -58,9 +60,13 @@ impl Engine {
             Err(error) => return Err(error),
         };
         let known = self.inner.mirror.record(iid)?.filter(|record| record.issue_id == issue.id);
-        let newest = notice.max(known.map(|record| record.updated_at));
+        let newest = notice.max(known.as_ref().map(|record| record.updated_at));
         if newest.is_some_and(|newest| is_older(&issue, newest)) {
-            return Err(EngineError::Stale);
+            self.refuse_a_lagging_copy(&issue)?;
+            if let Some(mut record) = known.filter(|record| is_older(&issue, record.updated_at)) {
+                record.updated_at = issue.updated_at;
+                self.inner.mirror.put(&record, None)?;
+            }
         }
         Ok(Some(issue))
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::{Connected, Engine, EngineError};
+use super::{Connected, Engine, EngineError, to_the_end};
 use crate::domain::JobMatch;
 use crate::domain::State;
 use crate::domain::decide::Repair;
@@ -72,14 +72,10 @@ impl Engine {
     ///
     /// As [`Engine::stage`].
     pub async fn stage_in(&self, job: JobMatch, nonce: Uuid, state: State) -> Result<Staging, StagingError> {
-        // In a task of its own: a caller who goes away must not stop it in mid-step.
         let engine = self.clone();
         let staged = Staged { job, nonce };
-        let task = tokio::spawn(async move { engine.note(engine.stage_once(staged, state).await) });
-        let staged = task
-            .await
-            .unwrap_or_else(|error| Err(EngineError::Text(format!("staging broke off: {error}"))))?;
-        staged.ok_or(StagingError::Erased)
+        let staging = async move { engine.note(engine.stage_once(staged, state).await) };
+        to_the_end("staging", staging).await?.ok_or(StagingError::Erased)
     }
 
     /// None where the match's data was removed.

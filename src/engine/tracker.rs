@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Connected, Engine, EngineError};
+use super::{Connected, Engine, EngineError, to_the_end};
 use crate::domain::Application;
 use crate::domain::posted_match::FieldError;
 use crate::gitlab::application_text;
@@ -47,10 +47,7 @@ impl Engine {
         changes: Map<String, Value>,
     ) -> impl Future<Output = Result<Record, ApplicationError>> + Send + use<> {
         let engine = self.clone();
-        // In a task of its own: a caller who goes away must not stop it in mid-step.
-        let task = tokio::spawn(async move { engine.change_application_once(iid, &changes).await });
-        let failed = |error| Err(EngineError::Text(format!("the change broke off: {error}")).into());
-        async move { task.await.unwrap_or_else(failed) }
+        to_the_end("the change", async move { engine.change_application_once(iid, &changes).await })
     }
 
     async fn change_application_once(

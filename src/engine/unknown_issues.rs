@@ -41,7 +41,9 @@ impl Engine {
                         Ok(())
                     }
                     None => self.take_in(connected, &issue, &observed, &mut record).await,
-                }
+                }?;
+                self.unmet().remove(&fingerprint);
+                Ok(())
             }
             // The settings issue is no match, whatever people put on it.
             None if ours && self.is_about_settings(connected, &issue) => Ok(()),

@@ -7,7 +7,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use super::rows::{self, Shown};
 
 /// Each entry takes the file from the version of its index to the next.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     "
     CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE matches (
@@ -103,6 +103,11 @@ const MIGRATIONS: [&str; 7] = [
     CREATE INDEX matches_not_open ON matches (iid)
         WHERE (standing IN ('withdrawn', 'ignored') OR (standing = 'live' AND state IN ('rejected', 'sent')));
     CREATE INDEX matches_by_attempt ON matches (attempt) WHERE attempt IS NOT NULL;
+",
+    "
+    DROP INDEX matches_not_open;
+    CREATE INDEX matches_not_open ON matches (iid)
+        WHERE (standing IN ('withdrawn', 'ignored', 'gone') OR (standing = 'live' AND state IN ('rejected', 'sent')));
 ",
 ];
 

@@ -8,7 +8,7 @@ use crate::domain::State;
 use crate::domain::history::Through;
 use crate::domain::posted_match::{FieldError, clean_line, clean_text};
 use crate::domain::sending::{AttemptOutcome, DraftContent};
-use crate::engine::{EngineError, Looked};
+use crate::engine::{EngineError, Looked, to_the_end};
 use crate::gitlab::draft_text::{self, DraftIs};
 use crate::gitlab::notes::Note;
 use crate::gitlab::{GitlabError, files};
@@ -81,15 +81,13 @@ impl Outgoing {
     ) -> Result<Draft, OutgoingError> {
         let (outgoing, expected) = (self.clone(), expected_etag.map(str::to_owned));
         let by = by.to_owned();
-        // In a task of its own: a caller who goes away must not stop it in mid-step.
-        let task = tokio::spawn(async move {
+        let drafting = async move {
             let is = if through == Through::Page { DraftIs::Persons } else { DraftIs::Programs(&by) };
             let draft = outgoing.put_once(iid, input, expected.as_deref(), is).await?;
             tracing::info!(iid, by, ?through, created = draft.created, "match {iid} has a draft");
             Ok(draft)
-        });
-        task.await
-            .unwrap_or_else(|error| Err(EngineError::Text(format!("drafting broke off: {error}")).into()))
+        };
+        to_the_end("drafting", drafting).await
     }
 
     async fn put_once(

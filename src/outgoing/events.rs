@@ -194,8 +194,14 @@ impl Outgoing {
         };
         let kind_of = |event: &LabelEvent| self.engine().label_kind(event.label.as_ref()?.id);
         Ok(match cause(raised, &events, kind_of) {
-            Some(event) => format!("match-{project}-{iid}-label-{}", event.id),
-            // It had no label of its own, or that was deleted since: then GitLab does not say any more which one it was.
+            Some(event) if event.created_at == raised.at => {
+                format!("match-{project}-{iid}-label-{}", event.id)
+            }
+            // Its moment tells it from another step that led to this label.
+            Some(event) => {
+                format!("match-{project}-{iid}-label-{}-{}", event.id, raised.at.as_millisecond())
+            }
+            // That label was deleted since: then GitLab does not say any more which one it was.
             None => format!("match-{project}-{iid}-{}-{}", raised.kind.as_str(), raised.at.as_millisecond()),
         })
     }
@@ -219,9 +225,9 @@ impl Outgoing {
     }
 }
 
-/// The label event that caused an event: the one that put the state's label on then; of a closing, reopening or decision
-/// of ours the first that did so since, before any other state's, and none where another step followed at once. For a
-/// match that counts no more or again, the last at its label.
+/// The label event that an event is named after: the one that put the state's label on at its moment, else the first that
+/// did so since, as after a closing, a reopening or a decision of ours. For a match that counts no more or again, the last
+/// at its label.
 fn cause<'a>(
     raised: &Raised,
     events: &'a [LabelEvent],
@@ -235,24 +241,12 @@ fn cause<'a>(
         EventKind::Rejected => (LabelKind::State(State::Rejected), LabelAction::Add),
         EventKind::Sent => (LabelKind::State(State::Sent), LabelAction::Add),
     };
-    let of_kind = || events.iter().filter(|event| kind_of(event) == Some(kind));
-    let fitting: Vec<&LabelEvent> = of_kind().filter(|event| event.action == action).collect();
+    let mut fitting = events.iter().filter(|event| event.action == action && kind_of(event) == Some(kind));
     if kind == LabelKind::Match {
-        let mut before = fitting.iter().rev().filter(|event| event.created_at <= raised.at);
-        return before.next().or(fitting.last()).copied();
+        let before = fitting.clone().rfind(|event| event.created_at <= raised.at);
+        return before.or_else(|| fitting.next());
     }
-    let at_once = |event: &&&LabelEvent| event.created_at == raised.at;
-    if let Some(event) = fitting.iter().find(at_once) {
-        return Some(event);
-    }
-    let is_state = |event: &&LabelEvent| matches!(kind_of(event), Some(LabelKind::State(_)));
-    if events.iter().filter(is_state).any(|event| event.created_at == raised.at) {
-        // Another one was taken off then, and this one is alone since.
-        let on = of_kind().rfind(|event| event.created_at < raised.at);
-        return on.filter(|event| event.action == action);
-    }
-    let mut since = events.iter().filter(|event| event.created_at > raised.at && event.action == action);
-    since.find(is_state).filter(|next| kind_of(next) == Some(kind))
+    fitting.find(|event| event.created_at >= raised.at)
 }
 
 /// The pause after a failure, up to a fifth longer or shorter: many services must not come back at once. Which, depends

@@ -9,7 +9,7 @@ use crate::engine::{EngineError, Looked, sent_step};
 use crate::gitlab::draft_text::{self, DraftIs};
 
 impl Outgoing {
-    /// Notes what became of an attempt, and tells GitLab. Where GitLab cannot be told now, this disk remembers.
+    /// Notes what became of an attempt, and tells GitLab. Where one of the two cannot be told now, the other remembers.
     pub(super) async fn resolve(
         &self,
         looked: &mut Looked,
@@ -17,11 +17,34 @@ impl Outgoing {
         outcome: AttemptOutcome,
         reason: Option<String>,
     ) -> Result<(), OutgoingError> {
-        let engine = self.engine();
         attempt.outcome = outcome;
         attempt.at = Some(self.now());
         attempt.reason = reason;
-        engine.mirror().keep_attempt(looked.record.iid, &attempt)?;
+        let kept = self.keep(looked, &attempt);
+        let told = self.publish(looked, &attempt).await;
+        let iid = looked.record.iid;
+        match (kept, told) {
+            (Ok(()), Ok(())) => Ok(self.engine().mirror().forget_attempt(&attempt)?),
+            (Ok(()), Err(error)) if outcome == AttemptOutcome::Retried => Err(error),
+            (Ok(()), Err(error)) => {
+                tracing::warn!(iid, error = %masked(&error.to_string()), "an attempt's comment could not be brought up to date yet");
+                Ok(())
+            }
+            (Err(error), Ok(())) => {
+                tracing::error!(iid, %error, "what became of an attempt is in its comment alone");
+                Ok(())
+            }
+            // Nothing remembers that it left.
+            (Err(error), Err(_)) if outcome == AttemptOutcome::Sent => Err(OutgoingError::InDoubt(format!(
+                "it left, and neither GitLab nor this disk could be told: {error}"
+            ))),
+            (Err(error), Err(_)) => Err(error.into()),
+        }
+    }
+
+    /// Keeps on this disk what became of an attempt, until GitLab knows.
+    fn keep(&self, looked: &mut Looked, attempt: &Attempt) -> Result<(), EngineError> {
+        let outcome = attempt.outcome;
         let counts =
             matches!(outcome, AttemptOutcome::Sent | AttemptOutcome::Unknown | AttemptOutcome::Resolved);
         let sending = Sending {
@@ -29,15 +52,9 @@ impl Outgoing {
             archived: looked.record.sending.archived && outcome != AttemptOutcome::Sent,
             ..looked.record.sending.clone()
         };
-        engine.keep_sending(&mut looked.record, sending)?;
-        match self.publish(looked, &attempt).await {
-            Err(error) if outcome == AttemptOutcome::Retried => Err(error),
-            Err(error) => {
-                tracing::warn!(iid = looked.record.iid, error = %masked(&error.to_string()), "an attempt's comment could not be brought up to date yet");
-                Ok(())
-            }
-            Ok(()) => Ok(()),
-        }
+        let kept = self.engine().mirror().keep_attempt(looked.record.iid, attempt);
+        self.engine().keep_sending(&mut looked.record, sending)?;
+        Ok(kept?)
     }
 
     /// Writes into an attempt's comment what became of it.
@@ -46,10 +63,9 @@ impl Outgoing {
         let told = looked.connected.project.edit_comment(looked.record.iid, attempt.note, &text).await;
         match told {
             // Somebody deleted it: then GitLab cannot be told.
-            Err(error) if error.is_gone() => {}
-            other => drop(other?),
+            Err(error) if error.is_gone() => Ok(()),
+            other => other.map(drop).map_err(Into::into),
         }
-        Ok(self.engine().mirror().forget_attempt(attempt)?)
     }
 
     pub(super) fn attempt_text(&self, attempt: &Attempt) -> Result<String, EngineError> {
@@ -66,6 +82,7 @@ impl Outgoing {
         let iid = looked.record.iid;
         for attempt in mirror.kept_attempts(iid)? {
             self.publish(looked, &attempt).await?;
+            mirror.forget_attempt(&attempt)?;
         }
         if let Some(doubt) = looked.record.sending.doubt().cloned() {
             return self.settle_doubt(looked, doubt).await;

@@ -22,7 +22,7 @@ use crate::domain::history::Through;
 use crate::domain::masked::masked;
 use crate::domain::posted_match::FieldError;
 use crate::domain::sending::{Attempt, AttemptOutcome, DraftContent};
-use crate::engine::{EngineError, Looked};
+use crate::engine::{EngineError, Looked, to_the_end};
 use crate::gitlab::draft_text;
 use crate::mirror::Record;
 use crate::notify::channels::Outcome;
@@ -116,10 +116,7 @@ impl Outgoing {
         through: Through,
     ) -> Result<Sent, OutgoingError> {
         let (outgoing, by) = (self.clone(), by.to_owned());
-        // In a task of its own: a caller who goes away must not stop it between mail and outcome.
-        let task = tokio::spawn(async move { outgoing.send_once(iid, request, &by, through).await });
-        task.await
-            .unwrap_or_else(|error| Err(EngineError::Text(format!("sending broke off: {error}")).into()))
+        to_the_end("sending", async move { outgoing.send_once(iid, request, &by, through).await }).await
     }
 
     async fn send_once(

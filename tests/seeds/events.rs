@@ -32,6 +32,12 @@ pub fn trouble_the_receiver(dice: &mut Dice, pipeline: &Pipeline) -> String {
 pub async fn check_events(world: &World, pipeline: &Pipeline, past: &Past) {
     let all = pipeline.all();
     let mut taken_before: BTreeSet<String> = BTreeSet::new();
+    let mut approvals: BTreeMap<(u64, String), &str> = BTreeMap::new();
+    for event in all.iter().filter(|event| event.kind() == "match.approved") {
+        let at = event.body()["data"]["decision"]["at"].to_string();
+        let id = approvals.entry((event.iid(), at)).or_insert(&event.id);
+        assert_eq!(*id, event.id, "an approval has one id, whichever disk tells of it: {}", event.raw);
+    }
     let mut begin = 0;
     for end in past.wiped.iter().copied().chain([all.len()]) {
         let disk = &all[begin..end];

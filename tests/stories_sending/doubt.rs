@@ -321,3 +321,47 @@ async fn a_step_back_from_sent_counts_though_a_send_begins_at_that_very_moment()
     assert_eq!(the_match(&world, iid).await["send"]["outcome"], "send_unknown");
     world.finish().await;
 }
+
+/// From now on the disk takes no word of a mail that left.
+const FULL: &str = "
+    CREATE TRIGGER no_attempt BEFORE INSERT ON attempts BEGIN SELECT RAISE(FAIL, 'the disk is full'); END;
+    CREATE TRIGGER no_match BEFORE INSERT ON matches WHEN NEW.attempt = 'sent'
+        BEGIN SELECT RAISE(FAIL, 'the disk is full'); END;";
+const ROOM: &str = "DROP TRIGGER no_attempt; DROP TRIGGER no_match;";
+
+#[tokio::test]
+async fn a_disk_that_fails_once_the_mail_has_left_makes_no_doubt() {
+    let (mut world, mails) = desk().await;
+    let iid = drafted(&mut world, "1").await;
+    world.spoil_mirror(FULL);
+    let (status, answer) = send(&world, iid, json!({})).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    note_with(&world, iid, "sent the application");
+    world.spoil_mirror(ROOM);
+    world.settle().await;
+    world.expect(iid, "sent").await;
+    let (status, answer) = send(&world, iid, json!({})).await;
+    assert_eq!((status, mails.mails().len()), (StatusCode::OK, 1), "{answer}");
+    assert_eq!(the_match(&world, iid).await["send"]["outcome"], "sent");
+    world.expect_comment(iid, "sent the application");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn where_neither_gitlab_nor_the_disk_can_be_told_that_it_left_it_is_in_doubt() {
+    let (mut world, mails) = desk().await;
+    let iid = drafted(&mut world, "1").await;
+    world.spoil_mirror(FULL);
+    world.sandbox.fault(Fault::new(Method::PUT, "/notes/", Trouble::status(500)).times(100));
+    let (status, answer) = send(&world, iid, json!({})).await;
+    assert_eq!((status, &answer["title"]), (StatusCode::BAD_GATEWAY, &json!("send_unknown")), "{answer}");
+    world.spoil_mirror(ROOM);
+    world.sandbox.clear_faults();
+    world.settle().await;
+    let (status, answer) = send(&world, iid, json!({})).await;
+    assert_eq!((status, &answer["title"]), (StatusCode::BAD_GATEWAY, &json!("send_unknown")), "{answer}");
+    world.expect_comment(iid, "uncertain whether the application");
+    world.expect(iid, "approved").await;
+    assert_eq!(mails.mails().len(), 1, "never repeated by itself");
+    world.finish().await;
+}
