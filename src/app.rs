@@ -174,8 +174,6 @@ impl App {
                 let engine = engine.clone();
                 tasks.spawn(stop.clone().run_until_cancelled_owned(async move { engine.work().await }));
             }
-        }
-        if idle == Idle::Loops {
             notifier.start(&tasks, &stop);
             outgoing.start(&tasks, &stop);
         }

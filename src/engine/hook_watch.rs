@@ -37,6 +37,11 @@ impl Engine {
     pub async fn check_hook(&self, watch: &HookWatch) {
         let health = match self.hook_health(watch).await {
             Ok(health) => health,
+            // What was known of it holds until somebody says otherwise.
+            Err(EngineError::Gitlab(error)) if error.is_passing() => {
+                tracing::debug!(%error, "the webhook could not be looked at");
+                return;
+            }
             Err(error) => {
                 tracing::debug!(%error, "no token of ours may look at the webhook");
                 HookHealth::Unknown

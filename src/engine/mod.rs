@@ -92,7 +92,11 @@ impl EngineError {
     /// How long GitLab asks us to wait, where that is all that is wrong: nothing was done then.
     pub fn asks_to_wait(&self) -> Option<Duration> {
         match self {
-            Self::Gitlab(GitlabError::Wait(wait) | GitlabError::WaitForTheMinute(wait)) => Some(*wait),
+            Self::Gitlab(
+                GitlabError::Wait(wait)
+                | GitlabError::WaitForTheMinute(wait)
+                | GitlabError::NoRoom { wait, .. },
+            ) => Some(*wait),
             _ => None,
         }
     }

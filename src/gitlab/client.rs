@@ -291,24 +291,24 @@ impl Gitlab {
     ///
     /// # Errors
     ///
-    /// [`GitlabError::Wait`] where that would take longer than a call may wait.
+    /// [`GitlabError::NoRoom`] where that would take longer than a call may wait.
     pub(super) async fn room_for_an_issue(&self) -> Result<(), GitlabError> {
-        self.room(&self.shared.creations).await
+        self.room("issues", &self.shared.creations).await
     }
 
     /// Waits for room under GitLab's limit on comments.
     ///
     /// # Errors
     ///
-    /// [`GitlabError::Wait`] where that would take longer than a call may wait.
+    /// [`GitlabError::NoRoom`] where that would take longer than a call may wait.
     pub(super) async fn room_for_a_comment(&self) -> Result<(), GitlabError> {
-        self.room(&self.shared.comments).await
+        self.room("comments", &self.shared.comments).await
     }
 
-    async fn room(&self, window: &Window) -> Result<(), GitlabError> {
+    async fn room(&self, what: &'static str, window: &Window) -> Result<(), GitlabError> {
         while let Err(wait) = window.take(self.shared.clock.now()) {
             if wait > self.shared.patience.wait {
-                return Err(GitlabError::Wait(wait));
+                return Err(GitlabError::NoRoom { what, wait });
             }
             self.shared.clock.sleep(wait).await;
         }

@@ -14,9 +14,17 @@ pub enum GitlabError {
     /// No connection, a connection that broke, or no answer in time.
     #[error("GitLab cannot be reached: {}", root_cause(.0))]
     Net(reqwest::Error),
-    /// GitLab asks us to wait (429 with `Retry-After`, or our own throttle).
+    /// GitLab asks us to wait (429 with `Retry-After`).
     #[error("GitLab asks to wait {} s", .0.as_secs())]
     Wait(Duration),
+    /// We wait by ourselves, before GitLab has to ask.
+    #[error("as many {what} were made as GitLab takes in a minute; there is room for more in {} s", wait.as_secs())]
+    NoRoom {
+        /// Of what there are as many.
+        what: &'static str,
+        /// When there is room again.
+        wait: Duration,
+    },
     /// GitLab asks us to wait and does not say how long; its application limits count by the minute.
     #[error("GitLab asks to wait until the next minute, {} s", .0.as_secs())]
     WaitForTheMinute(Duration),
@@ -63,7 +71,7 @@ impl GitlabError {
     pub fn was_not_run(&self) -> bool {
         match self {
             Self::Net(error) => error.is_connect(),
-            Self::Wait(_) | Self::WaitForTheMinute(_) => true,
+            Self::Wait(_) | Self::WaitForTheMinute(_) | Self::NoRoom { .. } => true,
             _ => false,
         }
     }
@@ -71,7 +79,7 @@ impl GitlabError {
     /// Whether the same request may fare better in a moment.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Net(_) | Self::Wait(_) | Self::WaitForTheMinute(_) => true,
+            Self::Net(_) | Self::Wait(_) | Self::WaitForTheMinute(_) | Self::NoRoom { .. } => true,
             Self::Server { status } => matches!(status.as_u16(), 500 | 502..=504),
             _ => false,
         }
@@ -107,7 +115,7 @@ impl GitlabError {
     /// When it is worth asking again; none where the same request would fail again.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Wait(wait) | Self::WaitForTheMinute(wait) => Some(*wait),
+            Self::Wait(wait) | Self::WaitForTheMinute(wait) | Self::NoRoom { wait, .. } => Some(*wait),
             Self::Net(_) | Self::Server { .. } | Self::Shape(_) => Some(Duration::from_secs(15)),
             // A revoked or expired token: somebody has to act, which takes a while.
             Self::Refused { status, .. } if matches!(status.as_u16(), 401 | 403) => {

@@ -11,6 +11,9 @@ use super::{Mirror, MirrorError};
 use crate::domain::State;
 use crate::domain::history::Step;
 
+/// Events that are read at once.
+const AT_ONCE: u32 = 100;
+
 /// What happened to a match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventKind {
@@ -103,8 +106,6 @@ pub struct Waiting {
     pub failures: u32,
     /// When it was tried first.
     pub since: Option<Timestamp>,
-    /// When it is tried next.
-    pub due: Timestamp,
 }
 
 /// How the queue fares.
@@ -226,18 +227,36 @@ impl Mirror {
         raise_whole(&self.write(), record, steps, which)
     }
 
-    /// The first event that waits of each match, in the order in which they were raised.
+    /// Some of the events that are due by a moment, in the order in which they were raised: of each match only the first
+    /// that waits.
     ///
     /// # Errors
     ///
     /// Where the disk fails.
-    pub fn first_events(&self) -> Result<Vec<Waiting>, MirrorError> {
+    pub fn due_events(&self, by: Timestamp) -> Result<Vec<Waiting>, MirrorError> {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT raised, number, message, failures, since, due FROM events WHERE number IN
-                 (SELECT min(number) FROM events WHERE outcome = 'waiting' GROUP BY iid) ORDER BY number",
+                "SELECT raised, number, message, failures, since FROM events WHERE number IN
+                 (SELECT min(number) FROM events WHERE outcome = 'waiting' GROUP BY iid)
+                 AND due <= ?1 ORDER BY number LIMIT ?2",
             )?;
-            statement.query_map([], waiting)?.collect()
+            statement.query_map(params![by.as_millisecond(), AT_ONCE], waiting)?.collect()
+        })
+    }
+
+    /// When the next event is due.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn next_event_due(&self) -> Result<Option<Timestamp>, MirrorError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT min(due) FROM events WHERE number IN
+                 (SELECT min(number) FROM events WHERE outcome = 'waiting' GROUP BY iid)",
+            )?;
+            let due = statement.query_row([], |row| row.get::<_, Option<i64>>(0))?;
+            Ok(due.map(moment))
         })
     }
 
@@ -302,12 +321,13 @@ impl Mirror {
     /// Where the disk fails.
     pub fn event_queue(&self) -> Result<EventQueue, MirrorError> {
         self.read(|connection| {
-            let (waiting, given_up, next) = connection
-                .prepare_cached(
-                    "SELECT count(*) FILTER (WHERE outcome = 'waiting'), count(*) FILTER (WHERE outcome = 'given_up'),
-                     min(due) FILTER (WHERE outcome = 'waiting') FROM events",
-                )?
-                .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, Option<i64>>(2)?)))?;
+            // Each is counted by an index of its own; those that have arrived, which are most, are not looked at.
+            let (waiting, next) = connection
+                .prepare_cached("SELECT count(*), min(due) FROM events WHERE outcome = 'waiting'")?
+                .query_row([], |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?)))?;
+            let given_up = connection
+                .prepare_cached("SELECT count(*) FROM events WHERE outcome = 'given_up'")?
+                .query_row([], |row| row.get(0))?;
             let error = connection
                 .prepare_cached(
                     "SELECT error FROM events WHERE outcome = 'waiting' AND error IS NOT NULL ORDER BY number LIMIT 1",
@@ -320,8 +340,11 @@ impl Mirror {
     }
 }
 
+fn moment(milliseconds: i64) -> Timestamp {
+    Timestamp::from_millisecond(milliseconds).unwrap_or_default()
+}
+
 fn waiting(row: &Row<'_>) -> Result<Waiting, MirrorError> {
-    let moment = |at: i64| Timestamp::from_millisecond(at).unwrap_or_default();
     let is_made = row.get_ref(2)?.as_str_or_null().map_err(|_| MirrorError::InvalidQuery)?.is_some();
     let message = if is_made { Some(from_json(row, 2)?) } else { None };
     Ok(Waiting {
@@ -330,6 +353,5 @@ fn waiting(row: &Row<'_>) -> Result<Waiting, MirrorError> {
         message,
         failures: row.get(3)?,
         since: row.get::<_, Option<i64>>(4)?.map(moment),
-        due: moment(row.get(5)?),
     })
 }

@@ -1,7 +1,8 @@
 //! The mirror: what GitLab said last, for quick answers. The only place that names SQLite.
 //!
-//! It is a cache: deleting it loses nothing. Only retry helpers (idempotency keys, unclear creations) live here alone,
-//! and the fingerprint catches what they would have caught.
+//! It is a cache: deleting it loses nothing. What lives here alone only helps: with trying again (timers, idempotency
+//! keys, unclear creations, the message on its way, what became of a mail while GitLab cannot be told), and with merging a
+//! spreadsheet (what both sides last agreed on).
 
 mod alike;
 mod attempts;

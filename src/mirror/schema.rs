@@ -108,6 +108,7 @@ const MIGRATIONS: [&str; 8] = [
     DROP INDEX matches_not_open;
     CREATE INDEX matches_not_open ON matches (iid)
         WHERE (standing IN ('withdrawn', 'ignored', 'gone') OR (standing = 'live' AND state IN ('rejected', 'sent')));
+    CREATE INDEX events_given_up ON events (number) WHERE outcome = 'given_up';
 ",
 ];
 

@@ -77,13 +77,13 @@ impl Notifier {
             return self.carry(channel, flight, &policy).await;
         }
         let free = own.schedule.not_before(now);
-        let aside = Flight::laid_aside(engine, channel)?;
-        if free <= now
-            && let Some(flight) = aside
-        {
-            flight.take_up(engine, channel)?;
-            return Ok(Step::Again);
-        }
+        let aside = match Flight::laid_aside(engine, channel)? {
+            Some(flight) if free <= now => {
+                flight.take_up(engine, channel)?;
+                return Ok(Step::Again);
+            }
+            other => other,
+        };
         let extras_after = state.extras_after.filter(|at| *at > now);
         if free <= now
             && extras_after.is_none()
@@ -94,7 +94,7 @@ impl Notifier {
         }
         let mut waiting = engine.mirror().untold(channel)?;
         waiting.retain(|one| state.later.get(&one.iid).is_none_or(|later| *later <= now));
-        if let Some(aside) = Flight::laid_aside(engine, channel)? {
+        if let Some(aside) = aside {
             waiting.retain(|one| !aside.iids.contains(&one.iid));
         }
         let later = state.later.values().copied().chain(extras_after).filter(|later| *later > now).min();

@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use futures_util::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
-use reqwest::{StatusCode, Url, header};
+use reqwest::{StatusCode, header};
 use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -19,7 +18,10 @@ use crate::engine::EngineError;
 use crate::gitlab::events::{LabelAction, LabelEvent};
 use crate::gitlab::labels::LabelKind;
 use crate::mirror::{EventKind, EventMessage, Raised, Waiting};
+use crate::notify::channels::http;
 
+/// What the receiver is called in our sentences.
+const RECEIVER: &str = "the receiver";
 /// How long one try may take.
 const TRY: Duration = Duration::from_secs(15);
 /// The first pause after a failure; each further one is twice as long.
@@ -60,29 +62,15 @@ enum Tried {
     Gone,
 }
 
-/// A client that follows no redirect: what is signed for one address is not for another.
-pub(super) fn client(url: &Url) -> anyhow::Result<reqwest::Client> {
-    let mut builder = reqwest::Client::builder()
-        .timeout(TRY)
-        .connect_timeout(Duration::from_secs(5))
-        .redirect(reqwest::redirect::Policy::none())
-        .user_agent(concat!("vorhoelle/", env!("CARGO_PKG_VERSION")));
-    if url.scheme() == "http" {
-        // No TLS will be spoken, and a client with the system's certificates cannot be built where there are none.
-        builder = builder.tls_certs_only([]);
-    }
-    builder.build().context("cannot set up TLS; is the package `ca-certificates` installed?")
-}
-
 /// Asks whether anybody answers where events go, and sends none.
 ///
 /// # Errors
 ///
 /// Why nobody does, in words.
 pub async fn probe(settings: &EventSettings) -> Result<StatusCode, String> {
-    let http = client(&settings.url).map_err(|error| format!("{error:#}"))?;
-    let answer = http.head(settings.url.clone()).send().await;
-    answer.map(|answer| answer.status()).map_err(|error| words(&error))
+    let http = http::client(&settings.url).map_err(|error| format!("{error:#}"))?;
+    let answer = http::call(RECEIVER, http.head(settings.url.clone()).timeout(TRY)).await;
+    answer.map(|answer| answer.status).map_err(|lost| masked(&lost.reason))
 }
 
 impl Outgoing {
@@ -109,11 +97,9 @@ impl Outgoing {
             if !self.engine().may_tell() {
                 return Ok(None);
             }
-            let now = self.now();
-            let (due, later): (Vec<_>, Vec<_>) =
-                mirror.first_events()?.into_iter().partition(|one| one.due <= now);
+            let due = mirror.due_events(self.now())?;
             if due.is_empty() {
-                return Ok(later.iter().map(|one| one.due).min());
+                return Ok(mirror.next_event_due()?);
             }
             let tries =
                 stream::iter(due).map(|waiting| self.attempt(receiver, waiting)).buffer_unordered(AT_ONCE);
@@ -264,43 +250,23 @@ impl Receiver {
         let request = self
             .http
             .post(self.settings.url.clone())
+            .timeout(TRY)
             .header(header::CONTENT_TYPE, "application/json")
             .header("webhook-id", &message.id)
             .header("webhook-timestamp", timestamp)
             .header("webhook-signature", signature)
             .body(message.body.clone());
-        match request.send().await {
-            Ok(answer) if answer.status().is_success() => Tried::Arrived,
-            Ok(answer) if answer.status() == StatusCode::GONE => Tried::Gone,
+        match http::call(RECEIVER, request).await {
+            Ok(answer) if answer.status.is_success() => Tried::Arrived,
+            Ok(answer) if answer.status == StatusCode::GONE => Tried::Gone,
             Ok(answer) => {
-                let after = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-                let after = after.and_then(|value| wait(value, timestamp));
-                Tried::Failed { reason: format!("the receiver answered {}", answer.status()), after }
+                let after = answer.retry_after.and_then(|pause| pause.try_into().ok());
+                Tried::Failed { reason: format!("{RECEIVER} answered {}", answer.status), after }
             }
-            Err(error) => Tried::Failed { reason: words(&error), after: None },
+            // It stands in the log and in `/health`.
+            Err(lost) => Tried::Failed { reason: masked(&lost.reason), after: None },
         }
     }
-}
-
-/// What `Retry-After` says: seconds, or a moment.
-fn wait(value: &str, now: i64) -> Option<SignedDuration> {
-    if let Ok(seconds) = value.trim().parse::<u32>() {
-        return Some(SignedDuration::from_secs(seconds.into()));
-    }
-    let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value.trim()).ok()?;
-    Some(SignedDuration::from_secs((at.as_second() - now).max(0)))
-}
-
-/// Why nobody answered, without the address: it may hold a secret. It stands in the log and in `/health`.
-fn words(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "the receiver did not answer in time".to_owned();
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    masked(&format!("the receiver cannot be reached: {cause}"))
 }
 
 #[cfg(test)]
@@ -320,14 +286,5 @@ mod tests {
             all += pause;
         }
         assert!(all > TRIED_FOR);
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_moment() {
-        assert_eq!(wait("120", 0), Some(SignedDuration::from_secs(120)));
-        let at = "Mon, 23 Nov 2026 08:00:30 GMT";
-        let now: Timestamp = "2026-11-23T08:00:00Z".parse().unwrap();
-        assert_eq!(wait(at, now.as_second()), Some(SignedDuration::from_secs(30)));
-        assert_eq!(wait("soon", 0), None);
     }
 }

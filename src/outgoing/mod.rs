@@ -32,6 +32,7 @@ use crate::engine::{Engine, EngineError};
 use crate::metrics::Metrics;
 use crate::mirror::Record;
 use crate::notify::MailSender;
+use crate::notify::channels::http;
 
 /// The longest pause between two looks at the queue.
 const AT_LEAST_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
@@ -97,7 +98,7 @@ impl Outgoing {
             None => None,
         };
         let receiver = match &settings.events {
-            Some(events) => Some(Receiver { http: events::client(&events.url)?, settings: events.clone() }),
+            Some(events) => Some(Receiver { http: http::client(&events.url)?, settings: events.clone() }),
             None => None,
         };
         let home = Sha256::new()

@@ -28,7 +28,7 @@ const WORDS_LIMIT: usize = 200;
 /// # Errors
 ///
 /// Where TLS cannot be set up.
-pub(super) fn client(peer: &Url) -> anyhow::Result<Client> {
+pub(crate) fn client(peer: &Url) -> anyhow::Result<Client> {
     let mut builder = Client::builder()
         .connect_timeout(CONNECT)
         .timeout(TOTAL)
@@ -42,7 +42,7 @@ pub(super) fn client(peer: &Url) -> anyhow::Result<Client> {
 }
 
 /// The longest wait for the answer to a request with so large a body, in bytes.
-pub(super) fn deadline(body: usize) -> Duration {
+pub(crate) fn deadline(body: usize) -> Duration {
     TOTAL + Duration::from_secs(body as u64 / SLOWEST)
 }
 
@@ -51,7 +51,7 @@ pub(super) fn deadline(body: usize) -> Duration {
 /// # Errors
 ///
 /// Where it is none, in words that name the variable.
-pub(super) fn peer_url(text: &str, variable: &str) -> anyhow::Result<Url> {
+pub(crate) fn peer_url(text: &str, variable: &str) -> anyhow::Result<Url> {
     let url =
         Url::parse(text.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     url.with_context(|| format!("{variable}: must be an http:// or https:// address"))
@@ -59,7 +59,7 @@ pub(super) fn peer_url(text: &str, variable: &str) -> anyhow::Result<Url> {
 
 /// What a peer answered.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     pub status: StatusCode,
     pub retry_after: Option<Duration>,
     pub body: String,
@@ -67,12 +67,12 @@ pub(super) struct Answer {
 
 impl Answer {
     /// The answer as JSON; null where it is none.
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
 
     /// What any peer means by a status that asks to try again; none where it means something else.
-    pub(super) fn try_again(&self, peer: &str) -> Option<Outcome> {
+    pub(crate) fn try_again(&self, peer: &str) -> Option<Outcome> {
         let status = self.status.as_u16();
         let (reason, unclear) = match status {
             429 => (format!("{peer} asks to slow down (429)"), false),
@@ -87,7 +87,7 @@ impl Answer {
 
 /// No whole answer.
 #[derive(Debug)]
-pub(super) struct Lost {
+pub(crate) struct Lost {
     pub reason: String,
     pub unclear: bool,
 }
@@ -103,7 +103,7 @@ impl From<Lost> for Outcome {
 /// # Errors
 ///
 /// Where no answer came, or one of success that broke off.
-pub(super) async fn call(peer: &str, request: RequestBuilder) -> Result<Answer, Lost> {
+pub(crate) async fn call(peer: &str, request: RequestBuilder) -> Result<Answer, Lost> {
     let lost = |error: reqwest::Error| {
         let unclear = !error.is_connect() && !error.is_builder();
         let what = match (error.is_connect(), error.is_timeout()) {
@@ -152,7 +152,7 @@ fn causes(error: reqwest::Error) -> String {
 }
 
 /// A peer's own words inside a sentence of ours: one line, not long.
-pub(super) fn words(text: &str) -> String {
+pub(crate) fn words(text: &str) -> String {
     crate::domain::posted_match::clean_line(text).chars().take(WORDS_LIMIT).collect()
 }
 

@@ -2,7 +2,7 @@
 
 pub mod gmail;
 pub mod google;
-mod http;
+pub(crate) mod http;
 mod mail_folder;
 pub mod slack;
 mod smtp;
