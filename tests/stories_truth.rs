@@ -10,6 +10,8 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use support::{Difference, Disk, World, job};
@@ -211,6 +213,28 @@ async fn where_the_clock_stops_between_requests_a_copy_that_lags_is_read_again_i
     world.finish().await;
 }
 
+/// GitLab gives a delivery ten seconds; what is under way by then goes on, and breaks off in no mid-step.
+#[tokio::test]
+async fn where_the_clock_stops_between_requests_a_slow_gitlab_is_not_waited_for_beyond_its_own_deadline() {
+    let world = World::set(&[("IDLE", "request")]).await;
+    let (_, answer) = world.post(&job("1")).await;
+    let iid = answer["iid"].as_u64().unwrap();
+    let slow = Trouble::slow(Duration::from_millis(4_500));
+    world.sandbox.fault(Fault::new(Method::GET, &format!("/issues/{iid}"), slow).times(2));
+    let begun = Instant::now();
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.sandbox.settled().await;
+    let waited = begun.elapsed();
+    assert!(waited < Duration::from_secs(10), "{waited:?}");
+    while world.state(iid).await != "approved" {
+        assert!(begun.elapsed() < Duration::from_secs(60), "what was begun goes on");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    world.settle().await;
+    world.expect(iid, "approved").await;
+    world.finish().await;
+}
+
 #[tokio::test]
 async fn confidential_issues_and_other_types_are_followed_too() {
     let world = World::new().await;
@@ -272,7 +296,7 @@ async fn a_stale_read_is_noticed_and_read_again() {
     world.sandbox.fault(Fault::new(Method::GET, "/issues/", Trouble::Stale));
     world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
     world.settle().await;
-    world.clock.advance(std::time::Duration::from_secs(1));
+    world.clock.advance(Duration::from_secs(1));
     world.settle().await;
     world.expect(iid, "approved").await;
     world.finish().await;
@@ -284,7 +308,7 @@ async fn a_stale_read_that_nobody_warned_of_undoes_nothing() {
     let iid = world.stage("1").await;
     world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
     world.sandbox.settled().await;
-    world.clock.advance(std::time::Duration::from_secs(1));
+    world.clock.advance(Duration::from_secs(1));
     world.settle().await;
     world.expect(iid, "approved").await;
     // A copy of GitLab's database lags: it still shows pending and approved, as before the service's own write.
@@ -294,7 +318,7 @@ async fn a_stale_read_that_nobody_warned_of_undoes_nothing() {
     let (status, _) = world.patch(iid, &json!({"state": "sent"})).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(world.state(iid).await, "approved");
-    world.clock.advance(std::time::Duration::from_secs(10));
+    world.clock.advance(Duration::from_secs(10));
     world.delta().await;
     world.expect(iid, "approved").await;
     world.finish().await;
@@ -320,7 +344,7 @@ async fn a_copy_that_lags_by_less_than_its_clock_shows_takes_no_label_off() {
     world.engine.hint(iid, vorhoelle::engine::Hint::default());
     world.settle().await;
     world.expect(iid, "approved").await;
-    world.clock.advance(std::time::Duration::from_secs(1));
+    world.clock.advance(Duration::from_secs(1));
     world.settle().await;
     world.expect(iid, "approved").await;
     assert_eq!(world.engine.backlog(), 0);
@@ -351,7 +375,7 @@ async fn a_label_that_was_put_on_without_an_event_is_followed_once_it_is_no_copy
         assert_eq!(world.patch(iid, &json!({"state": "rejected"})).await.0, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!((world.state(iid).await, world.labels(iid).len()), ("pending".to_owned(), 3));
         for _ in 0..10 {
-            world.clock.advance(std::time::Duration::from_secs(60));
+            world.clock.advance(Duration::from_secs(60));
             world.settle().await;
         }
         assert_eq!(world.engine.backlog(), 0, "it is not looked at for ever");
@@ -388,7 +412,7 @@ async fn a_gitlab_that_was_set_back_is_believed_after_minutes() {
         assert_eq!(world.patch(iid, &json!({"state": "rejected"})).await.0, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!((world.state(iid).await.as_str(), world.is_open(iid)), (known, true));
         for _ in 0..10 {
-            world.clock.advance(std::time::Duration::from_secs(60));
+            world.clock.advance(Duration::from_secs(60));
             world.delta().await;
             world.settle().await;
         }
@@ -413,7 +437,7 @@ async fn a_sentence_that_could_not_be_written_is_written_later() {
     world.reviewer().relabel(iid, &["job-match/sent"], &[]).unwrap();
     world.settle().await;
     world.sandbox.clear_faults();
-    world.clock.advance(std::time::Duration::from_secs(300));
+    world.clock.advance(Duration::from_secs(300));
     world.settle().await;
     world.expect(iid, "pending").await;
     world.expect_comment(iid, "no step from");
@@ -432,7 +456,7 @@ async fn a_revoked_token_is_said_and_recovered_from() {
     world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
     world.settle().await;
     world.sandbox.world().token_of("bot").unwrap().revoked = false;
-    world.clock.advance(std::time::Duration::from_secs(400));
+    world.clock.advance(Duration::from_secs(400));
     world.delta().await;
     world.expect(iid, "approved").await;
     assert_eq!(world.get("/health").await.0, StatusCode::OK);
@@ -446,7 +470,7 @@ async fn a_rebuild_costs_one_list_call_a_hundred_matches_and_label_events_of_tou
     for chunk in (0..200).collect::<Vec<_>>().chunks(50) {
         let body: Vec<_> = chunk.iter().map(|n| job(&n.to_string())).collect();
         world.post(&json!(body)).await;
-        world.clock.advance(std::time::Duration::from_secs(61));
+        world.clock.advance(Duration::from_secs(61));
     }
     world.settle().await;
     for iid in [3, 5] {
