@@ -85,6 +85,14 @@ fn put_together(settings: Settings, clock: Clock, patience: Patience, care: Care
             tracing::warn!("{note}");
             engine.note_about_the_mirror(note);
         }
+        Found::Beside { owner } => {
+            let note = format!(
+                "the mirror is of another project ({owner}) and stays as it is; GitLab is read into one of our own beside it. \
+                 Are VORHOELLE_GITLAB_URL and VORHOELLE_GITLAB_PROJECT those of the service?"
+            );
+            tracing::warn!("{note}");
+            engine.note_about_the_mirror(note);
+        }
     }
     let notifier = Notifier::new(engine.clone(), &settings, Arc::clone(&metrics))?;
     let outgoing = Outgoing::new(engine.clone(), &settings, Arc::clone(&metrics), web::answer::as_json)?;

@@ -137,6 +137,44 @@ async fn commands_work_beside_the_service() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn processes_that_stage_the_same_at_once_make_one_match_of_it() {
+    let mut setting = Setting::new(Options::default()).await;
+    setting.variables = vec![("VORHOELLE_SYNC_INTERVAL".to_owned(), "1s".to_owned())];
+    setting.run(&["setup"]).await;
+    let _running = setting.serve().await;
+    // Slow enough that each begins before the other ends.
+    let slow = Trouble::slow(Duration::from_millis(100));
+    setting.sandbox.fault(Fault::new(reqwest::Method::POST, "/issues", slow).times(1000));
+    let jobs: Vec<Value> = (0..6).map(|number| job(&number.to_string())).collect();
+    std::fs::write(setting.folder.path().join("matches.json"), json!(jobs).to_string()).unwrap();
+    let staging = ["stage", "matches.json"];
+    let posting = async {
+        for job in &jobs {
+            assert!(setting.post(job).await.unwrap().is_success());
+        }
+    };
+    let ((one, ..), (other, ..), ()) = tokio::join!(setting.run(&staging), setting.run(&staging), posting);
+    assert_eq!((one, other), (0, 0));
+    let labelled = || {
+        let gitlab = setting.sandbox.world();
+        gitlab.issues.values().filter(|issue| !issue.labels.is_empty()).count()
+    };
+    assert!(setting.sandbox.world().issues.len() > jobs.len(), "none was made twice");
+    setting.until("second issues are taken back", async || labelled() == jobs.len()).await;
+    assert_eq!(setting.get("/api/v1/matches").await["matches"].as_array().unwrap().len(), jobs.len());
+    let gitlab = setting.sandbox.world();
+    let mut kept: Vec<&str> = gitlab
+        .issues
+        .values()
+        .filter(|issue| !issue.labels.is_empty())
+        .map(|issue| issue.title.as_str())
+        .collect();
+    kept.sort_unstable();
+    kept.dedup();
+    assert_eq!(kept.len(), jobs.len(), "one of each");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_card_moved_on_the_board_shows_in_the_api_within_a_second() {
     let setting = Setting::new(Options::default()).await;
     setting.run(&["setup"]).await;

@@ -247,6 +247,27 @@ async fn what_was_decided_while_the_service_was_down_is_followed_with_the_disk_a
     }
 }
 
+/// The same step, again and again within a second or two.
+#[tokio::test]
+async fn decisions_in_quick_succession_are_the_same_ones_after_a_lost_disk() {
+    let mut world = World::new().await;
+    let iid = world.stage("1").await;
+    for number in 0..7 {
+        world.clock.advance(std::time::Duration::from_millis(90));
+        let state = if number % 2 == 0 { "approved" } else { "pending" };
+        let decision = json!({"state": state, "comment": format!("number {number}")});
+        assert_eq!(world.patch(iid, &decision).await.0, StatusCode::OK);
+        world.expect_comment(iid, &format!("number {number}"));
+    }
+    let (_, before) = world.get("/api/v1/decisions").await;
+    world.restart(Disk::Wiped).await;
+    world.settle().await;
+    let (_, after) = world.get("/api/v1/decisions").await;
+    assert_eq!(before, after);
+    assert_eq!(after["decisions"].as_array().unwrap().len(), 7);
+    world.finish().await;
+}
+
 #[tokio::test]
 async fn a_wiped_disk_brings_back_every_field() {
     let mut world = World::new().await;

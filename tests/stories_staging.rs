@@ -184,6 +184,38 @@ async fn an_idempotency_key_brings_the_same_answer() {
     world.finish().await;
 }
 
+/// A match that nothing but the key tells from others.
+#[tokio::test]
+async fn under_an_idempotency_key_a_match_is_found_again_after_a_kill_before_the_answer() {
+    for disk in [Disk::Kept, Disk::Wiped] {
+        let mut world = World::new().await;
+        let one = json!({"title": "Cloud Architect", "score": 90});
+        let several = json!([{"title": "A", "score": 90}, {"title": "A", "score": 90}]);
+        for (key, body) in [("a", &one), ("b", &several)] {
+            let request = world.http.post(world.url("/api/v1/matches")).header("idempotency-key", key);
+            world.call(request.json(body)).await;
+        }
+        assert_eq!(world.sandbox.world().issues.len(), 3);
+        world.kill(disk).await;
+        if disk == Disk::Kept {
+            world.spoil_mirror(
+                "DELETE FROM matches; DELETE FROM answers; DELETE FROM facts WHERE name = 'cursor'",
+            );
+        }
+        world.start().await;
+        world.delta().await;
+        for (key, body) in [("a", &one), ("b", &several)] {
+            let request = world.http.post(world.url("/api/v1/matches")).header("idempotency-key", key);
+            let (status, answer) = world.call(request.json(body)).await;
+            assert_eq!(status, StatusCode::OK, "{answer}");
+        }
+        let other = world.http.post(world.url("/api/v1/matches")).header("idempotency-key", "c");
+        assert_eq!(world.call(other.json(&one)).await.0, StatusCode::CREATED);
+        assert_eq!(world.sandbox.world().issues.len(), 4);
+        world.finish().await;
+    }
+}
+
 #[tokio::test]
 async fn a_decision_made_before_gitlabs_answer_has_arrived_is_not_forgotten() {
     let world = World::new().await;

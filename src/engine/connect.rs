@@ -81,6 +81,7 @@ impl Engine {
     async fn connect(&self) -> Result<Connected, EngineError> {
         let us = self.inner.gitlab.current_user().await?;
         let (project, info) = self.fit_project(&us).await?;
+        self.inner.mirror.is_called_too(&[&info.id.to_string(), &info.path_with_namespace])?;
         let policy = self.policy();
         let reviewers = self.find_reviewers(&project, &policy.reviewers.usernames).await?;
         let ours = policy.former_users.iter().copied().chain([us.id]).collect();

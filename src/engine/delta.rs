@@ -137,7 +137,9 @@ impl Engine {
                     && status != StatusCode::BAD_GATEWAY
                     && status != StatusCode::SERVICE_UNAVAILABLE
             }),
-            EngineError::Text(_) | EngineError::TooLarge(_) | EngineError::Stale => true,
+            EngineError::Text(_) | EngineError::TooLarge(_) | EngineError::Stale | EngineError::LooksOnly => {
+                true
+            }
             _ => false,
         };
         if !is_about_this_issue {
@@ -194,14 +196,20 @@ impl Engine {
             withdrawn: record.standing == Standing::Withdrawn,
             undo_sent: record.undo_sent(),
         };
-        let counts = matches!(record.standing, Standing::Live | Standing::Withdrawn);
+        let observed = self.observed(issue);
+        let shows_it = match record.standing {
+            Standing::Live | Standing::Withdrawn => observed.agrees_with(known),
+            // It may not have been taken back yet.
+            Standing::Duplicate => !observed.is_match && observed.states.is_empty(),
+            _ => true,
+        };
         // One that was hidden from us for a while is not gone.
         record.standing != Standing::Gone
             && issue.updated_at == record.updated_at
             && issue.user_notes_count <= record.comments
             && issue.id == record.issue_id
             && issue.moved_to_id.is_none()
-            && (!counts || self.observed(issue).agrees_with(known))
+            && shows_it
     }
 
     async fn check_token_once_a_day(&self) {

@@ -61,6 +61,20 @@ impl Engine {
         Ok(self.inner.mirror.put(&record, None)?)
     }
 
+    /// The first issue of a match in the mirror, be it this one or another; those after it count no more from now on, and
+    /// are looked at. Two processes on one mirror may have made one each at the same time.
+    pub(super) fn first_of(&self, record: &Record) -> Result<Option<Record>, EngineError> {
+        let Some(fingerprint) = record.fingerprint() else { return Ok(None) };
+        let mut all = self.inner.mirror.records_of(&fingerprint)?.into_iter();
+        let first = all.next();
+        for mut later in all {
+            later.standing = Standing::Duplicate;
+            self.inner.mirror.put(&later, None)?;
+            self.hint(later.iid, Hint::default());
+        }
+        Ok(first)
+    }
+
     /// Decides about the first issue of a match what was decided about a later one, and looks at that one again: until
     /// the first shows it, the later one stays as it is. In the first one's own turn, whose lock may be held by somebody
     /// who waits for ours.

@@ -321,9 +321,13 @@ impl<'a> Replay<'a> {
 
     /// The decision made through the service that this label event carried out.
     fn decision_before(&self, event: &LabelEvent, from: State, to: State) -> Option<Step> {
-        let mut decisions = self.notes.iter().rev().filter_map(|note| near(note, event));
         // Each is carried out once.
-        decisions.find(|step| step.from == from && step.to == to && !self.steps.contains(step))
+        let is_it = |step: &Step| step.from == from && step.to == to && !self.steps.contains(step);
+        let decisions: Vec<Step> =
+            self.notes.iter().filter_map(|note| near(note, event)).filter(is_it).collect();
+        // The last one before it; GitLab's own clocks may differ a little.
+        let before = decisions.iter().rfind(|step| step.at <= event.created_at);
+        before.or(decisions.first()).cloned()
     }
 
     fn name_closers(&mut self) {

@@ -87,6 +87,9 @@ impl Engine {
         match known.filter(|record| live(record) && record.issue_id == issue.id) {
             // A command beside this process wrote since the issue was read: our locks do not reach into it.
             Some(record) if is_older(&issue, record.updated_at) => Err(EngineError::Stale),
+            Some(record) if self.first_of(&record)?.is_some_and(|first| first.iid != record.iid) => {
+                self.meet(connected, issue).await
+            }
             Some(record) => self.follow(connected, issue, record).await,
             None => self.meet(connected, issue).await,
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::{Connected, Engine, EngineError, to_the_end};
+use super::{Connected, Engine, EngineError, Hint, to_the_end};
 use crate::domain::JobMatch;
 use crate::domain::State;
 use crate::domain::decide::Repair;
@@ -57,12 +57,21 @@ impl Engine {
     ///
     /// [`StagingError`] says why; nothing was accepted then that only this machine knows.
     pub async fn stage(&self, job: JobMatch) -> Result<Staging, StagingError> {
+        self.stage_known_as(job, Uuid::new_v4()).await
+    }
+
+    /// Stages a match for somebody who may repeat that: `nonce` stands for the identity of a match that has no other.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::stage`].
+    pub async fn stage_known_as(&self, job: JobMatch, nonce: Uuid) -> Result<Staging, StagingError> {
         let minimum = self.policy().min_score;
         let score = job.score.map_or(0.0, crate::domain::job_match::Score::percent);
         if score < minimum {
             return Err(StagingError::BelowMinimum { score, minimum });
         }
-        self.stage_in(job, Uuid::new_v4(), State::Pending).await
+        self.stage_in(job, nonce, State::Pending).await
     }
 
     /// Stages a match in a state, whatever its score: what a freelancer's own list says has happened already. `nonce`
@@ -113,12 +122,12 @@ impl Engine {
             let started = self.inner.clock.now();
             tries += 1;
             match self.create(&connected, &staged, state).await {
-                Ok(record) => {
+                Ok(staging) => {
                     if unclear.is_some() {
                         self.inner.mirror.set_unclear(fingerprint.as_str(), None)?;
                         unrecorded().remove(fingerprint.as_str());
                     }
-                    return Ok(Some(Staging { record, created: true }));
+                    return Ok(Some(staging));
                 }
                 Err(EngineError::Gitlab(error)) if error.is_unclear() => {
                     tracing::warn!(%error, tries, "it is unclear whether an issue was created; GitLab is read before another try");
@@ -162,7 +171,7 @@ impl Engine {
         connected: &Arc<Connected>,
         staged: &Staged,
         state: State,
-    ) -> Result<Record, EngineError> {
+    ) -> Result<Staging, EngineError> {
         let role = Role::of(&staged.job).map(|role| role.key);
         let _one_at_a_time = match role {
             Some(role) => Some(self.inner.stagings.hold(role).await),
@@ -201,7 +210,7 @@ impl Engine {
         let met = self.inner.mirror.record(issue.iid)?.filter(|record| record.issue_id == issue.id);
         if let Some(record) = met {
             self.inner.mirror.raise(&record, &[], Raise::All)?;
-            return Ok(record);
+            return self.staging_of(record);
         }
         let issue = self.repair_creation(connected, issue, &new, state).await;
         let record = new_record(&issue, staged.job.clone(), Some(staged.nonce), state);
@@ -212,8 +221,17 @@ impl Engine {
             self.inner.mirror.put(&record, None)?;
         }
         self.inner.news.notify_waiters();
+        self.staging_of(record)
+    }
+
+    /// How making an issue ended: another process on this mirror may have been faster, and whoever follows the project
+    /// takes the second issue back then.
+    fn staging_of(&self, record: Record) -> Result<Staging, EngineError> {
+        if let Some(first) = self.first_of(&record)?.filter(|first| first.iid != record.iid) {
+            return Ok(Staging { record: first, created: false });
+        }
         tracing::info!(iid = record.iid, "match {} is staged", record.iid);
-        Ok(record)
+        Ok(Staging { record, created: true })
     }
 
     /// Compares what GitLab returned with what was sent. A difference is an error to be logged and mended; where that
@@ -246,7 +264,7 @@ impl Engine {
             Ok(mended) => mended,
             Err(error) => {
                 tracing::error!(iid = issue.iid, %error, "the new issue could not be set right yet");
-                self.hint(issue.iid, super::Hint::default());
+                self.hint(issue.iid, Hint::default());
                 issue
             }
         }

@@ -26,6 +26,23 @@ impl Mirror {
         })
     }
 
+    /// The issues of a fingerprint that count as a match, the lowest iid first: there should be one.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn records_of(&self, fingerprint: &Fingerprint) -> rusqlite::Result<Vec<Record>> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT record FROM matches WHERE fingerprint = ?1 AND standing IN ('live', 'withdrawn')
+                     ORDER BY iid",
+                )?
+                .query_map([fingerprint.as_str()], record)?
+                .collect()
+        })
+    }
+
     /// The issue of a fingerprint's match whose data was removed at a person's wish, if one was.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
+use sha2::{Digest as _, Sha256};
 
 /// What the mirror fails with.
 pub use rusqlite::Error as MirrorError;
@@ -46,6 +47,11 @@ pub enum Found {
     Replaced {
         /// Why.
         why: String,
+    },
+    /// There, and of another project; it stays, and this is one of our own beside it.
+    Beside {
+        /// Whose the other one is.
+        owner: String,
     },
 }
 
@@ -72,7 +78,8 @@ pub struct Answered {
 
 impl Mirror {
     /// Opens the mirror of a project; `owner` names instance and project. A file that is corrupt, of a newer version or
-    /// of another project is moved aside, and a new one started: GitLab knows everything that was in it.
+    /// of another project is moved aside, and a new one started: GitLab knows everything that was in it. A command moves
+    /// none of another project aside, for the service may have it open, and its settings be right: it keeps one beside it.
     ///
     /// # Errors
     ///
@@ -86,7 +93,12 @@ impl Mirror {
         let there = path.exists();
         let (writer, found) = match schema::open(path, owner, &shown, care) {
             Ok(connection) => (connection, if there { Found::Kept } else { Found::New }),
-            Err(schema::Unusable::Content(why)) => {
+            Err(schema::Unusable::Foreign(owner_of_it)) if care == Care::Soon => {
+                let (mirror, _) = Self::open(&beside(path, owner), owner, shown, Care::Whole)?;
+                return Ok((mirror, Found::Beside { owner: owner_of_it }));
+            }
+            Err(error @ (schema::Unusable::Content(_) | schema::Unusable::Foreign(_))) => {
+                let why = error.to_string();
                 let aside = laid_aside(path);
                 for suffix in ["-wal", "-shm"] {
                     let _ = std::fs::remove_file(with_suffix(path, suffix));
@@ -116,13 +128,26 @@ impl Mirror {
     pub fn inspect(path: &Path, owner: &str) -> Result<Counts, String> {
         let words = |error: rusqlite::Error| format!("it cannot be read: {error}");
         let connection = schema::reader(path).map_err(words)?;
-        let found: String = connection
-            .query_row("SELECT value FROM facts WHERE name = 'owner'", [], |row| row.get(0))
-            .map_err(words)?;
-        if found != owner {
+        if let Some(found) = schema::another_owner(&connection, owner).map_err(words)? {
             return Err(format!("it mirrors another project ({found})"));
         }
         list::counts(&connection).map_err(words)
+    }
+
+    /// Notes what else the project of this mirror is called: settings may name it by its number or its path.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn is_called_too(&self, projects: &[&str]) -> Result<(), MirrorError> {
+        let owner = self.fact("owner")?.unwrap_or_default();
+        let instance = owner.rsplit_once(' ').map_or("", |(instance, _)| instance);
+        let names: Vec<String> = projects.iter().map(|project| format!("{instance} {project}")).collect();
+        let names = names.join("\n");
+        if self.fact(schema::OWNER_NAMES)?.as_deref() == Some(&names) {
+            return Ok(());
+        }
+        self.remember(schema::OWNER_NAMES, &names)
     }
 
     /// Forgets every match and where the last read ended, so that the next one begins at the beginning.
@@ -135,7 +160,7 @@ impl Mirror {
             // What is shown of the matches stays: spreadsheets have agreed on it. So does what was erased: of an issue
             // that a person made, GitLab does not tell.
             "BEGIN; DELETE FROM matches; DELETE FROM steps; DELETE FROM deliveries; UPDATE rows SET presence = 0 WHERE presence = 1;
-             DELETE FROM facts WHERE name NOT IN ('owner', 'labels', 'instance', 'form'); COMMIT;",
+             DELETE FROM facts WHERE name NOT IN ('owner', 'owner_names', 'labels', 'instance', 'form'); COMMIT;",
         )
     }
 
@@ -305,6 +330,12 @@ impl Mirror {
     pub fn checkpoint_early(&self) {
         let _ = self.write().execute_batch("PRAGMA wal_checkpoint(PASSIVE)");
     }
+}
+
+/// Where a command keeps its own mirror where that of the settings is another project's.
+fn beside(path: &Path, owner: &str) -> PathBuf {
+    let hash = Sha256::digest(owner);
+    with_suffix(path, &format!(".{:02x}{:02x}{:02x}{:02x}", hash[0], hash[1], hash[2], hash[3]))
 }
 
 /// Where a mirror goes that cannot be used.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
 use super::rows::{self, Shown};
 
@@ -112,6 +112,9 @@ const MIGRATIONS: [&str; 8] = [
 ",
 ];
 
+/// Under this name the mirror remembers what else its owner is called, a line a name.
+pub(super) const OWNER_NAMES: &str = "owner_names";
+
 /// The largest file that is read as a whole whoever opens it: 64 MiB.
 const SOON_READ: u64 = 64 << 20;
 
@@ -130,6 +133,9 @@ pub(super) enum Unusable {
     /// What is in it is of no use; a new one can take its place.
     #[error("{0}")]
     Content(String),
+    /// It is the mirror of another project.
+    #[error("it mirrors another project ({0})")]
+    Foreign(String),
     /// It cannot be read or written at all.
     #[error("{0}")]
     Io(rusqlite::Error),
@@ -177,13 +183,24 @@ pub(super) fn open(path: &Path, owner: &str, shown: &Shown, care: Care) -> Resul
         }
     }
     connection.execute("INSERT OR IGNORE INTO facts (name, value) VALUES ('owner', ?1)", [owner])?;
-    let found: String =
-        connection.query_row("SELECT value FROM facts WHERE name = 'owner'", [], |row| row.get(0))?;
-    if found != owner {
-        return Err(Unusable::Content(format!("it mirrors another project ({found})")));
+    if let Some(found) = another_owner(&connection, owner)? {
+        return Err(Unusable::Foreign(found));
     }
     rows::refresh(&mut connection, shown)?;
     Ok(connection)
+}
+
+/// Whose mirror it is, where it is somebody else's. A project has several names: its number, its path, and whatever it was
+/// called when the mirror was made.
+pub(super) fn another_owner(connection: &Connection, owner: &str) -> rusqlite::Result<Option<String>> {
+    let fact = |name: &str| {
+        connection
+            .query_row("SELECT value FROM facts WHERE name = ?1", [name], |row| row.get::<_, String>(0))
+            .optional()
+    };
+    let (found, names) = (fact("owner")?.unwrap_or_default(), fact(OWNER_NAMES)?.unwrap_or_default());
+    let is_owner = found == owner || names.lines().any(|name| name.eq_ignore_ascii_case(owner));
+    Ok((!is_owner).then_some(found))
 }
 
 /// One more connection to a file that is open already.

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use jiff::SignedDuration;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::Web;
 use super::auth::Caller;
@@ -35,6 +36,30 @@ pub(super) struct Work {
 #[derive(Default)]
 pub(super) struct Running {
     keys: Mutex<HashSet<String>>,
+}
+
+/// What stands for the identity of posted matches that have no other. With a key it follows from key and body, so that a
+/// repeat finds them in GitLab where a kill came before the answer could be kept, or the disk was lost.
+pub(super) struct Nonces(Option<Sha256>);
+
+impl Nonces {
+    /// Those of a request.
+    pub(super) fn of(caller: &Caller, headers: &HeaderMap, body: &[u8]) -> Self {
+        let key = headers.get("idempotency-key");
+        Self(key.map(|key| {
+            let hash = Sha256::new().chain_update(&caller.0).chain_update(b"\n").chain_update(key.as_bytes());
+            hash.chain_update(b"\n").chain_update(body)
+        }))
+    }
+
+    /// That of one of its matches.
+    pub(super) fn nonce(&self, index: usize) -> Uuid {
+        let Some(hash) = &self.0 else { return Uuid::new_v4() };
+        let hash = hash.clone().chain_update((index as u64).to_be_bytes()).finalize();
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hash[..16]);
+        uuid::Builder::from_random_bytes(bytes).into_uuid()
+    }
 }
 
 /// Answers from memory, or lets `work` answer and remembers that. Without a key it only works.

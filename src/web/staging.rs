@@ -9,11 +9,12 @@ use axum::response::Response;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::Web;
 use super::answer::{MatchAnswer, to_json};
 use super::auth::Caller;
-use super::idempotency::{self, Work};
+use super::idempotency::{self, Nonces, Work};
 use super::openapi::{PROBLEM, Refusals};
 use super::problem::{Parts, Problem, may_be_json};
 use crate::domain::JobMatch;
@@ -63,10 +64,11 @@ pub(super) async fn post(
     let value: Value = serde_json::from_slice(&body).map_err(|error| {
         Problem::new(StatusCode::BAD_REQUEST).detail(format!("the body is no JSON: {error}"))
     })?;
+    let nonces = Nonces::of(&caller, &headers, &body);
     let work = async {
         let staged = match value {
-            Value::Array(values) => stage_several(&web, values).await,
-            value => stage_one(&web, value).await,
+            Value::Array(values) => stage_several(&web, values, &nonces).await,
+            value => stage_one(&web, value, &nonces).await,
         };
         web.finish_inside_the_request().await;
         staged
@@ -134,16 +136,16 @@ pub(super) fn location(iid: u64) -> String {
     format!("/api/v1/matches/{iid}")
 }
 
-async fn stage_one(web: &Web, value: Value) -> Answered {
+async fn stage_one(web: &Web, value: Value, nonces: &Nonces) -> Answered {
     let job = posted_match::parse(value).map_err(Problem::invalid)?;
-    let staging = web.engine().stage(job).await?;
+    let staging = web.engine().stage_known_as(job, nonces.nonce(0)).await?;
     let location = Some(location(staging.record.iid));
     let status = if staging.created { StatusCode::CREATED } else { StatusCode::OK };
     let answer = MatchAnswer::of(web.engine(), staging.record)?;
     Ok(Work { status, location, answer: to_json(&answer)?, is_final: true })
 }
 
-async fn stage_several(web: &Web, values: Vec<Value>) -> Answered {
+async fn stage_several(web: &Web, values: Vec<Value>, nonces: &Nonces) -> Answered {
     if values.len() > ARRAY_LIMIT {
         let detail = format!("{} matches at once; at most {ARRAY_LIMIT} are allowed", values.len());
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY).detail(detail));
@@ -159,7 +161,7 @@ async fn stage_several(web: &Web, values: Vec<Value>) -> Answered {
             async move {
                 let mut staged = Vec::with_capacity(jobs.len());
                 for (index, job) in jobs {
-                    staged.push((index, stage_element(web, index, job).await));
+                    staged.push((index, stage_element(web, index, job, nonces.nonce(index)).await));
                 }
                 staged
             }
@@ -189,13 +191,13 @@ async fn stage_several(web: &Web, values: Vec<Value>) -> Answered {
 type Parsed = Result<JobMatch, Vec<FieldError>>;
 
 /// One of several: a bad one fails alone.
-async fn stage_element(web: &Web, index: usize, job: Parsed) -> Value {
+async fn stage_element(web: &Web, index: usize, job: Parsed, nonce: Uuid) -> Value {
     let wrong = |field: &str, message: String| json!([FieldError { field: field.to_owned(), message }]);
     let job = match job {
         Ok(job) => job,
         Err(errors) => return json!({ "index": index, "outcome": "invalid", "errors": errors }),
     };
-    let staging = match web.engine().stage(job).await {
+    let staging = match web.engine().stage_known_as(job, nonce).await {
         Ok(staging) => staging,
         Err(error @ StagingError::BelowMinimum { .. }) => {
             return json!({ "index": index, "outcome": "below_minimum", "errors": wrong("score", error.to_string()) });
