@@ -95,6 +95,44 @@ async fn what_a_maintainer_edits_in_the_comment_counts_and_somebody_elses_commen
     assert!(comment(&world, 1).1.contains("| Stage | interview |"));
 }
 
+/// What stood in a cell before it made no sense, stays; the person is told once.
+#[tokio::test]
+async fn a_cell_that_nobody_can_read_keeps_what_was_written_there_before() {
+    let mut world = World::new().await;
+    world.stage("1").await;
+    patch_application(&world, 1, &json!({"notes": "n"})).await;
+    world.settle().await;
+    let write = async |world: &World, from: &str, to: &str| {
+        let (note, body) = comment(world, 1);
+        assert!(body.contains(from), "{body}");
+        world.clock.advance(Duration::from_secs(60));
+        world.person("owner").edit_comment(1, note, &body.replace(from, to)).unwrap();
+        world.settle().await;
+    };
+    write(&world, "| Stage |  |", "| Stage | interview |").await;
+    write(&world, "| Follow up on |  |", "| Follow up on | 2026-03-01 |").await;
+    for _ in 0..2 {
+        write(&world, "| Stage | interview |", "| Stage | hired |").await;
+        write(&world, "| Stage | hired |", "| Stage | interview |").await;
+    }
+    write(&world, "2026-03-01", "1. April").await;
+    for disk in [Disk::Kept, Disk::Wiped] {
+        world.restart(disk).await;
+        world.delta().await;
+        let (_, answer) = world.get("/api/v1/matches/1").await;
+        let application = &answer["application"];
+        assert_eq!(
+            (&application["stage"], &application["follow_up_on"], &application["notes"]),
+            (&json!("interview"), &json!("2026-03-01"), &json!("n"))
+        );
+        assert!(comment(&world, 1).1.contains("| Follow up on | 1. April |"), "theirs stays as they left it");
+    }
+    for said in ["cannot be read: Stage “hired”.", "cannot be read: Follow up on “1\\. April”."] {
+        let comments = world.comments(1);
+        assert_eq!(comments.iter().filter(|text| text.contains(said)).count(), 1, "{comments:?}");
+    }
+}
+
 const GERMAN: &str = "Status;Titel;Firma;Phase;Beworben am;Notizen;Mein Feld\r\n\
     sent;Rust Engineer;ACME;interview;07.02.2026;ruft an;x\r\n\
     rejected;COBOL;Altbau AG;;;;y\r\n\

@@ -167,12 +167,13 @@ impl Engine {
         record.comments = issue.user_notes_count;
         self.keep_sending(record, self.sending_of(issue.iid, &notes)?)?;
         self.ring_for_sends(record);
-        let application = application_of(connected, &notes);
-        if application != record.application {
+        let read = application_of(connected, &notes, Some(record));
+        if read.application != record.application {
             tracing::info!(iid = record.iid, "the application of match {} was edited in GitLab", record.iid);
-            record.application = application;
+            record.application.clone_from(&read.application);
             self.inner.mirror.put(record, None)?;
         }
+        self.answer_edits(connected, record.iid, &notes, read).await?;
         let last = notes.iter().filter_map(decision_of).next_back();
         Ok(last.filter(|step| {
             step.from == record.state && record.decided_at.is_none_or(|decided| step.at > decided)

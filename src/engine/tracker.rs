@@ -1,11 +1,12 @@
 //! The tracker's fields of a match: one comment of ours on its issue, edited in place by us and by people.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{Connected, Engine, EngineError, to_the_end};
 use crate::domain::Application;
+use crate::domain::inert::GitlabLine;
 use crate::domain::posted_match::FieldError;
-use crate::gitlab::application_text;
+use crate::gitlab::application_text::{self, Read};
 use crate::gitlab::notes::Note;
 use crate::mirror::{Record, Standing};
 
@@ -29,9 +30,10 @@ pub(super) fn comment_of<'a>(connected: &Connected, notes: &'a [Note]) -> Option
 }
 
 /// What it says; empty where there is none.
-pub(super) fn application_of(connected: &Connected, notes: &[Note]) -> Application {
+pub(super) fn application_of(connected: &Connected, notes: &[Note], known: Option<&Record>) -> Read {
+    let known = known.filter(|record| record.history_known).map(|record| &record.application);
     let comment = comment_of(connected, notes);
-    comment.and_then(|note| application_text::read_back(&note.body)).unwrap_or_default()
+    comment.and_then(|note| application_text::read_back(&note.body, known)).unwrap_or_default()
 }
 
 impl Engine {
@@ -70,7 +72,7 @@ impl Engine {
         if record.comments > 0 {
             notes = connected.project.notes(iid).await.map_err(EngineError::from)?;
         }
-        let present = application_of(&connected, &notes);
+        let present = application_of(&connected, &notes, Some(&record)).application;
         let wanted = present.changed(changes).map_err(ApplicationError::Invalid)?;
         if wanted != present {
             let comment = comment_of(&connected, &notes).map(|note| note.id);
@@ -81,6 +83,37 @@ impl Engine {
         record.application = wanted;
         self.inner.mirror.put(&record, None).map_err(EngineError::from)?;
         Ok(record)
+    }
+
+    /// Lets the tracker's comment remember what people wrote into its table, and says what nobody can read there. The table
+    /// itself stays as they left it.
+    pub(super) async fn answer_edits(
+        &self,
+        connected: &Connected,
+        iid: u64,
+        notes: &[Note],
+        read: Read,
+    ) -> Result<(), EngineError> {
+        if self.may_follow().and_then(|()| self.may_write()).is_err() {
+            return Ok(());
+        }
+        if let (Some(note), Some(text)) = (comment_of(connected, notes), &read.caught_up) {
+            connected.project.edit_comment(iid, note.id, text).await?;
+        }
+        if read.unreadable.is_empty() {
+            return Ok(());
+        }
+        let cells: Vec<Value> = read
+            .unreadable
+            .iter()
+            .map(|(label, text)| json!({ "label": label, "text": GitlabLine::new(text) }))
+            .collect();
+        let text = self.comment_text("unreadable", json!({ "cells": cells }), Vec::new())?;
+        if notes.iter().all(|note| note.body.trim() != text.trim()) {
+            tracing::info!(iid, "the table of match {iid}'s application has cells that nobody can read");
+            connected.project.comment(iid, &text).await?;
+        }
+        Ok(())
     }
 
     async fn write_application(

@@ -29,45 +29,64 @@ pub fn is_one(body: &str) -> bool {
     body.contains(HIDDEN_BEGIN)
 }
 
-/// What a comment says. The table counts, for it is what people see and edit; the hidden part tells exactly what a cell
-/// stands for that is as we wrote it, and what a field was where an edit makes no sense.
-pub fn read_back(body: &str) -> Option<Application> {
+/// What a comment says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Read {
+    /// The fields.
+    pub application: Application,
+    /// The cells in which nobody can read what is meant: label and text.
+    pub unreadable: Vec<(String, String)>,
+    /// The same comment with a hidden part that says what its table says, where it does not already: with it what people
+    /// wrote last is known on a fresh disk too once a cell cannot be read any more.
+    pub caught_up: Option<String>,
+}
+
+/// Reads a comment. The table counts, for it is what people see and edit; the hidden part tells exactly what a cell stands
+/// for that is as we wrote it. Where an edit makes no sense, a field is what it was: as it is known, else as the hidden
+/// part says.
+pub fn read_back(body: &str, known: Option<&Application>) -> Option<Read> {
     let begin = body.find(HIDDEN_BEGIN)? + HIDDEN_BEGIN.len();
     let hidden = body[begin..].split(HIDDEN_END).next().unwrap_or_default();
+    let end = begin + hidden.len();
     let hidden: Map<String, Value> = serde_json::from_str(hidden).unwrap_or_default();
-    let base = Application::default();
-    let mut application = one_by_one(&base, &hidden);
+    let mut application = Application::default();
+    for (name, value) in &hidden {
+        set(&mut application, name, value);
+    }
     let written = application.fields();
-    let mut edited = Map::new();
+    let known = known.map_or_else(|| written.clone(), Application::fields);
+    let mut unreadable = Vec::new();
     for (label, cell) in body.lines().filter_map(row) {
         let Some((name, ..)) =
             FIELDS.iter().find(|(_, german, english)| label == *german || label == *english)
         else {
             continue;
         };
-        if shown(name, &written) != cell {
-            let text = GitlabBlock::read_back(&cell).replace(LINE_BREAK.trim(), "\n");
-            let lines: Vec<&str> = text.lines().map(str::trim).collect();
-            edited.insert((*name).to_owned(), Value::String(as_meant(name, lines.join("\n").trim())));
+        if shown(name, &written) == cell {
+            continue;
+        }
+        let text = GitlabBlock::read_back(&cell).replace(LINE_BREAK.trim(), "\n");
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        let text = lines.join("\n").trim().to_owned();
+        if !set(&mut application, name, &Value::String(as_meant(name, &text))) {
+            set(&mut application, name, known.get(*name).unwrap_or(&Value::Null));
+            unreadable.push((label, text));
         }
     }
-    application = one_by_one(&application, &edited);
-    Some(application)
+    let fields = application.fields();
+    let caught_up = (fields != written)
+        .then(|| format!("{}{}{}", &body[..begin], json_block(&Value::Object(fields)), &body[end..]));
+    Some(Read { application, unreadable, caught_up })
 }
 
-/// Changes what can be changed.
-fn one_by_one(application: &Application, changes: &Map<String, Value>) -> Application {
-    let mut changed = application.clone();
-    for (name, value) in changes {
-        let change = Map::from_iter([(name.clone(), value.clone())]);
-        match changed.changed(&change) {
-            Ok(next) => changed = next,
-            Err(errors) => {
-                tracing::warn!(field = name, ?errors, "an edit of the tracker's comment makes no sense")
-            }
-        }
+/// Sets a field; says whether it can be that.
+fn set(application: &mut Application, name: &str, value: &Value) -> bool {
+    let change = Map::from_iter([(name.to_owned(), value.clone())]);
+    let changed = application.changed(&change);
+    if let Ok(next) = &changed {
+        *application = next.clone();
     }
-    changed
+    changed.is_ok()
 }
 
 /// People write `7.2.2026` and `Applied`.
@@ -146,17 +165,28 @@ mod tests {
         for language in [Language::De, Language::En] {
             let text = rendered(&some(), language);
             whole_text_guard(&text, &Wanted::default()).unwrap();
-            assert_eq!(read_back(&text), Some(some()), "{text}");
+            let read = read_back(&text, None).unwrap();
+            assert_eq!(read, Read { application: some(), ..Read::default() }, "{text}");
             let edited = text.replace("| applied |", "| Interview |").replace("2026-02-07 |", "8.2.2026 |");
-            let read = read_back(&edited).unwrap().fields();
+            let caught_up = read_back(&edited, None).unwrap().caught_up.unwrap();
+            let read = read_back(&edited, None).unwrap().application.fields();
             assert_eq!((&read["stage"], &read["applied_on"]), (&json!("interview"), &json!("2026-02-08")));
             assert_eq!(read["notes"], some().fields()["notes"]);
+            // What people wrote last is known also once a cell makes no sense, and on a fresh disk.
+            whole_text_guard(&caught_up, &Wanted::default()).unwrap();
+            let nonsense = caught_up.replace("| Interview |", "| hired |");
+            let label = language.pick("Phase", "Stage").to_owned();
+            let again = read_back(&nonsense, None).unwrap();
+            assert_eq!((&again.application.fields(), again.caught_up), (&read, None));
+            assert_eq!(again.unreadable, [(label, "hired".to_owned())]);
             let nonsense = text.replace("| applied |", "| hired |");
-            assert_eq!(read_back(&nonsense), Some(some()));
+            let known: Application = serde_json::from_value(json!({"stage": "offer"})).unwrap();
+            let again = read_back(&nonsense, Some(&known)).unwrap().application.fields();
+            assert_eq!((&again["stage"], &again["applied_on"]), (&json!("offer"), &json!("2026-02-07")));
             let cleared = text.replace("| applied |", "| |");
-            assert_eq!(read_back(&cleared).unwrap().stage, None);
+            assert_eq!(read_back(&cleared, None).unwrap().application.stage, None);
         }
-        assert_eq!(read_back("| Stage | offer |"), None, "anybody's table is not ours");
+        assert_eq!(read_back("| Stage | offer |", None), None, "anybody's table is not ours");
     }
 
     proptest! {
@@ -165,7 +195,7 @@ mod tests {
             let changes = json!({ "notes": notes, "next_step": step });
             let application = Application::default().changed(changes.as_object().unwrap()).unwrap();
             let text = rendered(&application, Language::De);
-            prop_assert_eq!(read_back(&text), Some(application), "{}", text);
+            prop_assert_eq!(read_back(&text, None).map(|read| read.application), Some(application), "{}", text);
         }
     }
 }

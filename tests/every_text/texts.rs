@@ -150,6 +150,11 @@ fn comments(templates: &Templates, word: &str, texts: &mut Vec<Text>) {
         ("duplicate", json!({"first": 12})),
         ("given_up", json!({"channel": "email", "reason": "no such mailbox"})),
         ("told", json!({"hidden": HIDDEN})),
+        ("unreadable", json!({"cells": [{"label": "Stage", "text": "hired"}]})),
+        (
+            "unreadable",
+            json!({"cells": [{"label": "Stage", "text": "hired"}, {"label": "RTR", "text": "perhaps"}]}),
+        ),
         ("settings_refused", json!({"kind": "invalid", "reason": "min_score: no", "hidden": HIDDEN})),
         ("settings_refused", json!({"kind": "no_reviewer", "who": "eve", "hidden": HIDDEN})),
         ("settings_refused", json!({"kind": "no_reviewer", "who": null, "hidden": HIDDEN})),
