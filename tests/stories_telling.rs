@@ -253,6 +253,20 @@ async fn what_nobody_decides_expires_and_can_be_taken_back() {
     world.expect(1, "pending").await;
     world.tell_after(60).await;
     world.expect(1, "pending").await;
+    // From when it was taken back, which a fresh disk does not know before it has read the history.
+    world.kill(Disk::Wiped).await;
+    world.sandbox.fault(Fault::new(Method::GET, "/resource_label_events", Trouble::status(500)).times(4));
+    world.start().await;
+    let _ = world.engine.delta().await;
+    world.tell().await;
+    world.expect(1, "pending").await;
+    world.tell_after(60).await;
+    world.delta().await;
+    world.tell().await;
+    world.expect(1, "pending").await;
+    world.tell_after(3 * 24 * 60).await;
+    world.expect(1, "rejected").await;
+    world.expect_comment(1, "not decided in time");
     world.finish().await;
 }
 

@@ -244,7 +244,10 @@ async fn a_reminder_that_one_channel_owes_survives_a_restart() {
     assert_eq!((server.mails().len(), slack.arrived().len()), (2, 2));
     assert!(world.receipts(1).contains(&"alarm_clock".to_owned()));
     world.restart(Disk::Kept).await;
-    world.tell_after(3).await;
+    // Nor is the pause that was asked for forgotten.
+    world.tell_after(1).await;
+    assert_eq!((server.mails().len(), slack.arrived().len()), (2, 2));
+    world.tell_after(2).await;
     assert_eq!((server.mails().len(), slack.arrived().len()), (2, 3));
     world.expect_comment(2, "when it last sent a digest");
     world.finish().await;

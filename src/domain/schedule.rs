@@ -113,10 +113,16 @@ impl Schedule {
     pub fn plan(&self, waiting: &[Waiting], last_digest: Option<Timestamp>, now: Timestamp) -> Plan {
         let mut due: Vec<(Timestamp, Waiting)> =
             waiting.iter().map(|one| (self.allowed(one, last_digest, now).0, *one)).collect();
-        // What has waited longest first; of equals the best.
+        // What has waited longest first; of equals the best. What found no room in a digest comes before what is new in the
+        // next one, or it might never find any.
+        let missed = |one: &Waiting| {
+            let slot = self.due(one, None).0;
+            last_digest.filter(|last| slot <= *last).map_or(Timestamp::MAX, |_| slot)
+        };
         due.sort_by(|(a_due, a), (b_due, b)| {
             let score = |one: &Waiting| one.score.map_or(-1.0, Score::percent);
-            a_due.cmp(b_due).then(score(b).total_cmp(&score(a))).then(a.iid.cmp(&b.iid))
+            let order = a_due.cmp(b_due).then_with(|| missed(a).cmp(&missed(b)));
+            order.then(score(b).total_cmp(&score(a))).then(a.iid.cmp(&b.iid))
         });
         let now_due = || due.iter().filter(|(due, _)| *due <= now);
         let next = || due.iter().map(|(due, _)| *due).find(|due| *due > now);

@@ -330,7 +330,12 @@ impl Engine {
 
     /// Notes that GitLab delivered something.
     pub fn heard_from_gitlab(&self) {
-        self.status_mut().last_event = Some(self.inner.clock.now());
+        let mut status = self.status_mut();
+        status.last_event = Some(self.inner.clock.now());
+        if status.hook == Some(HookHealth::Missing) {
+            // It has been made since.
+            status.hook = Some(HookHealth::Executable);
+        }
     }
 
     /// Says how the mirror was found, for `/health`.

@@ -58,6 +58,10 @@ impl Notifier {
             now.checked_add(aside).unwrap_or(Timestamp::MAX)
         });
         let until = self.pause(channel, pause);
+        if after.is_some() {
+            // Ours end with a restart, for whoever starts anew may have mended what was wrong.
+            self.engine().mirror().remember(&pause_asked_for(channel), &until.to_string())?;
+        }
         let in_log = masked(&reason);
         tracing::warn!(%channel, reason = %in_log, failures, ?pause, unclear, given_up, "a message was not sent");
         // Others first: one message that nobody takes must not hold them up.
@@ -144,6 +148,11 @@ impl Notifier {
         self.change(channel, |state| state.paused_until = Some(until));
         until
     }
+}
+
+/// Under this name the mirror remembers until when the other side of a channel asked for a pause.
+pub(super) fn pause_asked_for(channel: Channel) -> String {
+    format!("pause asked for {channel}")
 }
 
 fn about(flight: &Flight) -> String {

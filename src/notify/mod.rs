@@ -111,6 +111,12 @@ impl Notifier {
             .chain_update([0])
             .chain_update(&settings.gitlab.project)
             .finalize();
+        let mut states = BTreeMap::new();
+        for channel in senders.keys() {
+            let until = engine.mirror().fact(&failures::pause_asked_for(*channel))?;
+            let paused_until = until.and_then(|until| until.parse().ok());
+            states.insert(*channel, ChannelState { paused_until, ..ChannelState::default() });
+        }
         let inner = Inner {
             engine,
             turns: senders.keys().map(|channel| (*channel, tokio::sync::Mutex::default())).collect(),
@@ -122,7 +128,7 @@ impl Notifier {
             links: settings.links.clone(),
             home: home.iter().take(4).map(|byte| format!("{byte:02x}")).collect(),
             metrics,
-            states: Mutex::default(),
+            states: Mutex::new(states),
             receipts_read: tokio::sync::Mutex::default(),
             memory: tokio::sync::Mutex::default(),
             first_work: Mutex::default(),

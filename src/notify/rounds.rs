@@ -177,7 +177,9 @@ impl Notifier {
     /// Whether a match has been pending since then: one that was put back to pending begins anew.
     fn has_waited_since(&self, iid: u64, before: Timestamp) -> Result<bool, EngineError> {
         let record = self.engine().mirror().record(iid)?;
-        Ok(record.is_some_and(|record| record.decided_at.is_none_or(|decided| decided <= before)))
+        // After a lost disk it is not known at first whether it was.
+        let known = record.filter(|record| record.history_known);
+        Ok(known.is_some_and(|record| record.decided_at.is_none_or(|decided| decided <= before)))
     }
 
     /// What is remembered of digests and alarms.

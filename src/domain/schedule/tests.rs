@@ -156,6 +156,21 @@ fn what_has_no_room_in_a_digest_goes_with_the_next() {
     assert_eq!(schedule.plan(&all[2..], Some(sent_at), sent_at), Plan::Hold(at("2026-11-24T07:00:00Z")));
 }
 
+/// However good what comes after it is.
+#[test]
+fn what_has_no_room_in_a_digest_comes_first_in_the_next() {
+    let mut schedule = digests(&[(8, 0), (17, 30)]);
+    schedule.batch.max = 1;
+    let poor = Waiting { score: score(70.0), ..waiting(1, "2026-11-23T08:00:00Z") };
+    let good = |iid, since| Waiting { score: score(90.0), ..waiting(iid, since) };
+    let evening = at("2026-11-23T16:30:00Z");
+    let first = [poor, good(2, "2026-11-23T09:00:00Z")];
+    assert_eq!(schedule.plan(&first, None, evening), Plan::Send { iids: vec![2], digest: true });
+    let morning = at("2026-11-24T07:00:00Z");
+    let next = [poor, good(3, "2026-11-23T20:00:00Z")];
+    assert_eq!(schedule.plan(&next, Some(evening), morning), Plan::Send { iids: vec![1], digest: true });
+}
+
 #[test]
 fn an_urgent_digest_in_quiet_hours_takes_nobody_elses_place() {
     let mut schedule = digests(&[(6, 0), (17, 30)]);
