@@ -293,6 +293,22 @@ async fn a_sync_that_knows_of_no_earlier_one_keeps_what_gives_way_and_says_why()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_watch_beside_the_service_hears_of_changes_when_that_does() {
+    let setting = Setting::new(Options::default()).await;
+    setting.run(&["setup"]).await;
+    let _running = setting.serve().await;
+    assert_eq!(setting.post(&job("1")).await, Some(StatusCode::CREATED));
+    let file = setting.folder.path().join("a.csv");
+    assert_eq!(setting.run(&["csv", "export", "a.csv"]).await.0, 0);
+    let _watching = Running { child: setting.command(&["csv", "sync", "a.csv", "--watch"]).spawn().unwrap() };
+    let says = |text: &str| std::fs::read_to_string(&file).unwrap().contains(text);
+    setting.sandbox.as_user("reviewer").relabel(1, &["job-match/approved"], &[]).unwrap();
+    setting.until("the decision is in the file", async || says(";approved;")).await;
+    assert_eq!(setting.post(&job("2")).await, Some(StatusCode::CREATED));
+    setting.until("the match is in the file", async || says("Job 2")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_watch_waits_for_a_file_that_is_open_or_away_and_never_makes_it_anew() {
     let setting = Setting::new(Options::default()).await;
     setting.run(&["setup"]).await;

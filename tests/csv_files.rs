@@ -282,6 +282,10 @@ fn what_is_no_table_is_said_in_words() {
         (b"\r\n\n", "the file is empty: not even headers"),
         (b"sep=;\r\n", "the file is empty: not even headers"),
         (b"\xff\xfet\0i\0", "the file is in UTF-16 (\"Unicode text\"); save it as \"CSV UTF-8\""),
+        (
+            b"\xef\xbb\xbfTitel\r\nGr\xc3\xb6\xc3\x9fe\r\nM\xfcller\r\n",
+            "the file says that it is in UTF-8, and its line 3 is not: a part of it was written by another program; save it as \"CSV UTF-8\"",
+        ),
         (b"PK\x03\x04...", "the file is a workbook and no CSV file; save it as \"CSV UTF-8\""),
         (b"Titel;\"Notizen\n", "a quote in the headers is not closed"),
         (b"Firma;Ort\n", "no column is called `Titel` or `title`; the headers are: Firma, Ort"),

@@ -105,6 +105,8 @@ async fn what_was_known_of_a_person_is_gone_and_stays_gone() {
     assert_refused(&world, "1").await;
     world.settle().await;
     assert_eq!(world.get(&format!("/api/v1/matches/{iid}")).await.0, StatusCode::GONE);
+    assert_eq!(world.patch(iid, &json!({"state": "approved"})).await.0, StatusCode::GONE);
+    assert_eq!(world.get(&format!("/api/v1/matches/{iid}/draft")).await.0, StatusCode::GONE);
     world.expect(other, "pending").await;
     world.finish().await;
 }

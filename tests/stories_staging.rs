@@ -378,10 +378,34 @@ async fn what_is_wrong_in_any_body_is_named() {
         (reqwest::Method::PATCH, "/api/v1/config", json!({"min_score": "much"}), "min_score"),
         (reqwest::Method::POST, "/api/v1/notify/test", json!({"channel": ["email"]}), "channel"),
         (reqwest::Method::POST, "/api/v1/notify/test", json!({"channels": ["pigeon"]}), "channels[0]"),
+        // The fields in their order are no object.
+        (reqwest::Method::PATCH, "/api/v1/matches/1", json!(["approved", "why"]), ""),
+        (reqwest::Method::PUT, "/api/v1/matches/1/draft", json!(["a@b.example", "s", "b", []]), ""),
+        (reqwest::Method::POST, "/api/v1/matches/1/send", json!(["why"]), ""),
+        (reqwest::Method::POST, "/api/v1/notify/test", json!([["email"]]), ""),
     ] {
         let (status, problem) = world.call(world.http.request(method, world.url(path)).json(&body)).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{path} {body}: {problem}");
         assert_eq!(problem["errors"][0]["field"], field, "{path} {body}: {problem}");
         assert_ne!(problem["errors"][0]["message"], "", "{path} {body}: {problem}");
     }
+    world.expect(1, "pending").await;
+    let (status, problem) = world.get("/api/v1/matches/%ff").await;
+    assert_eq!((status, &problem["title"]), (StatusCode::NOT_FOUND, &json!("Not Found")), "{problem}");
+}
+
+/// It is staged, and nobody will see it: the pipeline is told both.
+#[tokio::test]
+async fn a_match_that_was_withdrawn_is_posted_again() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    world.reviewer().relabel(iid, &[], &["job-match"]).unwrap();
+    world.settle().await;
+    let request = world.http.post(world.url("/api/v1/matches")).bearer_auth(support::TOKEN).json(&job("1"));
+    let answer = request.send().await.unwrap();
+    assert_eq!((answer.status(), answer.headers().get("location")), (StatusCode::OK, None));
+    let answer: Value = answer.json().await.unwrap();
+    assert_eq!((&answer["withdrawn"], &answer["allowed_states"]), (&json!(true), &json!([])));
+    assert_eq!(world.get(&format!("/api/v1/matches/{iid}")).await.0, StatusCode::NOT_FOUND);
+    world.finish().await;
 }

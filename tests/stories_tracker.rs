@@ -249,9 +249,17 @@ async fn a_sync_brings_both_sides_together_field_by_field() {
     assert!(!again.file_changed && again.plan.rows.is_empty(), "{}", again.plan);
     // A step that is not allowed is said, and the file says what is true.
     sheet.edit("2;pending;", "2;sent;");
+    let planned = {
+        let file = CsvFile::open(&sheet.path).unwrap();
+        Run::plan(&world.engine, &file, Direction::Sync).unwrap().shown()
+    };
+    assert_eq!((planned.summary().steps, planned.errors.len()), (0, 1), "{planned}");
     let outcome = sheet.run(&world, Direction::Sync).await;
     assert!(outcome.plan.errors[0].to_string().contains("pending cannot become sent"), "{}", outcome.plan);
+    assert_eq!(outcome.plan.rows, planned.rows, "it did what was planned");
     assert!(sheet.text().contains("2;pending;"));
+    let kept = sheet.path.with_file_name("Bewerbungen.csv.conflicts.csv");
+    assert!(std::fs::read_to_string(kept).unwrap().contains(";2;state;sent;pending"));
     world.expect(2, "pending").await;
     world.expect_comment(1, "| Stage | drafted |");
     world.expect_comment(1, "through the spreadsheet");

@@ -74,7 +74,8 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
     Ok(code)
 }
 
-/// Again whenever the file was changed, and as often as GitLab is asked for changes anyway; until Ctrl-C. While a
+/// Again whenever the file was changed, or the service beside it heard of a change in GitLab, and as often as GitLab is
+/// asked for changes anyway; until Ctrl-C. While a
 /// spreadsheet has the file open, or an editor has taken it away to save it, that is waited for.
 async fn keep_in_sync(engine: &Engine, options: &Options) -> anyhow::Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
@@ -83,16 +84,21 @@ async fn keep_in_sync(engine: &Engine, options: &Options) -> anyhow::Result<Exit
     let (mut is_first, mut is_waiting) = (true, false);
     // Said once of a wait and of each save during it.
     let mut said_of = None;
+    let shown = || engine.mirror().rows_revision().ok();
+    let mut shows = shown();
     let mut until_gitlab = tokio::time::Instant::now() + engine.policy().sync_interval;
     loop {
         let due = tokio::time::Instant::now() >= until_gitlab;
-        if is_first || due || is_waiting || written(&options.file) != seen {
+        let (is_edited, is_news) = (written(&options.file) != seen, shown() != shows);
+        if is_first || due || is_waiting || is_edited || is_news {
             if due {
                 until_gitlab = tokio::time::Instant::now() + engine.policy().sync_interval;
             }
             // What is written while we are at work is looked at again.
             let before = written(&options.file);
-            match look_again(engine, options, was_there, is_first || is_waiting).await {
+            shows = shown();
+            let knows_gitlab = is_first || is_waiting || (is_news && !due && !is_edited);
+            match look_again(engine, options, was_there, knows_gitlab).await {
                 Ok((last, ours)) => {
                     code = last;
                     seen = ours.map_or(before, |ours| Some((ours.modified?, ours.size)));
@@ -217,6 +223,9 @@ fn tell(outcome: &Outcome, file: &CsvFile, options: &Options) -> anyhow::Result<
         print(&serde_json::to_string_pretty(&outcome.plan)?);
     } else {
         print(&outcome.plan.to_string());
+        for error in &outcome.plan.errors {
+            say(&format!("left out: {error}"));
+        }
     }
     if outcome.file_changed {
         what_gave_way(&outcome.plan, file);

@@ -191,7 +191,9 @@ async fn run(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
         Command::Config(arguments) => config::run(arguments, context).await,
         Command::Healthcheck(arguments) => healthcheck::run(arguments, context).await,
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "vorhoelle", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "vorhoelle", &mut script);
+            print(String::from_utf8_lossy(&script).trim_end());
             Ok(ExitCode::SUCCESS)
         }
         Command::Csv(arguments) => csv::run(arguments, context).await,
@@ -213,9 +215,16 @@ fn say_error(text: &str) {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the one place that prints what was asked for")]
+/// The one place that prints what was asked for. Whoever reads it may have heard enough, as `head` has: that is no error.
 fn print(text: &str) {
-    println!("{text}");
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush()) else { return };
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        std::process::exit(0);
+    }
+    say_error(&format!("the answer cannot be printed: {error}"));
+    std::process::exit(1);
 }
 
 #[expect(clippy::print_stderr, reason = "the one place that says what happens")]

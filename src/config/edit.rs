@@ -24,6 +24,7 @@ pub fn edit(yaml: &str, changes: &[(String, Value)]) -> Result<String, String> {
     let before = File::parse(yaml);
     // What cannot be understood may be what a change mends.
     let before = before.as_ref().map_or_else(|_| BTreeMap::new(), leaves);
+    let changes = leaf_by_leaf(changes, &before);
     let mut wanted = before.clone();
     for (key, value) in &changes {
         match value {
@@ -70,6 +71,21 @@ fn with_one_choice(changes: &[(String, Value)]) -> Result<Vec<(String, Value)>, 
         }
     }
     Ok(all)
+}
+
+/// The changes, with the removal of a whole block as that of each key in it.
+fn leaf_by_leaf(changes: Vec<(String, Value)>, before: &BTreeMap<String, Value>) -> Vec<(String, Value)> {
+    let below = |key: &str| {
+        let block = format!("{key}.");
+        before.keys().filter(move |leaf| leaf.starts_with(&block)).cloned().collect::<Vec<_>>()
+    };
+    let leaves = |(key, value): (String, Value)| match below(&key) {
+        leaves if value.is_null() && !leaves.is_empty() => {
+            leaves.into_iter().map(|leaf| (leaf, Value::Null)).collect()
+        }
+        _ => vec![(key, value)],
+    };
+    changes.into_iter().flat_map(leaves).collect()
 }
 
 /// Keys below comments that stay as they are.
@@ -211,6 +227,14 @@ mod tests {
                 .trim(),
             "language: en"
         );
+    }
+
+    #[test]
+    fn a_whole_block_can_be_removed() {
+        let yaml = "language: en\nquiet_hours:\n  from: \"22:00\"\n  to: \"07:00\"\nbatch: {mode: digest, at: [\"08:00\"]}\n";
+        let after = changed(yaml, &[("quiet_hours", Value::Null), ("batch", Value::Null)]);
+        assert_eq!(after.trim(), "language: en");
+        assert_eq!(changed(&after, &[("quiet_hours", Value::Null)]).trim(), "language: en");
     }
 
     #[test]

@@ -46,11 +46,10 @@ impl CsvFile {
         if let Some((bytes, _)) = read(&path)?
             && !bytes.is_empty()
         {
-            let refused = || io::Error::other("it is in UTF-16; please move it away");
-            let (there, encoding, bom) = decode(bytes).map_err(|_| FileError::Io {
+            let (there, encoding, bom) = decode(bytes).map_err(|why| FileError::Io {
                 path: path.clone(),
                 doing: "written",
-                error: refused(),
+                error: io::Error::other(format!("{why}; or move it away")),
             })?;
             (dialect.delimiter, ..) = detect::delimiter(&there);
             (dialect.encoding, dialect.bom) = (encoding, bom);

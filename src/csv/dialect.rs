@@ -193,10 +193,10 @@ pub(super) fn looks_numeric(text: &str) -> bool {
 ///
 /// # Errors
 ///
-/// Where it is UTF-16.
-pub(super) fn decode(mut bytes: Vec<u8>) -> Result<(String, Encoding, bool), Utf16> {
+/// Where it is UTF-16, or says that it is UTF-8 and is not.
+pub(super) fn decode(mut bytes: Vec<u8>) -> Result<(String, Encoding, bool), Undecodable> {
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-        return Err(Utf16);
+        return Err(Undecodable::Utf16);
     }
     let bom = bytes.starts_with(BOM);
     if bom {
@@ -204,6 +204,10 @@ pub(super) fn decode(mut bytes: Vec<u8>) -> Result<(String, Encoding, bool), Utf
     }
     match String::from_utf8(bytes) {
         Ok(text) => Ok((text, Encoding::Utf8, bom)),
+        Err(error) if bom => {
+            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            Err(Undecodable::NotUtf8 { line: 1 + before.iter().filter(|byte| **byte == b'\n').count() })
+        }
         Err(error) => {
             let (text, _) = WINDOWS_1252.decode_without_bom_handling(error.as_bytes());
             Ok((text.into_owned(), Encoding::Windows1252, bom))
@@ -211,6 +215,19 @@ pub(super) fn decode(mut bytes: Vec<u8>) -> Result<(String, Encoding, bool), Utf
     }
 }
 
-/// A file in UTF-16, Excel's "Unicode text".
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Utf16;
+/// Why the bytes of a file are no text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Undecodable {
+    /// It is in UTF-16.
+    #[error("the file is in UTF-16 (\"Unicode text\"); save it as \"CSV UTF-8\"")]
+    Utf16,
+    /// It begins with the mark of UTF-8, and is none.
+    #[error(
+        "the file says that it is in UTF-8, and its line {line} is not: a part of it was written by another program; save \
+         it as \"CSV UTF-8\""
+    )]
+    NotUtf8 {
+        /// The line, from 1.
+        line: usize,
+    },
+}

@@ -2,6 +2,7 @@
 
 use super::cell::CellError;
 use super::columns::ColumnsError;
+use super::dialect::Undecodable;
 use super::field::Field;
 
 /// Why a file is no table.
@@ -10,9 +11,9 @@ pub enum TableError {
     /// There is nothing in it.
     #[error("the file is empty: not even headers")]
     Empty,
-    /// It is in UTF-16.
-    #[error("the file is in UTF-16 (\"Unicode text\"); save it as \"CSV UTF-8\"")]
-    Utf16,
+    /// Its bytes are no text.
+    #[error(transparent)]
+    Undecodable(#[from] Undecodable),
     /// It is a workbook.
     #[error("the file is a workbook and no CSV file; save it as \"CSV UTF-8\"")]
     Workbook,

@@ -44,6 +44,8 @@ pub enum Reason {
     NotTakenOver,
     /// An export asks nothing of GitLab, and the file's edit was not synced before.
     Exported,
+    /// There is no such step.
+    NotAllowed,
 }
 
 /// A value of the file that gave way to GitLab's.
@@ -83,6 +85,14 @@ impl RowPlan {
             && self.step.is_none()
             && self.to_file.is_empty()
             && self.conflicts.is_empty()
+    }
+
+    /// The step is not taken: the file gets the state in which the match stays, and what it said is kept beside it.
+    pub fn refuse_step(&mut self, stays: State) {
+        let Some(step) = self.step.take() else { return };
+        let (field, file, gitlab) = (Field::State, step.to.as_str().to_owned(), stays.as_str().to_owned());
+        self.to_file.push(Change { field, from: file.clone(), to: gitlab.clone() });
+        self.conflicts.push(Conflict { field, file, gitlab, reason: Reason::NotAllowed });
     }
 
     /// Carries the plan out on the values of both sides.

@@ -153,7 +153,7 @@ impl fmt::Display for Summary {
 }
 
 impl fmt::Display for Plan {
-    /// A table of one line a field, then what is wrong, then how much it is.
+    /// A table of one line a field, then how much it is. What is wrong is no part of it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.rows.is_empty() {
             writeln!(f, "{:>6}  {:>6}  {:<14} what", "line", "iid", "field")?;
@@ -163,9 +163,6 @@ impl fmt::Display for Plan {
         }
         if self.more_appended > 0 {
             writeln!(f, "… and {} more issues become rows", self.more_appended)?;
-        }
-        for error in &self.errors {
-            writeln!(f, "left out: {error}")?;
         }
         write!(f, "{}", self.summary())
     }
@@ -201,6 +198,7 @@ impl PlannedRow {
                 Some(Reason::NoBase) => " (conflict: differs from GitLab)",
                 Some(Reason::Exported) => " (conflict: the file's edit was not synced)",
                 Some(Reason::NotTakenOver) => " (conflict: not taken over, it belongs to the match)",
+                Some(Reason::NotAllowed) => " (conflict: there is no such step)",
             };
             let (from, to) = (shown(&change.from), shown(&change.to));
             self.line(f, change.field.as_str(), format_args!("file: {from} → {to}{why}"))?;

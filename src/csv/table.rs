@@ -69,7 +69,7 @@ impl Table {
         if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\xd0\xcf\x11\xe0") {
             return Err(TableError::Workbook);
         }
-        let (text, encoding, bom) = decode(bytes).map_err(|_| TableError::Utf16)?;
+        let (text, encoding, bom) = decode(bytes)?;
         // A character of Windows-1252 can take three bytes here.
         if text.len() > SIZE_LIMIT {
             return Err(TableError::TooLarge);

@@ -44,6 +44,19 @@ pub struct Agreed {
 }
 
 impl Mirror {
+    /// A number that grows whenever a spreadsheet would show something else, whichever process caused it.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn rows_revision(&self) -> Result<i64, MirrorError> {
+        self.read(|connection| {
+            connection
+                .prepare_cached("SELECT ifnull(max(revision), 0) FROM rows")?
+                .query_row([], |row| row.get(0))
+        })
+    }
+
     /// The zone in which a file's days were counted when it was synced last.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use crate::domain::history::Step;
 use crate::domain::sending::AttemptOutcome;
 use crate::domain::{Application, JobMatch, State};
 use crate::engine::{Engine, EngineError};
-use crate::mirror::{Delivery, Record};
+use crate::mirror::{Delivery, Record, Standing};
 use crate::notify::Notifier;
 
 /// A match, as posted and with what became of it.
@@ -20,6 +20,11 @@ pub struct MatchAnswer {
     iid: u64,
     web_url: String,
     state: State,
+    /// Whether `job-match` was taken off its issue: then it is in no list, and nothing more is said of it, until somebody puts
+    /// it back.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(default = false)]
+    withdrawn: bool,
     allowed_states: Vec<State>,
     fingerprint: Option<String>,
     #[schema(value_type = String, format = DateTime)]
@@ -129,9 +134,11 @@ impl MatchAnswer {
     /// Where the mirror's disk fails.
     pub fn of(engine: &Engine, record: Record) -> Result<Self, EngineError> {
         let possible_duplicates = engine.mirror().possible_duplicates(&record.job, Some(record.iid))?;
+        let withdrawn = record.standing == Standing::Withdrawn;
         Ok(Self {
             iid: record.iid,
-            allowed_states: record.state.allowed(record.undo_sent()),
+            withdrawn,
+            allowed_states: if withdrawn { Vec::new() } else { record.state.allowed(record.undo_sent()) },
             draft: record.sending.draft.is_some(),
             send: SendAnswer::of(&record),
             fingerprint: record.fingerprint().map(|fingerprint| fingerprint.as_str().to_owned()),

@@ -1,6 +1,6 @@
 //! The draft of a match, and sending it.
 
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::Web;
 use super::answer::SendAnswer;
 use super::auth::Caller;
-use super::matches::{number, unknown};
+use super::iid::{Iid, unknown};
 use super::openapi::{PROBLEM, Refusals};
 use super::problem::{ApiJson, Parts, Problem, optional_json};
 use crate::domain::history::Through;
@@ -60,14 +60,14 @@ pub(super) struct DraftAnswer {
     responses(
         (status = 200, description = "The draft", body = DraftAnswer, headers(("ETag" = String))),
         (status = 404, description = "There is no such match, or it has no draft", body = Parts, content_type = PROBLEM),
+        (status = 410, description = "Its data was removed at a person's wish", body = Parts, content_type = PROBLEM),
         (status = 502, description = "GitLab refused", body = Parts, content_type = PROBLEM),
         (status = 503, description = "GitLab does not answer; try again after Retry-After", body = Parts, content_type = PROBLEM),
         Refusals,
     ),
 )]
-pub(super) async fn get(State(web): State<Web>, iid: Path<String>) -> Result<Response, Problem> {
-    let number = number(&iid)?;
-    let draft = web.outgoing().draft(number).await?.ok_or(OutgoingError::NoDraft(number))?;
+pub(super) async fn get(State(web): State<Web>, Iid(iid): Iid) -> Result<Response, Problem> {
+    let draft = web.outgoing().draft(iid).await?.ok_or(OutgoingError::NoDraft(iid))?;
     Ok(answer(StatusCode::OK, draft))
 }
 
@@ -85,6 +85,7 @@ pub(super) async fn get(State(web): State<Web>, iid: Path<String>) -> Result<Res
         (status = 200, description = "The draft is replaced, or was the same", body = DraftAnswer, headers(("ETag" = String))),
         (status = 201, description = "The draft is written", body = DraftAnswer, headers(("ETag" = String))),
         (status = 404, description = "There is no such match", body = Parts, content_type = PROBLEM),
+        (status = 410, description = "Its data was removed at a person's wish", body = Parts, content_type = PROBLEM),
         (status = 409, description = "The match is rejected or sent, or a send is in doubt", body = Parts, content_type = PROBLEM),
         (status = 412, description = "The draft has changed since", body = Parts, content_type = PROBLEM),
         (status = 413, description = "Too large", body = Parts, content_type = PROBLEM),
@@ -98,14 +99,14 @@ pub(super) async fn get(State(web): State<Web>, iid: Path<String>) -> Result<Res
 pub(super) async fn put(
     State(web): State<Web>,
     Extension(caller): Extension<Caller>,
-    iid: Path<String>,
+    Iid(iid): Iid,
     headers: HeaderMap,
     ApiJson(body): ApiJson<PutDraft>,
 ) -> Result<Response, Problem> {
     let expected = if_match(&headers);
     let input =
         DraftInput { to: body.to, subject: body.subject, body: body.body, attachments: body.attachments };
-    let put = web.outgoing().put_draft(number(&iid)?, input, expected.as_deref(), &caller.0, Through::Api);
+    let put = web.outgoing().put_draft(iid, input, expected.as_deref(), &caller.0, Through::Api);
     let draft = put.await?;
     let status = if draft.created { StatusCode::CREATED } else { StatusCode::OK };
     Ok(answer(status, draft))
@@ -151,6 +152,7 @@ pub(super) struct SentAnswer {
     responses(
         (status = 200, description = "It is sent, or was", body = SentAnswer),
         (status = 404, description = "There is no such match", body = Parts, content_type = PROBLEM),
+        (status = 410, description = "Its data was removed at a person's wish", body = Parts, content_type = PROBLEM),
         (status = 409, description = "The match is not approved or has no draft, a possible duplicate was sent, somebody else \
                                      is sending, or the draft was edited meanwhile; nothing has left",
          body = Parts, content_type = PROBLEM),
@@ -167,7 +169,7 @@ pub(super) struct SentAnswer {
 pub(super) async fn send(
     State(web): State<Web>,
     Extension(caller): Extension<Caller>,
-    iid: Path<String>,
+    Iid(iid): Iid,
     headers: HeaderMap,
     body: axum::body::Bytes,
 ) -> Result<Response, Problem> {
@@ -179,7 +181,7 @@ pub(super) async fn send(
     }
     let draft = if_match(&headers).filter(|draft| draft != "*");
     let request = SendRequest { draft, override_reason: reason, retry: order.retry };
-    let sent = web.outgoing().send(number(&iid)?, request, &caller.0, Through::Api).await;
+    let sent = web.outgoing().send(iid, request, &caller.0, Through::Api).await;
     web.finish_inside_the_request().await;
     Ok(axum::Json(SentAnswer::of(sent?)).into_response())
 }
@@ -232,7 +234,7 @@ impl From<OutgoingError> for Problem {
         let text = error.to_string();
         let with = |status| Self::new(status).detail(text.clone());
         match error {
-            OutgoingError::Unknown(iid) => unknown(&iid.to_string()),
+            OutgoingError::Unknown(iid) => unknown(iid),
             OutgoingError::NoDraft(_) => with(StatusCode::NOT_FOUND),
             OutgoingError::WrongState { .. } | OutgoingError::Conflict(_) | OutgoingError::Duplicate(_) => {
                 with(StatusCode::CONFLICT)

@@ -114,8 +114,11 @@ fn location_of(answer: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct One {
         iid: u64,
+        #[serde(default)]
+        withdrawn: bool,
     }
-    serde_json::from_str::<One>(answer).ok().map(|one| super::staging::location(one.iid))
+    let one = serde_json::from_str::<One>(answer).ok().filter(|one| !one.withdrawn);
+    one.map(|one| super::staging::location(one.iid))
 }
 
 fn json(status: StatusCode, location: Option<String>, answer: String) -> Response {

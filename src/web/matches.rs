@@ -1,7 +1,6 @@
 //! `/api/v1/matches`: list, look at, decide. Staging is next door.
 
-use axum::extract::{Extension, Path, State};
-use axum::http::StatusCode;
+use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -13,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::Web;
 use super::answer::{ListedAnswer, WholeAnswer, to_json};
 use super::auth::Caller;
+use super::iid::{Iid, unknown};
 use super::lists::{List, WAITING_FOR};
 use super::openapi::{PROBLEM, Refusals};
 use super::problem::{ApiJson, Parts, Problem};
@@ -20,7 +20,7 @@ use super::query::{ApiQuery, moment};
 use crate::domain;
 use crate::domain::history::Through;
 use crate::domain::posted_match;
-use crate::engine::{Decision, StagingError};
+use crate::engine::Decision;
 use crate::mirror::{self, Cursor, Sort, Standing};
 
 /// Longest comment on a decision, in characters.
@@ -157,12 +157,9 @@ pub(super) fn read_cursor(text: &str, sort: Sort) -> Result<Cursor, Problem> {
         Refusals,
     ),
 )]
-pub(super) async fn get(State(web): State<Web>, iid: Path<String>) -> Result<Response, Problem> {
-    let record = web.engine().mirror().record(number(&iid)?)?;
-    if record.as_ref().is_some_and(|record| record.standing == Standing::Erased) {
-        return Err(StagingError::Erased.into());
-    }
-    let record = record.filter(|record| record.standing == Standing::Live).ok_or_else(|| unknown(&iid))?;
+pub(super) async fn get(State(web): State<Web>, Iid(iid): Iid) -> Result<Response, Problem> {
+    let record = web.engine().mirror().record(iid)?;
+    let record = record.filter(|record| record.standing == Standing::Live).ok_or_else(|| unknown(iid))?;
     Ok(axum::Json(WholeAnswer::of(web.engine(), web.notifier(), record)?).into_response())
 }
 
@@ -185,6 +182,7 @@ pub(super) struct Decide {
     responses(
         (status = 200, description = "The match as it is now", body = WholeAnswer),
         (status = 404, description = "There is no such match", body = Parts, content_type = PROBLEM),
+        (status = 410, description = "Its data was removed at a person's wish", body = Parts, content_type = PROBLEM),
         (status = 409, description = "The step is not allowed", body = Parts, content_type = PROBLEM),
         (status = 413, description = "Too large", body = Parts, content_type = PROBLEM),
         (status = 415, description = "The body is not sent as JSON", body = Parts, content_type = PROBLEM),
@@ -196,7 +194,7 @@ pub(super) struct Decide {
 pub(super) async fn patch(
     State(web): State<Web>,
     Extension(caller): Extension<Caller>,
-    iid: Path<String>,
+    Iid(iid): Iid,
     ApiJson(body): ApiJson<Decide>,
 ) -> Result<Response, Problem> {
     let to =
@@ -209,7 +207,7 @@ pub(super) async fn patch(
         return Err(Problem::field("comment", format!("at most {COMMENT_LIMIT} characters are allowed")));
     }
     let decision = Decision { from: None, to, by: caller.0, through: Through::Api, comment };
-    let record = web.engine().decide(number(&iid)?, decision).await?;
+    let record = web.engine().decide(iid, decision).await?;
     Ok(axum::Json(WholeAnswer::of(web.engine(), web.notifier(), record)?).into_response())
 }
 
@@ -224,6 +222,7 @@ pub(super) async fn patch(
     responses(
         (status = 200, description = "The match as it is now", body = WholeAnswer),
         (status = 404, description = "There is no such match", body = Parts, content_type = PROBLEM),
+        (status = 410, description = "Its data was removed at a person's wish", body = Parts, content_type = PROBLEM),
         (status = 413, description = "Too large", body = Parts, content_type = PROBLEM),
         (status = 415, description = "The body is not sent as JSON", body = Parts, content_type = PROBLEM),
         (status = 502, description = "GitLab refused", body = Parts, content_type = PROBLEM),
@@ -233,10 +232,10 @@ pub(super) async fn patch(
 )]
 pub(super) async fn patch_application(
     State(web): State<Web>,
-    iid: Path<String>,
+    Iid(iid): Iid,
     ApiJson(changes): ApiJson<Map<String, Value>>,
 ) -> Result<Response, Problem> {
-    let record = web.engine().change_application(number(&iid)?, changes).await?;
+    let record = web.engine().change_application(iid, changes).await?;
     Ok(axum::Json(WholeAnswer::of(web.engine(), web.notifier(), record)?).into_response())
 }
 
@@ -276,12 +275,4 @@ pub(super) struct ApplicationChange {
     /// Whatever else.
     #[schema(max_length = 50000)]
     notes: Option<String>,
-}
-
-pub(super) fn number(iid: &str) -> Result<u64, Problem> {
-    iid.parse().ok().filter(|iid| i64::try_from(*iid).is_ok()).ok_or_else(|| unknown(iid))
-}
-
-pub(super) fn unknown(iid: &str) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND).detail(format!("there is no match {iid}"))
 }

@@ -8,6 +8,7 @@ mod draft;
 mod health;
 mod hooks;
 mod idempotency;
+mod iid;
 mod lists;
 mod matches;
 mod notify;

@@ -1,13 +1,15 @@
 //! Errors as `application/problem+json` (RFC 9457).
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
-use axum::extract::FromRequest;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::State;
@@ -266,17 +268,45 @@ pub(super) fn optional_json<T: Default + DeserializeOwned>(
     }
     may_be_json(headers)?;
     let mut body = serde_json::Deserializer::from_slice(body);
-    let read: Result<Option<T>, _> = serde_path_to_error::deserialize(&mut body);
+    let read: Result<Option<Object<T>>, _> = serde_path_to_error::deserialize(&mut body);
     let read = read.map_err(|error| match error.inner().is_data() {
         true => Problem::invalid(vec![wrong_field(&error)]),
         false => {
             Problem::new(StatusCode::BAD_REQUEST).detail(format!("the body is no JSON: {}", error.inner()))
         }
     })?;
-    Ok(read.unwrap_or_default())
+    Ok(read.map(|Object(read)| read).unwrap_or_default())
 }
 
-/// A JSON body; what is wrong with it is a [`Problem`].
-#[derive(FromRequest)]
-#[from_request(via(axum::Json), rejection(Problem))]
+/// A JSON object. Without this an array of a struct's fields in their order would do as well.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
+    }
+}
+
+/// A JSON body, an object; what is wrong with it is a [`Problem`].
 pub(super) struct ApiJson<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let axum::Json(Object(body)) = axum::Json::from_request(request, state).await?;
+        Ok(Self(body))
+    }
+}

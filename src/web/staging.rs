@@ -21,6 +21,7 @@ use crate::domain::JobMatch;
 use crate::domain::identity;
 use crate::domain::posted_match::{self, FieldError};
 use crate::engine::StagingError;
+use crate::mirror::Standing;
 
 /// Most matches in one call.
 const ARRAY_LIMIT: usize = 100;
@@ -139,7 +140,9 @@ pub(super) fn location(iid: u64) -> String {
 async fn stage_one(web: &Web, value: Value, nonces: &Nonces) -> Answered {
     let job = posted_match::parse(value).map_err(Problem::invalid)?;
     let staging = web.engine().stage_known_as(job, nonces.nonce(0)).await?;
-    let location = Some(location(staging.record.iid));
+    // What was withdrawn is not shown.
+    let is_shown = staging.record.standing == Standing::Live;
+    let location = is_shown.then(|| location(staging.record.iid));
     let status = if staging.created { StatusCode::CREATED } else { StatusCode::OK };
     let answer = MatchAnswer::of(web.engine(), staging.record)?;
     Ok(Work { status, location, answer: to_json(&answer)?, is_final: true })

@@ -261,7 +261,7 @@ impl Sides {
         match error {
             DecisionError::NotAllowed { from, to, .. } => {
                 self.refuse_step(from);
-                Some(format!("state: a match that is {from} cannot become {to}; the file says {from} again"))
+                Some(step_refused(from, to))
             }
             error => {
                 self.plan.step = None;
@@ -291,14 +291,14 @@ impl Sides {
     }
 
     fn refuse_step(&mut self, stayed: State) {
-        let Some(step) = self.plan.step.take() else { return };
-        self.plan.to_file.push(Change {
-            field: Field::State,
-            from: step.to.as_str().to_owned(),
-            to: stayed.as_str().to_owned(),
-        });
+        self.plan.refuse_step(stayed);
         self.known.set(Field::State, stayed.as_str());
     }
+}
+
+/// Why a step that the file asks for is not taken.
+pub(super) fn step_refused(from: State, to: State) -> String {
+    format!("state: a match that is {from} cannot become {to}; the file says {from} again")
 }
 
 /// An export asks nothing of GitLab: wherever the two differ, the file gets GitLab's value. What was edited in the file

@@ -8,7 +8,7 @@ use std::iter::Peekable;
 
 use uuid::Uuid;
 
-use super::apply::{Work, only_to_file};
+use super::apply::{Work, only_to_file, step_refused};
 use super::{Direction, Run, SyncError};
 use crate::csv::canonical::{Cells, Days, Fields, packed};
 use crate::csv::error::{EditError, RowError};
@@ -17,6 +17,7 @@ use crate::csv::merge::{RowPlan, merge};
 use crate::csv::plan::{Action, PlannedRow};
 use crate::csv::record;
 use crate::csv::table::Table;
+use crate::domain::State;
 use crate::domain::identity::Fingerprint;
 use crate::mirror::{Agreed, Presence, Seen, Standing};
 
@@ -230,14 +231,25 @@ impl<'r, 'a> Look<'r, 'a> {
         if self.direction == Direction::Export {
             plan = only_to_file(&plan, base.as_ref(), &values, &known);
         }
+        let line = self.run.table.line(row);
+        if let Some((from, to)) = self.is_no_step(seen.iid, &plan) {
+            plan.refuse_step(from);
+            self.run.errors.push(RowError::Refused { line, what: step_refused(from, to) });
+        }
         let has_iid = !values.text(Field::Iid).trim().is_empty();
         if plan.is_empty() && has_iid {
             let agreed = agreed(seen.iid, &plan.agreed(base.as_ref(), &values, &known), &known);
             return Some(agreed).filter(|agreed| seen.agreed != Some(agreed));
         }
-        let line = self.run.table.line(row);
         self.run.work.push(Work::merge((row, line, seen.iid), values, known, base, plan));
         None
+    }
+
+    /// The step that a row asks for, where the match cannot take it.
+    fn is_no_step(&self, iid: u64, plan: &RowPlan) -> Option<(State, State)> {
+        let to = plan.step?.to;
+        let record = self.run.engine.mirror().record(iid).ok().flatten()?;
+        (!record.state.may_become(to, record.undo_sent())).then_some((record.state, to))
     }
 
     /// A match without a row gets one.
