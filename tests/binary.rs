@@ -113,6 +113,50 @@ async fn a_missing_webhook_is_said_once_and_made_by_setup() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_setup_that_breaks_off_says_what_it_changed_and_whose_token_is_wrong() {
+    let mut setting = Setting::new(Options::default()).await;
+    let token = |token: &str| vec![("VORHOELLE_SETUP_TOKEN".to_owned(), token.to_owned())];
+    setting.variables = token("wrong");
+    let (code, said, error) = setting.run(&["setup"]).await;
+    assert_eq!((code, said.as_str()), (1, ""), "{error}");
+    assert!(error.contains("VORHOELLE_SETUP_TOKEN") && !error.contains("VORHOELLE_GITLAB_TOKEN"), "{error}");
+    // A reporter may make everything but the webhook.
+    setting.variables = token(&setting.sandbox.token("bot"));
+    let (code, said, error) = setting.run(&["setup"]).await;
+    assert_eq!((code, said.lines().count()), (1, 11), "{said}{error}");
+    assert!(error.contains("Maintainer"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_of_another_project_is_left_alone_by_commands_and_replaced_by_the_service() {
+    let mut setting = Setting::new(Options::default()).await;
+    setting.run(&["setup"]).await;
+    let project = |name: &str| vec![("VORHOELLE_GITLAB_PROJECT".to_owned(), name.to_owned())];
+    let running = setting.serve().await;
+    assert_eq!(setting.post(&job("1")).await, Some(StatusCode::CREATED));
+    let aside = setting.folder.path().join("data/mirror.sqlite.unusable");
+    // The same project by its other name, and one that is none.
+    setting.variables = project("acme/job-matches");
+    let (code, said, error) = setting.run(&["list"]).await;
+    assert_eq!((code, said.lines().count(), error.as_str()), (0, 1, ""), "{said}");
+    setting.variables = project("acme/typo");
+    let (_, _, error) = setting.run(&["list"]).await;
+    assert!(error.contains("another project") && error.contains("VORHOELLE_GITLAB_PROJECT"), "{error}");
+    assert!(!aside.exists());
+    drop(running);
+    setting.variables = project("acme/job-matches");
+    let running = setting.serve().await;
+    assert_eq!(setting.get("/health").await["mirror"]["note"], Value::Null);
+    drop(running);
+    let mirror = rusqlite::Connection::open(setting.folder.path().join("data/mirror.sqlite")).unwrap();
+    mirror.execute("UPDATE facts SET value = 'https://elsewhere/ 7' WHERE name LIKE 'owner%'", []).unwrap();
+    drop(mirror);
+    let _running = setting.serve().await;
+    assert!(aside.exists());
+    assert_eq!(setting.post(&job("1")).await, Some(StatusCode::OK));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn commands_work_beside_the_service() {
     let setting = Setting::new(Options::default()).await;
     setting.run(&["setup"]).await;

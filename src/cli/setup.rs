@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use reqwest::StatusCode;
 use secrecy::ExposeSecret;
 
 use super::{Context, print};
@@ -34,18 +35,20 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let settings = context.settings()?;
-    let said = set_up(&settings, arguments.dry_run).await?;
-    if said.is_empty() {
+    let mut said = Vec::new();
+    let done = set_up(&settings, arguments.dry_run, &mut said).await;
+    if said.is_empty() && done.is_ok() {
         print("everything is set up already");
     }
+    // Also where it did not come to the end.
     for line in said {
         print(&if arguments.dry_run { format!("would have {line}") } else { line });
     }
-    Ok(ExitCode::SUCCESS)
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// Sets the project up and says what was changed.
-pub(super) async fn set_up(settings: &Settings, dry_run: bool) -> anyhow::Result<Vec<String>> {
+pub(super) async fn set_up(settings: &Settings, dry_run: bool, said: &mut Vec<String>) -> anyhow::Result<()> {
     let public = settings.public_url.as_ref().ok_or_else(|| {
         SettingsError(vec!["VORHOELLE_PUBLIC_URL is missing: where GitLab reaches this service".to_owned()])
     })?;
@@ -54,19 +57,21 @@ pub(super) async fn set_up(settings: &Settings, dry_run: bool) -> anyhow::Result
         with_role.gitlab.token = token.clone();
     }
     let gitlab = app::gitlab(&with_role, Clock::System, Patience::default())?;
-    let (project, _) = gitlab
-        .project(&settings.gitlab.project)
-        .await
-        .with_context(|| format!("the project {} cannot be read", settings.gitlab.project))?;
+    let project = gitlab.project(&settings.gitlab.project).await;
+    if settings.gitlab.setup_token.is_some()
+        && matches!(&project, Err(error) if error.status() == Some(StatusCode::UNAUTHORIZED))
+    {
+        bail!("GitLab refuses VORHOELLE_SETUP_TOKEN: it is wrong, expired or revoked");
+    }
+    let (project, _) =
+        project.with_context(|| format!("the project {} cannot be read", settings.gitlab.project))?;
     check_that_it_signs(&gitlab, settings).await?;
-    let mut said = Vec::new();
-    let labels = set_up_labels(&project, dry_run, &mut said).await.context("the labels cannot be made")?;
-    set_up_board(&project, &labels, dry_run, &mut said).await.context("the board cannot be made")?;
+    let labels = set_up_labels(&project, dry_run, said).await.context("the labels cannot be made")?;
+    set_up_board(&project, &labels, dry_run, said).await.context("the board cannot be made")?;
     let url = format!("{}/webhooks/gitlab", public.as_str().trim_end_matches('/'));
-    set_up_hook(&project, settings, &url, dry_run, &mut said)
+    set_up_hook(&project, settings, &url, dry_run, said)
         .await
-        .context("the webhook cannot be made; that needs the role Maintainer: set VORHOELLE_SETUP_TOKEN")?;
-    Ok(said)
+        .context("the webhook cannot be made; that needs the role Maintainer: set VORHOELLE_SETUP_TOKEN")
 }
 
 async fn check_that_it_signs(gitlab: &Gitlab, settings: &Settings) -> anyhow::Result<()> {
@@ -92,19 +97,19 @@ async fn set_up_labels(
     let labels = project.labels().await?;
     let mut ours = OurLabels::find(&labels, &BTreeMap::new());
     for kind in ours.missing() {
-        said.push(format!("made the label {}", kind.name()));
         if !dry_run {
             let label = project.create_label(kind).await?;
             ours.insert(kind, &label);
         }
+        said.push(format!("made the label {}", kind.name()));
     }
     for (kind, id) in ours.ids() {
         let label = labels.iter().find(|label| label.id == id);
         let Some(label) = label.filter(|label| !kind.is_marked(label)) else { continue };
-        said.push(format!("marked the label {} in its description", label.name));
         if !dry_run {
             project.describe_label(id, &kind.description()).await?;
         }
+        said.push(format!("marked the label {} in its description", label.name));
     }
     Ok(ours)
 }
@@ -126,19 +131,20 @@ async fn set_up_board(
         return Ok(());
     }
     let ours = boards.into_iter().find(|board| board.name == BOARD);
-    if ours.is_none() {
-        said.push(format!("made the board {BOARD}"));
-    }
     let there = ours.as_ref().map(lists).unwrap_or_default();
+    let is_new = ours.is_none();
     let ours = match ours {
         None if !dry_run => Some(project.create_board(BOARD).await?),
         ours => ours,
     };
+    if is_new {
+        said.push(format!("made the board {BOARD}"));
+    }
     for kind in wanted.into_iter().filter(|kind| !there.contains(kind)) {
-        said.push(format!("put the list {} on the board", labels.name(kind)));
         if let (Some(board), Some(label), false) = (&ours, labels.ids().get(&kind), dry_run) {
             project.create_board_list(board.id, *label).await?;
         }
+        said.push(format!("put the list {} on the board", labels.name(kind)));
     }
     Ok(())
 }
@@ -167,15 +173,15 @@ async fn set_up_hook(
             project.change_hook(hook.id, &wanted).await?
         }
         Some(hook) => {
+            let hook = if dry_run { hook } else { project.change_hook(hook.id, &wanted).await? };
             said.push(format!("set the webhook to {url} right"));
-            if dry_run { hook } else { project.change_hook(hook.id, &wanted).await? }
+            hook
         }
         None => {
+            let made = if dry_run { None } else { Some(project.create_hook(&wanted).await?) };
             said.push(format!("made the webhook to {url}"));
-            if dry_run {
-                return Ok(());
-            }
-            project.create_hook(&wanted).await?
+            let Some(hook) = made else { return Ok(()) };
+            hook
         }
     };
     if wanted.signing_token.is_some() && !dry_run && hook.signing_token_present != Some(true) {

@@ -256,7 +256,8 @@ impl Engine {
         tracing::warn!(iid = issue.iid, "{text}");
         let problem = SettingsProblem { text, wrong };
         if self.may_write().is_ok() && self.may_follow().is_ok() {
-            let about = fingerprint(&yaml.unwrap_or_default());
+            // Without a block each text is another mistake.
+            let about = fingerprint(yaml.as_deref().unwrap_or(&issue.description));
             self.say_once(connected, issue, &about, context).await?;
         }
         let last = good.and_then(|good| self.understand(issue.iid, &good.yaml).ok());

@@ -45,7 +45,7 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
     let listen = free(arguments.listen).await?;
     let pipeline = Pipeline::bind(listen.ip()).await?;
     let settings = settings(&sandbox, &pipeline, listen, folder.path(), context)?;
-    setup::set_up(&settings, false).await.context("the sandbox could not be set up")?;
+    setup::set_up(&settings, false, &mut Vec::new()).await.context("the sandbox could not be set up")?;
     let app = App::start(settings, Clock::System).await?;
     let client = Client::builder().build().context("no HTTP client can be made")?;
     let service = format!("http://{}", app.address());

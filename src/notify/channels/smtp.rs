@@ -173,7 +173,7 @@ impl Smtp {
         let advice = match code.as_deref() {
             Some("530" | "534" | "535" | "538") => "; check user and password in VORHOELLE_SMTP_URL",
             Some("550" | "551" | "553") => {
-                "; check the addresses in VORHOELLE_MAIL_FROM and VORHOELLE_MAIL_TO"
+                "; check the recipient's address (VORHOELLE_MAIL_TO, or the draft's `to`) and VORHOELLE_MAIL_FROM"
             }
             _ if words.contains("certificate") => {
                 "; is its certificate valid for this name? SSL_CERT_FILE names other trust anchors"
