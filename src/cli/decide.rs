@@ -13,6 +13,7 @@ use crate::web::answer::WholeAnswer;
 #[command(after_help = "Example:\n  vorhoelle decide 57 approved --comment \"call them on Monday\"")]
 pub(super) struct Arguments {
     /// The number.
+    #[arg(value_parser = super::iid)]
     iid: u64,
     /// Where it shall go: pending, approved, rejected or sent.
     state: State,

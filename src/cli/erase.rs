@@ -20,6 +20,7 @@ use crate::engine::{DecisionError, Erasure};
     It cannot be undone. A checksum stays in the issue, so that the same match is not staged again.")]
 pub(super) struct Arguments {
     /// The issue's number.
+    #[arg(value_parser = super::iid)]
     iid: u64,
     /// Do not ask on a terminal either.
     #[arg(long)]

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use super::{Context, print};
-use crate::domain::State;
 use crate::domain::posted_match::clean_line;
 use crate::domain::sending::AttemptOutcome;
+use crate::domain::{JobMatch, Language, State, numbers};
 use crate::engine::DecisionError;
 use crate::mirror::{Delivery, DeliveryOutcome, Query, Record, Sort, Standing};
 use crate::web::answer::{ListedAnswer, WholeAnswer};
@@ -18,7 +18,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     state: Option<State>,
     /// At most so many.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     limit: usize,
     /// Print them as JSON.
     #[arg(long)]
@@ -30,6 +30,7 @@ pub(super) struct Arguments {
 #[command(after_help = "Example:\n  vorhoelle show 57")]
 pub(super) struct ShowArguments {
     /// The number.
+    #[arg(value_parser = super::iid)]
     iid: u64,
     /// Print it as JSON.
     #[arg(long)]
@@ -75,6 +76,9 @@ pub(super) async fn show(arguments: ShowArguments, context: &Context) -> anyhow:
     let deliveries = parts.notifier.deliveries(&record)?;
     print(&line(&record, "", terminal_width(), context.colour));
     print(&record.web_url);
+    for line in facts(&record.job, engine.policy().language) {
+        print(&line);
+    }
     for one in deliveries {
         let at = one.at.map(|at| format!(" at {at}")).unwrap_or_default();
         let until = one.deferred_until.map(|until| format!(" until {until}")).unwrap_or_default();
@@ -85,9 +89,38 @@ pub(super) async fn show(arguments: ShowArguments, context: &Context) -> anyhow:
         print(&line);
     }
     for step in steps {
-        print(&format!("{}  {} → {}  {}", step.at, step.from, step.to, clean_line(&step.by)));
+        let comment = step.comment.map(|comment| format!(": {}", clean_line(&comment))).unwrap_or_default();
+        print(&format!("{}  {} → {}  {}{comment}", step.at, step.from, step.to, clean_line(&step.by)));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the advertisement says, a line a fact.
+fn facts(job: &JobMatch, language: Language) -> Vec<String> {
+    let contact = job.contact.as_ref().map(|contact| {
+        let parts = [&contact.name, &contact.email, &contact.phone];
+        parts.into_iter().flatten().cloned().collect::<Vec<_>>().join(", ")
+    });
+    let skills = |skills: &[String]| (!skills.is_empty()).then(|| skills.join(", "));
+    let all = [
+        ("advertisement", job.url.as_ref().map(|url| url.as_str().to_owned())),
+        ("end client", job.end_client.clone()),
+        ("location", job.location.clone()),
+        ("remote", job.remote.as_ref().map(|remote| numbers::remote(remote, language))),
+        ("rate", job.rate.as_ref().map(|rate| numbers::rate(rate, language))),
+        ("start", job.start.clone()),
+        ("duration", job.duration.clone()),
+        ("deadline", job.deadline.map(|date| date.to_string())),
+        ("contact", contact),
+        ("skills", skills(&job.skills.matched)),
+        ("missing skills", skills(&job.skills.missing)),
+        ("summary", job.summary.clone()),
+    ];
+    all.into_iter()
+        .filter_map(|(name, said)| {
+            Some(format!("{name}: {}", clean_line(&said.filter(|said| !said.is_empty())?)))
+        })
+        .collect()
 }
 
 /// How draft and sending stand, in words.

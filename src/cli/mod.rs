@@ -215,6 +215,11 @@ fn say_error(text: &str) {
     }
 }
 
+/// Reads an issue's number.
+fn iid(text: &str) -> Result<u64, String> {
+    text.trim_start_matches('#').parse().map_err(|_| "must be an issue's number, such as 57".to_owned())
+}
+
 /// The one place that prints what was asked for. Whoever reads it may have heard enough, as `head` has: that is no error.
 fn print(text: &str) {
     use std::io::Write as _;

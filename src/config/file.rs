@@ -240,6 +240,11 @@ fn in_words(key: &str, words: &str) -> String {
             "{words}; a ToDo always goes at once, with the assignment: only `enabled` can be set"
         );
     }
+    // What a programmer could do about it is of no use here.
+    let words = words.split(", set DuplicateKeyPolicy").next().unwrap_or(words);
+    if words.starts_with("multiple YAML documents") {
+        return "there are several YAML documents; take out the lines `---` between them".to_owned();
+    }
     match words {
         "expected sequence start" => "must be a list, such as [one, two]".to_owned(),
         "expected mapping start" => "must hold keys, such as {key: value}, and no single value".to_owned(),

@@ -166,7 +166,9 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// The known word that is nearest to a mistyped one, if any is near.
 fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let distances = known.iter().map(|candidate| (distance(word, candidate), *candidate));
-    distances.min().filter(|(distance, _)| *distance <= 3).map(|(_, candidate)| candidate)
+    // Of a short word three letters are most.
+    let near = (word.chars().count() / 3).clamp(1, 3);
+    distances.min().filter(|(distance, _)| *distance <= near).map(|(_, candidate)| candidate)
 }
 
 /// How many letters have to be changed, put in or taken out.

@@ -233,7 +233,12 @@ impl From<QueryRejection> for Problem {
         while let Some(error) = source {
             if let Some(error) = error.downcast_ref::<serde_path_to_error::Error<serde::de::value::Error>>() {
                 let wrong = in_field(&error.path().to_string(), &error.inner().to_string());
-                return Self::asked(&wrong.field, wrong.message);
+                let message = match wrong.message.as_str() {
+                    "invalid float literal" => "must be a number".to_owned(),
+                    "invalid digit found in string" => "must be a whole number".to_owned(),
+                    _ => wrong.message,
+                };
+                return Self::asked(&wrong.field, message);
             }
             source = error.source();
         }
