@@ -152,16 +152,26 @@ pub fn read_draft(body: &str) -> Result<DraftContent, Unreadable> {
     Err(Unreadable(format!("the draft's line `{LINE}` above its text is missing; put it back")))
 }
 
-/// `- **Subject:** …`, in either language.
+/// `- **Subject:** …`, in either language; editors write lists with `*` or `+` too.
 fn header(line: &str) -> Option<(&'static str, String)> {
-    let (name, value) = line.strip_prefix("- **")?.split_once(":**")?;
+    let item = line.trim_start().strip_prefix(['-', '*', '+'])?.trim_start();
+    let (name, value) = item.strip_prefix("**")?.split_once(":**")?;
     let name = match name.trim() {
         "To" | "An" => "to",
         "Subject" | "Betreff" => "subject",
         "Attachments" | "Anhänge" => "attachments",
         _ => return None,
     };
-    Some((name, GitlabLine::read_back(value)))
+    let value = GitlabLine::read_back(value);
+    Some((name, if name == "to" { without_link(&value) } else { value }))
+}
+
+/// An address that an editor made a link of: `<clara@example.com>`, `[clara@example.com](mailto:clara@example.com)`.
+fn without_link(value: &str) -> String {
+    let value = value.trim();
+    let link = value.strip_prefix('[').and_then(|rest| rest.strip_suffix(')')?.split_once("](mailto:"));
+    let alone = value.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
+    link.map(|(_, address)| address).or(alone).unwrap_or(value).to_owned()
 }
 
 fn body_behind(text: &str) -> String {
@@ -273,7 +283,12 @@ mod tests {
         let typed = "<!-- vorhoelle draft -->\r\nwords\r\n\r\n- **An:** bea@example.com\r\n- **Betreff:** Hallo & mehr\r\n\
                      - **Anhänge:** a.pdf, b.pdf\r\n\r\n---\r\n\r\n**Guten Tag**";
         let read = content(Some("bea@example.com"), "Hallo & mehr", "**Guten Tag**", &["a.pdf", "b.pdf"]);
-        assert_eq!(read_draft(typed), Ok(read));
+        assert_eq!(read_draft(typed), Ok(read.clone()));
+        // As editors of Markdown write it.
+        for to in ["<bea@example.com>", "[bea@example.com](mailto:bea@example.com)"] {
+            let edited = typed.replace("\n- **", "\n* **").replace("bea@example.com", to);
+            assert_eq!(read_draft(&edited), Ok(read.clone()), "{edited}");
+        }
         assert!(
             read_draft("<!-- vorhoelle draft -->\n- **Subject:** x").unwrap_err().to_string().contains("---")
         );
