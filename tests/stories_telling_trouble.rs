@@ -247,6 +247,13 @@ async fn a_reminder_that_one_channel_owes_survives_a_restart() {
     // Nor is the pause that was asked for forgotten.
     world.tell_after(1).await;
     assert_eq!((server.mails().len(), slack.arrived().len()), (2, 2));
+    let (_, answer) = world.get("/api/v1/matches/1").await;
+    let is_owed = |one: &&Value| one["channel"] == "slack" && one["kind"] == "reminder";
+    let owed = answer["deliveries"].as_array().unwrap().iter().find(is_owed).unwrap();
+    assert_eq!(
+        (&owed["outcome"], &owed["deferred_until"]),
+        (&json!("failed"), &json!("2026-11-25T08:02:00Z"))
+    );
     world.tell_after(2).await;
     assert_eq!((server.mails().len(), slack.arrived().len()), (2, 3));
     world.expect_comment(2, "when it last sent a digest");

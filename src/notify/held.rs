@@ -52,6 +52,15 @@ impl Notifier {
             score: record.job.score,
             backlog: self.engine().mirror().is_backlog(record.iid)?,
         };
+        let owed =
+            |one: &&mut Delivery| one.kind == DeliveryKind::Reminder && one.outcome != DeliveryOutcome::Sent;
+        for reminder in deliveries.iter_mut().filter(owed) {
+            let held = self.held_reminder(reminder.channel);
+            reminder.deferred_until = held.map(|(until, _)| until);
+            if reminder.outcome == DeliveryOutcome::Deferred {
+                reminder.reason = held.map(|(_, reason)| reason.to_owned());
+            }
+        }
         for channel in self.active() {
             let there = |one: &&mut Delivery| one.channel == channel && one.kind == DeliveryKind::Match;
             let held = self.held(channel, &waiting, memory);
@@ -71,6 +80,15 @@ impl Notifier {
             });
         }
         Ok(deliveries)
+    }
+
+    /// Until when a channel holds its reminders, and why; none where they are to go now.
+    fn held_reminder(&self, channel: Channel) -> Option<(Timestamp, &'static str)> {
+        let (now, state, policy) = (self.now(), self.state(channel), self.engine().policy());
+        let quiet_until = policy.channels.get(&channel)?.schedule.not_before(now);
+        let by_schedule = (quiet_until > now).then_some((quiet_until, in_words(Reason::QuietHours)));
+        let by_trouble = state.paused_until.max(state.extras_after).filter(|until| *until > now);
+        by_schedule.max(by_trouble.map(|until| (until, FAILING)))
     }
 
     /// Until when the first of what a channel holds is held, and why; none where nothing is.
