@@ -131,15 +131,15 @@ impl Engine {
     /// matter.
     fn looks_again(&self, iid: u64, error: EngineError) -> Result<(), EngineError> {
         let is_about_this_issue = match &error {
+            // Whoever follows the project does it.
+            EngineError::LooksOnly => return Ok(()),
             EngineError::Gitlab(error) => error.status().is_some_and(|status| {
                 status != StatusCode::UNAUTHORIZED
                     && status != StatusCode::TOO_MANY_REQUESTS
                     && status != StatusCode::BAD_GATEWAY
                     && status != StatusCode::SERVICE_UNAVAILABLE
             }),
-            EngineError::Text(_) | EngineError::TooLarge(_) | EngineError::Stale | EngineError::LooksOnly => {
-                true
-            }
+            EngineError::Text(_) | EngineError::TooLarge(_) | EngineError::Stale => true,
             _ => false,
         };
         if !is_about_this_issue {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use vorhoelle::sandbox::HookMode;
+use vorhoelle::sandbox::{Fault, HookMode, Trouble};
 
 use crate::acts::act;
 use crate::applications::Applications;
@@ -36,6 +36,9 @@ pub struct Past {
     pub wiped: Vec<usize>,
     /// Whether that happened while there was something to be forgotten.
     pub forgot: bool,
+    /// Whether the list that a fresh disk reads first may have come from a copy that lagged: it lacks what was made just
+    /// before, which looks as if it had been made since.
+    pub list_lagged: bool,
 }
 
 /// A service with everybody around it.
@@ -69,6 +72,8 @@ impl Life {
             // The receipt of a message may not have reached GitLab yet.
             self.past.repeats += 1;
             self.past.forgot = true;
+            let lags = |fault: &Fault| fault.trouble == Trouble::Stale && fault.path == "/issues";
+            self.past.list_lagged |= self.world.sandbox.faults().iter().any(lags);
             self.past.wiped.push(self.pipeline.all().len());
             self.applications.forget_what_only_the_disk_knew();
         }
