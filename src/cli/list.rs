@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use super::{Context, print};
 use crate::domain::posted_match::clean_line;
 use crate::domain::sending::AttemptOutcome;
-use crate::domain::{JobMatch, Language, State, numbers};
+use crate::domain::{JobMatch, Language, State};
 use crate::engine::DecisionError;
 use crate::mirror::{Delivery, DeliveryOutcome, Query, Record, Sort, Standing};
+use crate::notify::render;
 use crate::web::answer::{ListedAnswer, WholeAnswer};
 
 /// List matches, newest first.
@@ -95,32 +96,18 @@ pub(super) async fn show(arguments: ShowArguments, context: &Context) -> anyhow:
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the advertisement says, a line a fact.
+/// What is known of a job, a line a fact.
 fn facts(job: &JobMatch, language: Language) -> Vec<String> {
-    let contact = job.contact.as_ref().map(|contact| {
-        let parts = [&contact.name, &contact.email, &contact.phone];
-        parts.into_iter().flatten().cloned().collect::<Vec<_>>().join(", ")
-    });
-    let skills = |skills: &[String]| (!skills.is_empty()).then(|| skills.join(", "));
-    let all = [
+    let skills = |skills: &[String]| (!skills.is_empty()).then(|| clean_line(&skills.join(", ")));
+    let more = [
         ("advertisement", job.url.as_ref().map(|url| url.as_str().to_owned())),
-        ("end client", job.end_client.clone()),
-        ("location", job.location.clone()),
-        ("remote", job.remote.as_ref().map(|remote| numbers::remote(remote, language))),
-        ("rate", job.rate.as_ref().map(|rate| numbers::rate(rate, language))),
-        ("start", job.start.clone()),
-        ("duration", job.duration.clone()),
-        ("deadline", job.deadline.map(|date| date.to_string())),
-        ("contact", contact),
         ("skills", skills(&job.skills.matched)),
         ("missing skills", skills(&job.skills.missing)),
-        ("summary", job.summary.clone()),
+        ("summary", job.summary.as_deref().map(clean_line)),
     ];
-    all.into_iter()
-        .filter_map(|(name, said)| {
-            Some(format!("{name}: {}", clean_line(&said.filter(|said| !said.is_empty())?)))
-        })
-        .collect()
+    let more = more.into_iter().filter_map(|(name, said)| Some((name, said?)));
+    let all = render::mail::facts(job, language).into_iter().chain(more);
+    all.map(|(name, said)| format!("{}: {said}", name.replace('_', " "))).collect()
 }
 
 /// How draft and sending stand, in words.

@@ -147,7 +147,7 @@ fn summary(job: &JobMatch) -> Option<String> {
 }
 
 /// What is known of a match, in the order of the templates' names for it.
-fn facts(job: &JobMatch, language: Language) -> Vec<(&'static str, String)> {
+pub(crate) fn facts(job: &JobMatch, language: Language) -> Vec<(&'static str, String)> {
     let contact = job.contact.as_ref().map(|contact| {
         let parts = [&contact.name, &contact.email, &contact.phone];
         parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ")

@@ -2,7 +2,7 @@
 //! match holds and whatever somebody made of a template.
 
 mod facts;
-mod mail;
+pub(crate) mod mail;
 mod slack;
 mod whatsapp;
 
