@@ -228,7 +228,7 @@ async fn where_the_clock_stops_between_requests_a_slow_gitlab_is_not_waited_for_
     assert!(waited < Duration::from_secs(10), "{waited:?}");
     while world.state(iid).await != "approved" {
         assert!(begun.elapsed() < Duration::from_secs(60), "what was begun goes on");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        vorhoelle::clock::Clock::System.sleep(Duration::from_millis(20)).await;
     }
     world.settle().await;
     world.expect(iid, "approved").await;
