@@ -133,6 +133,32 @@ async fn a_cell_that_nobody_can_read_keeps_what_was_written_there_before() {
     }
 }
 
+/// It is read all the same, and holds nothing up.
+#[tokio::test]
+async fn an_earlier_bots_comment_is_none_that_ours_may_edit() {
+    let mut world = World::new().await;
+    world.stage("1").await;
+    patch_application(&world, 1, &json!({"stage": "applied"})).await;
+    world.settle().await;
+    let former = world.sandbox.as_user("bot").id();
+    let token = world.replace_bot();
+    world.kill(Disk::Kept).await;
+    world.set_variable("GITLAB_TOKEN", &token);
+    world.set_variable("FORMER_USERS", &former.to_string());
+    world.start().await;
+    world.delta().await;
+    let (note, body) = comment(&world, 1);
+    world
+        .person("owner")
+        .edit_comment(1, note, &body.replace("| Stage | applied |", "| Stage | interview |"))
+        .unwrap();
+    world.reviewer().relabel(1, &["job-match/approved"], &[]).unwrap();
+    world.settle().await;
+    world.expect(1, "approved").await;
+    assert_eq!(world.get("/api/v1/matches/1").await.1["application"]["stage"], "interview");
+    assert_eq!(world.engine.backlog(), 0);
+}
+
 const GERMAN: &str = "Status;Titel;Firma;Phase;Beworben am;Notizen;Mein Feld\r\n\
     sent;Rust Engineer;ACME;interview;07.02.2026;ruft an;x\r\n\
     rejected;COBOL;Altbau AG;;;;y\r\n\

@@ -173,7 +173,10 @@ impl Engine {
             record.application.clone_from(&read.application);
             self.inner.mirror.put(record, None)?;
         }
-        self.answer_edits(connected, record.iid, &notes, read).await?;
+        // The comment may be an earlier bot's, which ours may not edit: that holds nothing up.
+        if let Err(error) = self.answer_edits(connected, record.iid, &notes, read).await {
+            tracing::warn!(iid = record.iid, %error, "what people wrote into the application's table could not be answered");
+        }
         let last = notes.iter().filter_map(decision_of).next_back();
         Ok(last.filter(|step| {
             step.from == record.state && record.decided_at.is_none_or(|decided| step.at > decided)
