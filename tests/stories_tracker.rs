@@ -115,7 +115,7 @@ async fn a_cell_that_nobody_can_read_keeps_what_was_written_there_before() {
         write(&world, "| Stage | interview |", "| Stage | hired |").await;
         write(&world, "| Stage | hired |", "| Stage | interview |").await;
     }
-    write(&world, "2026-03-01", "1. April").await;
+    write(&world, "| Follow up on | 2026-03-01 |", "| Follow up on | 1. April |").await;
     for disk in [Disk::Kept, Disk::Wiped] {
         world.restart(disk).await;
         world.delta().await;

@@ -111,19 +111,21 @@ pub enum Reason {
 impl Schedule {
     /// What to do now about everything that waits. `last_digest` is when the last digest left.
     pub fn plan(&self, waiting: &[Waiting], last_digest: Option<Timestamp>, now: Timestamp) -> Plan {
-        let mut due: Vec<(Timestamp, Waiting)> =
-            waiting.iter().map(|one| (self.allowed(one, last_digest, now).0, *one)).collect();
-        // What has waited longest first; of equals the best. What found no room in a digest comes before what is new in the
-        // next one, or it might never find any.
+        // What found no room in a digest comes before what is new in the next one, or it might never find any.
         let missed = |one: &Waiting| {
-            let slot = self.due(one, None).0;
-            last_digest.filter(|last| slot <= *last).map_or(Timestamp::MAX, |_| slot)
+            let slot = last_digest.map(|_| self.due(one, None).0);
+            slot.filter(|slot| last_digest.is_some_and(|last| *slot <= last)).unwrap_or(Timestamp::MAX)
         };
-        due.sort_by(|(a_due, a), (b_due, b)| {
+        let allowed = |one: &Waiting| self.allowed(one, last_digest, now).0;
+        let mut all: Vec<(Timestamp, Timestamp, Waiting)> =
+            waiting.iter().map(|one| (allowed(one), missed(one), *one)).collect();
+        // What has waited longest first; of equals the best.
+        all.sort_by(|(a_due, a_missed, a), (b_due, b_missed, b)| {
             let score = |one: &Waiting| one.score.map_or(-1.0, Score::percent);
-            let order = a_due.cmp(b_due).then_with(|| missed(a).cmp(&missed(b)));
+            let order = a_due.cmp(b_due).then(a_missed.cmp(b_missed));
             order.then(score(b).total_cmp(&score(a))).then(a.iid.cmp(&b.iid))
         });
+        let due: Vec<(Timestamp, Waiting)> = all.into_iter().map(|(due, _, one)| (due, one)).collect();
         let now_due = || due.iter().filter(|(due, _)| *due <= now);
         let next = || due.iter().map(|(due, _)| *due).find(|due| *due > now);
         let hold = |until: Option<Timestamp>| until.map_or(Plan::Nothing, Plan::Hold);

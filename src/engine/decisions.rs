@@ -167,7 +167,7 @@ impl Engine {
         record.comments = issue.user_notes_count;
         self.keep_sending(record, self.sending_of(issue.iid, &notes)?)?;
         self.ring_for_sends(record);
-        let read = application_of(connected, &notes, Some(record));
+        let read = application_of(connected, &notes);
         if read.application != record.application {
             tracing::info!(iid = record.iid, "the application of match {} was edited in GitLab", record.iid);
             record.application.clone_from(&read.application);

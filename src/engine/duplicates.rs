@@ -12,8 +12,6 @@ use crate::mirror::{Record, Standing};
 
 /// How soon a decision about a second issue is carried over again where that did not work.
 const CARRIED_OVER_AGAIN: SignedDuration = SignedDuration::from_secs(2);
-/// Who decides then; of what the service does itself nothing else leads to approved.
-const CARRIED_OVER_BY: &str = "service";
 
 impl Engine {
     /// Two issues with one identity: the lower iid stays, the later hands over its decision, names the first and goes.
@@ -32,10 +30,12 @@ impl Engine {
             self.may_write()?;
         }
         let decided = observed.states.iter().copied().find(|state| *state != State::Pending);
-        let steps = decided.filter(|_| first.standing == Standing::Live).map(|to| steps_left(first, to));
-        if let Some(steps) = steps.filter(|steps| !steps.is_empty()) {
-            self.carry_over(first, issue.iid, steps);
-            return Ok(());
+        if let Some(to) = decided.filter(|_| first.standing == Standing::Live) {
+            let steps = self.steps_left(first, to)?;
+            if !steps.is_empty() {
+                self.carry_over(first, issue.iid, steps);
+                return Ok(());
+            }
         }
         if observed.is_match || !observed.states.is_empty() {
             tracing::warn!(
@@ -86,7 +86,7 @@ impl Engine {
                 let decision = super::Decision {
                     from: Some(from),
                     to,
-                    by: CARRIED_OVER_BY.to_owned(),
+                    by: "service".to_owned(),
                     through: Through::Service,
                     comment: Some(format!("{} #{later}", engine.policy().language.pick("wie in", "as in"))),
                 };
@@ -101,16 +101,20 @@ impl Engine {
             engine.hint(later, Hint::default());
         });
     }
-}
 
-/// The steps by which the first issue comes to where a later one was decided to be: none where it has a decision of its
-/// own. There is no step from pending to sent, and what broke off between the two is taken up again.
-fn steps_left(first: &Record, to: State) -> Vec<State> {
-    let was_carried_over = || first.decided_by.as_deref() == Some(CARRIED_OVER_BY);
-    match (first.state, to) {
-        (State::Pending, State::Sent) => vec![State::Approved, State::Sent],
-        (State::Pending, to) => vec![to],
-        (State::Approved, State::Sent) if was_carried_over() => vec![State::Sent],
-        _ => Vec::new(),
+    /// The steps by which the first issue comes to where a later one was decided to be: none where it has a decision of
+    /// its own. There is no step from pending to sent, and what broke off between the two is taken up again.
+    fn steps_left(&self, first: &Record, to: State) -> Result<Vec<State>, EngineError> {
+        Ok(match (first.state, to) {
+            (State::Pending, State::Sent) => vec![State::Approved, State::Sent],
+            (State::Pending, to) => vec![to],
+            (State::Approved, State::Sent) => {
+                // Of what the service does by itself nothing else leads to approved.
+                let last = self.inner.mirror.steps(first.iid)?.pop();
+                let was_carried_over = last.is_some_and(|last| last.through == Through::Service);
+                if was_carried_over { vec![State::Sent] } else { Vec::new() }
+            }
+            _ => Vec::new(),
+        })
     }
 }

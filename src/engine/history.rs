@@ -56,7 +56,7 @@ pub(super) async fn read(
     }
     let names = engine.names();
     let kind = |event: &LabelEvent| event.label.as_ref().and_then(|label| names.kind_of_id(label.id));
-    let application = application_of(connected, &notes, None).application;
+    let application = application_of(connected, &notes).application;
     let sending = engine.sending_of(issue.iid, &notes)?;
     let follow = |closings: Option<Vec<StateEvent>>| {
         let mut replay = Replay::new(connected, &notes, issue);

@@ -71,19 +71,16 @@ impl Engine {
         Ok(())
     }
 
-    /// A label of ours that was renamed at the very moment of a write may have been made again by GitLab under its first or
-    /// last name: the issues that carry the second one get ours, and it goes.
+    /// A label of ours that was renamed at the very moment of a write may have been made again by GitLab under its old
+    /// name: the issues that carry the second one get ours, and it goes.
     async fn remove_second_ones(
         &self,
         project: &Project,
         ours: &OurLabels,
         labels: &mut Vec<Label>,
     ) -> Result<(), EngineError> {
-        let before = self.names();
-        let was_called = |kind: LabelKind| [kind.name(), before.name(kind)];
         let is_second = |label: &Label| {
-            let kind =
-                LabelKind::ALL.into_iter().find(|kind| was_called(*kind).contains(&label.name.as_str()))?;
+            let kind = LabelKind::ALL.into_iter().find(|kind| kind.name() == label.name)?;
             let is_bare = label.description.as_deref().unwrap_or_default().is_empty();
             (is_bare && ours.ids().get(&kind).is_some_and(|id| *id != label.id)).then_some(kind)
         };

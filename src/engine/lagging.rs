@@ -36,7 +36,7 @@ struct Look {
 }
 
 impl Lagging {
-    /// Notes that an issue looks older than its events; says whether it has for so long that no copy lags like that.
+    /// Notes that an issue looks older than it should; says whether it has for so long that no copy lags like that.
     fn is_to_be_believed(&self, issue: &Issue, now: Timestamp) -> bool {
         let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         looks.retain(|_, look| now.duration_since(look.since) < REMEMBERED_FOR);
@@ -47,7 +47,7 @@ impl Lagging {
             *look = first();
         }
         look.times += 1;
-        look.times > BELIEVED_AFTER && now.duration_since(look.since) >= LAGS_AT_MOST
+        look.times >= BELIEVED_AFTER && now.duration_since(look.since) >= LAGS_AT_MOST
     }
 
     /// Notes that an issue looks as its events say.

@@ -182,7 +182,7 @@ struct Inner {
     status: Mutex<Status>,
     /// When the same wrong act was last explained, so that it is not explained again for ten minutes.
     explained: Mutex<HashMap<(u64, Refusal), Timestamp>>,
-    /// Issues that looked older than their own events.
+    /// Issues that looked older than their own events, or than what GitLab told before.
     lagging: Lagging,
     /// Identities of which an issue may have been made while the mirror could not be written, and since when.
     unrecorded: Mutex<HashMap<String, Timestamp>>,

@@ -47,7 +47,8 @@ impl Engine {
     }
 
     /// Reads an issue afresh; none where it is gone. An answer older than GitLab's own notice, or than what it has told
-    /// us already, comes from a copy that lags behind: acting on it would undo what people did.
+    /// us already, comes from a copy that lags behind: acting on it would undo what people did. Where it stays so for
+    /// minutes GitLab was set back, and what it told before is forgotten.
     pub(super) async fn read(
         &self,
         connected: &Connected,

@@ -220,8 +220,9 @@ impl Engine {
             // Taken over from a file: nobody waits to hear of it.
             self.inner.mirror.put(&record, None)?;
         }
+        let staging = self.staging_of(record);
         self.inner.news.notify_waiters();
-        self.staging_of(record)
+        staging
     }
 
     /// How making an issue ended: another process on this mirror may have been faster, and whoever follows the project

@@ -30,10 +30,9 @@ pub(super) fn comment_of<'a>(connected: &Connected, notes: &'a [Note]) -> Option
 }
 
 /// What it says; empty where there is none.
-pub(super) fn application_of(connected: &Connected, notes: &[Note], known: Option<&Record>) -> Read {
-    let known = known.filter(|record| record.history_known).map(|record| &record.application);
+pub(super) fn application_of(connected: &Connected, notes: &[Note]) -> Read {
     let comment = comment_of(connected, notes);
-    comment.and_then(|note| application_text::read_back(&note.body, known)).unwrap_or_default()
+    comment.and_then(|note| application_text::read_back(&note.body)).unwrap_or_default()
 }
 
 impl Engine {
@@ -72,7 +71,7 @@ impl Engine {
         if record.comments > 0 {
             notes = connected.project.notes(iid).await.map_err(EngineError::from)?;
         }
-        let present = application_of(&connected, &notes, Some(&record)).application;
+        let present = application_of(&connected, &notes).application;
         let wanted = present.changed(changes).map_err(ApplicationError::Invalid)?;
         if wanted != present {
             let comment = comment_of(&connected, &notes).map(|note| note.id);
@@ -97,12 +96,28 @@ impl Engine {
         if self.may_follow().and_then(|()| self.may_write()).is_err() {
             return Ok(());
         }
-        if let (Some(note), Some(text)) = (comment_of(connected, notes), &read.caught_up) {
+        if !read.unreadable.is_empty() {
+            self.say_what_is_unreadable(connected, iid, notes, &read).await?;
+        }
+        let ours = |note: &&Note| note.author.id == connected.us.id;
+        let (Some(note), Some(text)) = (comment_of(connected, notes).filter(ours), &read.caught_up) else {
+            return Ok(());
+        };
+        // What they wrote since the notes were read must not be written over.
+        let now = connected.project.notes(iid).await?;
+        if now.iter().any(|other| other.id == note.id && other.body == note.body) {
             connected.project.edit_comment(iid, note.id, text).await?;
         }
-        if read.unreadable.is_empty() {
-            return Ok(());
-        }
+        Ok(())
+    }
+
+    async fn say_what_is_unreadable(
+        &self,
+        connected: &Connected,
+        iid: u64,
+        notes: &[Note],
+        read: &Read,
+    ) -> Result<(), EngineError> {
         let cells: Vec<Value> = read
             .unreadable
             .iter()

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::domain::inert::{GitlabBlock, GitlabLine, json_block};
+use crate::domain::inert::{GitlabBlock, GitlabLine, Wanted, json_block, whole_text_guard};
 use crate::domain::tracker::FIELDS;
 use crate::domain::{Application, Language};
 
@@ -42,19 +42,17 @@ pub struct Read {
 }
 
 /// Reads a comment. The table counts, for it is what people see and edit; the hidden part tells exactly what a cell stands
-/// for that is as we wrote it. Where an edit makes no sense, a field is what it was: as it is known, else as the hidden
-/// part says.
-pub fn read_back(body: &str, known: Option<&Application>) -> Option<Read> {
+/// for that is as we wrote it. Where an edit makes no sense, a field is what the hidden part says.
+pub fn read_back(body: &str) -> Option<Read> {
     let begin = body.find(HIDDEN_BEGIN)? + HIDDEN_BEGIN.len();
-    let hidden = body[begin..].split(HIDDEN_END).next().unwrap_or_default();
-    let end = begin + hidden.len();
+    let end = body[begin..].find(HIDDEN_END).map(|length| begin + length);
+    let hidden = &body[begin..end.unwrap_or(body.len())];
     let hidden: Map<String, Value> = serde_json::from_str(hidden).unwrap_or_default();
     let mut application = Application::default();
     for (name, value) in &hidden {
         set(&mut application, name, value);
     }
     let written = application.fields();
-    let known = known.map_or_else(|| written.clone(), Application::fields);
     let mut unreadable = Vec::new();
     for (label, cell) in body.lines().filter_map(row) {
         let Some((name, ..)) =
@@ -69,13 +67,15 @@ pub fn read_back(body: &str, known: Option<&Application>) -> Option<Read> {
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         let text = lines.join("\n").trim().to_owned();
         if !set(&mut application, name, &Value::String(as_meant(name, &text))) {
-            set(&mut application, name, known.get(*name).unwrap_or(&Value::Null));
             unreadable.push((label, text));
         }
     }
     let fields = application.fields();
-    let caught_up = (fields != written)
-        .then(|| format!("{}{}{}", &body[..begin], json_block(&Value::Object(fields)), &body[end..]));
+    let caught_up = end
+        .filter(|_| fields != written)
+        .map(|end| format!("{}{}{}", &body[..begin], json_block(&Value::Object(fields)), &body[end..]));
+    // It is posted by us then: what nobody may have us do stays theirs.
+    let caught_up = caught_up.filter(|text| whole_text_guard(text, &Wanted::default()).is_ok());
     Some(Read { application, unreadable, caught_up })
 }
 
@@ -144,7 +144,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::inert::{Wanted, whole_text_guard};
     use crate::templates::Templates;
 
     fn rendered(application: &Application, language: Language) -> String {
@@ -165,28 +164,26 @@ mod tests {
         for language in [Language::De, Language::En] {
             let text = rendered(&some(), language);
             whole_text_guard(&text, &Wanted::default()).unwrap();
-            let read = read_back(&text, None).unwrap();
+            let read = read_back(&text).unwrap();
             assert_eq!(read, Read { application: some(), ..Read::default() }, "{text}");
             let edited = text.replace("| applied |", "| Interview |").replace("2026-02-07 |", "8.2.2026 |");
-            let caught_up = read_back(&edited, None).unwrap().caught_up.unwrap();
-            let read = read_back(&edited, None).unwrap().application.fields();
+            let caught_up = read_back(&edited).unwrap().caught_up.unwrap();
+            let read = read_back(&edited).unwrap().application.fields();
             assert_eq!((&read["stage"], &read["applied_on"]), (&json!("interview"), &json!("2026-02-08")));
             assert_eq!(read["notes"], some().fields()["notes"]);
             // What people wrote last is known also once a cell makes no sense, and on a fresh disk.
             whole_text_guard(&caught_up, &Wanted::default()).unwrap();
             let nonsense = caught_up.replace("| Interview |", "| hired |");
             let label = language.pick("Phase", "Stage").to_owned();
-            let again = read_back(&nonsense, None).unwrap();
+            let again = read_back(&nonsense).unwrap();
             assert_eq!((&again.application.fields(), again.caught_up), (&read, None));
             assert_eq!(again.unreadable, [(label, "hired".to_owned())]);
             let nonsense = text.replace("| applied |", "| hired |");
-            let known: Application = serde_json::from_value(json!({"stage": "offer"})).unwrap();
-            let again = read_back(&nonsense, Some(&known)).unwrap().application.fields();
-            assert_eq!((&again["stage"], &again["applied_on"]), (&json!("offer"), &json!("2026-02-07")));
+            assert_eq!(read_back(&nonsense).unwrap().application, some());
             let cleared = text.replace("| applied |", "| |");
-            assert_eq!(read_back(&cleared, None).unwrap().application.stage, None);
+            assert_eq!(read_back(&cleared).unwrap().application.stage, None);
         }
-        assert_eq!(read_back("| Stage | offer |", None), None, "anybody's table is not ours");
+        assert_eq!(read_back("| Stage | offer |"), None, "anybody's table is not ours");
     }
 
     proptest! {
@@ -195,7 +192,7 @@ mod tests {
             let changes = json!({ "notes": notes, "next_step": step });
             let application = Application::default().changed(changes.as_object().unwrap()).unwrap();
             let text = rendered(&application, Language::De);
-            prop_assert_eq!(read_back(&text, None).map(|read| read.application), Some(application), "{}", text);
+            prop_assert_eq!(read_back(&text).map(|read| read.application), Some(application), "{}", text);
         }
     }
 }

@@ -166,12 +166,14 @@ fn header(line: &str) -> Option<(&'static str, String)> {
     Some((name, if name == "to" { without_link(&value) } else { value }))
 }
 
-/// An address that an editor made a link of: `<clara@example.com>`, `[clara@example.com](mailto:clara@example.com)`.
+/// An address that an editor made a link of: `<clara@example.com>`, `[clara@example.com](mailto:clara@example.com)`. Where
+/// the link leads elsewhere than it shows, nobody knows which is meant: it stays, and is no address.
 fn without_link(value: &str) -> String {
     let value = value.trim();
     let link = value.strip_prefix('[').and_then(|rest| rest.strip_suffix(')')?.split_once("](mailto:"));
+    let same = link.filter(|(shown, target)| shown == target).map(|(shown, _)| shown);
     let alone = value.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
-    link.map(|(_, address)| address).or(alone).unwrap_or(value).to_owned()
+    same.or(alone).unwrap_or(value).to_owned()
 }
 
 fn body_behind(text: &str) -> String {
@@ -289,6 +291,9 @@ mod tests {
             let edited = typed.replace("\n- **", "\n* **").replace("bea@example.com", to);
             assert_eq!(read_draft(&edited), Ok(read.clone()), "{edited}");
         }
+        let elsewhere = "[bea@example.com](mailto:eve@example.com)";
+        let unclear = read_draft(&typed.replace("bea@example.com", elsewhere)).unwrap();
+        assert_eq!(unclear.to.as_deref(), Some(elsewhere), "it is no address");
         assert!(
             read_draft("<!-- vorhoelle draft -->\n- **Subject:** x").unwrap_err().to_string().contains("---")
         );

@@ -141,15 +141,17 @@ impl Mirror {
         self.iids_from("matches", "standing = 'live' AND state IN ('pending', 'approved')", from, limit)
     }
 
-    /// The numbers of some issues that are not looked after as open ones, from one on: closed, withdrawn, ignored or gone.
+    /// The numbers of some issues that are not looked after as open ones, from one on: closed, withdrawn,
+    /// ignored, gone, or second ones of another match.
     ///
     /// # Errors
     ///
     /// Where the disk fails.
     pub fn other_iids_from(&self, from: u64, limit: usize) -> rusqlite::Result<Vec<u64>> {
-        let others = "(standing IN ('withdrawn', 'ignored', 'gone') OR (standing = 'live' AND state IN ('rejected', 'sent')))";
+        let others = "(standing IN ('withdrawn', 'ignored', 'gone', 'duplicate')
+               OR (standing = 'live' AND state IN ('rejected', 'sent')))";
         // Named, or all of them are put in order for the first few.
-        self.iids_from("matches INDEXED BY matches_not_open", others, from, limit)
+        self.iids_from("matches INDEXED BY matches_looked_at_seldom", others, from, limit)
     }
 
     fn iids_from(&self, table: &str, condition: &str, from: u64, limit: usize) -> rusqlite::Result<Vec<u64>> {

@@ -104,10 +104,11 @@ const MIGRATIONS: [&str; 8] = [
         WHERE (standing IN ('withdrawn', 'ignored') OR (standing = 'live' AND state IN ('rejected', 'sent')));
     CREATE INDEX matches_by_attempt ON matches (attempt) WHERE attempt IS NOT NULL;
 ",
+    // An older program that still runs asks by the index `matches_not_open`: it stays.
     "
-    DROP INDEX matches_not_open;
-    CREATE INDEX matches_not_open ON matches (iid)
-        WHERE (standing IN ('withdrawn', 'ignored', 'gone') OR (standing = 'live' AND state IN ('rejected', 'sent')));
+    CREATE INDEX matches_looked_at_seldom ON matches (iid)
+        WHERE (standing IN ('withdrawn', 'ignored', 'gone', 'duplicate')
+               OR (standing = 'live' AND state IN ('rejected', 'sent')));
     CREATE INDEX events_given_up ON events (number) WHERE outcome = 'given_up';
 ",
 ];
@@ -220,6 +221,11 @@ fn tune(connection: &Connection) -> rusqlite::Result<()> {
 fn migrate(connection: &mut Connection, from: usize) -> rusqlite::Result<()> {
     for (index, sql) in MIGRATIONS.iter().enumerate().skip(from) {
         let step = connection.transaction()?;
+        // Another process may have opened the file at the same time, and been first.
+        let version: usize = step.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if version > index {
+            continue;
+        }
         step.execute_batch(sql)?;
         step.pragma_update(None, "user_version", index + 1)?;
         step.commit()?;

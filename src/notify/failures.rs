@@ -58,9 +58,9 @@ impl Notifier {
             now.checked_add(aside).unwrap_or(Timestamp::MAX)
         });
         let until = self.pause(channel, pause);
-        if after.is_some() {
+        if let Some(asked) = after.and_then(|after| now.checked_add(after).ok()) {
             // Ours end with a restart, for whoever starts anew may have mended what was wrong.
-            self.engine().mirror().remember(&pause_asked_for(channel), &until.to_string())?;
+            self.engine().mirror().remember(&pause_asked_for(channel), &asked.to_string())?;
         }
         let in_log = masked(&reason);
         tracing::warn!(%channel, reason = %in_log, failures, ?pause, unclear, given_up, "a message was not sent");

@@ -69,7 +69,7 @@ enum Tried {
 /// Why nobody does, in words.
 pub async fn probe(settings: &EventSettings) -> Result<StatusCode, String> {
     let http = http::client(&settings.url).map_err(|error| format!("{error:#}"))?;
-    let answer = http::call(RECEIVER, http.head(settings.url.clone()).timeout(TRY)).await;
+    let answer = http::tell(RECEIVER, http.head(settings.url.clone()).timeout(TRY)).await;
     answer.map(|answer| answer.status).map_err(|lost| masked(&lost.reason))
 }
 
@@ -256,7 +256,7 @@ impl Receiver {
             .header("webhook-timestamp", timestamp)
             .header("webhook-signature", signature)
             .body(message.body.clone());
-        match http::call(RECEIVER, request).await {
+        match http::tell(RECEIVER, request).await {
             Ok(answer) if answer.status.is_success() => Tried::Arrived,
             Ok(answer) if answer.status == StatusCode::GONE => Tried::Gone,
             Ok(answer) => {

@@ -24,7 +24,12 @@ impl Outgoing {
         let told = self.publish(looked, &attempt).await;
         let iid = looked.record.iid;
         match (kept, told) {
-            (Ok(()), Ok(())) => Ok(self.engine().mirror().forget_attempt(&attempt)?),
+            (Ok(()), Ok(())) => {
+                if let Err(error) = self.engine().mirror().forget_attempt(&attempt) {
+                    tracing::warn!(iid, %error, "this disk goes on remembering what GitLab knows of an attempt");
+                }
+                Ok(())
+            }
             (Ok(()), Err(error)) if outcome == AttemptOutcome::Retried => Err(error),
             (Ok(()), Err(error)) => {
                 tracing::warn!(iid, error = %masked(&error.to_string()), "an attempt's comment could not be brought up to date yet");
@@ -34,10 +39,13 @@ impl Outgoing {
                 tracing::error!(iid, %error, "what became of an attempt is in its comment alone");
                 Ok(())
             }
-            // Nothing remembers that it left.
-            (Err(error), Err(_)) if outcome == AttemptOutcome::Sent => Err(OutgoingError::InDoubt(format!(
-                "it left, and neither GitLab nor this disk could be told: {error}"
-            ))),
+            // Nothing remembers that it left, or may have.
+            (Err(error), Err(_)) if matches!(outcome, AttemptOutcome::Sent | AttemptOutcome::Unknown) => {
+                let what = if outcome == AttemptOutcome::Sent { "it left" } else { "it may have left" };
+                Err(OutgoingError::InDoubt(format!(
+                    "{what}, and neither GitLab nor this disk could be told: {error}"
+                )))
+            }
             (Err(error), Err(_)) => Err(error.into()),
         }
     }

@@ -61,9 +61,12 @@ pub(super) async fn receive(State(web): State<Web>, request: Request) -> Result<
     let touched = webhook::parse(&body).map_err(|error| {
         Problem::new(StatusCode::BAD_REQUEST).detail(format!("the body is no JSON: {error}"))
     })?;
-    web.engine().heard_from_gitlab();
-    let Some(touched) = touched else { return Ok(StatusCode::ACCEPTED) };
+    let Some(touched) = touched else {
+        web.engine().heard_from_gitlab();
+        return Ok(StatusCode::ACCEPTED);
+    };
     if web.engine().is_our_project(touched.project) {
+        web.engine().heard_from_gitlab();
         web.engine()
             .hint(touched.iid, Hint { updated_at: touched.updated_at, by: touched.user, failures: 0 });
         web.finish_inside_the_request().await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use reqwest::{Client, RequestBuilder, StatusCode, Url, header};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, header};
 use serde_json::Value;
 
 use super::Outcome;
@@ -104,30 +104,46 @@ impl From<Lost> for Outcome {
 ///
 /// Where no answer came, or one of success that broke off.
 pub(crate) async fn call(peer: &str, request: RequestBuilder) -> Result<Answer, Lost> {
-    let lost = |error: reqwest::Error| {
-        let unclear = !error.is_connect() && !error.is_builder();
-        let what = match (error.is_connect(), error.is_timeout()) {
-            (true, _) => "cannot be reached",
-            (false, true) => "did not answer in time",
-            (false, false) => "broke off without an answer",
-        };
-        Lost { reason: format!("{peer} {what}: {}", causes(error)), unclear }
-    };
-    let mut response = request.send().await.map_err(lost)?;
-    let status = response.status();
-    let named = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-    let retry_after = named(header::RETRY_AFTER).and_then(|text| pause_asked_for(text, named(header::DATE)));
+    let (mut answer, mut response) = begin(peer, request).await?;
     let mut body = Vec::new();
     while body.len() < BODY_LIMIT {
         match response.chunk().await {
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => break,
             // A refusal is one without its words, too.
-            Err(error) if status.is_success() => return Err(lost(error)),
+            Err(error) if answer.status.is_success() => return Err(lost(peer, error)),
             Err(_) => break,
         }
     }
-    Ok(Answer { status, retry_after, body: String::from_utf8_lossy(&body).into_owned() })
+    answer.body = String::from_utf8_lossy(&body).into_owned();
+    Ok(answer)
+}
+
+/// Makes one call of a peer whose words nobody reads: its status is its answer, and comes before them.
+///
+/// # Errors
+///
+/// Where none came.
+pub(crate) async fn tell(peer: &str, request: RequestBuilder) -> Result<Answer, Lost> {
+    Ok(begin(peer, request).await?.0)
+}
+
+/// What a peer answers before its words.
+async fn begin(peer: &str, request: RequestBuilder) -> Result<(Answer, Response), Lost> {
+    let response = request.send().await.map_err(|error| lost(peer, error))?;
+    let named = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let retry_after = named(header::RETRY_AFTER).and_then(|text| pause_asked_for(text, named(header::DATE)));
+    Ok((Answer { status: response.status(), retry_after, body: String::new() }, response))
+}
+
+fn lost(peer: &str, error: reqwest::Error) -> Lost {
+    let unclear = !error.is_connect() && !error.is_builder();
+    let what = match (error.is_connect(), error.is_timeout()) {
+        (true, _) => "cannot be reached",
+        (false, true) => "did not answer in time",
+        (false, false) => "broke off without an answer",
+    };
+    Lost { reason: format!("{peer} {what}: {}", causes(error)), unclear }
 }
 
 /// What `Retry-After` asks for: seconds, or a date, which is measured against the peer's own clock.
