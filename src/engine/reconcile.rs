@@ -145,7 +145,7 @@ impl Engine {
             if is_irrevocable {
                 // No act takes a mail back: what people did meanwhile is judged as if the label had been on already.
                 tracing::info!(iid = record.iid, "the application of match {} has left", record.iid);
-                self.take_step(&mut record, &step)?;
+                self.note_what_left(&mut record, &step)?;
             } else {
                 // It was about another state of things.
                 tracing::info!(iid = record.iid, %to, "a decision that was written down is void: people acted since");
@@ -378,7 +378,7 @@ impl Engine {
     }
 
     /// Notes a step that GitLab knows of already.
-    fn take_step(&self, record: &mut Record, step: &Step) -> Result<(), EngineError> {
+    pub(super) fn take_step(&self, record: &mut Record, step: &Step) -> Result<(), EngineError> {
         record.state = step.to;
         (record.decided_by, record.decided_at) = (Some(step.by.clone()), Some(step.at));
         Ok(self.inner.mirror.put(record, Some(step))?)

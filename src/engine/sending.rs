@@ -112,6 +112,17 @@ impl Engine {
         Ok(Some(sent_step(sent, &connected.project.notes(record.iid).await?)))
     }
 
+    /// Notes the step to sent of a match whose mail has left and that people have moved since. Where it left before the disk
+    /// was lost, an earlier one may have told of it, and nothing is said.
+    pub(super) fn note_what_left(&self, record: &mut Record, step: &Step) -> Result<(), EngineError> {
+        if self.is_fresh(record, step.at)? {
+            return self.take_step(record, step);
+        }
+        record.state = step.to;
+        (record.decided_by, record.decided_at) = (Some(step.by.clone()), Some(step.at));
+        Ok(self.inner.mirror.put_quietly(record, step)?)
+    }
+
     /// The hidden part that makes the comment of a successful attempt the decision to sent.
     ///
     /// # Errors

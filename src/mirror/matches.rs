@@ -18,9 +18,24 @@ impl Mirror {
     ///
     /// Where the disk fails.
     pub fn put(&self, record: &Record, step: Option<&Step>) -> rusqlite::Result<()> {
+        self.put_step(record, step, true)
+    }
+
+    /// Puts a match in, and a step of which an earlier disk may have told: nothing is said of it.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn put_quietly(&self, record: &Record, step: &Step) -> rusqlite::Result<()> {
+        self.put_step(record, Some(step), false)
+    }
+
+    fn put_step(&self, record: &Record, step: Option<&Step>, is_told: bool) -> rusqlite::Result<()> {
         let mut connection = self.write();
         let transaction = connection.transaction()?;
-        events::raise_for(&transaction, record, step)?;
+        if is_told {
+            events::raise_for(&transaction, record, step)?;
+        }
         self.put_in(&transaction, record)?;
         if let Some(step) = step {
             transaction
