@@ -197,12 +197,16 @@ async fn an_issue_that_was_hidden_for_a_while_is_not_gone() {
     world.clock.advance(Duration::from_secs(3600));
     world.stage("2").await;
     world.delta().await;
-    world.spoil_mirror(&format!(
-        "UPDATE matches SET standing = 'gone', record = json_set(record, '$.standing', 'gone') WHERE iid = {iid}"
-    ));
-    assert_eq!(world.state(iid).await, "none");
-    world.delta().await;
-    world.expect(iid, "pending").await;
+    // Nor what a process took for a second issue, and ended before it had looked.
+    for standing in ["gone", "duplicate"] {
+        world.spoil_mirror(&format!(
+            "UPDATE matches SET standing = '{standing}', record = json_set(record, '$.standing', '{standing}')
+             WHERE iid = {iid}"
+        ));
+        assert_eq!(world.state(iid).await, "none");
+        world.delta().await;
+        world.expect(iid, "pending").await;
+    }
     world.finish().await;
 }
 

@@ -232,3 +232,20 @@ fn migrate(connection: &mut Connection, from: usize) -> rusqlite::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both have seen the older version before either got its turn.
+    #[test]
+    fn two_processes_that_bring_a_file_up_to_date_at_once_do_it_once() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("mirror.sqlite");
+        let (mut one, mut other) = (Connection::open(&path).unwrap(), Connection::open(&path).unwrap());
+        migrate(&mut one, 0).unwrap();
+        migrate(&mut other, 0).unwrap();
+        let version: usize = other.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+        assert_eq!(version, MIGRATIONS.len());
+    }
+}

@@ -187,6 +187,23 @@ mod tests {
         assert!(!lost.reason.contains("secretpart"), "{}", lost.reason);
     }
 
+    /// Its status came; whether the words after it matter, the caller knows.
+    #[tokio::test]
+    async fn an_answer_that_breaks_off_after_its_status_is_one_where_nobody_reads_its_words() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nab").await;
+            }
+        });
+        let request = || client(&url).unwrap().post(url.clone());
+        assert_eq!(tell("the receiver", request()).await.unwrap().status, StatusCode::OK);
+        assert!(call("the receiver", request()).await.unwrap_err().unclear);
+    }
+
     #[test]
     fn a_peer_asks_for_a_pause_in_seconds_or_by_a_date() {
         let date = Some("Mon, 23 Nov 2026 08:00:00 GMT");
