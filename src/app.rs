@@ -204,7 +204,11 @@ impl App {
     /// Answers what is being asked, ends the loops and folds the mirror's log in; within eight seconds.
     pub async fn stop(self) {
         self.stop.cancel();
-        let _ = tokio::time::timeout(web::server::DRAIN + LOOPS_END, self.tasks.wait()).await;
+        let end = async {
+            self.tasks.wait().await;
+            self.engine.ended().await;
+        };
+        let _ = tokio::time::timeout(web::server::DRAIN + LOOPS_END, end).await;
         self.engine.mirror().checkpoint();
     }
 }

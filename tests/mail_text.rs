@@ -80,6 +80,20 @@ fn reminders_alarms_and_tests() {
 }
 
 #[test]
+fn less_than_a_day_is_said_in_hours() {
+    for (hours, english, german) in [
+        (1, "No new match for an hour", "Seit einer Stunde kam kein neuer Treffer"),
+        (6, "No new match for 6 hours", "Seit 6 Stunden kam kein neuer Treffer"),
+        (25, "No new match for a day", "Seit einem Tag kam kein neuer Treffer"),
+    ] {
+        let since = SignedDuration::from_hours(hours);
+        for (language, subject) in [(Language::En, english), (Language::De, german)] {
+            assert_eq!(render(NoticeKind::Quiet { since }, language, Vec::new()).subject, subject);
+        }
+    }
+}
+
+#[test]
 fn a_strangers_text_stays_text() {
     let job = posted_match::parse(json!({
         "title": "<script>alert(1)</script>\r\nBcc: all@example.com", "score": 90,

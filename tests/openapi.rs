@@ -111,8 +111,14 @@ async fn every_address_takes_the_methods_that_are_described_and_no_others() {
     for (path, methods) in document["paths"].as_object().unwrap() {
         let url = world.url(&path.replace("{iid}", "1"));
         for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
-            let (status, _) = world.call(world.http.request(method.clone(), &url)).await;
+            let (status, answer) = world.call(world.http.request(method.clone(), &url)).await;
             let is_taken = status != StatusCode::METHOD_NOT_ALLOWED;
+            if !is_taken {
+                assert!(
+                    answer["detail"].as_str().is_some_and(|detail| detail.contains("`Allow`")),
+                    "{answer}"
+                );
+            }
             let is_described = methods.get(method.as_str().to_lowercase()).is_some();
             assert_eq!(is_taken, is_described, "{method} {path}: {status}");
             described += usize::from(is_described);

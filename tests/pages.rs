@@ -411,6 +411,7 @@ async fn what_a_page_loads_is_ours_and_kept_by_browsers() {
     let page = browser.get("/nowhere").await;
     assert_eq!(page.status, StatusCode::NOT_FOUND);
     page.shows("\"title\":\"Not Found\"");
+    page.shows("openapi.json lists all of them");
     let page = browser.get_as_people_do("/nowhere").await;
     assert_eq!(page.status, StatusCode::NOT_FOUND);
     page.shows("There is no such page");

@@ -112,6 +112,29 @@ async fn what_was_known_of_a_person_is_gone_and_stays_gone() {
 }
 
 #[tokio::test]
+async fn wherever_an_erased_issue_goes_its_match_is_not_staged_again() {
+    let world = World::new().await;
+    let (moved, deleted) = (stage(&world, "1").await, stage(&world, "2").await);
+    for iid in [moved, deleted] {
+        assert_eq!(world.engine.erase(iid).await.unwrap().told, [], "no channel is set up");
+    }
+    world.settle().await;
+    world.clock.advance(std::time::Duration::from_secs(60));
+    world.sandbox.as_user("owner").move_issue(moved).unwrap();
+    world.sandbox.as_user("owner").delete_issue(deleted).unwrap();
+    for iid in [moved, deleted] {
+        world.engine.hint(iid, vorhoelle::engine::Hint::default());
+    }
+    world.settle().await;
+    assert_refused(&world, "1").await;
+    assert_refused(&world, "2").await;
+    for iid in [moved, deleted] {
+        assert_eq!(world.get(&format!("/api/v1/matches/{iid}")).await.0, StatusCode::GONE);
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn nothing_is_left_on_the_disk() {
     let mut world = World::new().await;
     let iid = stage(&world, "1").await;

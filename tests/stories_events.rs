@@ -16,10 +16,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use events::{Pipeline, Say};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{Difference, Disk, World};
-use vorhoelle::sandbox::HookMode;
+use vorhoelle::clock::Clock;
+use vorhoelle::sandbox::{Fault, HookMode, Outage, Trouble};
 
 async fn heard() -> (World, Pipeline) {
     let pipeline = Pipeline::start().await;
@@ -146,6 +147,58 @@ async fn an_event_is_given_up_after_a_day_or_where_the_receiver_is_gone() {
     relabel(&world, iid, "approved");
     after(&world, 0).await;
     assert_eq!(pipeline.kinds(iid), ["approved", "approved"]);
+}
+
+/// Rows of a spreadsheet are of the past: who follows events hears of none of them, however fast GitLab's delivery is.
+#[tokio::test]
+async fn what_is_staged_in_another_state_raises_no_event() {
+    let (world, pipeline) = heard().await;
+    let stage = |id: &str| {
+        let job = vorhoelle::domain::posted_match::parse(support::job(id)).unwrap();
+        world.engine.stage_in(job, uuid::Uuid::new_v4(), vorhoelle::domain::State::Approved)
+    };
+    stage("1").await.unwrap();
+    world.sandbox.fault(Fault::new(Method::POST, "/issues", Trouble::SlowBody { millis: 300 }));
+    let first_the_delivery = async {
+        while world.engine.mirror().record(2).unwrap().is_none() {
+            world.sandbox.settled().await;
+            world.engine.work_off().await;
+            Clock::System.sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let (staged, ()) = tokio::join!(stage("2"), first_the_delivery);
+    staged.unwrap();
+    after(&world, 60).await;
+    assert!(pipeline.all().is_empty(), "{:?}", pipeline.kinds(2));
+    relabel(&world, 2, "rejected");
+    after(&world, 60).await;
+    assert_eq!(pipeline.kinds(2), ["rejected"]);
+}
+
+#[tokio::test]
+async fn the_day_of_an_event_begins_with_its_first_try_not_while_gitlab_is_down() {
+    let (world, pipeline) = heard().await;
+    let iid = world.stage("1").await;
+    after(&world, 0).await;
+    relabel(&world, iid, "approved");
+    world.settle().await;
+    world.sandbox.outage(Outage::BadGateway);
+    for _ in 0..26 {
+        after(&world, 3_600).await;
+    }
+    world.sandbox.outage(Outage::None);
+    pipeline.says([Say::Status(500)]);
+    after(&world, 3_600).await;
+    let (_, health) = world.get("/health").await;
+    assert_eq!(
+        (&health["events"]["given_up"], &health["events"]["waiting"]),
+        (&json!(0), &json!(1)),
+        "{health}"
+    );
+    for _ in 0..12 {
+        after(&world, 3_600).await;
+    }
+    assert_eq!(pipeline.kinds(iid), ["staged", "approved"]);
 }
 
 /// The disk is lost while the match does not count.

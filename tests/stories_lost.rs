@@ -178,6 +178,7 @@ async fn one_answer_that_an_issue_is_not_there_loses_no_match() {
 async fn an_issue_that_was_hidden_for_a_while_is_not_gone() {
     let world = World::new().await;
     let iid = world.stage("1").await;
+    world.clock.advance(Duration::from_secs(60));
     let nothing = Trouble::Answer {
         status: 200,
         content_type: "application/json".to_owned(),

@@ -4,9 +4,12 @@
 
 mod support;
 
-use reqwest::StatusCode;
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{Difference, Disk, World};
+use vorhoelle::sandbox::{Fault, Trouble};
 
 const ENFORCED: &str = "language: en\nenforce_reviewers: true\n";
 
@@ -66,6 +69,35 @@ async fn the_first_change_and_the_last_removal_leave_a_block_that_reads_back() {
     world.restart(Disk::Wiped).await;
     assert_eq!(setting(&world, "quiet_hours.from").await, "20:00");
     assert!(problem(&world).await.is_null());
+    world.finish().await;
+}
+
+/// A copy of GitLab's database lags: it shows the text as it was before the last edit.
+#[tokio::test]
+async fn a_copy_that_lags_brings_back_no_older_settings() {
+    let mut world = World::new().await;
+    changed(&world, json!({ "min_score": 80 })).await;
+    world.clock.advance(Duration::from_secs(1));
+    changed(&world, json!({ "min_score": 85 })).await;
+    for piece in ["/issues/1", "labels=job-match%2Fsettings"] {
+        world.sandbox.fault(Fault::new(Method::GET, piece, Trouble::Stale).times(3));
+    }
+    world.engine.hint(1, vorhoelle::engine::Hint::default());
+    world.settle().await;
+    assert_eq!(setting(&world, "min_score").await, 85.0);
+    let (status, answer) = change(&world, json!({ "remind_after": "4d" })).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
+    assert!(block(&world).contains(&"min_score: 85".to_owned()), "nothing is written over");
+    world.restart(Disk::Kept).await;
+    assert_eq!(setting(&world, "min_score").await, 85.0, "nor is it after a restart");
+    world.sandbox.clear_faults();
+    world.clock.advance(Duration::from_secs(10));
+    world.delta().await;
+    changed(&world, json!({ "remind_after": "4d" })).await;
+    assert_eq!(
+        (setting(&world, "min_score").await, setting(&world, "remind_after").await),
+        (json!(85.0), json!("4d"))
+    );
     world.finish().await;
 }
 

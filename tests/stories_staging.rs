@@ -13,6 +13,7 @@ mod support;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{Difference, Disk, World, job};
+use vorhoelle::clock::Clock;
 use vorhoelle::sandbox::{Fault, Options, Outage, Trouble};
 
 #[tokio::test]
@@ -288,6 +289,93 @@ async fn a_gitlab_that_drops_labels_and_assignee_is_set_right() {
     world.expect(iid, "pending").await;
     let names: Vec<String> = world.sandbox.world().labels.iter().map(|label| label.name.clone()).collect();
     assert_eq!(names.iter().filter(|name| *name == "job-match/pending").count(), 1);
+    world.finish().await;
+}
+
+/// The assignees of an issue.
+fn assigned(world: &World, iid: u64) -> Vec<u64> {
+    world.sandbox.world().issue(iid).unwrap().assignees.clone()
+}
+
+#[tokio::test]
+async fn an_issue_that_gitlab_assigned_to_nobody_gets_its_reviewer_however_fast_the_delivery_is() {
+    let world = World::with(Difference {
+        options: Options { creates_unassigned: true, ..Options::default() },
+        ..Difference::default()
+    })
+    .await;
+    let reviewer = world.sandbox.world().user_named("reviewer").unwrap().id;
+    assert_eq!(assigned(&world, world.stage("1").await), [reviewer]);
+    // GitLab's delivery arrives before its answer.
+    let slow = Trouble::SlowBody { millis: 300 };
+    world.sandbox.fault(Fault::new(Method::POST, "/issues", slow));
+    let first_the_delivery = async {
+        while world.engine.mirror().record(2).unwrap().is_none() {
+            world.sandbox.settled().await;
+            world.engine.work_off().await;
+            Clock::System.sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    let body = job("2");
+    let ((status, _), ()) = tokio::join!(world.post(&body), first_the_delivery);
+    assert_eq!(status, StatusCode::CREATED);
+    world.settle().await;
+    assert_eq!(assigned(&world, 2), [reviewer]);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn what_was_not_compared_before_a_kill_is_set_right_after_it() {
+    let mut world = World::new().await;
+    let iid = world.stage("1").await;
+    let reviewer = assigned(&world, iid);
+    world.kill(Disk::Wiped).await;
+    world.sandbox.world().issues.get_mut(&iid).unwrap().assignees.clear();
+    world.start().await;
+    world.engine.delta().await.unwrap();
+    world.settle().await;
+    assert_eq!(assigned(&world, iid), reviewer);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_copy_of_gitlab_that_does_not_know_a_new_issue_yet_loses_no_match() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    world.sandbox.fault(Fault::new(Method::GET, &format!("/issues/{iid}"), Trouble::status(404)).times(2));
+    let none = Trouble::Answer {
+        status: 200,
+        content_type: "application/json".to_owned(),
+        body: "[]".to_owned(),
+        retry_after: None,
+    };
+    world.sandbox.fault(Fault::new(Method::GET, "iids", none).times(2));
+    world.engine.hint(iid, vorhoelle::engine::Hint::default());
+    world.settle().await;
+    let (status, answer) = world.post(&job("1")).await;
+    assert_eq!((status, answer["iid"].as_u64()), (StatusCode::OK, Some(iid)), "{answer}");
+    world.sandbox.clear_faults();
+    world.clock.advance(std::time::Duration::from_secs(30));
+    world.settle().await;
+    world.expect(iid, "pending").await;
+    // One that is gone is gone.
+    world.sandbox.as_user("owner").delete_issue(iid).unwrap();
+    world.engine.hint(iid, vorhoelle::engine::Hint::default());
+    world.settle().await;
+    assert_eq!(world.get(&format!("/api/v1/matches/{iid}")).await.0, StatusCode::NOT_FOUND);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_title_that_nobody_can_see_is_none() {
+    let world = World::new().await;
+    for title in ["", " ", "\u{200b} ", "\u{2060}\u{202e}\u{feff}", "\u{ad}\u{3164}"] {
+        let mut body = job("1");
+        body["title"] = json!(title);
+        let (status, answer) = world.post(&body).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{title:?}");
+        assert_eq!(answer["errors"][0]["field"], "title");
+    }
     world.finish().await;
 }
 

@@ -233,6 +233,60 @@ async fn one_refused_recipient_is_a_failure_that_is_said_though_the_match_is_tol
 }
 
 #[tokio::test]
+async fn a_match_whose_label_is_looked_at_first_blames_no_channel() {
+    let (mut world, server) = mailing(ENGLISH).await;
+    world.stage("1").await;
+    world.sandbox.hook_mode(vorhoelle::sandbox::HookMode::Lose);
+    world.reviewer().relabel(1, &["job-match/sent"], &[]).unwrap();
+    world.notifier.tick().await;
+    assert_eq!(server.mails().len(), 0);
+    let held = delivery(&world, 1).await;
+    assert_eq!((&held["outcome"], &held["reason"]), (&json!("deferred"), &json!("state_in_doubt")), "{held}");
+    world.settle().await;
+    world.expect_comment(1, "There is no step");
+    world.tell_after(1).await;
+    assert_eq!(server.mails().len(), 1);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_recipient_who_is_put_off_for_hours_holds_up_nobody_elses_mail_and_gets_theirs() {
+    let (mut world, server) = mailing_to(ENGLISH, "nobody@example.com,anna@example.com", &[]).await;
+    server.set_mood(Mood::Full);
+    let to = |server: &MailServer| server.mails().into_iter().flat_map(|mail| mail.to).collect::<Vec<_>>();
+    world.stage("1").await;
+    world.tell().await;
+    assert_eq!(to(&server), ["anna@example.com"]);
+    world.stage("2").await;
+    for _ in 0..3 {
+        world.clock.advance(Duration::from_secs(60));
+        world.tell().await;
+    }
+    assert_eq!(to(&server), ["anna@example.com"; 2], "the second match goes past the first");
+    world.expect_comment(1, "address 1 of");
+    let waits = delivery(&world, 1).await;
+    assert!(waits["reason"].as_str().unwrap().contains("has not reached everybody"), "{waits}");
+    assert!(waits["deferred_until"].is_string(), "{waits}");
+    // A restart forgets nobody, in whatever order the list stands by then.
+    world.restart(Disk::Kept).await;
+    world.tell().await;
+    server.set_mood(Mood::Fine);
+    for _ in 0..4 {
+        world.clock.advance(Duration::from_secs(2 * 3600));
+        world.tell().await;
+    }
+    let mut all = to(&server);
+    all.sort_unstable();
+    assert_eq!(all, ["anna@example.com", "anna@example.com", "nobody@example.com", "nobody@example.com"]);
+    assert_eq!(
+        (world.receipts(1), world.receipts(2)),
+        (vec!["e-mail".to_owned()], vec!["e-mail".to_owned()])
+    );
+    assert_eq!(channel(&world).await["status"], "ok");
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_reminder_that_one_channel_owes_survives_a_restart() {
     let busy = Reply::text(429, "rate_limited").and_header("retry-after", "120");
     let slack = Receiver::start(vec![Reply::text(200, "ok"), busy, Reply::text(200, "ok")]).await;

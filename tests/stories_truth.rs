@@ -453,6 +453,9 @@ async fn a_revoked_token_is_said_and_recovered_from() {
     let (status, health) = world.get("/health").await;
     assert_eq!((status, &health["gitlab"]["status"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("failing")));
     assert!(health["gitlab"]["error"].as_str().unwrap().contains("401"), "{health}");
+    // What needs no GitLab says nothing of how it fares.
+    assert_eq!(world.post(&job("1")).await.0, StatusCode::OK);
+    assert_eq!(world.get("/health").await.0, StatusCode::SERVICE_UNAVAILABLE);
     world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
     world.settle().await;
     world.sandbox.world().token_of("bot").unwrap().revoked = false;

@@ -227,7 +227,8 @@ pub fn decide(known: Known, observed: &Observed, acts: &[Act], reviewers: &Revie
     if known.withdrawn {
         return put_back(known, observed, acts, reviewers);
     }
-    if observed.agrees_with(known) {
+    let may_all = acts.iter().all(|act| reviewers.may(act.by.as_deref()));
+    if observed.agrees_with(known) && may_all {
         return Verdict {
             state: known.state,
             withdrawn: false,
@@ -250,7 +251,8 @@ pub fn decide(known: Known, observed: &Observed, acts: &[Act], reviewers: &Revie
         state: walk.state,
         withdrawn: false,
         steps: walk.steps,
-        refusal: walk.refusal,
+        // Who undid their own act is told nothing.
+        refusal: walk.refusal.filter(|_| walk.state != known.state || !observed.agrees_with(known)),
         repair: Repair::towards(walk.state, observed),
     }
 }
@@ -285,6 +287,7 @@ impl Walk {
                 }
             }
             match walk.meaning(act) {
+                Some(to) if to == walk.state => walk.stays(act, reviewers),
                 Some(to) => {
                     // The moment of its label, where it has one: history is read back by labels.
                     let one = act.iter().find(|part| part.what == What::Add(to)).unwrap_or(&act[0]);
@@ -294,6 +297,15 @@ impl Walk {
             }
         }
         walk
+    }
+
+    /// An act that led nowhere. Who may not decide takes no label off that was decided for.
+    fn stays(&mut self, act: &[Act], reviewers: &Reviewers) {
+        let takes_off = |part: &&Act| part.what == What::Remove(self.state);
+        let Some(part) = act.iter().find(takes_off) else { return };
+        if !self.steps.is_empty() && !reviewers.may(part.by.as_deref()) {
+            self.refusal = Some(Refusal::NoReviewer { who: part.by.clone() });
+        }
     }
 
     /// Where one act wants to go; none where it wants several things at once.

@@ -8,7 +8,7 @@ use unicode_normalization::UnicodeNormalization;
 use url::Url;
 use uuid::Uuid;
 
-use super::JobMatch;
+use super::{JobMatch, hex};
 
 /// Query parameters that tell where a visitor came from, not what they see.
 const TRACKING: [&str; 32] = [
@@ -100,7 +100,7 @@ impl Fingerprint {
             hash.update(part.len().to_be_bytes());
             hash.update(part.as_bytes());
         }
-        Self(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(hex(hash.finalize()))
     }
 }
 

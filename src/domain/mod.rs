@@ -3,6 +3,7 @@
 pub mod action_link;
 pub mod channel;
 pub mod decide;
+pub mod hex;
 pub mod history;
 pub mod identity;
 pub mod inert;
@@ -17,6 +18,7 @@ pub mod state;
 pub mod tracker;
 
 pub use channel::Channel;
+pub use hex::hex;
 pub use job_match::JobMatch;
 pub use language::Language;
 pub use state::State;

@@ -124,6 +124,15 @@ pub fn clean_text(text: &str) -> String {
         .collect()
 }
 
+/// Whether a character leaves something to be seen: neither blank nor one that only joins, turns or fills.
+fn is_visible(c: char) -> bool {
+    let is_empty = matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}');
+    !is_empty && !c.is_whitespace() && !c.is_control()
+}
+
 /// The members of one object, taken out one by one; what is wrong is noted and reading goes on.
 struct Fields {
     members: Map<String, Value>,
@@ -178,7 +187,7 @@ impl Fields {
         let errors = self.errors.len();
         let title = self.string("title").and_then(|title| {
             let title = clean_line(&title);
-            self.at_most("title", title, TITLE_LIMIT)
+            self.at_most("title", title, TITLE_LIMIT).filter(|title| title.chars().any(is_visible))
         });
         if title.is_none() && self.errors.len() == errors {
             self.wrong("title", format!("is required: text of 1–{TITLE_LIMIT} characters"));

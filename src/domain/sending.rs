@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::hex;
 use super::history::Through;
 
 /// What is to be sent to an employer.
@@ -24,7 +25,7 @@ impl DraftContent {
     /// Stands for exactly this content.
     pub fn etag(&self) -> String {
         let json = serde_json::to_vec(self).unwrap_or_default();
-        Sha256::digest(json).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        hex(&Sha256::digest(json)[..16])
     }
 }
 

@@ -66,7 +66,7 @@ impl Engine {
 
     /// Whether we have put a state label on an issue ourselves.
     fn was_followed(&self, connected: &Connected, events: &[LabelEvent]) -> bool {
-        let ours = |event: &LabelEvent| event.user.as_ref().is_some_and(|user| connected.is_us(user.id));
+        let ours = |event: &LabelEvent| connected.is_ours(event.user.as_ref());
         let is_state = |event: &LabelEvent| matches!(self.kind_of(event), Some(LabelKind::State(_)));
         !connected.is_a_reviewers_token() && events.iter().any(|event| ours(event) && is_state(event))
     }

@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use super::{Engine, EngineError};
 use crate::domain::State;
 use crate::gitlab::labels::LabelKind;
+use crate::gitlab::notes::Note;
 use crate::gitlab::people::{AccessLevel, ProjectInfo, User};
 use crate::gitlab::{GitlabError, Project};
 
@@ -27,7 +28,7 @@ pub struct Connected {
     pub web_url: String,
     /// The host of GitLab's pages.
     pub host: Option<String>,
-    /// The reviewers' numbers, in the order of the setting; those GitLab does not know are left out.
+    /// The reviewers who are members of the project, in the order of the setting; those GitLab does not know are left out.
     pub reviewers: Vec<User>,
     ours: BTreeSet<u64>,
 }
@@ -36,6 +37,37 @@ impl Connected {
     /// Whether this user is the service, now or earlier.
     pub fn is_us(&self, user: u64) -> bool {
         self.ours.contains(&user)
+    }
+
+    /// Whether whoever did something is the service; of nobody it is not known.
+    pub fn is_ours(&self, user: Option<&User>) -> bool {
+        user.is_some_and(|user| self.is_us(user.id))
+    }
+
+    /// Our comments on an issue, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// Where GitLab did not do its part.
+    pub async fn our_notes(&self, iid: u64) -> Result<Vec<Note>, GitlabError> {
+        let mut notes = self.project.notes(iid).await?;
+        notes.retain(|note| self.is_us(note.author.id));
+        Ok(notes)
+    }
+
+    /// Writes a comment. Where the answer got lost it is looked for by its `mark`, which no other comment holds.
+    ///
+    /// # Errors
+    ///
+    /// Where GitLab did not do its part; the comment does not stand there then, as far as GitLab says.
+    pub async fn comment_marked(&self, iid: u64, text: &str, mark: &str) -> Result<Note, GitlabError> {
+        match self.project.comment(iid, text).await {
+            Err(error) if error.is_unclear() => {
+                let mut ours = self.our_notes(iid).await?.into_iter();
+                ours.find(|note| note.body.contains(mark)).ok_or(error)
+            }
+            other => other,
+        }
     }
 
     /// Whether the token is a reviewer's own: then their acts cannot be told from ours.
@@ -81,7 +113,8 @@ impl Engine {
     async fn connect(&self) -> Result<Connected, EngineError> {
         let us = self.inner.gitlab.current_user().await?;
         let (project, info) = self.fit_project(&us).await?;
-        self.inner.mirror.is_called_too(&[&info.id.to_string(), &info.path_with_namespace])?;
+        self.inner.mirror.note_names(&[&info.id.to_string(), &info.path_with_namespace])?;
+        self.note_earlier_user(&us).await?;
         let policy = self.policy();
         let reviewers = self.find_reviewers(&project, &policy.reviewers.usernames).await?;
         let ours = policy.former_users.iter().copied().chain([us.id]).collect();
@@ -92,7 +125,7 @@ impl Engine {
     }
 
     /// Looks again whether the project is still private: somebody may have changed that since we met it.
-    pub(super) async fn is_still_fit(&self, connected: &Connected) -> Result<(), EngineError> {
+    pub(super) async fn check_fitness(&self, connected: &Connected) -> Result<(), EngineError> {
         let fit = self.fit_project(&connected.us).await;
         if matches!(fit, Err(EngineError::Unfit(_))) {
             // Nothing is staged or written until it is met anew.
@@ -178,17 +211,20 @@ impl Engine {
         }
     }
 
-    /// Notes for `/health` how GitLab fares.
+    /// Notes for `/health` how GitLab fares, by how something ended that it was asked for.
     pub(super) fn note<T>(&self, result: Result<T, EngineError>) -> Result<T, EngineError> {
         let error = match &result {
+            Ok(_) => None,
             // It answers, and says no to this one thing.
             Err(EngineError::Gitlab(GitlabError::Refused { status, .. }))
                 if matches!(status.as_u16(), 400 | 404 | 409 | 422) =>
             {
                 None
             }
+            // Of what is our own doing nobody learns how GitLab fares.
+            Err(EngineError::Gitlab(GitlabError::NoRoom { .. } | GitlabError::NotSent(_))) => return result,
             Err(error @ (EngineError::Gitlab(_) | EngineError::Unfit(_))) => Some(error.to_string()),
-            _ => None,
+            Err(_) => return result,
         };
         self.status_mut().gitlab_error = error;
         result

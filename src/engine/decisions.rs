@@ -2,9 +2,10 @@
 
 use uuid::Uuid;
 
+use super::locks::Held;
 use super::texts::decision_of;
 use super::tracker::application_of;
-use super::{Connected, Engine, EngineError, history, to_the_end};
+use super::{Connected, Engine, EngineError, history};
 use crate::domain::State;
 use crate::domain::decide::Repair;
 use crate::domain::history::{Step, Through};
@@ -60,23 +61,14 @@ impl Engine {
         decision: Decision,
     ) -> impl Future<Output = Result<Record, DecisionError>> + Send + use<> {
         let engine = self.clone();
-        to_the_end("the decision", async move { engine.decide_once(iid, decision).await })
+        self.to_the_end("the decision", async move { engine.decide_once(iid, decision).await })
     }
 
     async fn decide_once(&self, iid: u64, decision: Decision) -> Result<Record, DecisionError> {
         let connected = self.connected().await?;
         self.may_write()?;
-        let _one_at_a_time = self.inner.issues.hold(iid).await;
-        let issue = self.read(&connected, iid, None).await?.ok_or(DecisionError::Unknown(iid))?;
-        self.settle(&connected, issue).await?;
-        let mut record = self.live(iid)?;
-        if !record.history_known {
-            // After a lost disk: what was written down before may be this very decision.
-            let issue = self.read(&connected, iid, None).await?.ok_or(DecisionError::Unknown(iid))?;
-            let history = history::read(self, &connected, &issue).await?;
-            self.take_history(&connected, &issue, history).await?;
-            record = self.live(iid)?;
-        }
+        let (_one_at_a_time, record) =
+            self.hold_match(&connected, iid).await?.ok_or(DecisionError::Unknown(iid))?;
         if record.state == decision.to {
             return Ok(record);
         }
@@ -94,9 +86,29 @@ impl Engine {
         Ok(carried_out?)
     }
 
-    pub(super) fn live(&self, iid: u64) -> Result<Record, DecisionError> {
-        let record = self.inner.mirror.record(iid).map_err(EngineError::from)?;
-        record.filter(|record| record.standing == Standing::Live).ok_or(DecisionError::Unknown(iid))
+    /// Holds a match's issue, read afresh and with what people did followed; none where there is no such match.
+    pub(super) async fn hold_match(
+        &self,
+        connected: &Connected,
+        iid: u64,
+    ) -> Result<Option<(Held<u64>, Record)>, EngineError> {
+        let held = self.inner.issues.hold(iid).await;
+        let Some(issue) = self.read(connected, iid, None).await? else { return Ok(None) };
+        self.settle(connected, issue).await?;
+        if self.live(iid)?.is_some_and(|record| !record.history_known) {
+            // After a lost disk: what was written down before may be the very decision that is asked for, and what the
+            // labels show may be nobody's who may decide.
+            let Some(issue) = self.read(connected, iid, None).await? else { return Ok(None) };
+            let history = history::read(self, connected, &issue).await?;
+            self.take_history(connected, &issue, history).await?;
+            let Some(issue) = self.read(connected, iid, None).await? else { return Ok(None) };
+            self.settle(connected, issue).await?;
+        }
+        Ok(self.live(iid)?.map(|record| (held, record)))
+    }
+
+    fn live(&self, iid: u64) -> Result<Option<Record>, EngineError> {
+        Ok(self.inner.mirror.record(iid)?.filter(|record| record.standing == Standing::Live))
     }
 
     /// Writes who decided. An answer that got lost is looked for before it is written again.
@@ -108,14 +120,7 @@ impl Engine {
     ) -> Result<Step, EngineError> {
         let nonce = Uuid::new_v4();
         let text = self.decision_text(record.state, &decision, nonce)?;
-        let note = match connected.project.comment(record.iid, &text).await {
-            Err(error) if error.is_unclear() => {
-                let notes = connected.project.notes(record.iid).await?;
-                let written = |body: &str| body.contains(&nonce.to_string());
-                notes.into_iter().find(|note| written(&note.body)).ok_or(error)
-            }
-            other => other,
-        }?;
+        let note = connected.comment_marked(record.iid, &text, &nonce.to_string()).await?;
         Ok(Step {
             from: record.state,
             to: decision.to,
@@ -145,10 +150,9 @@ impl Engine {
         let result = connected.project.change_issue(record.iid, &change).await;
         let issue: Issue = self.note(result.map_err(EngineError::from))?;
         tracing::info!(iid = record.iid, from = %step.from, to = %step.to, through = ?step.through, "match {} is {} now", record.iid, step.to);
-        record.state = step.to;
+        record.follow(&step);
         record.updated_at = issue.updated_at;
         record.comments = issue.user_notes_count;
-        (record.decided_by, record.decided_at) = (Some(step.by.clone()), Some(step.at));
         self.inner.mirror.put(&record, Some(&step))?;
         self.ring_for_sends(&record);
         Ok(record)
@@ -162,8 +166,7 @@ impl Engine {
         issue: &Issue,
         record: &mut Record,
     ) -> Result<Option<Step>, EngineError> {
-        let mut notes = connected.project.notes(issue.iid).await?;
-        notes.retain(|note| connected.is_us(note.author.id));
+        let notes = connected.our_notes(issue.iid).await?;
         record.comments = issue.user_notes_count;
         self.keep_sending(record, self.sending_of(issue.iid, &notes)?)?;
         self.ring_for_sends(record);

@@ -41,11 +41,19 @@ impl Engine {
 
     async fn delta_once(&self) -> Result<(), EngineError> {
         let connected = self.connected().await?;
-        self.is_still_fit(&connected).await?;
+        self.check_fitness(&connected).await?;
         self.read_labels(&connected.project).await?;
         let mut settings = Vec::new();
         let read_everything = self.read_changes(&connected, &mut settings).await?;
-        self.read_settings(&connected, read_everything.then_some(settings)).await?;
+        match self.read_settings(&connected, read_everything.then_some(settings)).await {
+            // The last good ones rule, and the issue is looked at again.
+            Err(EngineError::Stale) => {
+                if let Some(iid) = self.known_settings_issue() {
+                    self.hint(iid, Hint::default());
+                }
+            }
+            other => other?,
+        }
         {
             let mut status = self.status_mut();
             if !std::mem::replace(&mut status.caught_up, true) {
@@ -299,7 +307,7 @@ impl Engine {
         record.application = history.application;
         record.sending = history.sending;
         if let Some(last) = history.steps.last() {
-            (record.decided_by, record.decided_at) = (Some(last.by.clone()), Some(last.at));
+            record.note_decision(last);
         }
         let raise = self.raises(&record, &history.steps)?;
         self.inner.mirror.put_whole(&record, &history.steps, raise)?;

@@ -81,7 +81,7 @@ impl Engine {
     fn carry_over(&self, first: &Record, later: u64, steps: Vec<State>) {
         let (engine, mut from) = (self.clone(), first.state);
         let first = first.iid;
-        tokio::spawn(async move {
+        self.inner.unstoppable.spawn(async move {
             for to in steps {
                 let decision = super::Decision {
                     from: Some(from),

@@ -1,8 +1,10 @@
 //! A person's data is removed: from the issue, from our comments, from the mirror. What is left in the issue is the
 //! match's fingerprint, so that the same match is not staged again, on this disk or on a new one.
 
+use std::collections::BTreeSet;
+
 use super::stage::new_record;
-use super::{Connected, Engine, EngineError, to_the_end};
+use super::{Connected, Engine, EngineError};
 use crate::domain::identity::Fingerprint;
 use crate::domain::{Channel, JobMatch, State};
 use crate::gitlab::issues::IssueChange;
@@ -54,7 +56,7 @@ impl Engine {
     /// [`ErasureError`]; a repetition goes on where it ended.
     pub async fn erase(&self, iid: u64) -> Result<Erasure, ErasureError> {
         let engine = self.clone();
-        to_the_end("the removal", async move { engine.erase_once(iid).await }).await
+        self.to_the_end("the removal", async move { engine.erase_once(iid).await }).await
     }
 
     async fn erase_once(&self, iid: u64) -> Result<Erasure, ErasureError> {
@@ -83,11 +85,10 @@ impl Engine {
     fn known_before(&self, record: &Record) -> Result<Erasure, EngineError> {
         let mirror = &self.inner.mirror;
         let deliveries = mirror.deliveries(record.iid)?.into_iter();
-        let mut told: Vec<Channel> = deliveries
+        let told: BTreeSet<Channel> = deliveries
             .filter(|one| one.outcome == DeliveryOutcome::Sent && one.channel != Channel::Todo)
             .map(|one| one.channel)
             .collect();
-        told.dedup();
         let same_contact = match &record.job.contact {
             Some(contact) => mirror.with_contact(contact, record.iid)?,
             None => Vec::new(),
@@ -101,7 +102,7 @@ impl Engine {
             comments_of_earlier_bots: 0,
             others_who_commented: Vec::new(),
             same_contact,
-            told,
+            told: told.into_iter().collect(),
             sheets: mirror.sheets_with(record.iid)?,
             laid_aside: false,
         })

@@ -7,17 +7,21 @@ use jiff::{SignedDuration, Timestamp};
 use super::texts::decision_of;
 use super::tracker::application_of;
 use super::{Connected, Engine, EngineError};
-use crate::domain::decide::{Act, CLOSING_THEN_LABELS, Known, Observed, Reviewers, decide, reopened_by_hand};
+use crate::domain::decide::{
+    Act, CLOSING_THEN_LABELS, Known, Observed, Reviewers, What, decide, reopened_by_hand,
+};
 use crate::domain::history::{Step, Through};
 use crate::domain::sending::Sending;
 use crate::domain::{Application, State};
-use crate::gitlab::Issue;
 use crate::gitlab::events::{LabelAction, LabelEvent, StateEvent};
 use crate::gitlab::labels::LabelKind;
 use crate::gitlab::notes::Note;
+use crate::gitlab::{Issue, draft_text};
 
 /// A decision's comment is written just before its label.
 const COMMENT_BEFORE_LABEL: SignedDuration = SignedDuration::from_mins(10);
+/// The service has looked by then at what was done while it was awake, webhooks lost or not.
+const LOOKED_AT_WITHIN: SignedDuration = SignedDuration::from_mins(15);
 /// An issue gets its first labels while it is made.
 const MADE_WITHIN: SignedDuration = SignedDuration::from_secs(5);
 
@@ -51,21 +55,27 @@ pub(super) async fn read(
     }
     let mut notes = Vec::new();
     if issue.user_notes_count > 0 {
-        notes = connected.project.notes(issue.iid).await?;
-        notes.retain(|note| connected.is_us(note.author.id));
+        notes = connected.our_notes(issue.iid).await?;
     }
     let names = engine.names();
     let kind = |event: &LabelEvent| event.label.as_ref().and_then(|label| names.kind_of_id(label.id));
     let application = application_of(connected, &notes).application;
     let sending = engine.sending_of(issue.iid, &notes)?;
-    let follow = |closings: Option<Vec<StateEvent>>| {
-        let mut replay = Replay::new(connected, &notes, issue);
-        replay.sent_since = sending.attempt.as_ref().map(|attempt| attempt.since);
-        replay.reviewers = engine.reviewers(connected);
-        let puts_it_on =
-            |event: &LabelEvent| event.action == LabelAction::Add && kind(event) == Some(LabelKind::Match);
-        replay.withdrawn = replay.is_adopted && events.iter().any(puts_it_on);
-        replay.closings = closings;
+    let ours = connected.is_us(issue.author.id);
+    let puts_it_on =
+        |event: &LabelEvent| event.action == LabelAction::Add && kind(event) == Some(LabelKind::Match);
+    let life = Life {
+        connected,
+        notes: &notes,
+        is_adopted: !ours,
+        was_put_on: events.iter().any(puts_it_on),
+        made_until: issue.created_at.checked_add(MADE_WITHIN).ok().filter(|_| ours),
+        sent_since: sending.attempt.as_ref().map(|attempt| attempt.since),
+        reviewers: engine.reviewers(connected),
+        awake_at: engine.mirror().last_match_made()?.and_then(|made| made.checked_sub(LOOKED_AT_WITHIN).ok()),
+    };
+    let follow = |closings: Option<&[StateEvent]>| {
+        let mut replay = Replay::new(&life, closings);
         for moment in events.chunk_by(|a, b| is_one_moment(connected, a, b)) {
             for event in moment {
                 replay.acts.extend(engine.label_act(connected, event).map(|act| (event.id, act)));
@@ -78,24 +88,25 @@ pub(super) async fn read(
             }
             replay.end_of_moment();
         }
-        replay
+        replay.end()
     };
-    let mut replay = follow(None);
-    if replay.needs_closings {
-        replay = follow(Some(connected.project.state_events(issue.iid).await?));
-        replay.name_closers();
+    let mut replayed = follow(None);
+    if replayed.needs_closings {
+        let closings = connected.project.state_events(issue.iid).await?;
+        replayed = follow(Some(&closings));
+        life.name_closers(&mut replayed, &closings);
     }
     let label_event = events.iter().map(|event| event.id).max().unwrap_or(0);
     // Its label was never put on where nobody touched a state label since.
     let touched = events.iter().filter(|event| matches!(kind(event), Some(LabelKind::State(_))));
     let touched_at = touched.map(|event| event.created_at).max();
     let open_decision = notes.iter().filter_map(decision_of).next_back().filter(|decision| {
-        decision.from == replay.state && touched_at.is_none_or(|touched_at| decision.at > touched_at)
+        decision.from == replayed.state && touched_at.is_none_or(|touched_at| decision.at > touched_at)
     });
     Ok(History {
-        state: replay.state,
-        steps: replay.steps,
-        open_acts: replay.acts.into_iter().map(|(_, act)| act).collect(),
+        state: replayed.state,
+        steps: replayed.steps,
+        open_acts: replayed.open_acts,
         open_decision,
         label_event,
         application,
@@ -103,66 +114,112 @@ pub(super) async fn read(
     })
 }
 
+/// What is known of a match before its labels are followed.
+struct Life<'a> {
+    connected: &'a Connected,
+    /// Our own comments.
+    notes: &'a [Note],
+    /// Whether people made it by hand: it is a match from when `job-match` is on, in the state that it has then.
+    is_adopted: bool,
+    /// Whether `job-match` was ever put on after it was made.
+    was_put_on: bool,
+    /// Our issue's own labels were put on by then.
+    made_until: Option<Timestamp>,
+    /// From when on no label leads back from sent: the service itself has sent, or may have.
+    sent_since: Option<Timestamp>,
+    /// Whose decisions count.
+    reviewers: Reviewers,
+    /// The service was awake at this time, and followed or took back what was done before.
+    awake_at: Option<Timestamp>,
+}
+
 /// Follows label events: whenever exactly one state label is on, and it is another than before, that is a step.
 struct Replay<'a> {
-    connected: &'a Connected,
-    notes: &'a [Note],
+    life: &'a Life<'a>,
+    /// Who closed and reopened the issue, oldest first; asked for where the labels alone do not tell.
+    closings: Option<&'a [StateEvent]>,
+    needs_closings: bool,
     on: Vec<(State, LabelEvent)>,
     state: State,
     steps: Vec<Step>,
+    /// Those of them, by place, with which the service followed a closing or reopening: who did that stands elsewhere.
+    followed: BTreeSet<usize>,
     /// Whether the labels have shown exactly one state yet.
     has_settled: bool,
     /// What people did since they last did, by the number of its event.
     acts: Vec<(u64, Act)>,
     /// The last event of a state label.
     last_event: u64,
-    /// Whether `job-match` is off: then labels may be moved freely, and count as they are once it is on again.
-    withdrawn: bool,
-    /// Whether it is put on again at this moment.
-    put_back: bool,
+    match_label: MatchLabel,
     /// Whether the last label was ours: where people's labels show one state after it, the service has followed them.
     moved_by_us: bool,
-    /// Who closed and reopened the issue, oldest first; asked for where the labels alone do not tell.
-    closings: Option<Vec<StateEvent>>,
+}
+
+/// How the label `job-match` stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum MatchLabel {
+    On,
+    /// Labels may be moved freely, and count as they are once it is on again.
+    Off,
+    /// In this moment, after it was off.
+    PutBack,
+}
+
+/// Where the label events led.
+struct Replayed {
+    state: State,
+    steps: Vec<Step>,
+    /// Those of them, by place, with which the service followed a closing or reopening.
+    followed: BTreeSet<usize>,
+    open_acts: Vec<Act>,
+    /// Whether the labels alone do not tell everything.
     needs_closings: bool,
-    /// Whose reopening counts.
-    reviewers: Reviewers,
-    /// Whether people made it by hand: it is a match from when `job-match` is on, in the state that it has then.
-    is_adopted: bool,
-    /// Our issue's own labels were put on by then.
-    made_until: Option<Timestamp>,
-    /// From when on no label leads back from sent: the service itself has sent, or may have.
-    sent_since: Option<Timestamp>,
+}
+
+impl Life<'_> {
+    /// Says who closed or reopened where the service only followed.
+    fn name_closers(&self, replayed: &mut Replayed, closings: &[StateEvent]) {
+        for place in &replayed.followed {
+            let Some(step) = replayed.steps.get_mut(*place) else { continue };
+            let wanted = if step.to.is_closed() { "closed" } else { "reopened" };
+            let mut before =
+                closings.iter().filter(|event| event.created_at <= step.at && event.state == wanted);
+            if let Some(event) = before.rfind(|event| !self.connected.is_ours(event.user.as_ref())) {
+                step.by = event.user.as_ref().map(|user| user.username.clone()).unwrap_or_default();
+                step.at = event.created_at;
+            }
+        }
+    }
 }
 
 impl<'a> Replay<'a> {
-    fn new(connected: &'a Connected, notes: &'a [Note], issue: &Issue) -> Self {
-        let ours = connected.is_us(issue.author.id);
-        let made_until = issue.created_at.checked_add(MADE_WITHIN).ok().filter(|_| ours);
+    fn new(life: &'a Life<'a>, closings: Option<&'a [StateEvent]>) -> Self {
+        let is_off = life.is_adopted && life.was_put_on;
         Self {
-            connected,
-            notes,
+            life,
+            closings,
+            needs_closings: false,
             on: Vec::new(),
             state: State::Pending,
             steps: Vec::new(),
+            followed: BTreeSet::new(),
             has_settled: false,
             acts: Vec::new(),
             last_event: 0,
-            withdrawn: false,
-            put_back: false,
+            match_label: if is_off { MatchLabel::Off } else { MatchLabel::On },
             moved_by_us: false,
-            closings: None,
-            needs_closings: false,
-            reviewers: Reviewers::default(),
-            is_adopted: !ours,
-            made_until,
-            sent_since: None,
         }
+    }
+
+    fn end(self) -> Replayed {
+        let Self { state, steps, followed, acts, needs_closings, .. } = self;
+        let open_acts = acts.into_iter().map(|(_, act)| act).collect();
+        Replayed { state, steps, followed, open_acts, needs_closings }
     }
 
     fn label(&mut self, state: State, event: &LabelEvent) {
         self.last_event = event.id;
-        self.moved_by_us = event.user.as_ref().is_some_and(|user| self.connected.is_us(user.id));
+        self.moved_by_us = self.life.connected.is_ours(event.user.as_ref());
         self.on.retain(|(on, _)| *on != state);
         if event.action == LabelAction::Add {
             self.on.push((state, event.clone()));
@@ -171,28 +228,37 @@ impl<'a> Replay<'a> {
 
     fn match_label(&mut self, event: &LabelEvent) {
         let who = event.user.as_ref().map(|user| user.username.as_str());
-        // Of anybody else it is taken back, and the match was never withdrawn.
-        self.withdrawn |= event.action == LabelAction::Remove && self.reviewers.may(who);
-        self.put_back = event.action == LabelAction::Add && self.withdrawn;
+        self.match_label = match event.action {
+            LabelAction::Add if self.match_label == MatchLabel::On => MatchLabel::On,
+            LabelAction::Add => MatchLabel::PutBack,
+            LabelAction::Remove if self.life.reviewers.may(who) => MatchLabel::Off,
+            // It is taken back, and the match was never withdrawn.
+            LabelAction::Remove if self.match_label == MatchLabel::On => MatchLabel::On,
+            LabelAction::Remove => MatchLabel::Off,
+        };
     }
 
     fn end_of_moment(&mut self) {
-        if !self.withdrawn || self.put_back {
+        if self.match_label != MatchLabel::Off {
             self.settle();
         }
-        if self.put_back {
-            (self.withdrawn, self.put_back) = (false, false);
+        if self.match_label == MatchLabel::PutBack {
+            self.match_label = MatchLabel::On;
         }
     }
 
-    /// GitLab forgets which label an event was about once that is deleted. What we wrote just before tells.
+    /// GitLab forgets which label an event was about once that is deleted. What we wrote just before tells; and with it
+    /// we took every other state label off.
     fn deleted_label(&mut self, event: &LabelEvent) {
-        let ours = event.user.as_ref().is_some_and(|user| self.connected.is_us(user.id));
-        if event.action == LabelAction::Add && ours {
-            let decision = self.notes.iter().rev().find_map(|note| near(note, event));
-            if let Some(decision) = decision.filter(|decision| decision.from == self.state) {
-                self.label(decision.to, event);
-            }
+        if event.action != LabelAction::Add || !self.life.connected.is_ours(event.user.as_ref()) {
+            return;
+        }
+        let from = self.state;
+        let decided = State::ALL.into_iter().filter_map(|to| self.decision_before(event, from, to));
+        if let Some(decision) = decided.max_by_key(|decision| (decision.at <= event.created_at, decision.at))
+        {
+            self.on.clear();
+            self.label(decision.to, event);
         }
     }
 
@@ -206,15 +272,19 @@ impl<'a> Replay<'a> {
             return;
         }
         let led = self.led_to(state);
+        let put_on = self.acts.iter().any(|(_, act)| act.what == What::Add(state));
+        if !is_first && led.is_none() && self.is_a_strangers(state, &event) {
+            return;
+        }
         self.has_settled = true;
         self.acts.retain(|(event, _)| *event > self.last_event);
         if state == self.state {
             return;
         }
-        let by_us = event.user.as_ref().is_some_and(|user| self.connected.is_us(user.id));
-        let when_made = self.made_until.is_some_and(|until| event.created_at <= until);
+        let by_us = self.life.connected.is_ours(event.user.as_ref());
+        let when_made = self.life.made_until.is_some_and(|until| event.created_at <= until);
         let no_decision = || self.decision_before(&event, self.state, state).is_none();
-        if is_first && (self.is_adopted || (by_us && when_made && no_decision())) {
+        if is_first && (self.life.is_adopted || (by_us && when_made && no_decision())) {
             // The state that it was made or adopted in is no step.
             self.state = state;
             return;
@@ -225,10 +295,11 @@ impl<'a> Replay<'a> {
             Step { from, to: state, by, at: event.created_at, through: Through::Gitlab, comment: None }
         };
         let ours = || self.decision_before(&event, from, state).map(|step| vec![step]);
-        let steps = match (by_us, self.connected.is_a_reviewers_token()) {
+        let steps = match (by_us, self.life.connected.is_a_reviewers_token()) {
             (false, _) => led.or_else(|| Some(vec![theirs()])),
             (true, true) => ours().or_else(|| Some(vec![theirs()])),
-            (true, false) => ours().or(led),
+            // Where nobody put that label on, a closing or reopening led there, at its own time.
+            (true, false) => ours().or(led.filter(|led| put_on || led.len() > 1)),
         };
         self.state = state;
         match steps {
@@ -236,10 +307,11 @@ impl<'a> Replay<'a> {
             // The service took somebody's step back: neither happened.
             None if self.was_taken_back(from, state, &event) => {
                 self.steps.pop();
+                self.followed.remove(&self.steps.len());
             }
-            // The service followed a closing or reopening; who did that stands elsewhere.
             None => {
                 self.needs_closings = true;
+                self.followed.insert(self.steps.len());
                 let at = event.created_at;
                 self.steps.push(Step {
                     from,
@@ -257,22 +329,51 @@ impl<'a> Replay<'a> {
     fn was_taken_back(&self, from: State, to: State, event: &LabelEvent) -> bool {
         let last = self.steps.last().filter(|last| last.from == to && last.through == Through::Gitlab);
         let Some(last) = last else { return false };
-        let Some(closings) = self.closings.as_deref().filter(|_| closed_or_opened(from, to)) else {
+        let Some(closings) = self.closings.filter(|_| closed_or_opened(from, to)) else {
             return !closed_or_opened(from, to);
         };
         let wanted = if to.is_closed() { "closed" } else { "reopened" };
-        let somebody =
-            |closing: &StateEvent| closing.user.as_ref().is_none_or(|user| !self.connected.is_us(user.id));
         let between =
             |closing: &StateEvent| closing.created_at >= last.at && closing.created_at <= event.created_at;
-        !closings.iter().any(|one| one.state == wanted && somebody(one) && between(one))
+        !closings
+            .iter()
+            .any(|one| one.state == wanted && !self.life.connected.is_ours(one.user.as_ref()) && between(one))
+    }
+
+    /// A step of somebody who may not decide that the service has not come to yet: that is open.
+    fn is_a_strangers(&mut self, to: State, event: &LabelEvent) -> bool {
+        if to == self.state || self.moved_by_us || self.match_label != MatchLabel::On {
+            return false;
+        }
+        let life = self.life;
+        if life.reviewers.may(event.user.as_ref().map(|user| user.username.as_str())) {
+            return false;
+        }
+        // Reviewers change. Of what was followed when it was done, the service went on.
+        let went_on = |note: &Note| {
+            let is_about_it = decision_of(note).is_some_and(|decision| decision.from == to)
+                || draft_text::read_attempt(note).is_some()
+                || draft_text::is_draft(&note.body).is_some();
+            note.created_at > event.created_at && is_about_it
+        };
+        if life.awake_at.is_some_and(|awake| event.created_at < awake) || life.notes.iter().any(went_on) {
+            return false;
+        }
+        self.needs_closings |= to.is_closed() != self.state.is_closed();
+        let wanted = if to.is_closed() { "closed" } else { "reopened" };
+        let followed = |closing: &StateEvent| {
+            let ours = life.connected.is_ours(closing.user.as_ref());
+            ours && closing.state == wanted && closing.created_at > event.created_at
+        };
+        !self.closings.into_iter().flatten().any(followed)
     }
 
     /// A step that is none, which people made and the service has not taken back yet: what they did since is open.
     fn is_against_the_rules(&mut self, to: State, event: &LabelEvent) -> bool {
-        let undo_sent = self.sent_since.is_none_or(|since| event.created_at <= since);
+        let undo_sent = self.life.sent_since.is_none_or(|since| event.created_at <= since);
         // While it is withdrawn labels may be moved freely, but for what has left.
-        let binds = !self.withdrawn || (self.state == State::Sent && !undo_sent);
+        let is_withdrawn = self.match_label != MatchLabel::On;
+        let binds = !is_withdrawn || (self.state == State::Sent && !undo_sent);
         if self.moved_by_us || !binds || to == self.state || self.state.may_become(to, undo_sent) {
             return false;
         }
@@ -289,11 +390,12 @@ impl<'a> Replay<'a> {
     /// before the service came to them.
     fn led_to(&self, to: State) -> Option<Vec<Step>> {
         let last = &self.acts.last()?.1;
-        let undo_sent = self.sent_since.is_none_or(|since| last.at <= since);
+        let undo_sent = self.life.sent_since.is_none_or(|since| last.at <= since);
         let known = Known { state: self.state, withdrawn: false, undo_sent };
-        let shown = Observed { is_match: true, states: BTreeSet::from([to]), closed: to.is_closed() };
+        // These acts are of labels alone: closings are none of them.
+        let shown = Observed { is_match: true, states: BTreeSet::from([to]), closed: self.state.is_closed() };
         let acts: Vec<Act> = self.acts.iter().map(|(_, act)| act.clone()).collect();
-        let verdict = decide(known, &shown, &acts, &self.reviewers);
+        let verdict = decide(known, &shown, &acts, &self.life.reviewers);
         let steps = verdict.steps.into_iter().map(|step| Step {
             from: step.from,
             to: step.to,
@@ -309,13 +411,13 @@ impl<'a> Replay<'a> {
     /// Whether somebody who may had reopened the issue by then, in an act of its own: that was a step, which left no
     /// label where the next one was taken before the service came to it.
     fn was_reopened_before(&self, event: &LabelEvent) -> bool {
-        let mut closings = self.closings.iter().flatten();
+        let mut closings = self.closings.into_iter().flatten();
         let last = closings.rfind(|closing| closing.created_at < event.created_at);
         last.is_some_and(|last| {
             let who = last.user.as_ref().map(|user| user.username.as_str());
             let same = event.user == last.user;
             let is_one_act = same && event.created_at.duration_since(last.created_at) <= CLOSING_THEN_LABELS;
-            last.state == "reopened" && !is_one_act && self.reviewers.may(who)
+            last.state == "reopened" && !is_one_act && self.life.reviewers.may(who)
         })
     }
 
@@ -324,31 +426,16 @@ impl<'a> Replay<'a> {
         // Each is carried out once.
         let is_it = |step: &Step| step.from == from && step.to == to && !self.steps.contains(step);
         let decisions: Vec<Step> =
-            self.notes.iter().filter_map(|note| near(note, event)).filter(is_it).collect();
+            self.life.notes.iter().filter_map(|note| near(note, event)).filter(is_it).collect();
         // The last one before it; GitLab's own clocks may differ a little.
         let before = decisions.iter().rfind(|step| step.at <= event.created_at);
         before.or(decisions.first()).cloned()
-    }
-
-    fn name_closers(&mut self) {
-        let closings = self.closings.as_deref().unwrap_or_default();
-        for step in self.steps.iter_mut().filter(|step| step.by.is_empty()) {
-            let wanted = if step.to.is_closed() { "closed" } else { "reopened" };
-            let ours =
-                |event: &StateEvent| event.user.as_ref().is_some_and(|user| self.connected.is_us(user.id));
-            let mut before =
-                closings.iter().filter(|event| event.created_at <= step.at && event.state == wanted);
-            if let Some(event) = before.rfind(|event| !ours(event)) {
-                step.by = event.user.as_ref().map(|user| user.username.clone()).unwrap_or_default();
-                step.at = event.created_at;
-            }
-        }
     }
 }
 
 /// Whether two events are of one write. Ours puts one state label on, and that first.
 fn is_one_moment(connected: &Connected, one: &LabelEvent, next: &LabelEvent) -> bool {
-    let ours = next.user.as_ref().is_some_and(|user| connected.is_us(user.id));
+    let ours = connected.is_ours(next.user.as_ref());
     let begins = ours && !connected.is_a_reviewers_token() && next.action == LabelAction::Add;
     one.user == next.user && one.created_at == next.created_at && !begins
 }

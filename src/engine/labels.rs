@@ -9,9 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Connected, Engine, EngineError, Hint};
 use crate::domain::State;
 use crate::domain::decide::Observed;
+use crate::gitlab::events::{LabelAction, LabelEvent};
 use crate::gitlab::issues::IssueChange;
 use crate::gitlab::labels::{Label, LabelKind, OurLabels};
-use crate::gitlab::{Issue, Project};
+use crate::gitlab::{Issue, Project, issue_text};
 
 /// How old our knowledge of the labels' names may be before one is put on: a stale name would make a second label.
 const NAMES_ARE_FRESH: SignedDuration = SignedDuration::from_secs(2);
@@ -19,7 +20,8 @@ const NAMES_ARE_FRESH: SignedDuration = SignedDuration::from_secs(2);
 const NAMES_ARE_OLD: SignedDuration = SignedDuration::from_secs(30);
 
 impl Engine {
-    /// Reads what our labels are called now, and makes those that are missing.
+    /// Reads what our labels are called now. Who follows the project makes those that are missing, and takes back second
+    /// ones; a process that only looks leaves both to it.
     pub(super) async fn read_labels(&self, project: &Project) -> Result<(), EngineError> {
         let known: BTreeMap<LabelKind, u64> = self
             .inner
@@ -31,32 +33,96 @@ impl Engine {
             .collect();
         let mut labels = project.labels().await?;
         let mut ours = OurLabels::find(&labels, &known);
-        self.remove_second_ones(project, &ours, &mut labels).await?;
+        let may_mend = self.may_follow().and_then(|()| self.may_write()).is_ok();
         let missing = ours.missing();
-        for kind in &missing {
-            let label = project.create_label(*kind).await?;
-            ours.insert(*kind, &label);
+        // GitLab makes a label that a new issue names and that was deleted just before.
+        let remade =
+            |(kind, id): (LabelKind, u64)| known.get(&kind).is_some_and(|known| *known != id).then_some(kind);
+        let remade: Vec<LabelKind> = ours.ids().into_iter().filter_map(remade).collect();
+        if may_mend {
+            self.remove_second_ones(project, &ours, &mut labels).await?;
+            for kind in &missing {
+                let label = project.create_label(*kind).await?;
+                ours.insert(*kind, &label);
+            }
         }
-        let ids: Vec<_> = ours.ids().into_iter().collect();
+        // Those that are still missing stay known: whoever makes them again says so.
+        let mut ids = known.clone();
+        ids.extend(ours.ids());
+        let ids: Vec<_> = ids.into_iter().collect();
         let json = serde_json::to_string(&ids).map_err(|error| EngineError::Text(error.to_string()))?;
         self.inner.mirror.remember("labels", &json)?;
-        let mut slot = self.inner.labels.write().unwrap_or_else(PoisonError::into_inner);
-        slot.others = labels
-            .into_iter()
-            .map(|label| label.name)
-            .filter(|name| ours.kind_of_name(name).is_none())
-            .collect();
-        slot.ours = ours;
-        slot.read_at = Some(self.inner.clock.now());
-        drop(slot);
-        for kind in missing.into_iter().filter(|kind| known.contains_key(kind)) {
-            self.was_deleted(kind)?;
+        {
+            let mut slot = self.inner.labels.write().unwrap_or_else(PoisonError::into_inner);
+            slot.others = labels
+                .into_iter()
+                .map(|label| label.name)
+                .filter(|name| ours.kind_of_name(name).is_none())
+                .collect();
+            slot.ours = ours;
+            // Before one is put on that is missing, they are read again.
+            slot.read_at = Some(self.inner.clock.now()).filter(|_| slot.ours.missing().is_empty());
+        }
+        if may_mend {
+            self.restore(project, missing, remade).await?;
         }
         Ok(())
     }
 
+    /// Puts right what went with deleted labels: they were made again just now, or by GitLab without our mark.
+    async fn restore(
+        &self,
+        project: &Project,
+        missing: Vec<LabelKind>,
+        remade: Vec<LabelKind>,
+    ) -> Result<(), EngineError> {
+        for kind in &remade {
+            let id = self.names().ids().get(kind).copied().unwrap_or_default();
+            if let Err(error) = project.dress_label(id, *kind).await {
+                tracing::warn!(label = kind.name(), %error, "the label {} has not got its mark back", kind.name());
+            }
+        }
+        let knew_none = self.inner.mirror.iids_labelled(None)?.is_empty();
+        if missing.contains(&LabelKind::Match) && knew_none && missing.len() < LabelKind::ALL.len() {
+            return self.find_without_match_label(project).await;
+        }
+        for kind in missing.into_iter().chain(remade) {
+            self.restore_deleted(kind)?;
+        }
+        Ok(())
+    }
+
+    /// `job-match` was deleted, and the disk is lost: our issues carry their state labels still, by which they are found.
+    /// One that somebody took it off before is not put on again.
+    async fn find_without_match_label(&self, project: &Project) -> Result<(), EngineError> {
+        let names = self.names();
+        for state in State::ALL {
+            for issue in project.issues_with_label(names.name(LabelKind::State(state))).await? {
+                if self.observed(&issue).is_match || issue_text::read_back(&issue.description).is_none() {
+                    continue;
+                }
+                let events = project.label_events(issue.iid).await?;
+                let is_off =
+                    |event: &LabelEvent| event.label.is_none() && event.action == LabelAction::Remove;
+                if !events.iter().any(is_off) {
+                    let label = names.name(LabelKind::Match).to_owned();
+                    let change = IssueChange { add_labels: vec![label], ..IssueChange::default() };
+                    project.change_issue(issue.iid, &change).await?;
+                    tracing::warn!(
+                        iid = issue.iid,
+                        "issue {} got its label {} back",
+                        issue.iid,
+                        names.name(LabelKind::Match)
+                    );
+                }
+            }
+        }
+        self.status_mut().label_made_again = Some(LabelKind::Match.name());
+        Ok(())
+    }
+
     /// A label of ours was deleted, and with it vanished from every issue without a trace: each gets it back.
-    fn was_deleted(&self, kind: LabelKind) -> Result<(), EngineError> {
+    fn restore_deleted(&self, kind: LabelKind) -> Result<(), EngineError> {
         tracing::warn!(label = kind.name(), "the label {} was deleted; it was made again", kind.name());
         self.status_mut().label_made_again = Some(kind.name());
         let iids = match kind {

@@ -1,7 +1,7 @@
 //! Copies of GitLab's database that lag behind: nobody acts on what they show. One that lags for minutes is none, and is
 //! believed: then GitLab's events are incomplete, as after an import, or all of GitLab was set back from a backup.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
@@ -12,12 +12,15 @@ use crate::domain::decide::Observed;
 use crate::gitlab::Issue;
 use crate::gitlab::events::{LabelAction, LabelEvent};
 use crate::gitlab::labels::LabelKind;
+use crate::mirror::Record;
 
 /// Every half minute GitLab looks which of its copies lag for longer than a minute, and asks them no more, unless it was
 /// set up otherwise.
 const LAGS_AT_MOST: SignedDuration = SignedDuration::from_mins(2);
 /// So many looks that showed the same are no copy's.
 const BELIEVED_AFTER: u32 = 7;
+/// Events that tell who acted may come so much later than what they did.
+const EVENTS_LAG_AT_MOST: SignedDuration = SignedDuration::from_secs(10);
 /// What was believed, or never looked at again, is forgotten after so long.
 const REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours(24);
 
@@ -36,8 +39,8 @@ struct Look {
 }
 
 impl Lagging {
-    /// Notes that an issue looks older than it should; says whether it has for so long that no copy lags like that.
-    fn is_to_be_believed(&self, issue: &Issue, now: Timestamp) -> bool {
+    /// Notes that an issue does not look as it should; says for how long it has, and how often.
+    fn look_again(&self, issue: &Issue, now: Timestamp) -> (SignedDuration, u32) {
         let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         looks.retain(|_, look| now.duration_since(look.since) < REMEMBERED_FOR);
         let first =
@@ -47,7 +50,7 @@ impl Lagging {
             *look = first();
         }
         look.times += 1;
-        look.times >= BELIEVED_AFTER && now.duration_since(look.since) >= LAGS_AT_MOST
+        (now.duration_since(look.since), look.times)
     }
 
     /// Notes that an issue looks as its events say.
@@ -60,7 +63,8 @@ impl Engine {
     /// Refuses to act on an issue that looks older than what GitLab says of it elsewhere, or said before, until it has
     /// looked the same for minutes.
     pub(super) fn refuse_a_lagging_copy(&self, issue: &Issue) -> Result<(), EngineError> {
-        if !self.inner.lagging.is_to_be_believed(issue, self.inner.clock.now()) {
+        let (long, times) = self.inner.lagging.look_again(issue, self.inner.clock.now());
+        if times < BELIEVED_AFTER || long < LAGS_AT_MOST {
             return Err(EngineError::Stale);
         }
         let iid = issue.iid;
@@ -69,6 +73,31 @@ impl Engine {
             "GitLab has shown issue {iid} like this for minutes, whatever it said of it before; it counts as it is"
         );
         Ok(())
+    }
+
+    /// Refuses for some seconds to act on an issue of which GitLab does not say yet who moved its labels: where only
+    /// reviewers decide, their own decision would be taken back.
+    pub(super) fn refuse_lagging_events(&self, issue: &Issue) -> Result<(), EngineError> {
+        let (long, _) = self.inner.lagging.look_again(issue, self.inner.clock.now());
+        if long < EVENTS_LAG_AT_MOST { Err(EngineError::Stale) } else { Ok(()) }
+    }
+
+    /// Whether an issue shows a state label that no event tells of.
+    pub(super) fn has_no_event_yet(
+        &self,
+        observed: &Observed,
+        record: &Record,
+        events: &[LabelEvent],
+    ) -> bool {
+        let mut on = BTreeSet::from([record.state]);
+        for event in events {
+            match (self.kind_of(event), event.action) {
+                (Some(LabelKind::State(state)), LabelAction::Add) => drop(on.insert(state)),
+                (Some(LabelKind::State(state)), LabelAction::Remove) => drop(on.remove(&state)),
+                _ => {}
+            }
+        }
+        !observed.states.is_subset(&on)
     }
 
     /// Whether an issue shows a label that its events say is off, and is no newer than they are: the copy that was read

@@ -9,6 +9,8 @@ mod decisions;
 mod delta;
 mod duplicates;
 mod erase;
+mod expiry;
+mod good_settings;
 mod history;
 mod hook_watch;
 mod labels;
@@ -33,6 +35,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+use tokio_util::task::TaskTracker;
 
 pub use connect::Connected;
 pub use decisions::{Decision, DecisionError};
@@ -42,7 +45,6 @@ pub use queue::{Hint, Queue};
 pub use sending::{Looked, sent_step};
 pub use settings_issue::ChangeError;
 pub use stage::{Staging, StagingError};
-pub use to_the_end::to_the_end;
 pub use tracker::ApplicationError;
 
 use crate::clock::Clock;
@@ -74,7 +76,7 @@ pub enum EngineError {
     /// The match does not fit into an issue.
     #[error("{0}")]
     TooLarge(String),
-    /// The project is not one to stage matches in.
+    /// The project, or an issue of it, is not as the service needs it.
     #[error("{0}")]
     Unfit(String),
     /// GitLab has not been read yet since the start.
@@ -121,7 +123,7 @@ pub struct Status {
     pub last_delta: Option<Timestamp>,
     /// Whether it was, since the start.
     pub caught_up: bool,
-    /// What GitLab said last, where it was an error; gone with the next success.
+    /// What GitLab said last, where it was an error; gone with the next call that it answers.
     pub gitlab_error: Option<String>,
     /// How the webhook fares; none until it was looked at.
     pub hook: Option<HookHealth>,
@@ -179,6 +181,8 @@ struct Inner {
     next_open: AtomicU64,
     next_other: AtomicU64,
     queue: Queue,
+    /// What no caller can stop.
+    unstoppable: TaskTracker,
     status: Mutex<Status>,
     /// When the same wrong act was last explained, so that it is not explained again for ten minutes.
     explained: Mutex<HashMap<(u64, Refusal), Timestamp>>,
@@ -240,6 +244,7 @@ impl Engine {
                 next_open: AtomicU64::new(0),
                 next_other: AtomicU64::new(0),
                 queue: Queue::default(),
+                unstoppable: TaskTracker::new(),
                 status: Mutex::default(),
                 explained: Mutex::default(),
                 lagging: Lagging::default(),
@@ -368,9 +373,21 @@ impl Engine {
 
     /// Looks at issues as hints come in, for ever.
     pub async fn work(&self) {
+        let Inner { queue, clock, .. } = &*self.inner;
         loop {
+            // Listening begins before looking, so that nothing rings in between unheard.
+            let changed = queue.changed();
             self.work_off().await;
-            self.inner.queue.changed(Duration::from_millis(500)).await;
+            let due = async {
+                match queue.next_due().map(|due| due.duration_since(clock.now())) {
+                    Some(left) => clock.sleep(Duration::try_from(left).unwrap_or_default()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = changed => {}
+                () = due => {}
+            }
         }
     }
 

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// "Look at issue N."
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,9 +77,9 @@ impl Queue {
         self.changed.notify_waiters();
     }
 
-    /// Waits until something was added or has ended, or `longest` is over: what is due later makes no noise.
-    pub async fn changed(&self, longest: Duration) {
-        let _ = tokio::time::timeout(longest, self.changed.notified()).await;
+    /// Rings when something is added or has ended, from now on; what is due later makes no noise.
+    pub fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 
     /// How many issues wait, those for later included.
@@ -106,6 +106,7 @@ impl Waiting {
         });
         known.updated_at = known.updated_at.max(hint.updated_at);
         known.by = known.by.filter(|by| hint.by == Some(*by));
+        known.failures = known.failures.max(hint.failures);
         // A hint from GitLab is as good as a retry that waits.
         self.later.remove(&iid);
     }

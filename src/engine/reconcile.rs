@@ -14,10 +14,13 @@ use crate::gitlab::Issue;
 use crate::gitlab::events::{LabelAction, LabelEvent, StateEvent};
 use crate::gitlab::issues::IssueChange;
 use crate::gitlab::labels::LabelKind;
+use crate::gitlab::notes::Note;
 use crate::mirror::{Record, Standing};
 
 /// An issue's own time is at most so much later than that of its last label where nothing else was done to it.
 const ONE_WRITE: SignedDuration = SignedDuration::from_millis(500);
+/// An issue may be missing from copies of GitLab for so long after it was made.
+const JUST_MADE: SignedDuration = SignedDuration::from_secs(10);
 /// How long the same wrong act is not explained again.
 const EXPLAINED_FOR: SignedDuration = SignedDuration::from_mins(10);
 
@@ -40,8 +43,10 @@ impl Engine {
         }
         match self.read(&connected, iid, notice).await? {
             Some(issue) => self.settle(&connected, issue).await,
+            // A copy of GitLab may not know of it yet.
+            None if self.is_just_made(iid)? => Err(EngineError::Stale),
             // A single answer may be of a moment without rights, or a proxy's: the list says the same of one that is gone.
-            None if connected.project.issues_by_iid(&[iid]).await?.is_empty() => self.is_gone(iid),
+            None if connected.project.issues_by_iid(&[iid]).await?.is_empty() => self.note_gone(iid),
             None => Err(EngineError::Stale),
         }
     }
@@ -75,7 +80,7 @@ impl Engine {
     /// Follows what an issue says. The caller holds the issue's lock.
     pub(super) async fn settle(&self, connected: &Connected, issue: Issue) -> Result<(), EngineError> {
         if issue.moved_to_id.is_some() {
-            return self.is_gone(issue.iid);
+            return self.note_gone(issue.iid);
         }
         if self.is_about_settings(connected, &issue) {
             self.read_settings(connected, None).await?;
@@ -96,10 +101,15 @@ impl Engine {
         }
     }
 
-    fn is_gone(&self, iid: u64) -> Result<(), EngineError> {
-        if let Some(mut record) =
-            self.inner.mirror.record(iid)?.filter(|record| record.standing != Standing::Gone)
-        {
+    fn is_just_made(&self, iid: u64) -> Result<bool, EngineError> {
+        let made = self.inner.mirror.record(iid)?.map(|record| record.created_at);
+        Ok(made.is_some_and(|made| self.inner.clock.now().duration_since(made).abs() < JUST_MADE))
+    }
+
+    /// Of an erased match it stays known that it was, wherever its issue is: it is not staged again.
+    fn note_gone(&self, iid: u64) -> Result<(), EngineError> {
+        let is_news = |record: &Record| !matches!(record.standing, Standing::Gone | Standing::Erased);
+        if let Some(mut record) = self.inner.mirror.record(iid)?.filter(is_news) {
             tracing::info!(iid, "issue {iid} was deleted, moved or hidden from us");
             record.standing = Standing::Gone;
             self.inner.mirror.put(&record, None)?;
@@ -130,7 +140,11 @@ impl Engine {
         let mut observed = shown.clone();
         // Nobody decides before that step is taken.
         let is_behind = left_without_step(&record).is_some();
-        if written.is_none() && !is_behind && observed.agrees_with(known(&record)) {
+        if written.is_none()
+            && !is_behind
+            && observed.agrees_with(known(&record))
+            && !self.may_hide_acts(connected, &issue, &record)
+        {
             return self.refresh(&issue, record);
         }
         let (acts, written) = self.acts(connected, &issue, &mut observed, &mut record, written).await?;
@@ -151,11 +165,18 @@ impl Engine {
                 tracing::info!(iid = record.iid, %to, "a decision that was written down is void: people acted since");
             }
         }
-        if shown.agrees_with(known(&record)) {
+        let reviewers = self.reviewers(connected);
+        if shown.agrees_with(known(&record)) && !is_hidden(&acts, &reviewers) {
             return self.refresh(&issue, record);
         }
-        let verdict = decide(known(&record), &observed, &acts, &self.reviewers(connected)).repairing(&shown);
+        let verdict = decide(known(&record), &observed, &acts, &reviewers).repairing(&shown);
         self.act(connected, issue, record, verdict).await
+    }
+
+    /// Whether an issue that looks as it should may have been decided about, and a stranger have hidden that.
+    fn may_hide_acts(&self, connected: &Connected, issue: &Issue, record: &Record) -> bool {
+        let is_touched = issue.updated_at != record.updated_at;
+        is_touched && record.history_known && self.reviewers(connected).enforced
     }
 
     /// Whose decisions count. Where the token is a reviewer's own, the service's acts look like theirs, and nobody's can
@@ -199,7 +220,9 @@ impl Engine {
         let undoes = verdict.refusal.is_some() && connected.is_a_reviewers_token();
         let had_todo = undoes && connected.project.has_pending_todo(iid).await.unwrap_or(false);
         if let Some(refusal) = &verdict.refusal {
-            self.explain(connected, &issue, &record, refusal).await?;
+            // It says where the match stays, which may be where an act before it led.
+            let stays = Record { state: verdict.state, ..record.clone() };
+            self.explain(connected, &issue, &stays, refusal).await?;
         }
         let issue = self.repair(connected, issue, &verdict.repair).await?;
         let closed_by = issue.closed_by.as_ref().map(|user| &user.username);
@@ -218,7 +241,7 @@ impl Engine {
         }
         if let Some(step) = &last {
             tracing::info!(iid, from = %step.from, to = %step.to, "match {iid} is {} now", step.to);
-            (record.decided_by, record.decided_at) = (Some(step.by.clone()), Some(step.at));
+            record.note_decision(step);
         }
         if record.standing == Standing::Live && verdict.withdrawn {
             tracing::info!(iid, "match {iid} is withdrawn");
@@ -316,7 +339,8 @@ impl Engine {
         let mut acts = Vec::new();
         // What else happened to it after its labels were moved may be a closing and a reopening.
         let mut closed_since = None;
-        if labels_differ || written.is_some() {
+        let may_hide = !labels_differ && self.may_hide_acts(connected, issue, record);
+        if labels_differ || written.is_some() || may_hide {
             let events = connected.project.label_events(issue.iid).await?;
             if let Some(step) = written.take_if(|step| self.was_carried_out(connected, &events, step)) {
                 tracing::info!(iid = record.iid, to = %step.to, "a decision was carried out, and GitLab's answer lost");
@@ -325,8 +349,11 @@ impl Engine {
             if self.lags_behind(issue, observed, &events) {
                 self.refuse_a_lagging_copy(issue)?;
             }
-            let since = if record.standing == Standing::Withdrawn {
-                // Nothing of it counted, whatever its labels showed.
+            if self.reviewers(connected).enforced && self.has_no_event_yet(observed, record, &events) {
+                self.refuse_lagging_events(issue)?;
+            }
+            let since = if record.standing == Standing::Withdrawn || may_hide {
+                // Nothing of it counted, whatever its labels showed; or not all of it did.
                 let seen = events.iter().rposition(|event| event.id <= record.label_event);
                 &events[seen.map_or(0, |last| last + 1)..]
             } else {
@@ -348,7 +375,7 @@ impl Engine {
             let events = connected.project.state_events(issue.iid).await?;
             let is_as_known = |event: &StateEvent| (event.state == "closed") == record.state.is_closed();
             let since = events.iter().rposition(is_as_known).map_or(0, |last| last + 1);
-            let ours = |event: &StateEvent| event.user.as_ref().is_some_and(|user| connected.is_us(user.id));
+            let ours = |event: &StateEvent| connected.is_ours(event.user.as_ref());
             let followed = events.last().filter(|last| since == events.len() && ours(last));
             if followed.is_some_and(|last| issue.updated_at <= last.created_at) {
                 // Our own closing or reopening came last, and the issue does not show it: the copy that was read lags behind.
@@ -379,8 +406,7 @@ impl Engine {
 
     /// Notes a step that GitLab knows of already.
     pub(super) fn take_step(&self, record: &mut Record, step: &Step) -> Result<(), EngineError> {
-        record.state = step.to;
-        (record.decided_by, record.decided_at) = (Some(step.by.clone()), Some(step.at));
+        record.follow(step);
         Ok(self.inner.mirror.put(record, Some(step))?)
     }
 
@@ -389,7 +415,7 @@ impl Engine {
         events.iter().any(|event| {
             event.action == LabelAction::Add
                 && self.kind_of(event) == Some(LabelKind::State(step.to))
-                && event.user.as_ref().is_some_and(|user| connected.is_us(user.id))
+                && connected.is_ours(event.user.as_ref())
                 && event.created_at >= step.at
         })
     }
@@ -424,7 +450,7 @@ impl Engine {
     }
 
     pub(super) fn label_act(&self, connected: &Connected, event: &LabelEvent) -> Option<Act> {
-        let ours = event.user.as_ref().is_some_and(|user| connected.is_us(user.id));
+        let ours = connected.is_ours(event.user.as_ref());
         if ours && !connected.is_a_reviewers_token() {
             return None;
         }
@@ -449,18 +475,16 @@ impl Engine {
         if issue.user_notes_count == 0 {
             return Ok(false);
         }
-        let notes = connected.project.notes(issue.iid).await?;
-        Ok(notes.iter().any(|note| {
-            connected.is_us(note.author.id)
-                && note.body.trim() == text.trim()
-                && since.is_none_or(|since| note.created_at >= since)
-        }))
+        let is_it = |note: &Note| {
+            note.body.trim() == text.trim() && since.is_none_or(|since| note.created_at >= since)
+        };
+        Ok(connected.our_notes(issue.iid).await?.iter().any(is_it))
     }
 }
 
 /// Whether an issue was read before GitLab told us of a change at that moment. GitLab prints milliseconds and keeps
 /// microseconds, so the same change may seem a millisecond older.
-fn is_older(issue: &Issue, known: Timestamp) -> bool {
+pub(super) fn is_older(issue: &Issue, known: Timestamp) -> bool {
     known.duration_since(issue.updated_at) > SignedDuration::from_millis(1)
 }
 
@@ -486,7 +510,7 @@ fn closed_by(connected: &Connected, issue: &Issue) -> Option<Act> {
 }
 
 fn state_act(connected: &Connected, event: &StateEvent) -> Option<Act> {
-    let ours = event.user.as_ref().is_some_and(|user| connected.is_us(user.id));
+    let ours = connected.is_ours(event.user.as_ref());
     if ours && !connected.is_a_reviewers_token() {
         return None;
     }
@@ -496,4 +520,9 @@ fn state_act(connected: &Connected, event: &StateEvent) -> Option<Act> {
         _ => return None,
     };
     Some(Act { at: event.created_at, by: event.user.as_ref().map(|user| user.username.clone()), what })
+}
+
+/// Whether somebody who may not decide is among those who acted on an issue that looks as if nobody had.
+fn is_hidden(acts: &[Act], reviewers: &Reviewers) -> bool {
+    acts.iter().any(|act| !reviewers.may(act.by.as_deref()))
 }

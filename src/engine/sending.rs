@@ -52,11 +52,9 @@ impl Engine {
     pub async fn look_closely(&self, iid: u64) -> Result<Looked, DecisionError> {
         let connected = self.connected().await?;
         self.may_write()?;
-        let held = self.inner.issues.hold(iid).await;
-        let issue = self.read(&connected, iid, None).await?.ok_or(DecisionError::Unknown(iid))?;
-        self.settle(&connected, issue).await?;
-        let record = self.live(iid)?;
-        let mut looked = Looked { connected, record, notes: Vec::new(), _one_at_a_time: held };
+        let (_one_at_a_time, record) =
+            self.hold_match(&connected, iid).await?.ok_or(DecisionError::Unknown(iid))?;
+        let mut looked = Looked { connected, record, notes: Vec::new(), _one_at_a_time };
         self.read_notes(&mut looked).await?;
         Ok(looked)
     }
@@ -68,14 +66,7 @@ impl Engine {
     /// Where GitLab or the mirror did not do its part.
     pub async fn read_notes(&self, looked: &mut Looked) -> Result<(), EngineError> {
         let iid = looked.record.iid;
-        looked.notes = looked
-            .connected
-            .project
-            .notes(iid)
-            .await?
-            .into_iter()
-            .filter(|note| looked.connected.is_us(note.author.id))
-            .collect();
+        looked.notes = looked.connected.our_notes(iid).await?;
         let sending = self.sending_of(iid, &looked.notes)?;
         self.keep_sending(&mut looked.record, sending)
     }
@@ -86,7 +77,9 @@ impl Engine {
     ///
     /// Where GitLab did not do its part.
     pub async fn stands_in(&self, looked: &Looked, state: State) -> Result<bool, EngineError> {
-        let issue = looked.connected.project.issue(looked.record.iid).await?;
+        let Some(issue) = self.read(&looked.connected, looked.record.iid, None).await? else {
+            return Ok(false);
+        };
         let observed = self.observe(&looked.connected.project, &issue).await?;
         Ok(observed.is_match && observed.closed == state.is_closed() && observed.states == [state].into())
     }
@@ -118,8 +111,7 @@ impl Engine {
         if self.is_fresh(record, step.at)? {
             return self.take_step(record, step);
         }
-        record.state = step.to;
-        (record.decided_by, record.decided_at) = (Some(step.by.clone()), Some(step.at));
+        record.follow(step);
         Ok(self.inner.mirror.put_quietly(record, step)?)
     }
 
@@ -175,7 +167,9 @@ impl Engine {
     ) -> Result<crate::mirror::Raise, EngineError> {
         use crate::mirror::Raise;
         if self.is_fresh(record, record.created_at)? {
-            return Ok(Raise::All);
+            // Ours that was made in another state was taken over from a file: nobody waits to hear of it.
+            let is_taken_over = record.nonce.is_some() && steps.is_empty() && record.state != State::Pending;
+            return Ok(if is_taken_over { Raise::Nothing } else { Raise::All });
         }
         let policy = self.policy();
         let last = steps.last();
@@ -198,8 +192,7 @@ impl Engine {
         events: &[LabelEvent],
     ) -> Result<(), EngineError> {
         if record.comments > 0 {
-            let mut notes = connected.project.notes(record.iid).await?;
-            notes.retain(|note| connected.is_us(note.author.id));
+            let notes = connected.our_notes(record.iid).await?;
             record.sending = self.sending_of(record.iid, &notes)?;
         }
         let names = self.names();

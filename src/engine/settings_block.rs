@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::domain::hex;
+
 /// Stands hidden in the description: labels come and go, whoever may relabel.
 const MARK: &str = "<!-- vorhoelle settings issue -->";
 
@@ -62,7 +64,7 @@ fn range_of(description: &str) -> Option<Range<usize>> {
 
 /// Tells one text of settings from another.
 pub(super) fn fingerprint(yaml: &str) -> String {
-    Sha256::digest(yaml).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(yaml)[..8])
 }
 
 #[cfg(test)]

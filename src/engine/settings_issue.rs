@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::settings_block::{fingerprint, is_marked, marked, with_yaml, yaml_of};
@@ -18,11 +17,10 @@ use crate::domain::inert::GitlabLine;
 use crate::gitlab::events::LabelAction;
 use crate::gitlab::issues::{IssueChange, NewIssue};
 use crate::gitlab::labels::LabelKind;
+use crate::gitlab::notes::Note;
 use crate::gitlab::people::User;
 use crate::gitlab::{Issue, issue_text};
 
-/// Under this name the mirror keeps the last good settings.
-const FACT: &str = "settings";
 /// Under this name the mirror remembers which issue is the settings issue.
 const NUMBER: &str = "settings issue";
 
@@ -46,13 +44,6 @@ pub enum ChangeError {
     /// Something did not do its part.
     #[error(transparent)]
     Engine(#[from] EngineError),
-}
-
-/// The last good settings of an issue.
-#[derive(Serialize, Deserialize)]
-struct Good {
-    iid: u64,
-    yaml: String,
 }
 
 /// Why an edit has no effect.
@@ -205,30 +196,36 @@ impl Engine {
         connected.is_us(who.id) || self.policy().reviewers.usernames.iter().any(is_reviewer)
     }
 
-    /// The last good settings of an issue, where there were any.
-    fn last_good(&self, issue: &Issue) -> Result<Option<Good>, EngineError> {
-        let good = self.inner.mirror.fact(FACT)?;
-        let good = good.and_then(|text| serde_json::from_str::<Good>(&text).ok());
-        Ok(good.filter(|good| good.iid == issue.iid))
-    }
-
     /// Goes by what an issue says, or by the last good settings; tells why it has no effect where it has none.
+    ///
+    /// # Errors
+    ///
+    /// Where what was read is older than what counts already, or GitLab or the mirror did not do its part.
     async fn read_settings_of(
         &self,
         connected: &Connected,
         issue: &Issue,
     ) -> Result<Option<Refused>, EngineError> {
         let good = self.last_good(issue)?;
+        if let Some(good) = &good
+            && let Err(stale) = self.refuse_older_settings(issue, good)
+        {
+            self.go_by(self.understand(issue.iid, &good.yaml).ok(), None)?;
+            return Err(stale);
+        }
         let yaml = yaml_of(&issue.description);
         if let (Some(yaml), Some(good)) = (&yaml, &good)
             && *yaml == good.yaml.trim_end()
         {
+            if !good.is_as_new_as(issue) {
+                self.remember_good(issue, yaml)?;
+            }
             self.go_by(self.understand(issue.iid, yaml).ok(), None)?;
             return Ok(None);
         }
         let refused = match self.examine(connected, issue, yaml.as_deref()).await? {
             Ok(layer) => {
-                self.remember_good(issue.iid, yaml.as_deref().unwrap_or_default())?;
+                self.remember_good(issue, yaml.as_deref().unwrap_or_default())?;
                 tracing::info!(iid = issue.iid, "the settings in issue {} count from now on", issue.iid);
                 self.go_by(Some(layer), None)?;
                 return Ok(None);
@@ -313,12 +310,6 @@ impl Engine {
         Ok(())
     }
 
-    fn remember_good(&self, iid: u64, yaml: &str) -> Result<(), EngineError> {
-        let good = serde_json::to_string(&Good { iid, yaml: yaml.to_owned() });
-        let good = good.map_err(|error| EngineError::Text(error.to_string()))?;
-        Ok(self.inner.mirror.remember(FACT, &good)?)
-    }
-
     /// Writes a comment unless the same one stands there already.
     async fn say_once(
         &self,
@@ -328,14 +319,8 @@ impl Engine {
         mut context: Value,
     ) -> Result<(), EngineError> {
         let hidden = format!("<!-- vorhoelle settings {about} -->");
-        let said = issue.user_notes_count > 0
-            && connected
-                .project
-                .notes(issue.iid)
-                .await?
-                .iter()
-                .any(|note| connected.is_us(note.author.id) && note.body.contains(&hidden));
-        if said {
+        let is_it = |note: &Note| note.body.contains(&hidden);
+        if issue.user_notes_count > 0 && connected.our_notes(issue.iid).await?.iter().any(is_it) {
             return Ok(());
         }
         context["hidden"] = hidden.into();
@@ -388,7 +373,7 @@ impl Engine {
         let issue = connected.project.create_issue(&new).await?;
         tracing::info!(iid = issue.iid, "the settings issue is #{}", issue.iid);
         self.inner.mirror.remember(NUMBER, &issue.iid.to_string())?;
-        self.remember_good(issue.iid, &yaml_of(&issue.description).unwrap_or_default())?;
+        self.remember_good(&issue, &yaml_of(&issue.description).unwrap_or_default())?;
         self.go_by(Some(IssueLayer { iid: issue.iid, file: File::default() }), None)?;
         Ok(issue)
     }
@@ -404,6 +389,16 @@ impl Engine {
     ///
     /// [`ChangeError`]; nothing is changed then.
     pub async fn change_settings(
+        &self,
+        changes: &[(String, Value)],
+        saw: Option<&BTreeMap<String, Value>>,
+    ) -> Result<(), ChangeError> {
+        let (engine, changes, saw) = (self.clone(), changes.to_vec(), saw.cloned());
+        let changing = async move { engine.change_settings_once(&changes, saw.as_ref()).await };
+        self.to_the_end("the change of settings", changing).await
+    }
+
+    async fn change_settings_once(
         &self,
         changes: &[(String, Value)],
         saw: Option<&BTreeMap<String, Value>>,
@@ -450,8 +445,8 @@ impl Engine {
             return Err(invalid(&place, message));
         }
         let done = connected.project.describe_issue(issue.iid, &description).await;
-        self.note(done.map_err(EngineError::from))?;
-        self.remember_good(issue.iid, &written)?;
+        let issue = self.note(done.map_err(EngineError::from))?;
+        self.remember_good(&issue, &written)?;
         Ok(self.go_by(Some(layer), None)?)
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::{Connected, Engine, EngineError, Hint, to_the_end};
+use super::{Connected, Engine, EngineError, Hint};
 use crate::domain::JobMatch;
 use crate::domain::State;
 use crate::domain::decide::Repair;
@@ -50,6 +50,9 @@ pub enum StagingError {
     Engine(#[from] EngineError),
 }
 
+/// Whoever made an issue longer ago has compared what came of it.
+const JUST_MADE: SignedDuration = SignedDuration::from_mins(10);
+
 impl Engine {
     /// Stages a match: makes its issue, or finds the one that it has.
     ///
@@ -83,8 +86,8 @@ impl Engine {
     pub async fn stage_in(&self, job: JobMatch, nonce: Uuid, state: State) -> Result<Staging, StagingError> {
         let engine = self.clone();
         let staged = Staged { job, nonce };
-        let staging = async move { engine.note(engine.stage_once(staged, state).await) };
-        to_the_end("staging", staging).await?.ok_or(StagingError::Erased)
+        let staging = async move { engine.stage_once(staged, state).await };
+        self.to_the_end("staging", staging).await?.ok_or(StagingError::Erased)
     }
 
     /// None where the match's data was removed.
@@ -157,7 +160,8 @@ impl Engine {
         since: Timestamp,
     ) -> Result<Option<Record>, EngineError> {
         let since = since.checked_sub(CLOCK_MARGIN).unwrap_or(Timestamp::MIN);
-        for issue in connected.project.issues_created_since(since).await? {
+        let read = connected.project.issues_created_since(since).await;
+        for issue in self.note(read.map_err(EngineError::from))? {
             if self.staged_as(connected, &issue).is_some_and(|(_, found)| found == *fingerprint) {
                 let _one_at_a_time = self.inner.issues.hold(issue.iid).await;
                 self.settle(connected, issue).await?;
@@ -204,15 +208,19 @@ impl Engine {
             assignee: first.map(|reviewer| reviewer.id),
             due_date: staged.job.deadline,
         };
-        let issue = connected.project.create_issue(&new).await?;
+        let created = connected.project.create_issue(&new).await;
+        let issue = self.note(created.map_err(EngineError::from))?;
         let _issue = self.inner.issues.hold(issue.iid).await;
         // A delivery may have been faster than the answer: then people's acts since are in the mirror already.
         let met = self.inner.mirror.record(issue.iid)?.filter(|record| record.issue_id == issue.id);
         if let Some(record) = met {
-            self.inner.mirror.raise(&record, &[], Raise::All)?;
+            self.repair_creation(connected, issue, new.assignee, None).await;
+            if state == State::Pending {
+                self.inner.mirror.raise(&record, &[], Raise::All)?;
+            }
             return self.staging_of(record);
         }
-        let issue = self.repair_creation(connected, issue, &new, state).await;
+        let issue = self.repair_creation(connected, issue, new.assignee, Some(state)).await;
         let record = new_record(&issue, staged.job.clone(), Some(staged.nonce), state);
         if state == State::Pending {
             self.inner.mirror.put_new(&record)?;
@@ -236,18 +244,18 @@ impl Engine {
     }
 
     /// Compares what GitLab returned with what was sent. A difference is an error to be logged and mended; where that
-    /// fails the next look at the issue mends it, for the issue is there.
+    /// fails the next look at the issue mends it, for the issue is there. Labels that people may have moved since are left
+    /// to that look: there is no `state` then.
     async fn repair_creation(
         &self,
         connected: &Connected,
         issue: Issue,
-        new: &NewIssue,
-        state: State,
+        assignee: Option<u64>,
+        state: Option<State>,
     ) -> Issue {
-        let repair = Repair::towards(state, &self.observed(&issue));
+        let repair = state.map(|state| Repair::towards(state, &self.observed(&issue))).unwrap_or_default();
         let mut change = self.change_for(&repair);
-        change.assignee =
-            new.assignee.filter(|id| !issue.assignees.iter().any(|assignee| assignee.id == *id));
+        change.assignee = assignee.filter(|id| !issue.assignees.iter().any(|assignee| assignee.id == *id));
         change.confidential = issue.confidential.then_some(false);
         if change.is_empty() {
             return issue;
@@ -269,6 +277,16 @@ impl Engine {
                 issue
             }
         }
+    }
+
+    /// The same of an issue that nobody touched since it was made, and whoever made it may not have come to comparing.
+    pub(super) async fn repair_if_just_made(&self, connected: &Connected, issue: &Issue) -> Issue {
+        let age = self.inner.clock.now().duration_since(issue.created_at);
+        if age > JUST_MADE || self.may_follow().and_then(|()| self.may_write()).is_err() {
+            return issue.clone();
+        }
+        let first = connected.reviewers.first().filter(|_| self.policy().assign);
+        self.repair_creation(connected, issue.clone(), first.map(|reviewer| reviewer.id), None).await
     }
 
     /// A repair in the labels' names as we know them.

@@ -1,10 +1,14 @@
 //! Issues of an earlier bot that nobody told us of: until its id is listed, nothing is written.
 
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
 use super::{Connected, Engine, EngineError};
 use crate::gitlab::people::User;
 use crate::gitlab::{GitlabError, Issue, issue_text};
+
+/// Under this name the mirror keeps whose tokens it was filled with.
+const USERS: &str = "users";
 
 impl Engine {
     /// Whether an issue that is not ours holds a block of ours because an earlier bot made it. A person's forged block
@@ -19,27 +23,50 @@ impl Engine {
         if connected.is_us(issue.author.id) || !has_a_block {
             return Ok(false);
         }
-        if !self.is_bot(connected, &issue.author).await? {
+        if !self.is_bot(&issue.author).await? {
             return Ok(false);
         }
+        self.note_stranger(&issue.author);
+        Ok(true)
+    }
+
+    /// Whose token this disk knew before: where that was a bot that nobody has listed, its issues are nobody's, as they
+    /// would be after a lost disk.
+    pub(super) async fn note_earlier_user(&self, us: &User) -> Result<(), EngineError> {
+        let text = self.inner.mirror.fact(USERS)?.unwrap_or_default();
+        let mut users: BTreeSet<u64> = text.split(',').filter_map(|id| id.parse().ok()).collect();
+        let former = &self.policy().former_users;
+        for id in users.iter().copied().filter(|id| *id != us.id && !former.contains(id)) {
+            let user = User { id, username: format!("user {id}"), bot: None };
+            if self.is_bot(&user).await? {
+                self.note_stranger(&user);
+            }
+        }
+        if users.insert(us.id) {
+            let ids: Vec<String> = users.iter().map(ToString::to_string).collect();
+            self.inner.mirror.remember(USERS, &ids.join(","))?;
+        }
+        Ok(())
+    }
+
+    fn note_stranger(&self, user: &User) {
         let mut strangers = self.inner.strangers.lock().unwrap_or_else(PoisonError::into_inner);
-        if strangers.insert(issue.author.id, issue.author.username.clone()).is_none() {
-            let User { id, username, .. } = &issue.author;
+        if strangers.insert(user.id, user.username.clone()).is_none() {
+            let User { id, username, .. } = user;
             tracing::error!(
                 user = id,
                 "issues of an earlier bot ({username}) were found; nothing is written until VORHOELLE_FORMER_USERS \
                  lists {id}"
             );
         }
-        Ok(true)
     }
 
-    async fn is_bot(&self, connected: &Connected, user: &User) -> Result<bool, EngineError> {
+    async fn is_bot(&self, user: &User) -> Result<bool, EngineError> {
         let known = |id| self.inner.bots.lock().unwrap_or_else(PoisonError::into_inner).get(id).copied();
         if let Some(bot) = user.bot.or_else(|| known(&user.id)) {
             return Ok(bot);
         }
-        let bot = match connected.project.gitlab().is_bot(user.id).await {
+        let bot = match self.inner.gitlab.is_bot(user.id).await {
             Ok(bot) => bot,
             // A deleted bot is not shown any more; its name still tells.
             Err(GitlabError::Refused { .. }) => {

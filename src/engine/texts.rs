@@ -8,14 +8,15 @@ use super::{Decision, Engine, EngineError};
 use crate::domain::State;
 use crate::domain::decide::Refusal;
 use crate::domain::history::{Step, Through};
-use crate::domain::inert::{GitlabLine, Wanted, json_block};
+use crate::domain::inert::{GitlabLine, Wanted};
+use crate::gitlab::hidden::Hidden;
 use crate::gitlab::issue_text;
 use crate::gitlab::notes::Note;
 use crate::mirror::Record;
 
 /// The hidden part of a comment that says who decided.
 #[derive(Serialize, Deserialize)]
-struct Hidden {
+struct HiddenDecision {
     decision: Decided,
 }
 
@@ -29,9 +30,6 @@ struct Decided {
     comment: Option<String>,
     nonce: Uuid,
 }
-
-const HIDDEN_BEGIN: &str = "<!-- vorhoelle ";
-const HIDDEN_END: &str = " -->";
 
 impl Engine {
     pub(super) fn decision_text(
@@ -113,7 +111,7 @@ impl Engine {
 
 /// The hidden part of a comment that says who decided.
 pub(super) fn hidden_decision(from: State, decision: &Decision, nonce: Uuid) -> Result<String, EngineError> {
-    let hidden = Hidden {
+    let hidden = HiddenDecision {
         decision: Decided {
             from,
             to: decision.to,
@@ -124,14 +122,12 @@ pub(super) fn hidden_decision(from: State, decision: &Decision, nonce: Uuid) -> 
         },
     };
     let hidden = serde_json::to_value(&hidden).map_err(|error| EngineError::Text(error.to_string()))?;
-    Ok(format!("{HIDDEN_BEGIN}{}{HIDDEN_END}", json_block(&hidden)))
+    Ok(Hidden::Decision.of(&hidden))
 }
 
 /// The decision that a comment of ours records.
 pub(super) fn decision_of(note: &Note) -> Option<Step> {
-    let begin = note.body.find(HIDDEN_BEGIN)? + HIDDEN_BEGIN.len();
-    let json = note.body[begin..].split(HIDDEN_END).next()?;
-    let Hidden { decision } = serde_json::from_str(json).ok()?;
+    let HiddenDecision { decision } = Hidden::Decision.read(&note.body)?;
     Some(Step {
         from: decision.from,
         to: decision.to,

@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Connected, Engine, EngineError, to_the_end};
+use super::{Connected, Engine, EngineError};
 use crate::domain::Application;
 use crate::domain::inert::GitlabLine;
 use crate::domain::posted_match::FieldError;
 use crate::gitlab::application_text::{self, Read};
 use crate::gitlab::notes::Note;
-use crate::mirror::{Record, Standing};
+use crate::mirror::Record;
 
 /// Why the tracker's fields were not changed.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,7 @@ impl Engine {
         changes: Map<String, Value>,
     ) -> impl Future<Output = Result<Record, ApplicationError>> + Send + use<> {
         let engine = self.clone();
-        to_the_end("the change", async move { engine.change_application_once(iid, &changes).await })
+        self.to_the_end("the change", async move { engine.change_application_once(iid, &changes).await })
     }
 
     async fn change_application_once(
@@ -60,13 +60,8 @@ impl Engine {
         Application::default().changed(changes).map_err(ApplicationError::Invalid)?;
         let connected = self.connected().await?;
         self.may_write()?;
-        let _one_at_a_time = self.inner.issues.hold(iid).await;
-        let issue = self.read(&connected, iid, None).await?.ok_or(ApplicationError::Unknown(iid))?;
-        self.settle(&connected, issue).await?;
-        let record = self.inner.mirror.record(iid).map_err(EngineError::from)?;
-        let mut record = record
-            .filter(|record| record.standing == Standing::Live)
-            .ok_or(ApplicationError::Unknown(iid))?;
+        let (_one_at_a_time, mut record) =
+            self.hold_match(&connected, iid).await?.ok_or(ApplicationError::Unknown(iid))?;
         let mut notes = Vec::new();
         if record.comments > 0 {
             notes = connected.project.notes(iid).await.map_err(EngineError::from)?;

@@ -27,7 +27,7 @@ impl Engine {
             Some((staged, fingerprint)) => {
                 let first = self.inner.mirror.record_of(&fingerprint)?.filter(|first| first.iid != issue.iid);
                 let mut record = new_record(&issue, staged.job, Some(staged.nonce), State::Pending);
-                match first {
+                match self.unless_edited(connected, &mut record, first).await? {
                     Some(first) if first.iid < issue.iid => {
                         self.retire(connected, issue, &observed, record, &first).await
                     }
@@ -48,8 +48,51 @@ impl Engine {
             // The settings issue is no match, whatever people put on it.
             None if ours && self.is_about_settings(connected, &issue) => Ok(()),
             None if observed.is_match => self.adopt(connected, issue, &observed, ours).await,
-            None => self.is_no_match(issue.iid),
+            None => self.note_no_match(issue.iid),
         }
+    }
+
+    /// The other issue of a match, unless somebody has edited the text of one of the two: what it says there of the match is
+    /// not known to be ours any more, and neither gives way. The one that was edited has no identity from now on.
+    async fn unless_edited(
+        &self,
+        connected: &Connected,
+        record: &mut Record,
+        other: Option<Record>,
+    ) -> Result<Option<Record>, EngineError> {
+        let Some(mut other) = other else { return Ok(None) };
+        let edited = async |iid| {
+            let editor = connected.project.last_editor(iid).await?;
+            Ok::<_, EngineError>(editor.is_some_and(|editor| !connected.is_us(editor.id)))
+        };
+        if edited(record.iid).await? {
+            tracing::warn!(
+                iid = record.iid,
+                "issue {} says that it is match {}, in a text that somebody has edited",
+                record.iid,
+                other.iid
+            );
+            record.nonce = None;
+            return Ok(None);
+        }
+        if other.nonce.is_some() && edited(other.iid).await? && self.says_as_known(connected, &other).await? {
+            tracing::warn!(
+                iid = other.iid,
+                "issue {} says that it is match {}, in a text that somebody has edited",
+                other.iid,
+                record.iid
+            );
+            other.nonce = None;
+            self.inner.mirror.put(&other, None)?;
+            return Ok(None);
+        }
+        Ok(Some(other))
+    }
+
+    /// Whether the mirror knows of a match just what its issue's text says now: then it may have it from there.
+    async fn says_as_known(&self, connected: &Connected, record: &Record) -> Result<bool, EngineError> {
+        let Some(issue) = self.read(connected, record.iid, None).await? else { return Ok(false) };
+        Ok(self.staged_as(connected, &issue).is_some_and(|(staged, _)| staged.job == record.job))
     }
 
     /// What an issue of ours was made for.
@@ -83,7 +126,7 @@ impl Engine {
     }
 
     /// Labels that somebody had put on who may not are off again.
-    fn is_no_match(&self, iid: u64) -> Result<(), EngineError> {
+    fn note_no_match(&self, iid: u64) -> Result<(), EngineError> {
         let ignored = self.inner.mirror.record(iid)?.filter(|record| record.standing == Standing::Ignored);
         if let Some(mut record) = ignored {
             record.standing = Standing::Gone;
@@ -114,6 +157,9 @@ impl Engine {
         // Of news every step is told in its turn; what is old may have its history read later.
         if let Some(state) = settled.filter(|_| observed.is_match && (untouched || !is_news)) {
             record.state = state;
+            if untouched {
+                record.updated_at = self.repair_if_just_made(connected, issue).await.updated_at;
+            }
             if is_news {
                 self.inner.mirror.put_new(record)?;
             } else {
@@ -128,7 +174,7 @@ impl Engine {
         record.history_known = true;
         record.sending = history.sending.clone();
         if let Some(last) = history.steps.last() {
-            (record.decided_by, record.decided_at) = (Some(last.by.clone()), Some(last.at));
+            record.note_decision(last);
         }
         if !observed.is_match {
             record.standing = Standing::Withdrawn;

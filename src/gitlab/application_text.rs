@@ -2,12 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
+use super::hidden::Hidden;
 use crate::domain::inert::{GitlabBlock, GitlabLine, Wanted, json_block, whole_text_guard};
 use crate::domain::tracker::FIELDS;
 use crate::domain::{Application, Language};
 
-const HIDDEN_BEGIN: &str = "<!-- vorhoelle application ";
-const HIDDEN_END: &str = " -->";
 /// Stands for a line break: a cell of a table has one line.
 const LINE_BREAK: &str = " ⏎ ";
 
@@ -20,13 +19,13 @@ pub fn context(application: &Application, language: Language) -> Value {
             json!({ "label": language.pick(german, english), "value": shown(name, &fields) })
         })
         .collect();
-    let hidden = format!("{HIDDEN_BEGIN}{}{HIDDEN_END}", json_block(&Value::Object(fields)));
+    let hidden = Hidden::Application.of(&Value::Object(fields));
     json!({ "rows": rows, "hidden": hidden })
 }
 
 /// Whether a comment is the tracker's.
 pub fn is_one(body: &str) -> bool {
-    body.contains(HIDDEN_BEGIN)
+    Hidden::Application.place_in(body).is_some()
 }
 
 /// What a comment says.
@@ -44,10 +43,8 @@ pub struct Read {
 /// Reads a comment. The table counts, for it is what people see and edit; the hidden part tells exactly what a cell stands
 /// for that is as we wrote it. Where an edit makes no sense, a field is what the hidden part says.
 pub fn read_back(body: &str) -> Option<Read> {
-    let begin = body.find(HIDDEN_BEGIN)? + HIDDEN_BEGIN.len();
-    let end = body[begin..].find(HIDDEN_END).map(|length| begin + length);
-    let hidden = &body[begin..end.unwrap_or(body.len())];
-    let hidden: Map<String, Value> = serde_json::from_str(hidden).unwrap_or_default();
+    let place = Hidden::Application.place_in(body)?;
+    let hidden: Map<String, Value> = serde_json::from_str(&body[place.clone()]).unwrap_or_default();
     let mut application = Application::default();
     for (name, value) in &hidden {
         set(&mut application, name, value);
@@ -71,9 +68,11 @@ pub fn read_back(body: &str) -> Option<Read> {
         }
     }
     let fields = application.fields();
-    let caught_up = end
-        .filter(|_| fields != written)
-        .map(|end| format!("{}{}{}", &body[..begin], json_block(&Value::Object(fields)), &body[end..]));
+    let is_whole = place.end < body.len();
+    let caught_up = (is_whole && fields != written).then(|| {
+        let hidden = json_block(&Value::Object(fields));
+        format!("{}{hidden}{}", &body[..place.start], &body[place.end..])
+    });
     // It is posted by us then: what nobody may have us do stays theirs.
     let caught_up = caught_up.filter(|text| whole_text_guard(text, &Wanted::default()).is_ok());
     Some(Read { application, unreadable, caught_up })

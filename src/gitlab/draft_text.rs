@@ -7,20 +7,20 @@ use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use super::hidden::Hidden;
 use super::issue_text::{TextError, comment};
 use super::notes::Note;
-use crate::domain::Language;
-use crate::domain::inert::{GitlabLine, GitlabMarkdown, Wanted, json_block};
+use crate::domain::inert::{GitlabLine, GitlabMarkdown, Wanted};
 use crate::domain::sending::{Attempt, DraftContent, Sending};
+use crate::domain::{Language, hex};
 use crate::templates::Templates;
 
 const DRAFT: &str = "<!-- vorhoelle draft -->";
 const DRAFT_SENT: &str = "<!-- vorhoelle draft sent -->";
 const DRAFT_END: &str = "<!-- /vorhoelle draft -->";
 const WRITTEN_BEGIN: &str = "<!-- vorhoelle written ";
+const WRITTEN_END: &str = " -->";
 const LINE: &str = "---";
-const ATTEMPT_BEGIN: &str = "<!-- vorhoelle send ";
-const HIDDEN_END: &str = " -->";
 
 /// A draft's comment that somebody has edited so that it cannot be read any more.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -101,8 +101,7 @@ fn written(text: &str, name: &str) -> String {
     let lines = text.trim().lines().map(str::trim_end);
     let lines: Vec<&str> = lines.filter(|line| !line.starts_with(WRITTEN_BEGIN)).collect();
     let hash = Sha256::new().chain_update(name).chain_update([0]).chain_update(lines.join("\n")).finalize();
-    let hash: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("{WRITTEN_BEGIN}{hash}{HIDDEN_END}")
+    format!("{WRITTEN_BEGIN}{}{WRITTEN_END}", hex(&hash[..16]))
 }
 
 /// What a draft's comment says.
@@ -196,7 +195,6 @@ pub fn attempt(
     attempt: &Attempt,
     decision: Option<&str>,
 ) -> Result<String, TextError> {
-    let hidden = json_block(&serde_json::to_value(attempt).unwrap_or_default());
     let context = json!({
         "outcome": attempt.outcome.as_str(),
         "to": GitlabLine::new(&attempt.to),
@@ -205,7 +203,7 @@ pub fn attempt(
         "resolved_by": attempt.resolved_by.as_deref().map(GitlabLine::new),
         "override_reason": attempt.override_reason.as_deref().map(GitlabLine::new),
         "decision": decision,
-        "hidden": format!("{ATTEMPT_BEGIN}{hidden}{HIDDEN_END}"),
+        "hidden": Hidden::Attempt.of(&serde_json::to_value(attempt).unwrap_or_default()),
     });
     comment(
         templates,
@@ -217,9 +215,7 @@ pub fn attempt(
 
 /// The attempt that a comment of ours records.
 pub fn read_attempt(note: &Note) -> Option<Attempt> {
-    let begin = note.body.find(ATTEMPT_BEGIN)? + ATTEMPT_BEGIN.len();
-    let json = note.body[begin..].split(HIDDEN_END).next()?;
-    let mut attempt: Attempt = serde_json::from_str(json).ok()?;
+    let mut attempt: Attempt = Hidden::Attempt.read(&note.body)?;
     attempt.note = note.id;
     Some(attempt)
 }

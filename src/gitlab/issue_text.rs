@@ -10,7 +10,7 @@ use crate::domain::inert::{
     Danger, GitlabBlock, GitlabLine, GitlabTitle, Wanted, json_block, whole_text_guard,
 };
 use crate::domain::job_match::WebUrl;
-use crate::domain::{JobMatch, Language, numbers};
+use crate::domain::{JobMatch, Language, hex, numbers};
 use crate::templates::{TemplateError, Templates};
 
 /// Largest body, in bytes; GitLab's own limit is a mebibyte.
@@ -302,5 +302,5 @@ fn link(url: &url::Url) -> String {
 }
 
 fn hash(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(Sha256::digest(text.as_bytes()))
 }

@@ -200,6 +200,16 @@ impl Project {
         }
     }
 
+    /// Gives a label its colour and its mark.
+    ///
+    /// # Errors
+    ///
+    /// As any call.
+    pub async fn dress_label(&self, id: u64, kind: LabelKind) -> Result<Label, GitlabError> {
+        let dress = json!({ "color": kind.colour(), "description": kind.description() });
+        self.gitlab.get(&self.plain(Method::PUT, &format!("labels/{id}")).json(dress)).await
+    }
+
     /// Gives a label its mark, so that it is ours after a rename too.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ pub mod draft_text;
 pub mod error;
 pub mod events;
 pub mod files;
+pub mod hidden;
 pub mod hooks;
 pub mod issue_text;
 pub mod issues;

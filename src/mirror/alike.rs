@@ -9,7 +9,7 @@ use crate::domain::job_match::Contact;
 use crate::domain::{JobMatch, State};
 
 impl Mirror {
-    /// The match of a fingerprint: the lowest iid that is not gone and no duplicate.
+    /// The match of a fingerprint: the lowest iid that is live or withdrawn.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl Mirror {
         })
     }
 
-    /// The live matches with the same contact, by address, telephone or name, lowest iid first.
+    /// The matches, live or withdrawn, with the same contact, by address, telephone or name, lowest iid first.
     ///
     /// # Errors
     ///
@@ -98,7 +98,7 @@ impl Mirror {
         Ok(live.filter(|other| other.standing == Standing::Live).map(|other| other.iid).collect())
     }
 
-    /// Those of them whose application was sent, or may have been; withdrawn ones too, for that takes no mail back.
+    /// The matches of the same role whose application was sent, or may have been; withdrawn ones too, for that takes no mail back.
     ///
     /// # Errors
     ///

@@ -92,7 +92,7 @@ mod tests {
         let mut record: Record = serde_json::from_value(json!({
             "iid": iid, "issue_id": iid, "state": "approved", "standing": "live", "job": {"title": "Rust"},
             "nonce": null, "web_url": "", "created_at": at, "updated_at": at, "decided_by": null,
-            "decided_at": null, "comments": 0, "label_event": 0, "state_event": 0, "history_known": true,
+            "decided_at": null, "comments": 0, "label_event": 0, "history_known": true,
         }))
         .unwrap();
         let attempt = outcome.map(|outcome| {

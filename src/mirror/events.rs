@@ -171,8 +171,7 @@ pub(super) fn raise_whole(
             }
             raise(connection, EventKind::Staged, record.created_at, &then, None)?;
             for step in steps {
-                then.state = step.to;
-                (then.decided_by, then.decided_at) = (Some(step.by.clone()), Some(step.at));
+                then.follow(step);
                 raise(connection, EventKind::of(step.to), step.at, &then, Some(step))?;
             }
             Ok(())
@@ -285,7 +284,7 @@ impl Mirror {
             .map(drop)
     }
 
-    /// Notes that an event did not arrive.
+    /// Notes that an event did not arrive; `since` is when it was tried first, none where it could not be tried yet.
     ///
     /// # Errors
     ///
@@ -293,7 +292,7 @@ impl Mirror {
     pub fn delay_event(
         &self,
         number: u64,
-        since: Timestamp,
+        since: Option<Timestamp>,
         due: Timestamp,
         error: &str,
     ) -> Result<(), MirrorError> {
@@ -301,7 +300,7 @@ impl Mirror {
             .prepare_cached(
                 "UPDATE events SET failures = failures + 1, since = ?2, due = ?3, error = ?4 WHERE number = ?1",
             )?
-            .execute(params![number, since.as_millisecond(), due.as_millisecond(), error])
+            .execute(params![number, since.map(Timestamp::as_millisecond), due.as_millisecond(), error])
             .map(drop)
     }
 

@@ -24,6 +24,8 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest as _, Sha256};
 
+use crate::domain::hex;
+
 /// What the mirror fails with.
 pub use rusqlite::Error as MirrorError;
 
@@ -139,7 +141,7 @@ impl Mirror {
     /// # Errors
     ///
     /// Where the disk fails.
-    pub fn is_called_too(&self, projects: &[&str]) -> Result<(), MirrorError> {
+    pub fn note_names(&self, projects: &[&str]) -> Result<(), MirrorError> {
         let owner = self.fact("owner")?.unwrap_or_default();
         let instance = owner.rsplit_once(' ').map_or("", |(instance, _)| instance);
         let names: Vec<String> = projects.iter().map(|project| format!("{instance} {project}")).collect();
@@ -334,8 +336,7 @@ impl Mirror {
 
 /// Where a command keeps its own mirror where that of the settings is another project's.
 fn beside(path: &Path, owner: &str) -> PathBuf {
-    let hash = Sha256::digest(owner);
-    with_suffix(path, &format!(".{:02x}{:02x}{:02x}{:02x}", hash[0], hash[1], hash[2], hash[3]))
+    with_suffix(path, &format!(".{}", hex(&Sha256::digest(owner)[..4])))
 }
 
 /// Where a mirror goes that cannot be used.
@@ -360,7 +361,7 @@ mod tests {
             "iid": iid, "issue_id": 1000 + iid, "state": "pending", "standing": "live",
             "job": {"title": "Cloud Architect", "score": 97}, "nonce": null, "web_url": "https://gitlab.example/1",
             "created_at": "2026-11-23T08:00:00Z", "updated_at": "2026-11-23T08:00:00Z", "decided_by": null,
-            "decided_at": null, "comments": 0, "label_event": 0, "state_event": 0, "history_known": true,
+            "decided_at": null, "comments": 0, "label_event": 0, "history_known": true,
         }))
         .unwrap()
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::json::from_json;
+use crate::domain::history::Step;
 use crate::domain::identity::Fingerprint;
 use crate::domain::sending::Sending;
 use crate::domain::{Application, JobMatch, State};
@@ -56,6 +57,17 @@ impl Record {
     /// The fingerprint; an adopted issue has none.
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         self.erased.clone().or_else(|| self.nonce.map(|nonce| Fingerprint::of(&self.job, nonce)))
+    }
+
+    /// Follows a step: where it led, and who decided that when.
+    pub fn follow(&mut self, step: &Step) {
+        self.state = step.to;
+        self.note_decision(step);
+    }
+
+    /// Notes who decided last, and when.
+    pub fn note_decision(&mut self, step: &Step) {
+        (self.decided_by, self.decided_at) = (Some(step.by.clone()), Some(step.at));
     }
 
     /// Whether the step back from sent is open: the service itself has sent nothing, and no send is in doubt.

@@ -323,7 +323,7 @@ mod tests {
         serde_json::from_value(json!({
             "iid": 1, "issue_id": 1, "state": "pending", "standing": "live", "job": {"title": title}, "nonce": null,
             "web_url": "", "created_at": at, "updated_at": at, "decided_by": null, "decided_at": null,
-            "comments": 0, "label_event": 0, "state_event": 0, "history_known": true,
+            "comments": 0, "label_event": 0, "history_known": true,
         }))
         .unwrap()
     }

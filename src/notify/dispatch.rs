@@ -9,20 +9,15 @@ use super::channels::Outcome;
 use super::failures::{FIRST_PAUSE, LONGEST_PAUSE};
 use super::in_flight::{Cargo, Flight};
 use super::senders::Message;
-use super::{Notice, NoticeKind, NoticeMatch, Notifier, REMINDED, receipt};
+use super::{Notice, NoticeMatch, Notifier, REMINDED, receipt};
 use crate::config::Policy;
 use crate::domain::Channel;
-use crate::domain::action_link::{Action, ActionLink};
-use crate::domain::job_match::Score;
 use crate::domain::schedule::Plan;
 use crate::engine::{EngineError, Hint};
-use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome, Record};
+use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome};
 
 /// How long a match is left alone that GitLab says is not pending although the mirror does.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
-
-/// Under this name the mirror remembers since when a project without any match is waited on.
-const WAITS_SINCE: &str = "waits since";
 
 /// What a step of a turn ended with.
 enum Step {
@@ -77,26 +72,24 @@ impl Notifier {
             return self.carry(channel, flight, &policy).await;
         }
         let free = own.schedule.not_before(now);
-        let aside = match Flight::laid_aside(engine, channel)? {
-            Some(flight) if free <= now => {
-                flight.take_up(engine, channel)?;
-                return Ok(Step::Again);
-            }
-            other => other,
-        };
+        let aside = Flight::laid_aside(engine, channel)?;
+        if free <= now
+            && let Some(flight) = aside.iter().find(|flight| state.may_take_up(flight, now))
+        {
+            flight.take_up(engine, channel)?;
+            return Ok(Step::Again);
+        }
         let extras_after = state.extras_after.filter(|at| *at > now);
         if free <= now
             && extras_after.is_none()
-            && let Some(flight) = self.extra(channel, &policy, now).await?
+            && let Some(flight) = self.extra(channel, &policy, &aside).await?
         {
             flight.keep(engine, channel)?;
             return Ok(Step::Again);
         }
         let mut waiting = engine.mirror().untold(channel)?;
         waiting.retain(|one| state.later.get(&one.iid).is_none_or(|later| *later <= now));
-        if let Some(aside) = aside {
-            waiting.retain(|one| !aside.iids.contains(&one.iid));
-        }
+        waiting.retain(|one| !aside.iter().any(|flight| flight.iids.contains(&one.iid)));
         let later = state.later.values().copied().chain(extras_after).filter(|later| *later > now).min();
         let last_digest = self.memory().await?.last_digest.get(&channel).copied();
         Ok(match own.schedule.plan(&waiting, last_digest, now) {
@@ -109,39 +102,29 @@ impl Notifier {
         })
     }
 
-    /// A reminder or a quiet alarm that is due on this channel.
+    /// A reminder or a quiet alarm that is due on this channel and not laid aside.
     async fn extra(
         &self,
         channel: Channel,
         policy: &Policy,
-        now: Timestamp,
+        aside: &[Flight],
     ) -> Result<Option<Flight>, EngineError> {
         let mirror = self.engine().mirror();
-        let home = &self.inner.home;
+        let (home, now) = (&self.inner.home, self.now());
         let mut reminders = mirror.reminders(channel)?;
+        reminders.retain(|iid| !aside.iter().any(|flight| flight.iids.contains(iid)));
         reminders.truncate(policy.channels.get(&channel).map_or(1, |own| own.schedule.batch.max.max(1)));
         if !reminders.is_empty() {
             return Ok(Some(Flight::new(home, Cargo::Reminder, reminders, true, now)));
         }
-        let Some(after) = policy.quiet_alarm_after else { return Ok(None) };
+        let is_aside = aside.iter().any(|flight| flight.cargo == Cargo::Quiet);
+        let Some(after) = policy.quiet_alarm_after.filter(|_| !is_aside) else { return Ok(None) };
         let last = mirror.last_match_made()?;
         let Ok(due) = self.quiet_since(last)?.checked_add(after) else { return Ok(None) };
         let memory = self.memory().await?;
         // Where no match was ever staged, the first alarm is the only one: a lost disk begins to count anew.
         let alarmed = memory.last_quiet_alarm.get(&channel).is_some_and(|at| last.is_none() || *at >= due);
         Ok((due <= now && !alarmed).then(|| Flight::new(home, Cargo::Quiet, Vec::new(), false, now)))
-    }
-
-    /// Since when no match has come: since the last one, else since this disk began to wait for the first.
-    fn quiet_since(&self, last: Option<Timestamp>) -> Result<Timestamp, EngineError> {
-        let mirror = self.engine().mirror();
-        let begun = || Ok::<_, EngineError>(mirror.fact(WAITS_SINCE)?.and_then(|text| text.parse().ok()));
-        if let Some(since) = last.map_or_else(begun, |last| Ok(Some(last)))? {
-            return Ok(since);
-        }
-        let now = self.now();
-        mirror.remember(WAITS_SINCE, &now.to_string())?;
-        Ok(now)
     }
 
     /// Takes a message as far as it comes: sent, acknowledged in GitLab, noted in the mirror.
@@ -291,85 +274,11 @@ impl Notifier {
         }
     }
 
-    /// What a message says, from what GitLab says now: what was decided or told meanwhile is left out. None where
-    /// nothing is left to say.
-    async fn notice(
+    pub(super) async fn drop_what_is_done(
         &self,
         channel: Channel,
         flight: &mut Flight,
-        policy: &Policy,
-    ) -> Result<Option<Arc<Notice>>, EngineError> {
-        if flight.cargo != Cargo::Quiet {
-            self.drop_what_is_done(channel, flight).await?;
-            if flight.iids.is_empty() {
-                return Ok(None);
-            }
-        }
-        let mut matches = Vec::with_capacity(flight.iids.len());
-        for iid in &flight.iids {
-            if let Some(record) = self.engine().mirror().record(*iid)? {
-                matches.push(self.notice_match(record, channel, policy)?);
-            }
-        }
-        let score = |one: &NoticeMatch| one.job.score.map_or(-1.0, Score::percent);
-        matches.sort_by(|a, b| score(b).total_cmp(&score(a)).then(a.iid.cmp(&b.iid)));
-        let kind = match flight.cargo {
-            Cargo::Matches if matches.len() == 1 => NoticeKind::Match,
-            Cargo::Matches => NoticeKind::Digest,
-            Cargo::Reminder => NoticeKind::Reminder,
-            Cargo::Quiet => {
-                let since = self.quiet_since(self.engine().mirror().last_match_made()?)?;
-                NoticeKind::Quiet { since: self.now().duration_since(since) }
-            }
-        };
-        Ok(Some(self.say(kind, matches, policy).await?))
-    }
-
-    /// A notice with the addresses that every notice has.
-    pub(super) async fn say(
-        &self,
-        kind: NoticeKind,
-        matches: Vec<NoticeMatch>,
-        policy: &Policy,
-    ) -> Result<Arc<Notice>, EngineError> {
-        Ok(Arc::new(Notice {
-            kind,
-            language: policy.language,
-            matches,
-            list_url: self.engine().list_url().await?,
-            inbox_url: self.inner.inbox_url.clone(),
-        }))
-    }
-
-    fn notice_match(
-        &self,
-        record: Record,
-        channel: Channel,
-        policy: &Policy,
-    ) -> Result<NoticeMatch, EngineError> {
-        let link = |action| self.link_to(action, &record, channel, policy);
-        let (approve_url, reject_url) = (link(Action::Approve), link(Action::Reject));
-        let since = record.decided_at.unwrap_or(record.created_at).max(record.created_at);
-        Ok(NoticeMatch {
-            possible_duplicates: self.engine().mirror().possible_duplicates(&record.job, Some(record.iid))?,
-            iid: record.iid,
-            web_url: record.web_url,
-            job: record.job,
-            waiting: self.now().duration_since(since),
-            approve_url,
-            reject_url,
-        })
-    }
-
-    /// A link that decides about a pending match, where the channel is to have such.
-    fn link_to(&self, action: Action, record: &Record, channel: Channel, policy: &Policy) -> Option<String> {
-        let wanted = policy.channels.get(&channel).is_some_and(|channel| channel.action_links);
-        let links = self.inner.links.as_ref().filter(|_| wanted)?;
-        let link = ActionLink::new(record.iid, action, channel, self.now());
-        Some(links.address(&link, record.issue_id))
-    }
-
-    async fn drop_what_is_done(&self, channel: Channel, flight: &mut Flight) -> Result<(), EngineError> {
+    ) -> Result<(), EngineError> {
         let engine = self.engine();
         let connected = engine.connected().await?;
         let issues = connected.project.issues_by_iid(&flight.iids).await?;
@@ -390,8 +299,8 @@ impl Notifier {
             });
         }
         if flight.cargo == Cargo::Reminder {
-            let decided = engine.mirror().reminders(channel)?;
-            flight.iids.retain(|iid| decided.contains(iid));
+            let owed = engine.mirror().reminders(channel)?;
+            flight.iids.retain(|iid| owed.contains(iid));
         }
         Ok(())
     }

@@ -5,13 +5,14 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::Notifier;
 use super::channels::Outcome;
 use super::in_flight::{Cargo, Flight};
+use super::{ChannelState, Notifier};
 use crate::domain::Channel;
 use crate::domain::inert::GitlabLine;
 use crate::domain::masked::masked;
 use crate::engine::EngineError;
+use crate::gitlab::notes::Note;
 use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome};
 
 /// The first pause after a failure; each further one is twice as long.
@@ -20,52 +21,99 @@ pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(5);
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// How often people are told in a comment that a channel is given up.
 const COMPLAIN_EVERY: SignedDuration = SignedDuration::from_hours(24);
-/// So many tries of one message of which nobody knows whether it arrived; then others go first.
-const UNCLEAR_TRIES: u32 = 3;
+/// So many tries of one message of which nobody knows whether it arrived, or that does not reach everybody; then others
+/// go first.
+const TRIES: u32 = 3;
 /// How long such a message is set aside, and twice as long each further time up to a day.
 const SET_ASIDE: Duration = Duration::from_secs(3600);
 
+/// Why a message did not leave.
+struct Failure {
+    /// How long the other side asks to wait.
+    after: Option<Duration>,
+    reason: String,
+    /// Whether the other side may have it all the same.
+    unclear: bool,
+    /// Whether a person has to act first.
+    given_up: bool,
+}
+
+impl Failure {
+    fn of(outcome: Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::Sent { .. } => None,
+            Outcome::TryAgain { after, reason, unclear } => {
+                Some(Self { after, reason, unclear, given_up: false })
+            }
+            Outcome::GiveUp { reason } => Some(Self { after: None, reason, unclear: false, given_up: true }),
+        }
+    }
+
+    /// Counts this failure of a message. Once it has failed too often while somebody has it, or may have, others go first:
+    /// then it says how often that was so before.
+    fn count(&self, flight: &mut Flight, state: &ChannelState) -> Option<u32> {
+        flight.unclear = flight.unclear.saturating_add(u32::from(self.unclear));
+        if self.given_up {
+            return None;
+        }
+        if !flight.done.is_empty() {
+            flight.partly = flight.partly.saturating_add(1);
+            return flight.partly.checked_sub(TRIES);
+        }
+        let times = state.times_set_aside(flight);
+        let tries = if times == 0 { TRIES } else { 1 };
+        (self.unclear && flight.unclear >= tries).then_some(times)
+    }
+
+    fn say_that_others_go_first(&mut self, flight: &Flight, aside: Duration) {
+        let why = if flight.done.is_empty() {
+            format!("nobody knows whether the message about {} arrived", about(flight))
+        } else {
+            format!("the message about {} has not reached everybody", about(flight))
+        };
+        let hours = aside.as_secs() / 3600;
+        self.reason = format!("{}; {why}, it is set aside for {hours} h and others go first", self.reason);
+    }
+}
+
+impl ChannelState {
+    /// How often messages about these matches were set aside because nobody knew whether they arrived.
+    fn times_set_aside(&self, flight: &Flight) -> u32 {
+        flight.iids.iter().filter_map(|iid| self.set_aside.get(iid)).max().copied().unwrap_or(0)
+    }
+}
+
 impl Notifier {
-    /// Notes that a message did not leave, and says when the channel is to be tried again.
+    /// Notes that a message did not leave: the channel pauses, and what nobody takes lets others go first.
     pub(super) async fn failed(
         &self,
         channel: Channel,
         mut flight: Flight,
         outcome: Outcome,
     ) -> Result<(), EngineError> {
-        let (after, mut reason, unclear, given_up) = match outcome {
-            Outcome::Sent { .. } => return Ok(()),
-            Outcome::TryAgain { after, reason, unclear } => (after, reason, unclear, false),
-            Outcome::GiveUp { reason } => (None, reason, false, true),
-        };
+        let Some(mut failure) = Failure::of(outcome) else { return Ok(()) };
         let now = self.now();
-        let failures = self.state(channel).failures.saturating_add(1);
-        // A `Retry-After` of nothing is no reason to hurry.
-        let mut pause = growing_pause(failures).max(after.unwrap_or_default());
-        flight.unclear = if unclear { flight.unclear.saturating_add(1) } else { flight.unclear };
         let before = self.state(channel);
-        let times =
-            flight.iids.iter().filter_map(|iid| before.set_aside.get(iid)).max().copied().unwrap_or(0);
-        let tries = if times == 0 { UNCLEAR_TRIES } else { 1 };
-        let aside = (unclear && flight.unclear >= tries).then(|| {
-            pause = FIRST_PAUSE.max(after.unwrap_or_default());
-            let aside = SET_ASIDE.saturating_mul(1 << times.min(5)).min(24 * SET_ASIDE);
-            reason = format!(
-                "{reason}; nobody knows whether the message about {} arrived, it is set aside for {} h and others go first",
-                about(&flight),
-                aside.as_secs() / 3600
-            );
-            now.checked_add(aside).unwrap_or(Timestamp::MAX)
-        });
+        let failures = before.failures.saturating_add(1);
+        let aside = failure.count(&mut flight, &before).map(aside_for);
+        if let Some(aside) = aside {
+            failure.say_that_others_go_first(&flight, aside);
+        }
+        let pause = if aside.is_some() { FIRST_PAUSE } else { growing_pause(failures) };
+        // A `Retry-After` of nothing is no reason to hurry.
+        let pause = pause.max(failure.after.unwrap_or_default());
         let until = self.pause(channel, pause);
-        if let Some(asked) = after.and_then(|after| now.checked_add(after).ok()) {
+        if let Some(asked) = failure.after.and_then(|after| now.checked_add(after).ok()) {
             // Ours end with a restart, for whoever starts anew may have mended what was wrong.
             self.engine().mirror().remember(&pause_asked_for(channel), &asked.to_string())?;
         }
+        let Failure { reason, unclear, given_up, .. } = failure;
         let in_log = masked(&reason);
         tracing::warn!(%channel, reason = %in_log, failures, ?pause, unclear, given_up, "a message was not sent");
-        // Others first: one message that nobody takes must not hold them up.
-        let later = given_up.then(|| until.checked_add(growing_pause(failures)).unwrap_or(until)).or(aside);
+        let later = match aside {
+            Some(aside) => Some(now.checked_add(aside).unwrap_or(Timestamp::MAX)),
+            None => given_up.then(|| until.checked_add(growing_pause(failures)).unwrap_or(until)),
+        };
         self.change(channel, |state| {
             state.failures = failures;
             state.error = Some(reason.clone());
@@ -75,8 +123,9 @@ impl Notifier {
             } else if let Some(later) = later {
                 state.later.extend(flight.iids.iter().map(|iid| (*iid, later)));
             }
-            if aside.is_some() {
-                state.set_aside.extend(flight.iids.iter().map(|iid| (*iid, times + 1)));
+            if aside.is_some() && flight.done.is_empty() {
+                let times = before.times_set_aside(&flight) + 1;
+                state.set_aside.extend(flight.iids.iter().map(|iid| (*iid, times)));
             }
         });
         let kind = if flight.cargo == Cargo::Matches { DeliveryKind::Match } else { DeliveryKind::Reminder };
@@ -89,16 +138,23 @@ impl Notifier {
             reason: Some(reason.clone()),
         };
         self.engine().mirror().note_deliveries(&flight.iids, &failed)?;
-        if aside.is_some() || !flight.may_have_arrived() {
-            // What is said next is planned afresh.
-            Flight::forget(self.engine(), channel)?;
-        } else {
-            flight.keep(self.engine(), channel)?;
-        }
-        if given_up {
+        self.put_back(channel, &flight, aside.is_some())?;
+        if given_up || (aside.is_some() && !flight.done.is_empty()) {
             self.complain(channel, &flight, &reason).await?;
         }
         Ok(())
+    }
+
+    /// What becomes of a message that did not leave now.
+    fn put_back(&self, channel: Channel, flight: &Flight, others_first: bool) -> Result<(), EngineError> {
+        match (flight.done.is_empty(), others_first) {
+            // Who has it does not get it again.
+            (false, true) => flight.lay_aside(self.engine(), channel),
+            (true, false) if flight.may_have_arrived() => flight.keep(self.engine(), channel),
+            (false, false) => flight.keep(self.engine(), channel),
+            // What is said next is planned afresh.
+            (true, _) => Flight::forget(self.engine(), channel),
+        }
     }
 
     /// Tells people in a comment what does not arrive, once a day at most.
@@ -122,12 +178,9 @@ impl Notifier {
             let connected = engine.connected().await?;
             // Said before the disk was lost, about one of the same matches.
             for iid in &flight.iids {
-                let notes = connected.project.notes(*iid).await?;
-                let ours = notes.iter().rev().filter(|note| connected.is_us(note.author.id));
-                if let Some(note) = ours
-                    .filter(|note| is_recent(note.created_at))
-                    .find(|note| note.body.trim() == text.trim())
-                {
+                let ours = connected.our_notes(*iid).await?;
+                let is_it = |note: &&Note| is_recent(note.created_at) && note.body.trim() == text.trim();
+                if let Some(note) = ours.iter().rev().find(is_it) {
                     return Ok(note.created_at);
                 }
             }
@@ -162,6 +215,11 @@ fn about(flight: &Flight) -> String {
         (Cargo::Reminder, iids) => format!("the wait of {} matches", iids.len()),
         (Cargo::Quiet, _) => "a quiet pipeline".to_owned(),
     }
+}
+
+/// An hour, two, … a day.
+fn aside_for(times: u32) -> Duration {
+    SET_ASIDE.saturating_mul(1 << times.min(5)).min(24 * SET_ASIDE)
 }
 
 /// Five seconds, ten, twenty, … an hour, and up to a tenth more so that many do not come back at once.

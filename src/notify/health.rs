@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::channels::Outcome;
+use super::in_flight::Delivered;
 use super::senders::Message;
 use super::{NoticeKind, Notifier};
 use crate::domain::Channel;
@@ -110,7 +111,7 @@ impl Notifier {
                         id: &id,
                         references: &[],
                         at,
-                        done: &mut Vec::new(),
+                        done: &mut Delivered::default(),
                         refused: &mut refused,
                     };
                     let outcome = sender.send(self.engine().templates(), message).await;

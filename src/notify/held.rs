@@ -11,6 +11,8 @@ use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome, Record, Standing};
 
 /// Why a channel's own trouble holds a match.
 const FAILING: &str = "channel_failing";
+/// GitLab shows the match in another state than it counts as; it is looked at first.
+const IN_DOUBT: &str = "state_in_doubt";
 /// Most matches that are looked at for the health of a channel: it is asked for often.
 const LOOKED_AT: usize = 200;
 
@@ -113,7 +115,8 @@ impl Notifier {
             schedule.held(one, last_digest, now).map(|(until, reason)| (until, in_words(reason)));
         let by_trouble =
             state.paused_until.max(state.later.get(&one.iid).copied()).filter(|until| *until > now);
-        by_schedule.max(by_trouble.map(|until| (until, FAILING)))
+        let why = if state.failures > 0 { FAILING } else { IN_DOUBT };
+        by_schedule.max(by_trouble.map(|until| (until, why)))
     }
 }
 

@@ -3,11 +3,14 @@
 //! It stands on the disk before the message leaves, so that after a kill only what was between the other side's "yes"
 //! and our next write is repeated; with the disk lost GitLab's receipts say what is left to do.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
+use lettre::Address;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::Channel;
+use crate::domain::{Channel, hex};
 use crate::engine::{Engine, EngineError};
 
 /// What the message is.
@@ -32,8 +35,9 @@ pub(super) struct Flight {
     pub digest: bool,
     /// What a repeat of it has in common with it.
     pub id: String,
-    /// Recipients, by their place, who have it.
-    pub done: Vec<usize>,
+    /// Who has it.
+    #[serde(default)]
+    pub done: Delivered,
     /// When the other side took it; receipts are still to be given.
     pub sent_at: Option<Timestamp>,
     /// The Message-IDs that the other side gave the mails in place of ours, with blanks between.
@@ -42,6 +46,38 @@ pub(super) struct Flight {
     /// How often in a row nobody knew whether it arrived.
     #[serde(default)]
     pub unclear: u32,
+    /// How often it failed after some had got it.
+    #[serde(default)]
+    pub partly: u32,
+}
+
+/// The recipients who have a message, each with the Message-ID that the other side gave their mail in place of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Delivered(BTreeMap<String, Option<String>>);
+
+impl Delivered {
+    /// What stands for an address, whatever its place in the list: a mirror holds no address of people.
+    fn key(address: &Address) -> String {
+        hex(&Sha256::digest(address.to_string())[..8])
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn has(&self, address: &Address) -> bool {
+        self.0.contains_key(&Self::key(address))
+    }
+
+    pub(super) fn note(&mut self, address: &Address, id: Option<String>) {
+        self.0.insert(Self::key(address), id);
+    }
+
+    /// The Message-IDs with blanks between; none where all are ours.
+    pub(super) fn ids(&self) -> Option<String> {
+        let ids: Vec<&str> = self.0.values().filter_map(Option::as_deref).collect();
+        (!ids.is_empty()).then(|| ids.join(" "))
+    }
 }
 
 impl Flight {
@@ -52,10 +88,11 @@ impl Flight {
             iids,
             digest,
             id: String::new(),
-            done: Vec::new(),
+            done: Delivered::default(),
             sent_at: None,
             message_ids: None,
             unclear: 0,
+            partly: 0,
         };
         flight.id = flight.id_from(home, at);
         flight
@@ -88,23 +125,34 @@ impl Flight {
         !self.done.is_empty() || self.unclear > 0
     }
 
-    /// Lays the message aside until quiet hours are over, so that what is urgent can go past it.
+    /// Lays the message aside behind those that are, so that others can go past it.
     pub(super) fn lay_aside(&self, engine: &Engine, channel: Channel) -> Result<(), EngineError> {
-        let text = serde_json::to_string(self).map_err(|error| EngineError::Text(error.to_string()))?;
-        engine.mirror().remember(&aside(channel), &text)?;
+        let mut flights = Self::laid_aside(engine, channel)?;
+        flights.push(self.clone());
+        Self::keep_aside(&flights, engine, channel)?;
         Self::forget(engine, channel)
     }
 
-    /// The message that was laid aside.
-    pub(super) fn laid_aside(engine: &Engine, channel: Channel) -> Result<Option<Self>, EngineError> {
+    /// The messages that were laid aside.
+    pub(super) fn laid_aside(engine: &Engine, channel: Channel) -> Result<Vec<Self>, EngineError> {
         let text = engine.mirror().fact(&aside(channel))?;
-        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
     }
 
     /// Takes a message up again that was laid aside.
-    pub(super) fn take_up(self, engine: &Engine, channel: Channel) -> Result<(), EngineError> {
+    pub(super) fn take_up(&self, engine: &Engine, channel: Channel) -> Result<(), EngineError> {
         self.keep(engine, channel)?;
-        Ok(engine.mirror().forget(&aside(channel))?)
+        let mut flights = Self::laid_aside(engine, channel)?;
+        flights.retain(|flight| flight != self);
+        Self::keep_aside(&flights, engine, channel)
+    }
+
+    fn keep_aside(flights: &[Self], engine: &Engine, channel: Channel) -> Result<(), EngineError> {
+        if flights.is_empty() {
+            return Ok(engine.mirror().forget(&aside(channel))?);
+        }
+        let text = serde_json::to_string(flights).map_err(|error| EngineError::Text(error.to_string()))?;
+        Ok(engine.mirror().remember(&aside(channel), &text)?)
     }
 
     pub(super) fn forget(engine: &Engine, channel: Channel) -> Result<(), EngineError> {
@@ -132,5 +180,5 @@ fn digest_of(iids: &[u64]) -> String {
     for iid in sorted {
         hash.update(iid.to_be_bytes());
     }
-    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize()[..8])
 }

@@ -8,12 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::domain::Channel;
-use crate::domain::inert::json_block;
 use crate::engine::{Engine, EngineError};
+use crate::gitlab::hidden::Hidden;
 
 const FACT: &str = "told";
-const HIDDEN_BEGIN: &str = "<!-- vorhoelle told ";
-const HIDDEN_END: &str = " -->";
 
 /// When what was last sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,8 +58,7 @@ impl Memory {
         let iid = engine.settings_issue().await?;
         let connected = engine.connected().await?;
         let value = serde_json::to_value(self).map_err(|error| EngineError::Text(error.to_string()))?;
-        let hidden = format!("{HIDDEN_BEGIN}{}{HIDDEN_END}", json_block(&value));
-        let text = engine.comment_text("told", json!({ "hidden": hidden }), Vec::new())?;
+        let text = engine.comment_text("told", json!({ "hidden": Hidden::Told.of(&value) }), Vec::new())?;
         match Self::comment(engine, iid).await? {
             Some((note, _)) => connected.project.edit_comment(iid, note, &text).await?,
             None => connected.project.comment(iid, &text).await?,
@@ -71,14 +68,7 @@ impl Memory {
 
     async fn comment(engine: &Engine, iid: u64) -> Result<Option<(u64, Self)>, EngineError> {
         let connected = engine.connected().await?;
-        let notes = connected.project.notes(iid).await?;
-        let ours = notes.into_iter().filter(|note| connected.is_us(note.author.id));
-        Ok(ours
-            .filter_map(|note| {
-                let begin = note.body.find(HIDDEN_BEGIN)? + HIDDEN_BEGIN.len();
-                let json = note.body[begin..].split(HIDDEN_END).next()?;
-                Some((note.id, serde_json::from_str(json).ok()?))
-            })
-            .next_back())
+        let ours = connected.our_notes(iid).await?.into_iter();
+        Ok(ours.filter_map(|note| Some((note.id, Hidden::Told.read(&note.body)?))).next_back())
     }
 }

@@ -8,6 +8,8 @@ use lettre::message::header::{ContentTransferEncoding, ContentType, Header, Head
 use lettre::message::{Attachment, Body, Mailbox, MultiPart, MultiPartKind, SinglePart};
 use sha2::{Digest as _, Sha256};
 
+use crate::domain::hex;
+
 /// What a mail is made of.
 #[derive(Clone, Debug)]
 pub struct Mail {
@@ -127,7 +129,7 @@ impl Mail {
     /// Derived from the mail, where a random one would make each copy another.
     fn boundary(&self, part: &str) -> String {
         let hash = Sha256::new().chain_update(part).chain_update(&self.message_id).finalize();
-        hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        hex(&hash[..16])
     }
 }
 

@@ -4,6 +4,7 @@
 //! then mirror; one message at a time a channel.
 
 pub mod channels;
+mod compose;
 mod dispatch;
 mod failures;
 mod health;
@@ -28,9 +29,10 @@ pub use notice::{Notice, NoticeKind, NoticeMatch};
 pub use senders::{MailSender, check};
 
 use crate::config::{ChannelSettings, LinkSettings, Settings};
-use crate::domain::Channel;
+use crate::domain::{Channel, hex};
 use crate::engine::Engine;
 use crate::metrics::Metrics;
+use in_flight::{Cargo, Flight};
 use last_times::Memory;
 use senders::Sender;
 use tokio_util::sync::CancellationToken;
@@ -85,6 +87,17 @@ struct ChannelState {
     refused: Option<String>,
 }
 
+impl ChannelState {
+    /// Whether a message that was laid aside may go on by now.
+    fn may_take_up(&self, flight: &Flight, now: Timestamp) -> bool {
+        let over = |until: &Timestamp| *until <= now;
+        match flight.cargo {
+            Cargo::Matches => flight.iids.iter().all(|iid| self.later.get(iid).is_none_or(over)),
+            Cargo::Reminder | Cargo::Quiet => self.extras_after.as_ref().is_none_or(over),
+        }
+    }
+}
+
 /// What the first read left to be looked at, and since when telling waits for it.
 #[derive(Clone, Copy, Debug, Default)]
 enum FirstWork {
@@ -126,7 +139,7 @@ impl Notifier {
                 .as_ref()
                 .map(|url| format!("{}/", url.as_str().trim_end_matches('/'))),
             links: settings.links.clone(),
-            home: home.iter().take(4).map(|byte| format!("{byte:02x}")).collect(),
+            home: hex(&home[..4]),
             metrics,
             states: Mutex::new(states),
             receipts_read: tokio::sync::Mutex::default(),

@@ -9,9 +9,8 @@ use tokio_util::task::TaskTracker;
 
 use super::Notifier;
 use super::last_times::Memory;
-use crate::domain::history::Through;
-use crate::domain::{Channel, State};
-use crate::engine::{Decision, EngineError};
+use crate::domain::Channel;
+use crate::engine::EngineError;
 use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome};
 
 /// The longest pause between two looks: settings change, clocks jump.
@@ -76,7 +75,7 @@ impl Notifier {
             return Ok(None);
         }
         let done = async {
-            let all = self.expire().await?;
+            let all = self.engine().expire().await?;
             self.remind().await?;
             Ok::<_, EngineError>(if all { Ok(self.next_round()?) } else { Err(Troubled) })
         };
@@ -100,34 +99,6 @@ impl Notifier {
         Ok(next.into_iter().min())
     }
 
-    /// Rejects what nobody decided in time; undoable like any rejection. Says whether all could be.
-    async fn expire(&self) -> Result<bool, EngineError> {
-        let engine = self.engine();
-        let policy = engine.policy();
-        let Some(before) = policy.expire_after.and_then(|after| self.now().checked_sub(after).ok()) else {
-            return Ok(true);
-        };
-        let mut all = true;
-        for iid in engine.mirror().undecided(before)? {
-            if !self.has_waited_since(iid, before)? {
-                continue;
-            }
-            let comment = policy.language.pick("nicht rechtzeitig entschieden", "not decided in time");
-            let decision = Decision {
-                from: Some(State::Pending),
-                to: State::Rejected,
-                by: "service".to_owned(),
-                through: Through::Service,
-                comment: Some(comment.to_owned()),
-            };
-            if let Err(error) = engine.decide(iid, decision).await {
-                tracing::warn!(iid, %error, "match {iid} has expired and could not be rejected yet");
-                all = false;
-            }
-        }
-        Ok(all)
-    }
-
     /// Marks what is to be reminded of on every channel; each sends it in its own turn.
     async fn remind(&self) -> Result<(), EngineError> {
         let engine = self.engine();
@@ -143,7 +114,7 @@ impl Notifier {
         let mut iids = engine.mirror().unreminded(before)?;
         let mut waited = Vec::with_capacity(iids.len());
         for iid in iids.drain(..) {
-            if self.has_waited_since(iid, before)? {
+            if engine.has_waited_since(iid, before)? {
                 waited.push(iid);
             }
         }
@@ -172,14 +143,6 @@ impl Notifier {
         }
         engine.news().notify_waiters();
         Ok(())
-    }
-
-    /// Whether a match has been pending since then: one that was put back to pending begins anew.
-    fn has_waited_since(&self, iid: u64, before: Timestamp) -> Result<bool, EngineError> {
-        let record = self.engine().mirror().record(iid)?;
-        // After a lost disk it is not known at first whether it was.
-        let known = record.filter(|record| record.history_known);
-        Ok(known.is_some_and(|record| record.decided_at.is_none_or(|decided| decided <= before)))
     }
 
     /// What is remembered of digests and alarms.

@@ -11,6 +11,7 @@ use super::channels::gmail::Gmail;
 use super::channels::slack::Slack;
 use super::channels::whatsapp::WhatsApp;
 use super::channels::{MailFolder, Outcome, Smtp};
+use super::in_flight::Delivered;
 use super::mime::Mail;
 use super::{Notice, render};
 use crate::clock::Clock;
@@ -29,8 +30,8 @@ pub(super) struct Message<'a> {
     pub references: &'a [String],
     /// When it was written.
     pub at: Timestamp,
-    /// Recipients, by their place, who are done with.
-    pub done: &'a mut Vec<usize>,
+    /// Who has it already.
+    pub done: &'a mut Delivered,
     /// Which recipients were refused and why, where others have it.
     pub refused: &'a mut Option<String>,
 }
@@ -145,34 +146,32 @@ impl MailSender {
             attachments: Vec::new(),
         };
         let (mut delivered, mut failed, mut given_up) = (!message.done.is_empty(), None, None);
-        let mut ids: Vec<String> = Vec::new();
         for (index, recipient) in self.to.iter().enumerate() {
-            if message.done.contains(&index) {
+            if message.done.has(&recipient.email) {
                 continue;
             }
             mail.to = recipient.clone();
             match self.hand_over(&mail, index).await {
                 Outcome::Sent { id } => {
-                    ids.extend(id);
                     delivered = true;
-                    message.done.push(index);
+                    message.done.note(&recipient.email, id);
                 }
-                again @ Outcome::TryAgain { .. } => failed = Some(again),
+                again @ Outcome::TryAgain { .. } => failed = Some((index, again)),
                 Outcome::GiveUp { reason } => given_up = Some((index, reason)),
             }
         }
         match (failed, given_up) {
-            (Some(again), _) => again,
+            (Some((index, Outcome::TryAgain { after, reason, unclear })), _) if delivered => {
+                Outcome::TryAgain { after, reason: of_address(index, &reason), unclear }
+            }
+            (Some((_, again)), _) => again,
             (None, Some((index, reason))) if delivered => {
-                let place = index + 1;
-                tracing::error!(recipient = place, reason = %masked(&reason), "a recipient's mail is given up, the others have theirs");
-                *message.refused = Some(format!(
-                    "address {place} of VORHOELLE_MAIL_TO gets no mail, the others do: {reason}"
-                ));
-                Outcome::Sent { id: joined(&ids) }
+                tracing::error!(recipient = index + 1, reason = %masked(&reason), "a recipient's mail is given up, the others have theirs");
+                *message.refused = Some(of_address(index, &reason));
+                Outcome::Sent { id: message.done.ids() }
             }
             (None, Some((_, reason))) => Outcome::GiveUp { reason },
-            (None, None) => Outcome::Sent { id: joined(&ids) },
+            (None, None) => Outcome::Sent { id: message.done.ids() },
         }
     }
 
@@ -193,8 +192,10 @@ impl MailSender {
     }
 }
 
-fn joined(ids: &[String]) -> Option<String> {
-    (!ids.is_empty()).then(|| ids.join(" "))
+/// Why one recipient has no mail, where others have it. They are told apart by their place: who they are stands in no
+/// log and no comment.
+fn of_address(index: usize, reason: &str) -> String {
+    format!("address {} of VORHOELLE_MAIL_TO gets no mail, the others do: {reason}", index + 1)
 }
 
 /// Asks a channel that is set up whether it would take a message, and sends none.

@@ -8,7 +8,7 @@ use crate::domain::State;
 use crate::domain::history::Through;
 use crate::domain::posted_match::{FieldError, clean_line, clean_text};
 use crate::domain::sending::{AttemptOutcome, DraftContent};
-use crate::engine::{EngineError, Looked, to_the_end};
+use crate::engine::{EngineError, Looked};
 use crate::gitlab::draft_text::{self, DraftIs};
 use crate::gitlab::notes::Note;
 use crate::gitlab::{GitlabError, files};
@@ -59,10 +59,15 @@ impl Outgoing {
     ///
     /// Where there is no such match, its comment cannot be read any more, or GitLab did not do its part.
     pub async fn draft(&self, iid: u64) -> Result<Option<Draft>, OutgoingError> {
-        let looked = self.engine().look_closely(iid).await?;
-        let Some(note) = draft_note(&looked) else { return Ok(None) };
-        let content = content(note)?;
-        Ok(Some(Draft { etag: content.etag(), content, record: looked.record, created: false }))
+        // Looking follows what people did, which is more than reading.
+        let outgoing = self.clone();
+        let reading = async move {
+            let looked = outgoing.engine().look_closely(iid).await?;
+            let Some(note) = draft_note(&looked) else { return Ok(None) };
+            let content = content(note)?;
+            Ok(Some(Draft { etag: content.etag(), content, record: looked.record, created: false }))
+        };
+        self.engine().to_the_end("reading the draft", reading).await
     }
 
     /// Writes a draft, or replaces the one that `expected_etag` stands for; a program's own, which nobody has edited since,
@@ -87,7 +92,7 @@ impl Outgoing {
             tracing::info!(iid, by, ?through, created = draft.created, "match {iid} has a draft");
             Ok(draft)
         };
-        to_the_end("drafting", drafting).await
+        self.engine().to_the_end("drafting", drafting).await
     }
 
     async fn put_once(

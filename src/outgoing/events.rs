@@ -116,9 +116,14 @@ impl Outgoing {
         let message = match self.message(&waiting).await {
             Ok(message) => message,
             Err(error) => {
-                // GitLab has to be asked for the id; until it answers the event waits.
+                // GitLab has to be asked for the id; until it answers the event waits, and its day has not begun.
                 let due = started.saturating_add(pause("", waiting.failures)).unwrap_or(Timestamp::MAX);
-                return Ok(mirror.delay_event(waiting.number, since, due, &masked(&error.to_string()))?);
+                return Ok(mirror.delay_event(
+                    waiting.number,
+                    waiting.since,
+                    due,
+                    &masked(&error.to_string()),
+                )?);
             }
         };
         match receiver.post(&message, started.as_second()).await {
@@ -146,7 +151,7 @@ impl Outgoing {
                 let due = self.now().saturating_add(pause).unwrap_or(Timestamp::MAX);
                 // The last try is made when the day is over, not long after.
                 let end = since.saturating_add(TRIED_FOR).unwrap_or(Timestamp::MAX);
-                mirror.delay_event(waiting.number, since, due.min(end), &reason)?;
+                mirror.delay_event(waiting.number, Some(since), due.min(end), &reason)?;
             }
         }
         Ok(())

@@ -28,6 +28,7 @@ pub use events::EventHealth;
 pub use send::{SendRequest, Sent};
 
 use crate::config::{EventSettings, Settings};
+use crate::domain::hex;
 use crate::engine::{Engine, EngineError};
 use crate::metrics::Metrics;
 use crate::mirror::Record;
@@ -112,7 +113,7 @@ impl Outgoing {
             metrics,
             answer,
             mail,
-            home: home.iter().take(4).map(|byte| format!("{byte:02x}")).collect(),
+            home: hex(&home[..4]),
             sending: tokio::sync::Mutex::default(),
             receiver,
             round: tokio::sync::Mutex::default(),
@@ -133,18 +134,21 @@ impl Outgoing {
             }
         };
         tasks.spawn(stop.clone().run_until_cancelled_owned(deliver));
-        let sends = self.clone();
-        let finish = async move {
-            loop {
+        let (sends, stop) = (self.clone(), stop.clone());
+        tasks.spawn(async move {
+            // A stop ends it between rounds only: what has left is said.
+            while !stop.is_cancelled() {
                 let all_said = sends.finish_sends().await;
-                tokio::select! {
-                    // What failed may have rung itself: it is not tried again in the same moment.
-                    () = sends.engine().sends().notified(), if all_said => {}
-                    () = sends.engine().clock().sleep(AT_LEAST_EVERY) => {}
-                }
+                let pause = async {
+                    tokio::select! {
+                        // What failed may have rung itself: it is not tried again in the same moment.
+                        () = sends.engine().sends().notified(), if all_said => {}
+                        () = sends.engine().clock().sleep(AT_LEAST_EVERY) => {}
+                    }
+                };
+                stop.run_until_cancelled(pause).await;
             }
-        };
-        tasks.spawn(stop.clone().run_until_cancelled_owned(finish));
+        });
     }
 
     /// Does everything that is due now; for platforms that stop the clock between requests, and for tests.

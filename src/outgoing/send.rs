@@ -22,7 +22,7 @@ use crate::domain::history::Through;
 use crate::domain::masked::masked;
 use crate::domain::posted_match::FieldError;
 use crate::domain::sending::{Attempt, AttemptOutcome, DraftContent};
-use crate::engine::{EngineError, Looked, to_the_end};
+use crate::engine::{EngineError, Looked};
 use crate::gitlab::draft_text;
 use crate::mirror::Record;
 use crate::notify::channels::Outcome;
@@ -116,7 +116,9 @@ impl Outgoing {
         through: Through,
     ) -> Result<Sent, OutgoingError> {
         let (outgoing, by) = (self.clone(), by.to_owned());
-        to_the_end("sending", async move { outgoing.send_once(iid, request, &by, through).await }).await
+        self.engine()
+            .to_the_end("sending", async move { outgoing.send_once(iid, request, &by, through).await })
+            .await
     }
 
     async fn send_once(
@@ -290,15 +292,8 @@ impl Outgoing {
     /// Writes the attempt's comment. An answer that got lost is looked for.
     async fn announce(&self, looked: &Looked, mut attempt: Attempt) -> Result<Attempt, OutgoingError> {
         let text = self.attempt_text(&attempt)?;
-        let (project, iid) = (&looked.connected.project, looked.record.iid);
-        attempt.note = match project.comment(iid, &text).await {
-            Err(error) if error.is_unclear() => {
-                let written = |body: &str| body.contains(&attempt.nonce.to_string());
-                let notes = project.notes(iid).await?;
-                notes.into_iter().find(|note| written(&note.body)).ok_or(error)?.id
-            }
-            other => other?.id,
-        };
+        let mark = attempt.nonce.to_string();
+        attempt.note = looked.connected.comment_marked(looked.record.iid, &text, &mark).await?.id;
         Ok(attempt)
     }
 

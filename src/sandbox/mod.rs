@@ -75,6 +75,8 @@ pub struct Options {
     pub auto_disable: bool,
     /// Whether an issue keeps only its first assignee, as in the free tier.
     pub free_tier: bool,
+    /// Whether a new issue is assigned to nobody, whatever was asked for.
+    pub creates_unassigned: bool,
     /// Whether `@all` mentions nobody, as on GitLab.com.
     pub disable_all_mention: bool,
     /// Whether label events and notes are filtered after paging, so that pages are short.
@@ -97,6 +99,7 @@ impl Default for Options {
             visibility: Visibility::Private,
             auto_disable: false,
             free_tier: false,
+            creates_unassigned: false,
             disable_all_mention: false,
             short_pages: false,
             issues_per_minute: None,

@@ -189,6 +189,7 @@ pub fn router(web: Web) -> Router {
 
 async fn not_found() -> Problem {
     Problem::new(StatusCode::NOT_FOUND)
+        .detail("there is no such address; GET /api/v1/openapi.json lists all of them")
 }
 
 /// An address that nothing is at: a page for people, a problem for programs.
@@ -197,12 +198,13 @@ async fn nowhere(visit: pages::Visit, headers: HeaderMap) -> Response {
     if accepted.contains("text/html") {
         visit.say(StatusCode::NOT_FOUND, "not_found", "")
     } else {
-        Problem::new(StatusCode::NOT_FOUND).into_response()
+        not_found().await.into_response()
     }
 }
 
 async fn not_allowed() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED)
+        .detail("the address does not take this method; `Allow` names those it does")
 }
 
 /// A path as it may be logged: what decides does not stand in a log, nor does the query.

@@ -23,6 +23,8 @@ pub enum Mood {
     Fine,
     /// Refuses recipients that begin with `nobody`.
     Picky,
+    /// Puts recipients off that begin with `nobody`: their mailbox is full.
+    Full,
     /// Offers no encryption.
     NoTls,
     /// Puts every message off with 451.
@@ -157,6 +159,9 @@ impl Talk {
                 }
                 "RCPT" if self.mood() == Mood::Picky && address(&line).starts_with("nobody") => {
                     say(&mut stream, "550 no such mailbox").await?;
+                }
+                "RCPT" if self.mood() == Mood::Full && address(&line).starts_with("nobody") => {
+                    say(&mut stream, "452 mailbox full").await?;
                 }
                 "RCPT" => {
                     to.push(address(&line));

@@ -16,9 +16,9 @@ pub use smtp::Smtp;
 /// What became of a message that was handed to a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The other side has it; `id` is what it calls it.
+    /// The other side has it.
     Sent {
-        /// The other side's own name of the message, where it gives one.
+        /// What it calls it: Gmail's Message-ID in place of ours, Twilio's SID.
         id: Option<String>,
     },
     /// The other side does not have it, or nobody knows; trying again is worth it.

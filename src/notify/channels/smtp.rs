@@ -71,7 +71,7 @@ impl Smtp {
             Err(failure) => return self.refused(&failure),
         };
         let outcome = match tokio::time::timeout_at(end, connection.message(message)).await {
-            Ok(Ok(response)) => Outcome::Sent { id: response.first_line().map(str::to_owned) },
+            Ok(Ok(_)) => Outcome::Sent { id: None },
             Ok(Err(error)) if error.status().is_some() => self.refused(&error.into()),
             Ok(Err(error)) => unclear(format!("{} broke off after it had the message: {error}", self.name())),
             Err(_) => unclear(format!("{} did not say whether it took the message", self.name())),

@@ -29,8 +29,8 @@ pub(super) type Inert = fn(&str, usize) -> String;
 /// A length of time in the largest unit of which it holds one: templates know the words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Span {
-    count: i64,
-    unit: &'static str,
+    pub count: i64,
+    pub unit: &'static str,
 }
 
 impl Span {

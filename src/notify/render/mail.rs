@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use minijinja::context;
 use minijinja::value::{Object, Value};
 
+use super::facts::Span;
 use crate::domain::job_match::Score;
 use crate::domain::numbers;
 use crate::domain::posted_match::clean_line;
@@ -49,12 +51,12 @@ pub fn mail(templates: &Templates, notice: &Arc<Notice>) -> Result<MailText, Tem
 
 /// What the templates see. Every value is plain text, escaped where it is put into HTML.
 fn facts_of(notice: &Arc<Notice>) -> Value {
-    let (kind, days) = match notice.kind {
-        NoticeKind::Match => ("match", 0),
-        NoticeKind::Digest => ("digest", 0),
-        NoticeKind::Reminder => ("reminder", 0),
-        NoticeKind::Quiet { since } => ("quiet", since.as_hours() / 24),
-        NoticeKind::Test => ("test", 0),
+    let (kind, since) = match notice.kind {
+        NoticeKind::Match => ("match", None),
+        NoticeKind::Digest => ("digest", None),
+        NoticeKind::Reminder => ("reminder", None),
+        NoticeKind::Quiet { since } => ("quiet", Some(span(since))),
+        NoticeKind::Test => ("test", None),
     };
     let preview: Vec<String> = notice.matches.iter().take(5).map(title).collect();
     let matches = 0..notice.matches.len();
@@ -64,7 +66,7 @@ fn facts_of(notice: &Arc<Notice>) -> Value {
         preview => preview.join(" · "),
         count => notice.matches.len(),
         first => notice.matches.first().map(headline).unwrap_or_default(),
-        days,
+        since,
         matches => matches.map(|at| Value::from_object(Shown { notice: Arc::clone(notice), at })).collect::<Value>(),
         decides_here => notice.matches.iter().any(|one| one.approve_url.is_some()),
         list_url => notice.list_url.as_str(),
@@ -103,7 +105,7 @@ impl Object for Shown {
             "summary" => summary(job).into(),
             "reason" => reason(job).into(),
             "duplicates" => one.possible_duplicates.iter().map(|iid| format!("#{iid}")).collect(),
-            "waited_days" => (one.waiting.as_hours() / 24).into(),
+            "waiting" => span(one.waiting),
             "url" => job.url.as_ref().map(|url| url.url().as_str()).into(),
             "web_url" => one.web_url.as_str().into(),
             "approve_url" => one.approve_url.as_deref().into(),
@@ -111,6 +113,11 @@ impl Object for Shown {
             _ => return None,
         })
     }
+}
+
+fn span(duration: SignedDuration) -> Value {
+    let Span { count, unit } = Span::of(duration);
+    context! { count, unit }
 }
 
 fn line(text: &str) -> String {

@@ -162,7 +162,8 @@ impl World {
         names.retain(|name| !change.remove_labels.contains(name));
         let labels = self.labels_for(actor, &names, true);
         let confidential = change.confidential.unwrap_or(false);
-        let assignees = self.fit_assignees(change.assignees.unwrap_or_default(), confidential, actor);
+        let assignees = change.assignees.filter(|_| !self.options.creates_unassigned).unwrap_or_default();
+        let assignees = self.fit_assignees(assignees, confidential, actor);
         let created_at = new.created_at.filter(|_| chooses).unwrap_or(now);
         let iid = self.take_iid(wanted);
         let issue = Issue {

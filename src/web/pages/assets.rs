@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::domain::hex;
 use crate::templates::Templates;
 use crate::web::Web;
 use crate::web::problem::Problem;
@@ -37,7 +38,7 @@ impl Asset {
             tracing::error!(%error, "a page will look wrong");
             String::new()
         });
-        let version = Sha256::digest(&text).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let version = hex(&Sha256::digest(&text)[..8]);
         Self { content_type, text, version }
     }
 }

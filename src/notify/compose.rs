@@ -1,0 +1,109 @@
+//! A message is put together: of which matches it tells, in which order, with which addresses.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::in_flight::{Cargo, Flight};
+use super::{Notice, NoticeKind, NoticeMatch, Notifier};
+use crate::config::Policy;
+use crate::domain::Channel;
+use crate::domain::action_link::{Action, ActionLink};
+use crate::domain::job_match::Score;
+use crate::engine::EngineError;
+use crate::mirror::Record;
+
+/// Under this name the mirror remembers since when a project without any match is waited on.
+const WAITS_SINCE: &str = "waits since";
+
+impl Notifier {
+    /// What a message says, from what GitLab says now: what was decided or told meanwhile is left out. None where
+    /// nothing is left to say.
+    pub(super) async fn notice(
+        &self,
+        channel: Channel,
+        flight: &mut Flight,
+        policy: &Policy,
+    ) -> Result<Option<Arc<Notice>>, EngineError> {
+        if flight.cargo != Cargo::Quiet {
+            self.drop_what_is_done(channel, flight).await?;
+            if flight.iids.is_empty() {
+                return Ok(None);
+            }
+        }
+        let mut matches = Vec::with_capacity(flight.iids.len());
+        for iid in &flight.iids {
+            if let Some(record) = self.engine().mirror().record(*iid)? {
+                matches.push(self.notice_match(record, channel, policy)?);
+            }
+        }
+        let score = |one: &NoticeMatch| one.job.score.map_or(-1.0, Score::percent);
+        matches.sort_by(|a, b| score(b).total_cmp(&score(a)).then(a.iid.cmp(&b.iid)));
+        let kind = match flight.cargo {
+            Cargo::Matches if matches.len() == 1 => NoticeKind::Match,
+            Cargo::Matches => NoticeKind::Digest,
+            Cargo::Reminder => NoticeKind::Reminder,
+            Cargo::Quiet => {
+                let since = self.quiet_since(self.engine().mirror().last_match_made()?)?;
+                NoticeKind::Quiet { since: self.now().duration_since(since) }
+            }
+        };
+        Ok(Some(self.say(kind, matches, policy).await?))
+    }
+
+    /// A notice with the addresses that every notice has.
+    pub(super) async fn say(
+        &self,
+        kind: NoticeKind,
+        matches: Vec<NoticeMatch>,
+        policy: &Policy,
+    ) -> Result<Arc<Notice>, EngineError> {
+        Ok(Arc::new(Notice {
+            kind,
+            language: policy.language,
+            matches,
+            list_url: self.engine().list_url().await?,
+            inbox_url: self.inner.inbox_url.clone(),
+        }))
+    }
+
+    fn notice_match(
+        &self,
+        record: Record,
+        channel: Channel,
+        policy: &Policy,
+    ) -> Result<NoticeMatch, EngineError> {
+        let link = |action| self.link_to(action, &record, channel, policy);
+        let (approve_url, reject_url) = (link(Action::Approve), link(Action::Reject));
+        let since = record.decided_at.unwrap_or(record.created_at).max(record.created_at);
+        Ok(NoticeMatch {
+            possible_duplicates: self.engine().mirror().possible_duplicates(&record.job, Some(record.iid))?,
+            iid: record.iid,
+            web_url: record.web_url,
+            job: record.job,
+            waiting: self.now().duration_since(since),
+            approve_url,
+            reject_url,
+        })
+    }
+
+    /// A link that decides about a pending match, where the channel is to have such.
+    fn link_to(&self, action: Action, record: &Record, channel: Channel, policy: &Policy) -> Option<String> {
+        let wanted = policy.channels.get(&channel).is_some_and(|channel| channel.action_links);
+        let links = self.inner.links.as_ref().filter(|_| wanted)?;
+        let link = ActionLink::new(record.iid, action, channel, self.now());
+        Some(links.address(&link, record.issue_id))
+    }
+
+    /// Since when no match has come: since the last one, else since this disk began to wait for the first.
+    pub(super) fn quiet_since(&self, last: Option<Timestamp>) -> Result<Timestamp, EngineError> {
+        let mirror = self.engine().mirror();
+        let begun = || Ok::<_, EngineError>(mirror.fact(WAITS_SINCE)?.and_then(|text| text.parse().ok()));
+        if let Some(since) = last.map_or_else(begun, |last| Ok(Some(last)))? {
+            return Ok(since);
+        }
+        let now = self.now();
+        mirror.remember(WAITS_SINCE, &now.to_string())?;
+        Ok(now)
+    }
+}

@@ -1,0 +1,157 @@
+//! Stories of strangers where only reviewers decide, and of what GitLab does not say at once or after a lost disk.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a story that fails, panics"
+)]
+
+mod support;
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use support::{Disk, World};
+use vorhoelle::sandbox::{Fault, HookMode, Trouble};
+
+async fn enforced() -> World {
+    World::set(&[("ENFORCE_REVIEWERS", "true"), ("REVIEWERS", "reviewer")]).await
+}
+
+/// What a stranger drags while the service is down, and its disk is lost: one act, which leaves one label.
+#[tokio::test]
+async fn what_a_stranger_decided_while_the_disk_was_lost_is_taken_back() {
+    for (first, from, to) in [
+        (None, "pending", "approved"),
+        (None, "pending", "rejected"),
+        (Some("approved"), "approved", "rejected"),
+        (Some("approved"), "approved", "sent"),
+        (Some("rejected"), "rejected", "approved"),
+    ] {
+        let mut world = enforced().await;
+        let iid = world.stage("1").await;
+        if let Some(state) = first {
+            world.reviewer().relabel(iid, &[&format!("job-match/{state}")], &[]).unwrap();
+            world.settle().await;
+            world.expect(iid, state).await;
+        }
+        world.clock.advance(Duration::from_secs(60));
+        world.kill(Disk::Wiped).await;
+        let colleague = world.person("colleague");
+        colleague.relabel(iid, &[&format!("job-match/{to}")], &[&format!("job-match/{from}")]).unwrap();
+        match (from, to) {
+            ("rejected", _) => colleague.reopen(iid).unwrap(),
+            (_, "rejected" | "sent") => colleague.close(iid).unwrap(),
+            _ => {}
+        }
+        world.start().await;
+        world.engine.delta().await.unwrap();
+        // Nobody builds on it meanwhile.
+        if from == "pending" {
+            let (status, _) = world.patch(iid, &json!({ "state": "sent" })).await;
+            assert_eq!(status, StatusCode::CONFLICT, "{to}");
+        }
+        world.settle().await;
+        world.expect(iid, from).await;
+        world.expect_labels(iid, from);
+        world.expect_comment(iid, "by colleague");
+    }
+}
+
+/// Reviewers change. What the service followed stays, for it went on living afterwards.
+#[tokio::test]
+async fn what_an_earlier_reviewer_decided_outlives_a_lost_disk() {
+    let mut world = World::set(&[("ENFORCE_REVIEWERS", "true"), ("REVIEWERS", "reviewer,colleague")]).await;
+    let iid = world.stage("1").await;
+    let colleague = world.person("colleague");
+    colleague.relabel(iid, &["job-match/approved"], &["job-match/pending"]).unwrap();
+    world.settle().await;
+    world.expect(iid, "approved").await;
+    world.clock.advance(Duration::from_secs(3_600));
+    world.stage("2").await;
+    world.set_variable("REVIEWERS", "reviewer");
+    world.restart(Disk::Wiped).await;
+    world.expect(iid, "approved").await;
+    world.finish().await;
+}
+
+/// GitLab writes events a moment after what they tell of; a copy of it may show one without the other.
+#[tokio::test]
+async fn a_reviewers_label_whose_event_comes_later_is_not_taken_back() {
+    let world = enforced().await;
+    let iid = world.stage("1").await;
+    let none = Trouble::Answer {
+        status: 200,
+        content_type: "application/json".to_owned(),
+        body: "[]".to_owned(),
+        retry_after: None,
+    };
+    world.sandbox.fault(Fault::new(Method::GET, "/resource_label_events", none).times(2));
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.settle().await;
+    world.clock.advance(Duration::from_secs(2));
+    world.settle().await;
+    world.clock.advance(Duration::from_secs(2));
+    world.settle().await;
+    world.expect(iid, "approved").await;
+    assert_eq!(world.comments(iid).len(), 0, "{:?}", world.comments(iid));
+    let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
+    assert_eq!(answer["decided_by"], "reviewer");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_stranger_cannot_hide_what_a_reviewer_decided() {
+    for drags_back in [false, true] {
+        let mut world = enforced().await;
+        let iid = world.stage("1").await;
+        world.sandbox.hook_mode(HookMode::Lose);
+        world.clock.advance(Duration::from_secs(60));
+        world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+        world.clock.advance(Duration::from_secs(60));
+        let colleague = world.person("colleague");
+        let removed: &[&str] = &["job-match/approved"];
+        colleague.relabel(iid, if drags_back { &["job-match/pending"] } else { &[] }, removed).unwrap();
+        world.delta().await;
+        world.expect(iid, "approved").await;
+        world.expect_comment(iid, "stays `job-match/approved`");
+        let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
+        assert_eq!(
+            (answer["decided_by"].as_str(), answer["history"].as_array().unwrap().len()),
+            (Some("reviewer"), 1)
+        );
+        world.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn who_undoes_their_own_act_is_told_nothing() {
+    let world = enforced().await;
+    let iid = world.stage("1").await;
+    world.sandbox.hook_mode(HookMode::Lose);
+    let colleague = world.person("colleague");
+    colleague.relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.clock.advance(Duration::from_secs(60));
+    colleague.relabel(iid, &[], &["job-match/approved"]).unwrap();
+    world.delta().await;
+    world.expect(iid, "pending").await;
+    assert!(world.comments(iid).is_empty());
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_sentence_about_a_stranger_says_where_the_match_stays() {
+    let mut world = enforced().await;
+    let iid = world.stage("1").await;
+    world.sandbox.hook_mode(HookMode::Lose);
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.clock.advance(Duration::from_secs(60));
+    world.person("colleague").relabel(iid, &["job-match/rejected"], &[]).unwrap();
+    world.delta().await;
+    world.expect(iid, "approved").await;
+    world.expect_comment(iid, "stays `job-match/approved`");
+    world.finish().await;
+}
