@@ -3,6 +3,7 @@
 //! Everything that happens to a match goes through here, whoever asks: a webhook, the delta read, the API, the
 //! terminal. `reconcile` is the one path from "look at issue N" to its consequences.
 
+mod acts;
 mod adoption;
 mod connect;
 mod decisions;

@@ -1,6 +1,5 @@
 //! The one path from "look at issue N" to its consequences: read afresh, decide, write once, mirror.
 
-use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
 use jiff::{SignedDuration, Timestamp};
@@ -8,17 +7,14 @@ use jiff::{SignedDuration, Timestamp};
 use super::sending::left_without_step;
 use super::{Connected, Engine, EngineError, Hint};
 use crate::domain::State;
-use crate::domain::decide::{Act, Known, Observed, Refusal, Repair, Reviewers, Verdict, What, decide};
+use crate::domain::decide::{Act, Known, Refusal, Repair, Reviewers, Verdict, decide};
 use crate::domain::history::{Step, Through};
 use crate::gitlab::Issue;
-use crate::gitlab::events::{LabelAction, LabelEvent, StateEvent};
+use crate::gitlab::events::StateEvent;
 use crate::gitlab::issues::IssueChange;
-use crate::gitlab::labels::LabelKind;
 use crate::gitlab::notes::Note;
 use crate::mirror::{Record, Standing};
 
-/// An issue's own time is at most so much later than that of its last label where nothing else was done to it.
-const ONE_WRITE: SignedDuration = SignedDuration::from_millis(500);
 /// An issue may be missing from copies of GitLab for so long after it was made.
 const JUST_MADE: SignedDuration = SignedDuration::from_secs(10);
 /// How long the same wrong act is not explained again.
@@ -174,7 +170,7 @@ impl Engine {
     }
 
     /// Whether an issue that looks as it should may have been decided about, and a stranger have hidden that.
-    fn may_hide_acts(&self, connected: &Connected, issue: &Issue, record: &Record) -> bool {
+    pub(super) fn may_hide_acts(&self, connected: &Connected, issue: &Issue, record: &Record) -> bool {
         let is_touched = issue.updated_at != record.updated_at;
         is_touched && record.history_known && self.reviewers(connected).enforced
     }
@@ -323,145 +319,10 @@ impl Engine {
         Ok(())
     }
 
-    /// What people did to the issue since we last looked, in the order of its times; and the decision that was written
-    /// down, unless its label was put on and only GitLab's answer was lost: then it is a step, and what people did is
-    /// what they did after it.
-    async fn acts(
-        &self,
-        connected: &Connected,
-        issue: &Issue,
-        observed: &mut Observed,
-        record: &mut Record,
-        mut written: Option<Step>,
-    ) -> Result<(Vec<Act>, Option<Step>), EngineError> {
-        let labels_differ =
-            !observed.is_match || observed.states.len() != 1 || !observed.states.contains(&record.state);
-        let mut acts = Vec::new();
-        // What else happened to it after its labels were moved may be a closing and a reopening.
-        let mut closed_since = None;
-        let may_hide = !labels_differ && self.may_hide_acts(connected, issue, record);
-        if labels_differ || written.is_some() || may_hide {
-            let events = connected.project.label_events(issue.iid).await?;
-            if let Some(step) = written.take_if(|step| self.was_carried_out(connected, &events, step)) {
-                tracing::info!(iid = record.iid, to = %step.to, "a decision was carried out, and GitLab's answer lost");
-                self.take_step(record, &step)?;
-            }
-            if self.lags_behind(issue, observed, &events) {
-                self.refuse_a_lagging_copy(issue)?;
-            }
-            if self.reviewers(connected).enforced && self.has_no_event_yet(observed, record, &events) {
-                self.refuse_lagging_events(issue)?;
-            }
-            let since = if record.standing == Standing::Withdrawn || may_hide {
-                // Nothing of it counted, whatever its labels showed; or not all of it did.
-                let seen = events.iter().rposition(|event| event.id <= record.label_event);
-                &events[seen.map_or(0, |last| last + 1)..]
-            } else {
-                self.since_settled(&events, record.state)
-            };
-            acts.extend(since.iter().filter_map(|event| self.label_act(connected, event)));
-            let moved_at = since.last().map(|event| event.created_at);
-            let went_on = moved_at.is_some_and(|at| issue.updated_at.duration_since(at) > ONE_WRITE);
-            closed_since = since.first().map(|event| event.created_at).filter(|_| went_on);
-            // What is done while `job-match` is off is asked about once it is on again.
-            let counts = |event: &&LabelEvent| {
-                let took_it_off = event.action == LabelAction::Remove;
-                observed.is_match || took_it_off && self.kind_of(event) == Some(LabelKind::Match)
-            };
-            let seen = events.iter().filter(counts).map(|event| event.id).max();
-            record.label_event = seen.unwrap_or(0).max(record.label_event);
-        }
-        if observed.closed != record.state.is_closed() {
-            let events = connected.project.state_events(issue.iid).await?;
-            let is_as_known = |event: &StateEvent| (event.state == "closed") == record.state.is_closed();
-            let since = events.iter().rposition(is_as_known).map_or(0, |last| last + 1);
-            let ours = |event: &StateEvent| connected.is_ours(event.user.as_ref());
-            let followed = events.last().filter(|last| since == events.len() && ours(last));
-            if followed.is_some_and(|last| issue.updated_at <= last.created_at) {
-                // Our own closing or reopening came last, and the issue does not show it: the copy that was read lags behind.
-                self.refuse_a_lagging_copy(issue)?;
-            }
-            if events.last().is_some_and(|last| !is_newer_than_the_step(last, record)) {
-                // It was closed or reopened before the last step, and we did not come to setting that right.
-                observed.closed = record.state.is_closed();
-            } else {
-                acts.extend(events[since..].iter().filter_map(|event| state_act(connected, event)));
-            }
-            if since == events.len() && observed.closed {
-                // A GitLab that does not tell who closed and reopened says at least who closed it last.
-                acts.extend(closed_by(connected, issue));
-            }
-        } else if let Some(since) = closed_since.filter(|_| record.standing == Standing::Live) {
-            let events = connected.project.state_events(issue.iid).await?;
-            let since = events.iter().filter(|event| event.created_at >= since);
-            acts.extend(since.filter_map(|event| state_act(connected, event)));
-        }
-        if let Some(decided_at) = record.decided_at.filter(|_| record.standing == Standing::Live) {
-            // What came before the last step was followed, or refused, with it.
-            acts.retain(|act| act.at >= decided_at);
-        }
-        acts.sort_by_key(|act| act.at);
-        Ok((acts, written))
-    }
-
     /// Notes a step that GitLab knows of already.
     pub(super) fn take_step(&self, record: &mut Record, step: &Step) -> Result<(), EngineError> {
         record.follow(step);
         Ok(self.inner.mirror.put(record, Some(step))?)
-    }
-
-    /// Whether we put a decision's label on after we had written it down.
-    fn was_carried_out(&self, connected: &Connected, events: &[LabelEvent], step: &Step) -> bool {
-        events.iter().any(|event| {
-            event.action == LabelAction::Add
-                && self.kind_of(event) == Some(LabelKind::State(step.to))
-                && connected.is_ours(event.user.as_ref())
-                && event.created_at >= step.at
-        })
-    }
-
-    /// The label events since the issue last was a match that showed this state and no other: what came before was
-    /// followed, or taken back, by whomever.
-    fn since_settled<'a>(&self, events: &'a [LabelEvent], state: State) -> &'a [LabelEvent] {
-        let mut on = BTreeSet::new();
-        let mut withdrawn = false;
-        let mut settled = 0;
-        let mut seen = 0;
-        for moment in events.chunk_by(|a, b| a.user == b.user && a.created_at == b.created_at) {
-            for event in moment {
-                match (self.kind_of(event), event.action) {
-                    (Some(LabelKind::State(state)), LabelAction::Add) => drop(on.insert(state)),
-                    (Some(LabelKind::State(state)), LabelAction::Remove) => drop(on.remove(&state)),
-                    (Some(LabelKind::Match), action) => withdrawn = action == LabelAction::Remove,
-                    _ => {}
-                }
-            }
-            seen += moment.len();
-            if !withdrawn && on.len() == 1 && on.contains(&state) {
-                settled = seen;
-            }
-        }
-        &events[settled..]
-    }
-
-    /// Which of our labels an event is about.
-    pub(super) fn kind_of(&self, event: &LabelEvent) -> Option<LabelKind> {
-        self.names().kind_of_id(event.label.as_ref()?.id)
-    }
-
-    pub(super) fn label_act(&self, connected: &Connected, event: &LabelEvent) -> Option<Act> {
-        let ours = connected.is_ours(event.user.as_ref());
-        if ours && !connected.is_a_reviewers_token() {
-            return None;
-        }
-        let what = match (self.kind_of(event)?, event.action) {
-            (LabelKind::State(state), LabelAction::Add) => What::Add(state),
-            (LabelKind::State(state), LabelAction::Remove) => What::Remove(state),
-            (LabelKind::Match, LabelAction::Remove) => What::Withdraw,
-            (LabelKind::Match, LabelAction::Add) => What::PutBack,
-            _ => return None,
-        };
-        Some(Act { at: event.created_at, by: event.user.as_ref().map(|user| user.username.clone()), what })
     }
 
     /// Whether we have said this on the issue already, at or after a moment.
@@ -499,27 +360,6 @@ pub(super) fn known(record: &Record) -> Known {
 /// Whether somebody closed or reopened a match after the last step: whatever was last counts.
 pub(super) fn is_newer_than_the_step(event: &StateEvent, record: &Record) -> bool {
     record.decided_at.is_none_or(|at| event.created_at > at)
-}
-
-/// Who closed an issue, as the issue itself says.
-fn closed_by(connected: &Connected, issue: &Issue) -> Option<Act> {
-    let who = issue.closed_by.as_ref()?;
-    let ours = connected.is_us(who.id) && !connected.is_a_reviewers_token();
-    let at = issue.closed_at.unwrap_or(issue.updated_at);
-    (!ours).then(|| Act { at, by: Some(who.username.clone()), what: What::Close })
-}
-
-fn state_act(connected: &Connected, event: &StateEvent) -> Option<Act> {
-    let ours = connected.is_ours(event.user.as_ref());
-    if ours && !connected.is_a_reviewers_token() {
-        return None;
-    }
-    let what = match event.state.as_str() {
-        "closed" => What::Close,
-        "reopened" => What::Reopen,
-        _ => return None,
-    };
-    Some(Act { at: event.created_at, by: event.user.as_ref().map(|user| user.username.clone()), what })
 }
 
 /// Whether somebody who may not decide is among those who acted on an issue that looks as if nobody had.

@@ -1,0 +1,222 @@
+//! What people did to an issue since we last looked: label events, closings and reopenings.
+
+use std::collections::BTreeSet;
+
+use jiff::SignedDuration;
+
+use super::reconcile::is_newer_than_the_step;
+use super::{Connected, Engine, EngineError};
+use crate::domain::State;
+use crate::domain::decide::{Act, Observed, What};
+use crate::domain::history::Step;
+use crate::gitlab::Issue;
+use crate::gitlab::events::{LabelAction, LabelEvent, StateEvent};
+use crate::gitlab::labels::LabelKind;
+use crate::mirror::{Record, Standing};
+
+/// An issue's own time is at most so much later than that of its last label where nothing else was done to it.
+const ONE_WRITE: SignedDuration = SignedDuration::from_millis(500);
+
+impl Engine {
+    /// What people did to the issue since we last looked, in the order of its times; and the decision that was written
+    /// down, unless its label was put on and only GitLab's answer was lost: then it is a step, and what people did is
+    /// what they did after it.
+    pub(super) async fn acts(
+        &self,
+        connected: &Connected,
+        issue: &Issue,
+        observed: &mut Observed,
+        record: &mut Record,
+        mut written: Option<Step>,
+    ) -> Result<(Vec<Act>, Option<Step>), EngineError> {
+        let labels_differ =
+            !observed.is_match || observed.states.len() != 1 || !observed.states.contains(&record.state);
+        let may_hide = !labels_differ && self.may_hide_acts(connected, issue, record);
+        let mut acts = Vec::new();
+        // What else happened to it after its labels were moved may be a closing and a reopening.
+        let mut closed_since = None;
+        if labels_differ || written.is_some() || may_hide {
+            let events = connected.project.label_events(issue.iid).await?;
+            if let Some(step) = written.take_if(|step| self.was_carried_out(connected, &events, step)) {
+                tracing::info!(iid = record.iid, to = %step.to, "a decision was carried out, and GitLab's answer lost");
+                self.take_step(record, &step)?;
+            }
+            self.refuse_lagging_labels(connected, issue, observed, record, &events)?;
+            let since = self.label_events_since(&events, record, may_hide);
+            acts.extend(since.iter().filter_map(|event| self.label_act(connected, event)));
+            let moved_at = since.last().map(|event| event.created_at);
+            let went_on = moved_at.is_some_and(|at| issue.updated_at.duration_since(at) > ONE_WRITE);
+            closed_since = since.first().map(|event| event.created_at).filter(|_| went_on);
+            self.note_seen(&events, observed, record);
+        }
+        if observed.closed != record.state.is_closed() {
+            acts.extend(self.closings(connected, issue, observed, record).await?);
+        } else if let Some(since) = closed_since.filter(|_| record.standing == Standing::Live) {
+            let events = connected.project.state_events(issue.iid).await?;
+            let since = events.iter().filter(|event| event.created_at >= since);
+            acts.extend(since.filter_map(|event| state_act(connected, event)));
+        }
+        if let Some(decided_at) = record.decided_at.filter(|_| record.standing == Standing::Live) {
+            // What came before the last step was followed, or refused, with it.
+            acts.retain(|act| act.at >= decided_at);
+        }
+        acts.sort_by_key(|act| act.at);
+        Ok((acts, written))
+    }
+
+    /// Refuses labels that a copy shows which lags behind its events, or whose events lag behind it.
+    fn refuse_lagging_labels(
+        &self,
+        connected: &Connected,
+        issue: &Issue,
+        observed: &Observed,
+        record: &Record,
+        events: &[LabelEvent],
+    ) -> Result<(), EngineError> {
+        if self.lags_behind(issue, observed, events) {
+            self.refuse_a_lagging_copy(issue)?;
+        }
+        if self.reviewers(connected).enforced && self.has_no_event_yet(observed, record, events) {
+            self.refuse_lagging_events(issue)?;
+        }
+        Ok(())
+    }
+
+    /// The label events that may hold something new.
+    fn label_events_since<'a>(
+        &self,
+        events: &'a [LabelEvent],
+        record: &Record,
+        may_hide: bool,
+    ) -> &'a [LabelEvent] {
+        if record.standing == Standing::Withdrawn || may_hide {
+            // Nothing of it counted, whatever its labels showed; or not all of it did.
+            let seen = events.iter().rposition(|event| event.id <= record.label_event);
+            &events[seen.map_or(0, |last| last + 1)..]
+        } else {
+            self.since_settled(events, record.state)
+        }
+    }
+
+    /// Notes up to which label event everything was seen. What is done while `job-match` is off is asked about once it is
+    /// on again.
+    fn note_seen(&self, events: &[LabelEvent], observed: &Observed, record: &mut Record) {
+        let counts = |event: &&LabelEvent| {
+            let took_it_off = event.action == LabelAction::Remove;
+            observed.is_match || took_it_off && self.kind_of(event) == Some(LabelKind::Match)
+        };
+        let seen = events.iter().filter(counts).map(|event| event.id).max();
+        record.label_event = seen.unwrap_or(0).max(record.label_event);
+    }
+
+    /// Who closed or reopened an issue that is not as its state wants it. Where that came before the last step, it is
+    /// `observed` as it should be.
+    async fn closings(
+        &self,
+        connected: &Connected,
+        issue: &Issue,
+        observed: &mut Observed,
+        record: &Record,
+    ) -> Result<Vec<Act>, EngineError> {
+        let events = connected.project.state_events(issue.iid).await?;
+        let is_as_known = |event: &StateEvent| (event.state == "closed") == record.state.is_closed();
+        let since = events.iter().rposition(is_as_known).map_or(0, |last| last + 1);
+        let ours = |event: &StateEvent| connected.is_ours(event.user.as_ref());
+        let followed = events.last().filter(|last| since == events.len() && ours(last));
+        if followed.is_some_and(|last| issue.updated_at <= last.created_at) {
+            // Our own closing or reopening came last, and the issue does not show it: the copy that was read lags behind.
+            self.refuse_a_lagging_copy(issue)?;
+        }
+        let mut acts = Vec::new();
+        if events.last().is_some_and(|last| !is_newer_than_the_step(last, record)) {
+            // It was closed or reopened before the last step, and we did not come to setting that right.
+            observed.closed = record.state.is_closed();
+        } else {
+            let is_untold = since == events.len() && (!observed.closed || issue.closed_by.is_none());
+            if is_untold && self.reviewers(connected).enforced {
+                self.refuse_lagging_events(issue)?;
+            }
+            acts.extend(events[since..].iter().filter_map(|event| state_act(connected, event)));
+        }
+        if since == events.len() && observed.closed {
+            // A GitLab that does not tell who closed and reopened says at least who closed it last.
+            acts.extend(closed_by(connected, issue));
+        }
+        Ok(acts)
+    }
+
+    /// Whether we put a decision's label on after we had written it down.
+    fn was_carried_out(&self, connected: &Connected, events: &[LabelEvent], step: &Step) -> bool {
+        events.iter().any(|event| {
+            event.action == LabelAction::Add
+                && self.kind_of(event) == Some(LabelKind::State(step.to))
+                && connected.is_ours(event.user.as_ref())
+                && event.created_at >= step.at
+        })
+    }
+
+    /// The label events since the issue last was a match that showed this state and no other: what came before was
+    /// followed, or taken back, by whomever.
+    fn since_settled<'a>(&self, events: &'a [LabelEvent], state: State) -> &'a [LabelEvent] {
+        let mut on = BTreeSet::new();
+        let mut withdrawn = false;
+        let mut settled = 0;
+        let mut seen = 0;
+        for moment in events.chunk_by(|a, b| a.user == b.user && a.created_at == b.created_at) {
+            for event in moment {
+                match (self.kind_of(event), event.action) {
+                    (Some(LabelKind::State(state)), LabelAction::Add) => drop(on.insert(state)),
+                    (Some(LabelKind::State(state)), LabelAction::Remove) => drop(on.remove(&state)),
+                    (Some(LabelKind::Match), action) => withdrawn = action == LabelAction::Remove,
+                    _ => {}
+                }
+            }
+            seen += moment.len();
+            if !withdrawn && on.len() == 1 && on.contains(&state) {
+                settled = seen;
+            }
+        }
+        &events[settled..]
+    }
+
+    /// Which of our labels an event is about.
+    pub(super) fn kind_of(&self, event: &LabelEvent) -> Option<LabelKind> {
+        self.names().kind_of_id(event.label.as_ref()?.id)
+    }
+
+    pub(super) fn label_act(&self, connected: &Connected, event: &LabelEvent) -> Option<Act> {
+        let ours = connected.is_ours(event.user.as_ref());
+        if ours && !connected.is_a_reviewers_token() {
+            return None;
+        }
+        let what = match (self.kind_of(event)?, event.action) {
+            (LabelKind::State(state), LabelAction::Add) => What::Add(state),
+            (LabelKind::State(state), LabelAction::Remove) => What::Remove(state),
+            (LabelKind::Match, LabelAction::Remove) => What::Withdraw,
+            (LabelKind::Match, LabelAction::Add) => What::PutBack,
+            _ => return None,
+        };
+        Some(Act { at: event.created_at, by: event.user.as_ref().map(|user| user.username.clone()), what })
+    }
+}
+
+/// Who closed an issue, as the issue itself says.
+fn closed_by(connected: &Connected, issue: &Issue) -> Option<Act> {
+    let who = issue.closed_by.as_ref()?;
+    let ours = connected.is_us(who.id) && !connected.is_a_reviewers_token();
+    let at = issue.closed_at.unwrap_or(issue.updated_at);
+    (!ours).then(|| Act { at, by: Some(who.username.clone()), what: What::Close })
+}
+
+fn state_act(connected: &Connected, event: &StateEvent) -> Option<Act> {
+    let ours = connected.is_ours(event.user.as_ref());
+    if ours && !connected.is_a_reviewers_token() {
+        return None;
+    }
+    let what = match event.state.as_str() {
+        "closed" => What::Close,
+        "reopened" => What::Reopen,
+        _ => return None,
+    };
+    Some(Act { at: event.created_at, by: event.user.as_ref().map(|user| user.username.clone()), what })
+}
