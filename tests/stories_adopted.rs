@@ -13,6 +13,7 @@ mod support;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{Disk, World};
+use vorhoelle::clock::Clock;
 use vorhoelle::sandbox::{Fault, Trouble};
 
 async fn adopted(world: &World, title: &str) -> u64 {
@@ -131,4 +132,24 @@ async fn a_decision_repeated_before_its_history_is_read_is_one() {
     world.expect(iid, "approved").await;
     assert_eq!(history(&world, iid).await.as_array().unwrap().len(), 1);
     world.finish().await;
+}
+
+/// The loops of the service wait for a ring: what waits for the first read is looked at when that has ended.
+#[tokio::test]
+async fn what_was_made_while_the_service_was_down_is_looked_at_right_after_the_first_read() {
+    let mut world = World::new().await;
+    world.kill(Disk::Wiped).await;
+    let iid = world.reviewer().create_issue("By hand", "", &["job-match"]).unwrap();
+    world.start().await;
+    let engine = world.engine.clone();
+    let working = tokio::spawn(async move { engine.work().await });
+    tokio::task::yield_now().await;
+    world.engine.delta().await.unwrap();
+    let looked_at = async {
+        while world.state(iid).await != "pending" {
+            Clock::System.sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), looked_at).await.expect("it is looked at");
+    working.abort();
 }

@@ -123,8 +123,70 @@ async fn a_stranger_cannot_hide_what_a_reviewer_decided() {
             (answer["decided_by"].as_str(), answer["history"].as_array().unwrap().len()),
             (Some("reviewer"), 1)
         );
+        world.restart(Disk::Wiped).await;
+        world.expect(iid, "approved").await;
+        let (_, again) = world.get(&format!("/api/v1/matches/{iid}")).await;
+        assert_eq!((&again["decided_by"], &again["history"]), (&answer["decided_by"], &answer["history"]));
         world.finish().await;
     }
+}
+
+/// Nothing of it was seen before the disk was lost.
+#[tokio::test]
+async fn nor_while_the_disk_is_lost() {
+    let mut world = enforced().await;
+    let iid = world.stage("1").await;
+    world.kill(Disk::Wiped).await;
+    world.clock.advance(Duration::from_secs(60));
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.clock.advance(Duration::from_secs(60));
+    world.person("colleague").relabel(iid, &[], &["job-match/approved"]).unwrap();
+    world.start().await;
+    world.engine.delta().await.unwrap();
+    world.settle().await;
+    world.delta().await;
+    world.expect(iid, "approved").await;
+    world.expect_comment(iid, "stays `job-match/approved`");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn nor_a_closing_by_reopening() {
+    let mut world = enforced().await;
+    let iid = world.stage("1").await;
+    // Its labels were looked at before.
+    world.person("colleague").relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.settle().await;
+    world.expect_comment(iid, "stays `job-match/pending`");
+    world.sandbox.hook_mode(HookMode::Lose);
+    // The same sentence would not be said again so soon.
+    world.clock.advance(Duration::from_secs(660));
+    world.reviewer().close(iid).unwrap();
+    world.clock.advance(Duration::from_secs(60));
+    world.person("colleague").reopen(iid).unwrap();
+    world.delta().await;
+    world.expect(iid, "rejected").await;
+    world.expect_comment(iid, "stays `job-match/rejected`");
+    let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
+    assert_eq!(answer["decided_by"], "reviewer");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_strangers_touch_makes_no_decision_of_what_a_reviewer_took_back() {
+    let world = enforced().await;
+    let iid = world.stage("1").await;
+    world.sandbox.hook_mode(HookMode::Lose);
+    for (who, label) in [("reviewer", "job-match/approved"), ("colleague", "job-match/rejected")] {
+        for (add, remove) in [(vec![label], vec![]), (vec![], vec![label])] {
+            world.clock.advance(Duration::from_secs(60));
+            world.person(who).relabel(iid, &add, &remove).unwrap();
+        }
+    }
+    world.delta().await;
+    world.expect(iid, "pending").await;
+    assert!(world.comments(iid).is_empty(), "{:?}", world.comments(iid));
+    world.finish().await;
 }
 
 #[tokio::test]

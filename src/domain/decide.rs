@@ -244,6 +244,15 @@ pub fn decide(known: Known, observed: &Observed, acts: &[Act], reviewers: &Revie
         walk if walk.refusal.is_some() || walk.explains(known, observed) => walk,
         _ => Walk::by_the_looks(known, observed, acts, reviewers),
     };
+    if observed.agrees_with(known) && was_taken_back(&walk, acts, reviewers) {
+        return Verdict {
+            state: known.state,
+            withdrawn: false,
+            steps: Vec::new(),
+            refusal: None,
+            repair: Repair::default(),
+        };
+    }
     if walk.state == known.state {
         walk.steps.clear();
     }
@@ -255,6 +264,12 @@ pub fn decide(known: Known, observed: &Observed, acts: &[Act], reviewers: &Revie
         refusal: walk.refusal.filter(|_| walk.state != known.state || !observed.agrees_with(known)),
         repair: Repair::towards(walk.state, observed),
     }
+}
+
+/// Whether somebody who may decide took the decision back to which strangers' acts were added.
+fn was_taken_back(walk: &Walk, acts: &[Act], reviewers: &Reviewers) -> bool {
+    let takes_it_off = |act: &&Act| act.what == What::Remove(walk.state);
+    acts.iter().rfind(takes_it_off).is_some_and(|act| reviewers.may(act.by.as_deref()))
 }
 
 /// Where people's acts led, as far as they were allowed.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
-use super::reconcile::is_newer_than_the_step;
+use super::reconcile::{is_newer_than_the_step, is_older};
 use super::{Connected, Engine, EngineError};
 use crate::domain::State;
 use crate::domain::decide::{Act, Observed, What};
@@ -36,7 +36,11 @@ impl Engine {
         // What else happened to it after its labels were moved may be a closing and a reopening.
         let mut closed_since = None;
         if labels_differ || written.is_some() || may_hide {
-            let events = connected.project.label_events(issue.iid).await?;
+            let mut events = connected.project.label_events(issue.iid).await?;
+            if may_hide {
+                // What came after the read shows in the next one.
+                events.retain(|event| !is_older(issue, event.created_at));
+            }
             if let Some(step) = written.take_if(|step| self.was_carried_out(connected, &events, step)) {
                 tracing::info!(iid = record.iid, to = %step.to, "a decision was carried out, and GitLab's answer lost");
                 self.take_step(record, &step)?;
@@ -47,6 +51,10 @@ impl Engine {
             let moved_at = since.last().map(|event| event.created_at);
             let went_on = moved_at.is_some_and(|at| issue.updated_at.duration_since(at) > ONE_WRITE);
             closed_since = since.first().map(|event| event.created_at).filter(|_| went_on);
+            if may_hide {
+                // A closing and a reopening leave the labels alone.
+                closed_since = record.updated_at.checked_add(SignedDuration::from_nanos(1)).ok();
+            }
             self.note_seen(&events, observed, record);
         }
         if observed.closed != record.state.is_closed() {
@@ -76,7 +84,7 @@ impl Engine {
         if self.lags_behind(issue, observed, events) {
             self.refuse_a_lagging_copy(issue)?;
         }
-        if self.reviewers(connected).enforced && self.has_no_event_yet(observed, record, events) {
+        if self.reviewers(connected).enforced && self.has_no_event_yet(observed, Some(record.state), events) {
             self.refuse_lagging_events(issue)?;
         }
         Ok(())

@@ -114,7 +114,7 @@ impl Engine {
         let us = self.inner.gitlab.current_user().await?;
         let (project, info) = self.fit_project(&us).await?;
         self.inner.mirror.note_names(&[&info.id.to_string(), &info.path_with_namespace])?;
-        self.note_earlier_user(&us).await?;
+        self.note_earlier_users(&us).await?;
         let policy = self.policy();
         let reviewers = self.find_reviewers(&project, &policy.reviewers.usernames).await?;
         let ours = policy.former_users.iter().copied().chain([us.id]).collect();

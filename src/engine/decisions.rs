@@ -104,7 +104,11 @@ impl Engine {
             let Some(issue) = self.read(connected, iid, None).await? else { return Ok(None) };
             self.settle(connected, issue).await?;
         }
-        Ok(self.live(iid)?.map(|record| (held, record)))
+        match self.live(iid)? {
+            // It was touched at this very moment.
+            Some(record) if !record.history_known => Err(EngineError::Stale),
+            record => Ok(record.map(|record| (held, record))),
+        }
     }
 
     fn live(&self, iid: u64) -> Result<Option<Record>, EngineError> {

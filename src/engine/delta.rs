@@ -6,8 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::StatusCode;
 
 use super::history::{self, History};
+use super::reconcile::known;
 use super::sending::FOLLOWS_SINCE;
 use super::{Connected, Engine, EngineError, Hint};
+use crate::domain::decide::decide;
 use crate::gitlab::Issue;
 use crate::mirror::{Record, Standing};
 
@@ -45,6 +47,7 @@ impl Engine {
         self.read_labels(&connected.project).await?;
         let mut settings = Vec::new();
         let read_everything = self.read_changes(&connected, &mut settings).await?;
+        self.find_without_match_label(&connected).await?;
         match self.read_settings(&connected, read_everything.then_some(settings)).await {
             // The last good ones rule, and the issue is looked at again.
             Err(EngineError::Stale) => {
@@ -58,6 +61,8 @@ impl Engine {
             let mut status = self.status_mut();
             if !std::mem::replace(&mut status.caught_up, true) {
                 self.inner.sends.notify_one();
+                // Nothing was looked at before.
+                self.inner.queue.ring();
             }
             status.last_delta = Some(self.inner.clock.now());
         }
@@ -199,14 +204,9 @@ impl Engine {
     }
 
     fn is_as_known(&self, issue: &Issue, record: &Record) -> bool {
-        let known = crate::domain::decide::Known {
-            state: record.state,
-            withdrawn: record.standing == Standing::Withdrawn,
-            undo_sent: record.undo_sent(),
-        };
         let observed = self.observed(issue);
         let shows_it = match record.standing {
-            Standing::Live | Standing::Withdrawn => observed.agrees_with(known),
+            Standing::Live | Standing::Withdrawn => observed.agrees_with(known(record)),
             // It may not have been taken back yet.
             Standing::Duplicate => !observed.is_match && observed.states.is_empty(),
             _ => true,
@@ -312,9 +312,18 @@ impl Engine {
         let raise = self.raises(&record, &history.steps)?;
         self.inner.mirror.put_whole(&record, &history.steps, raise)?;
         self.inner.news.notify_waiters();
+        if self.may_follow().is_err() {
+            return Ok(());
+        }
         let open = history.open_decision.filter(|decision| decision.from == record.state);
-        if let Some(decision) = open.filter(|_| self.may_follow().is_ok()) {
-            self.carry_out(connected, record, decision).await?;
+        if let Some(decision) = open {
+            return self.carry_out(connected, record, decision).await.map(drop);
+        }
+        // A decision may be hidden by what a stranger did after it.
+        let (observed, known) = (self.observed(issue), known(&record));
+        let verdict = decide(known, &observed, &history.open_acts, &self.reviewers(connected));
+        if observed.agrees_with(known) && verdict.state != record.state {
+            return self.act(connected, issue.clone(), record, verdict).await;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use super::texts::decision_of;
 use super::tracker::application_of;
 use super::{Connected, Engine, EngineError};
 use crate::domain::decide::{
-    Act, CLOSING_THEN_LABELS, Known, Observed, Reviewers, What, decide, reopened_by_hand,
+    Act, CLOSING_THEN_LABELS, Known, Observed, Reviewers, Verdict, What, decide, reopened_by_hand,
 };
 use crate::domain::history::{Step, Through};
 use crate::domain::sending::Sending;
@@ -20,7 +20,7 @@ use crate::gitlab::{Issue, draft_text};
 
 /// A decision's comment is written just before its label.
 const COMMENT_BEFORE_LABEL: SignedDuration = SignedDuration::from_mins(10);
-/// The service has looked by then at what was done while it was awake, webhooks lost or not.
+/// The service has looked by then at what was done while it was awake, or twice as long as it pauses between two reads.
 const LOOKED_AT_WITHIN: SignedDuration = SignedDuration::from_mins(15);
 /// An issue gets its first labels while it is made.
 const MADE_WITHIN: SignedDuration = SignedDuration::from_secs(5);
@@ -53,6 +53,10 @@ pub(super) async fn read(
     if engine.lags_behind(issue, &engine.observed(issue), &events) {
         engine.refuse_a_lagging_copy(issue)?;
     }
+    if engine.reviewers(connected).enforced && engine.has_no_event_yet(&engine.observed(issue), None, &events)
+    {
+        engine.refuse_lagging_events(issue)?;
+    }
     let mut notes = Vec::new();
     if issue.user_notes_count > 0 {
         notes = connected.our_notes(issue.iid).await?;
@@ -72,7 +76,7 @@ pub(super) async fn read(
         made_until: issue.created_at.checked_add(MADE_WITHIN).ok().filter(|_| ours),
         sent_since: sending.attempt.as_ref().map(|attempt| attempt.since),
         reviewers: engine.reviewers(connected),
-        awake_at: engine.mirror().last_match_made()?.and_then(|made| made.checked_sub(LOOKED_AT_WITHIN).ok()),
+        awake_at: engine.awake_at()?,
     };
     let follow = |closings: Option<&[StateEvent]>| {
         let mut replay = Replay::new(&life, closings);
@@ -112,6 +116,15 @@ pub(super) async fn read(
         application,
         sending,
     })
+}
+
+impl Engine {
+    /// A time at which the service had surely looked at everything that had been done by then: it staged a match later.
+    fn awake_at(&self) -> Result<Option<Timestamp>, EngineError> {
+        let pause = SignedDuration::try_from(self.policy().sync_interval).unwrap_or(SignedDuration::MAX);
+        let within = pause.saturating_mul(2).max(LOOKED_AT_WITHIN);
+        Ok(self.mirror().last_match_staged()?.and_then(|made| made.checked_sub(within).ok()))
+    }
 }
 
 /// What is known of a match before its labels are followed.
@@ -271,6 +284,9 @@ impl<'a> Replay<'a> {
         if !is_first && self.is_against_the_rules(state, &event) {
             return;
         }
+        if !is_first && state == self.state && self.is_hidden() {
+            return;
+        }
         let led = self.led_to(state);
         let put_on = self.acts.iter().any(|(_, act)| act.what == What::Add(state));
         if !is_first && led.is_none() && self.is_a_strangers(state, &event) {
@@ -340,6 +356,12 @@ impl<'a> Replay<'a> {
             .any(|one| one.state == wanted && !self.life.connected.is_ours(one.user.as_ref()) && between(one))
     }
 
+    /// Whether somebody decided, and a stranger took the label off again so that nothing shows.
+    fn is_hidden(&self) -> bool {
+        let may = |(_, act): &(u64, Act)| self.life.reviewers.may(act.by.as_deref());
+        !self.acts.iter().all(may) && self.verdict_of(self.state).state != self.state
+    }
+
     /// A step of somebody who may not decide that the service has not come to yet: that is open.
     fn is_a_strangers(&mut self, to: State, event: &LabelEvent) -> bool {
         if to == self.state || self.moved_by_us || self.match_label != MatchLabel::On {
@@ -390,13 +412,7 @@ impl<'a> Replay<'a> {
     /// before the service came to them.
     fn led_to(&self, to: State) -> Option<Vec<Step>> {
         let last = &self.acts.last()?.1;
-        let undo_sent = self.life.sent_since.is_none_or(|since| last.at <= since);
-        let known = Known { state: self.state, withdrawn: false, undo_sent };
-        // These acts are of labels alone: closings are none of them.
-        let shown = Observed { is_match: true, states: BTreeSet::from([to]), closed: self.state.is_closed() };
-        let acts: Vec<Act> = self.acts.iter().map(|(_, act)| act.clone()).collect();
-        let verdict = decide(known, &shown, &acts, &self.life.reviewers);
-        let steps = verdict.steps.into_iter().map(|step| Step {
+        let steps = self.verdict_of(to).steps.into_iter().map(|step| Step {
             from: step.from,
             to: step.to,
             by: step.by.unwrap_or_default(),
@@ -406,6 +422,18 @@ impl<'a> Replay<'a> {
         });
         let steps: Vec<Step> = steps.collect();
         steps.last().is_some_and(|last| last.to == to).then_some(steps)
+    }
+
+    /// What people's labels mean where the issue shows this state.
+    fn verdict_of(&self, shown: State) -> Verdict {
+        let last = self.acts.last().map(|(_, act)| act.at);
+        let undo_sent = self.life.sent_since.is_none_or(|since| last.is_none_or(|last| last <= since));
+        let known = Known { state: self.state, withdrawn: false, undo_sent };
+        // These acts are of labels alone: closings are none of them.
+        let shown =
+            Observed { is_match: true, states: BTreeSet::from([shown]), closed: self.state.is_closed() };
+        let acts: Vec<Act> = self.acts.iter().map(|(_, act)| act.clone()).collect();
+        decide(known, &shown, &acts, &self.life.reviewers)
     }
 
     /// Whether somebody who may had reopened the issue by then, in an act of its own: that was a step, which left no

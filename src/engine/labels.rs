@@ -9,15 +9,18 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Connected, Engine, EngineError, Hint};
 use crate::domain::State;
 use crate::domain::decide::Observed;
-use crate::gitlab::events::{LabelAction, LabelEvent};
+use crate::gitlab::events::LabelAction;
 use crate::gitlab::issues::IssueChange;
 use crate::gitlab::labels::{Label, LabelKind, OurLabels};
-use crate::gitlab::{Issue, Project, issue_text};
+use crate::gitlab::{Issue, Project};
 
 /// How old our knowledge of the labels' names may be before one is put on: a stale name would make a second label.
 const NAMES_ARE_FRESH: SignedDuration = SignedDuration::from_secs(2);
 /// How old it may be before a new issue waits for it.
 const NAMES_ARE_OLD: SignedDuration = SignedDuration::from_secs(30);
+
+/// Under this name the mirror keeps that issues of ours may have lost the label of all matches.
+const WITHOUT_MATCH_LABEL: &str = "without match label";
 
 impl Engine {
     /// Reads what our labels are called now. Who follows the project makes those that are missing, and takes back second
@@ -46,9 +49,15 @@ impl Engine {
                 ours.insert(*kind, &label);
             }
         }
-        // Those that are still missing stay known: whoever makes them again says so.
+        // What is not mended yet stays known as it was: whoever mends it says so.
         let mut ids = known.clone();
-        ids.extend(ours.ids());
+        for (kind, id) in ours.ids() {
+            if may_mend {
+                ids.insert(kind, id);
+            } else {
+                ids.entry(kind).or_insert(id);
+            }
+        }
         let ids: Vec<_> = ids.into_iter().collect();
         let json = serde_json::to_string(&ids).map_err(|error| EngineError::Text(error.to_string()))?;
         self.inner.mirror.remember("labels", &json)?;
@@ -84,7 +93,8 @@ impl Engine {
         }
         let knew_none = self.inner.mirror.iids_labelled(None)?.is_empty();
         if missing.contains(&LabelKind::Match) && knew_none && missing.len() < LabelKind::ALL.len() {
-            return self.find_without_match_label(project).await;
+            // Once all bots of the project are known.
+            self.inner.mirror.remember(WITHOUT_MATCH_LABEL, "")?;
         }
         for kind in missing.into_iter().chain(remade) {
             self.restore_deleted(kind)?;
@@ -92,33 +102,33 @@ impl Engine {
         Ok(())
     }
 
-    /// `job-match` was deleted, and the disk is lost: our issues carry their state labels still, by which they are found.
-    /// One that somebody took it off before is not put on again.
-    async fn find_without_match_label(&self, project: &Project) -> Result<(), EngineError> {
-        let names = self.names();
+    /// Where `job-match` was deleted and the disk is lost, our issues carry their state labels still, by which they are
+    /// found. One that somebody took it off before is not put on again.
+    pub(super) async fn find_without_match_label(&self, connected: &Connected) -> Result<(), EngineError> {
+        let may = self.may_follow().and_then(|()| self.may_write()).is_ok();
+        if !may || self.inner.mirror.fact(WITHOUT_MATCH_LABEL)?.is_none() {
+            return Ok(());
+        }
+        let (names, project) = (self.names(), &connected.project);
         for state in State::ALL {
             for issue in project.issues_with_label(names.name(LabelKind::State(state))).await? {
-                if self.observed(&issue).is_match || issue_text::read_back(&issue.description).is_none() {
+                if self.observed(&issue).is_match || self.staged_as(connected, &issue).is_none() {
                     continue;
                 }
+                // GitLab does not say any more which deleted label an event was about.
                 let events = project.label_events(issue.iid).await?;
-                let is_off =
-                    |event: &LabelEvent| event.label.is_none() && event.action == LabelAction::Remove;
-                if !events.iter().any(is_off) {
+                let last = events.iter().rfind(|event| event.label.is_none());
+                if last.is_none_or(|last| last.action == LabelAction::Add) {
                     let label = names.name(LabelKind::Match).to_owned();
                     let change = IssueChange { add_labels: vec![label], ..IssueChange::default() };
-                    project.change_issue(issue.iid, &change).await?;
-                    tracing::warn!(
-                        iid = issue.iid,
-                        "issue {} got its label {} back",
-                        issue.iid,
-                        names.name(LabelKind::Match)
-                    );
+                    let issue = project.change_issue(issue.iid, &change).await?;
+                    tracing::warn!(iid = issue.iid, "issue {} got its label back", issue.iid);
+                    self.meet_later(connected, &issue);
                 }
             }
         }
         self.status_mut().label_made_again = Some(LabelKind::Match.name());
-        Ok(())
+        Ok(self.inner.mirror.forget(WITHOUT_MATCH_LABEL)?)
     }
 
     /// A label of ours was deleted, and with it vanished from every issue without a trace: each gets it back.

@@ -12,7 +12,6 @@ use crate::domain::decide::Observed;
 use crate::gitlab::Issue;
 use crate::gitlab::events::{LabelAction, LabelEvent};
 use crate::gitlab::labels::LabelKind;
-use crate::mirror::Record;
 
 /// Every half minute GitLab looks which of its copies lag for longer than a minute, and asks them no more, unless it was
 /// set up otherwise.
@@ -86,10 +85,10 @@ impl Engine {
     pub(super) fn has_no_event_yet(
         &self,
         observed: &Observed,
-        record: &Record,
+        known: Option<State>,
         events: &[LabelEvent],
     ) -> bool {
-        let mut on = BTreeSet::from([record.state]);
+        let mut on: BTreeSet<State> = known.into_iter().collect();
         for event in events {
             match (self.kind_of(event), event.action) {
                 (Some(LabelKind::State(state)), LabelAction::Add) => drop(on.insert(state)),

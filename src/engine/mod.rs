@@ -380,7 +380,8 @@ impl Engine {
             let changed = queue.changed();
             self.work_off().await;
             let due = async {
-                match queue.next_due().map(|due| due.duration_since(clock.now())) {
+                let next = queue.next_due().filter(|_| self.status().caught_up);
+                match next.map(|due| due.duration_since(clock.now())) {
                     Some(left) => clock.sleep(Duration::try_from(left).unwrap_or_default()).await,
                     None => std::future::pending().await,
                 }

@@ -66,6 +66,11 @@ impl Queue {
         Some((iid, hint))
     }
 
+    /// Says that what waits may be looked at now.
+    pub fn ring(&self) {
+        self.changed.notify_waiters();
+    }
+
     /// When the first issue is due that is to be looked at again later.
     pub fn next_due(&self) -> Option<Timestamp> {
         self.lock().later.values().map(|(due, _)| *due).min()

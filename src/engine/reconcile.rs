@@ -141,6 +141,10 @@ impl Engine {
             && observed.agrees_with(known(&record))
             && !self.may_hide_acts(connected, &issue, &record)
         {
+            let issue = match record.state {
+                State::Pending => self.repair_if_just_made(connected, issue).await,
+                _ => issue,
+            };
             return self.refresh(&issue, record);
         }
         let (acts, written) = self.acts(connected, &issue, &mut observed, &mut record, written).await?;
@@ -171,7 +175,7 @@ impl Engine {
 
     /// Whether an issue that looks as it should may have been decided about, and a stranger have hidden that.
     pub(super) fn may_hide_acts(&self, connected: &Connected, issue: &Issue, record: &Record) -> bool {
-        let is_touched = issue.updated_at != record.updated_at;
+        let is_touched = issue.updated_at != record.updated_at && record.standing == Standing::Live;
         is_touched && record.history_known && self.reviewers(connected).enforced
     }
 

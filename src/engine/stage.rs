@@ -211,6 +211,7 @@ impl Engine {
         let created = connected.project.create_issue(&new).await;
         let issue = self.note(created.map_err(EngineError::from))?;
         let _issue = self.inner.issues.hold(issue.iid).await;
+        self.remember_user(&connected.us)?;
         // A delivery may have been faster than the answer: then people's acts since are in the mirror already.
         let met = self.inner.mirror.record(issue.iid)?.filter(|record| record.issue_id == issue.id);
         if let Some(record) = met {
@@ -279,14 +280,23 @@ impl Engine {
         }
     }
 
-    /// The same of an issue that nobody touched since it was made, and whoever made it may not have come to comparing.
-    pub(super) async fn repair_if_just_made(&self, connected: &Connected, issue: &Issue) -> Issue {
+    /// Whether GitLab may have left something out of a new issue that whoever made it did not come to comparing.
+    pub(super) fn may_lack_something(&self, issue: &Issue) -> bool {
         let age = self.inner.clock.now().duration_since(issue.created_at);
-        if age > JUST_MADE || self.may_follow().and_then(|()| self.may_write()).is_err() {
-            return issue.clone();
+        age <= JUST_MADE && (issue.confidential || (issue.assignees.is_empty() && self.policy().assign))
+    }
+
+    /// The same of an issue that nobody touched since it was made: whoever made it may not have come to comparing.
+    pub(super) async fn repair_if_just_made(&self, connected: &Connected, issue: Issue) -> Issue {
+        let is_untouched = issue.updated_at == issue.created_at && issue.user_notes_count == 0;
+        let is_ours = connected.is_us(issue.author.id);
+        let may = self.may_follow().and_then(|()| self.may_write()).is_ok();
+        if !self.may_lack_something(&issue) || !is_untouched || !is_ours || !may {
+            return issue;
         }
-        let first = connected.reviewers.first().filter(|_| self.policy().assign);
-        self.repair_creation(connected, issue.clone(), first.map(|reviewer| reviewer.id), None).await
+        let first = connected.reviewers.first();
+        let first = first.filter(|_| self.policy().assign && issue.assignees.is_empty());
+        self.repair_creation(connected, issue, first.map(|reviewer| reviewer.id), None).await
     }
 
     /// A repair in the labels' names as we know them.

@@ -1,13 +1,13 @@
 //! Issues of an earlier bot that nobody told us of: until its id is listed, nothing is written.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 use super::{Connected, Engine, EngineError};
 use crate::gitlab::people::User;
 use crate::gitlab::{GitlabError, Issue, issue_text};
 
-/// Under this name the mirror keeps whose tokens it was filled with.
+/// Under this name the mirror keeps who made issues with it.
 const USERS: &str = "users";
 
 impl Engine {
@@ -30,23 +30,33 @@ impl Engine {
         Ok(true)
     }
 
-    /// Whose token this disk knew before: where that was a bot that nobody has listed, its issues are nobody's, as they
-    /// would be after a lost disk.
-    pub(super) async fn note_earlier_user(&self, us: &User) -> Result<(), EngineError> {
-        let text = self.inner.mirror.fact(USERS)?.unwrap_or_default();
-        let mut users: BTreeSet<u64> = text.split(',').filter_map(|id| id.parse().ok()).collect();
+    /// Who made issues with this disk before: where that was a bot that nobody has listed, they are nobody's, as they would
+    /// be after a lost disk.
+    pub(super) async fn note_earlier_users(&self, us: &User) -> Result<(), EngineError> {
         let former = &self.policy().former_users;
-        for id in users.iter().copied().filter(|id| *id != us.id && !former.contains(id)) {
-            let user = User { id, username: format!("user {id}"), bot: None };
+        for (id, username) in self.users()?.into_iter().filter(|(id, _)| *id != us.id && !former.contains(id))
+        {
+            let user = User { id, username, bot: None };
             if self.is_bot(&user).await? {
                 self.note_stranger(&user);
             }
         }
-        if users.insert(us.id) {
-            let ids: Vec<String> = users.iter().map(ToString::to_string).collect();
-            self.inner.mirror.remember(USERS, &ids.join(","))?;
+        Ok(())
+    }
+
+    /// Remembers who has made an issue with this disk.
+    pub(super) fn remember_user(&self, us: &User) -> Result<(), EngineError> {
+        let mut users = self.users()?;
+        if users.insert(us.id, us.username.clone()).is_none() {
+            let text = serde_json::to_string(&users).map_err(|error| EngineError::Text(error.to_string()))?;
+            self.inner.mirror.remember(USERS, &text)?;
         }
         Ok(())
+    }
+
+    fn users(&self) -> Result<BTreeMap<u64, String>, EngineError> {
+        let text = self.inner.mirror.fact(USERS)?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
     }
 
     fn note_stranger(&self, user: &User) {
@@ -70,7 +80,7 @@ impl Engine {
             Ok(bot) => bot,
             // A deleted bot is not shown any more; its name still tells.
             Err(GitlabError::Refused { .. }) => {
-                user.username.starts_with("project_") && user.username.contains("_bot")
+                return Ok(user.username.starts_with("project_") && user.username.contains("_bot"));
             }
             Err(error) => return Err(error.into()),
         };

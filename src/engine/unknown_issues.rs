@@ -60,7 +60,7 @@ impl Engine {
         record: &mut Record,
         other: Option<Record>,
     ) -> Result<Option<Record>, EngineError> {
-        let Some(mut other) = other else { return Ok(None) };
+        let Some(other) = other else { return Ok(None) };
         let edited = async |iid| {
             let editor = connected.project.last_editor(iid).await?;
             Ok::<_, EngineError>(editor.is_some_and(|editor| !connected.is_us(editor.id)))
@@ -75,15 +75,20 @@ impl Engine {
             record.nonce = None;
             return Ok(None);
         }
-        if other.nonce.is_some() && edited(other.iid).await? && self.says_as_known(connected, &other).await? {
+        // What was made while this disk follows the project is known from then.
+        let is_old = !self.is_fresh(&other, other.created_at)?;
+        if is_old && edited(other.iid).await? && self.says_as_known(connected, &other).await? {
             tracing::warn!(
                 iid = other.iid,
                 "issue {} says that it is match {}, in a text that somebody has edited",
                 other.iid,
                 record.iid
             );
-            other.nonce = None;
-            self.inner.mirror.put(&other, None)?;
+            // As it is by now: it was not held meanwhile.
+            if let Some(mut other) = self.inner.mirror.record(other.iid)? {
+                other.nonce = None;
+                self.inner.mirror.put(&other, None)?;
+            }
             return Ok(None);
         }
         Ok(Some(other))
@@ -157,8 +162,9 @@ impl Engine {
         // Of news every step is told in its turn; what is old may have its history read later.
         if let Some(state) = settled.filter(|_| observed.is_match && (untouched || !is_news)) {
             record.state = state;
-            if untouched {
-                record.updated_at = self.repair_if_just_made(connected, issue).await.updated_at;
+            if untouched && self.may_lack_something(issue) {
+                // At the first read nothing is written; looking at it again compares.
+                self.hint(record.iid, Hint::default());
             }
             if is_news {
                 self.inner.mirror.put_new(record)?;

@@ -40,8 +40,9 @@ impl Hidden {
     /// Where its JSON stands in a comment. One that somebody has broken open goes to the comment's end.
     pub fn place_in(self, body: &str) -> Option<Range<usize>> {
         let mut begins = body.match_indices(self.begin()).map(|(at, begin)| at + begin.len());
-        // One beginning is that of the others as well.
-        let begin = begins.find(|begin| body[*begin..].starts_with('{'))?;
+        // The beginning of this one is that of the others as well.
+        let is_its_own = |begin: &usize| self != Self::Decision || body[*begin..].starts_with('{');
+        let begin = begins.find(is_its_own)?;
         let length = body[begin..].find(END);
         Some(begin..length.map_or(body.len(), |length| begin + length))
     }

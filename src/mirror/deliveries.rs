@@ -206,6 +206,22 @@ impl Mirror {
         })
     }
 
+    /// When the last match was staged by the service, whatever became of it.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn last_match_staged(&self) -> rusqlite::Result<Option<Timestamp>> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT created_at FROM matches WHERE json_extract(record, '$.nonce') IS NOT NULL
+                 ORDER BY iid DESC LIMIT 1",
+            )?;
+            let last: Option<i64> = statement.query_row([], |row| row.get(0)).optional()?;
+            Ok(last.and_then(|at| Timestamp::from_millisecond(at).ok()))
+        })
+    }
+
     /// When the last match was made that counts, in whatever state it is.
     ///
     /// # Errors

@@ -160,10 +160,14 @@ impl Notifier {
                     flight.sent_at = Some(now);
                     flight.message_ids = id.filter(|id| id.starts_with('<'));
                     flight.keep(engine, channel)?;
+                    let aside = Flight::laid_aside(engine, channel)?;
+                    let has_extra = aside.iter().any(|flight| flight.cargo != Cargo::Matches);
                     self.change(channel, |state| {
                         *state = super::ChannelState {
                             last_sent: Some(now),
+                            extras_after: state.extras_after.filter(|_| has_extra),
                             later: std::mem::take(&mut state.later),
+                            in_doubt: std::mem::take(&mut state.in_doubt),
                             set_aside: std::mem::take(&mut state.set_aside),
                             refused: refused.clone(),
                             ..super::ChannelState::default()
@@ -251,6 +255,7 @@ impl Notifier {
         }
         self.change(channel, |state| {
             state.later.retain(|iid, _| !flight.iids.contains(iid));
+            state.in_doubt.retain(|iid| !flight.iids.contains(iid));
             state.set_aside.retain(|iid, _| !flight.iids.contains(iid));
         });
         let at = flight.sent_at.unwrap_or_else(|| self.now());
@@ -296,6 +301,7 @@ impl Notifier {
             engine.hint(iid, Hint::default());
             self.change(channel, |state| {
                 state.later.insert(iid, again);
+                state.in_doubt.insert(iid);
             });
         }
         if flight.cargo == Cargo::Reminder {

@@ -99,7 +99,12 @@ impl Notifier {
         if let Some(aside) = aside {
             failure.say_that_others_go_first(&flight, aside);
         }
-        let pause = if aside.is_some() { FIRST_PAUSE } else { growing_pause(failures) };
+        let pause = match aside {
+            Some(_) => FIRST_PAUSE,
+            // One recipient is no reason for all the others' messages to come later and later.
+            None if !flight.done.is_empty() && !failure.given_up => growing_pause(flight.partly),
+            None => growing_pause(failures),
+        };
         // A `Retry-After` of nothing is no reason to hurry.
         let pause = pause.max(failure.after.unwrap_or_default());
         let until = self.pause(channel, pause);
@@ -122,6 +127,7 @@ impl Notifier {
                 state.extras_after = Some(later.unwrap_or_else(|| until.checked_add(pause).unwrap_or(until)));
             } else if let Some(later) = later {
                 state.later.extend(flight.iids.iter().map(|iid| (*iid, later)));
+                state.in_doubt.retain(|iid| !flight.iids.contains(iid));
             }
             if aside.is_some() && flight.done.is_empty() {
                 let times = before.times_set_aside(&flight) + 1;

@@ -115,7 +115,7 @@ impl Notifier {
             schedule.held(one, last_digest, now).map(|(until, reason)| (until, in_words(reason)));
         let by_trouble =
             state.paused_until.max(state.later.get(&one.iid).copied()).filter(|until| *until > now);
-        let why = if state.failures > 0 { FAILING } else { IN_DOUBT };
+        let why = if state.in_doubt.contains(&one.iid) { IN_DOUBT } else { FAILING };
         by_schedule.max(by_trouble.map(|until| (until, why)))
     }
 }

@@ -53,7 +53,27 @@ pub(super) struct Flight {
 
 /// The recipients who have a message, each with the Message-ID that the other side gave their mail in place of ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "DeliveredForm")]
 pub(super) struct Delivered(BTreeMap<String, Option<String>>);
+
+/// What stands on the disk: an earlier version wrote places in the list of addresses.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum DeliveredForm {
+    Addresses(BTreeMap<String, Option<String>>),
+    Places(Vec<usize>),
+}
+
+impl From<DeliveredForm> for Delivered {
+    fn from(form: DeliveredForm) -> Self {
+        match form {
+            DeliveredForm::Addresses(done) => Self(done),
+            DeliveredForm::Places(places) => {
+                Self(places.into_iter().map(|place| (format!("place {place}"), None)).collect())
+            }
+        }
+    }
+}
 
 impl Delivered {
     /// What stands for an address, whatever its place in the list: a mirror holds no address of people.
@@ -65,8 +85,9 @@ impl Delivered {
         self.0.is_empty()
     }
 
-    pub(super) fn has(&self, address: &Address) -> bool {
-        self.0.contains_key(&Self::key(address))
+    /// Whether the recipient at this place of the list has it.
+    pub(super) fn has(&self, address: &Address, place: usize) -> bool {
+        self.0.contains_key(&Self::key(address)) || self.0.contains_key(&format!("place {place}"))
     }
 
     pub(super) fn note(&mut self, address: &Address, id: Option<String>) {
@@ -135,8 +156,19 @@ impl Flight {
 
     /// The messages that were laid aside.
     pub(super) fn laid_aside(engine: &Engine, channel: Channel) -> Result<Vec<Self>, EngineError> {
+        /// An earlier version kept one.
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            Several(Vec<Flight>),
+            One(Flight),
+        }
         let text = engine.mirror().fact(&aside(channel))?;
-        Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+        Ok(match text.and_then(|text| serde_json::from_str(&text).ok()) {
+            None => Vec::new(),
+            Some(Form::Several(flights)) => flights,
+            Some(Form::One(flight)) => vec![flight],
+        })
     }
 
     /// Takes a message up again that was laid aside.
@@ -181,4 +213,31 @@ fn digest_of(iids: &[u64]) -> String {
         hash.update(iid.to_be_bytes());
     }
     hex(&hash.finalize()[..8])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_version_wrote_is_understood() {
+        let old = r#"{"cargo":"matches","iids":[7],"digest":false,"id":"match.7.ab","done":[1],
+                      "sent_at":"2026-11-29T08:00:00Z","message_ids":null,"unclear":0}"#;
+        let flight: Flight = serde_json::from_str(old).unwrap();
+        let address = "anna@example.com".parse().unwrap();
+        assert!(flight.sent_at.is_some() && flight.done.has(&address, 1) && !flight.done.has(&address, 0));
+        let again: Flight = serde_json::from_str(&serde_json::to_string(&flight).unwrap()).unwrap();
+        assert_eq!(again, flight);
+    }
+
+    #[test]
+    fn who_has_it_is_known_by_address_whatever_their_place() {
+        let (anna, ben) = ("anna@example.com".parse().unwrap(), "ben@example.com".parse().unwrap());
+        let mut done = Delivered::default();
+        done.note(&anna, Some("<1@mail.example>".to_owned()));
+        assert!(done.has(&anna, 5) && !done.has(&ben, 0));
+        done.note(&ben, None);
+        assert_eq!(done.ids().as_deref(), Some("<1@mail.example>"));
+        assert!(!serde_json::to_string(&done).unwrap().contains("anna"), "no address stands on the disk");
+    }
 }

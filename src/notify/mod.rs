@@ -18,7 +18,7 @@ pub mod render;
 mod rounds;
 mod senders;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
@@ -79,6 +79,8 @@ struct ChannelState {
     held_until: Option<Timestamp>,
     /// Matches that are left alone until then: others go first.
     later: BTreeMap<u64, Timestamp>,
+    /// Those of them that GitLab shows in another state than they count as.
+    in_doubt: BTreeSet<u64>,
     /// How often a match's message was set aside because nobody knew whether it arrived.
     set_aside: BTreeMap<u64, u32>,
     /// No reminder and no alarm is tried before then: new matches go first.

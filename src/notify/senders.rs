@@ -147,7 +147,7 @@ impl MailSender {
         };
         let (mut delivered, mut failed, mut given_up) = (!message.done.is_empty(), None, None);
         for (index, recipient) in self.to.iter().enumerate() {
-            if message.done.has(&recipient.email) {
+            if message.done.has(&recipient.email, index) {
                 continue;
             }
             mail.to = recipient.clone();
