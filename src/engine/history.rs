@@ -164,6 +164,8 @@ struct Replay<'a> {
     /// The last event of a state label.
     last_event: u64,
     match_label: MatchLabel,
+    /// Where it stood, after how many steps, when `job-match` was put on again last.
+    put_back: Option<PutBack>,
     /// Whether the last label was ours: where people's labels show one state after it, the service has followed them.
     moved_by_us: bool,
 }
@@ -176,6 +178,14 @@ enum MatchLabel {
     Off,
     /// In this moment, after it was off.
     PutBack,
+}
+
+/// How a match stood before `job-match` was put on again.
+#[derive(Clone, Copy)]
+struct PutBack {
+    from: State,
+    steps: usize,
+    at: Timestamp,
 }
 
 /// Where the label events led.
@@ -220,6 +230,7 @@ impl<'a> Replay<'a> {
             acts: Vec::new(),
             last_event: 0,
             match_label: if is_off { MatchLabel::Off } else { MatchLabel::On },
+            put_back: None,
             moved_by_us: false,
         }
     }
@@ -233,6 +244,7 @@ impl<'a> Replay<'a> {
     fn label(&mut self, state: State, event: &LabelEvent) {
         self.last_event = event.id;
         self.moved_by_us = self.life.connected.is_ours(event.user.as_ref());
+        self.put_back = self.put_back.filter(|_| !self.moved_by_us);
         self.on.retain(|(on, _)| *on != state);
         if event.action == LabelAction::Add {
             self.on.push((state, event.clone()));
@@ -243,7 +255,11 @@ impl<'a> Replay<'a> {
         let who = event.user.as_ref().map(|user| user.username.as_str());
         self.match_label = match event.action {
             LabelAction::Add if self.match_label == MatchLabel::On => MatchLabel::On,
-            LabelAction::Add => MatchLabel::PutBack,
+            LabelAction::Add => {
+                self.put_back =
+                    Some(PutBack { from: self.state, steps: self.steps.len(), at: event.created_at });
+                MatchLabel::PutBack
+            }
             LabelAction::Remove if self.life.reviewers.may(who) => MatchLabel::Off,
             // It is taken back, and the match was never withdrawn.
             LabelAction::Remove if self.match_label == MatchLabel::On => MatchLabel::On,
@@ -282,6 +298,7 @@ impl<'a> Replay<'a> {
         let (state, event) = (*state, event.clone());
         let is_first = !self.has_settled;
         if !is_first && self.is_against_the_rules(state, &event) {
+            self.forget_what_nobody_saw(state);
             return;
         }
         if !is_first && state == self.state && self.is_hidden() {
@@ -406,6 +423,23 @@ impl<'a> Replay<'a> {
         let opens_a_way = self.state.may_become(reopened, undo_sent) && reopened.may_become(to, undo_sent);
         self.needs_closings |= opens_a_way;
         !(opens_a_way && self.was_reopened_before(event))
+    }
+
+    /// A match that was withdrawn and put back in another state, and then given its old one, which was no step: where the
+    /// service has done nothing about it, it saw none of it, and for it nothing happened.
+    fn forget_what_nobody_saw(&mut self, state: State) {
+        let Some(put_back) = self.put_back.filter(|put_back| put_back.from == state) else { return };
+        self.needs_closings = true;
+        let ours = |closing: &StateEvent| {
+            closing.created_at >= put_back.at && self.life.connected.is_ours(closing.user.as_ref())
+        };
+        let seen = self.closings.is_none_or(|closings| closings.iter().any(ours));
+        if !seen {
+            self.state = state;
+            self.steps.truncate(put_back.steps);
+            self.followed.retain(|place| *place < put_back.steps);
+            self.acts.retain(|(event, _)| *event > self.last_event);
+        }
     }
 
     /// The steps there that people's labels were, those too which did not stand alone: beside others, or taken off again
