@@ -86,6 +86,16 @@ async fn the_label_of_all_matches_may_be_deleted_while_the_disk_is_lost() {
     world.finish().await;
 }
 
+#[tokio::test]
+async fn of_a_fresh_project_no_label_is_said_to_have_been_made_again() {
+    let mut world = World::new().await;
+    world.stage("1").await;
+    assert_eq!(world.get("/health").await.1["labels"]["made_again"], Value::Null);
+    world.restart(Disk::Wiped).await;
+    assert_eq!(world.get("/health").await.1["labels"]["made_again"], Value::Null);
+    world.finish().await;
+}
+
 /// GitLab makes a label that a new issue names: it has neither our colour nor our mark.
 #[tokio::test]
 async fn a_label_that_gitlab_made_for_a_new_issue_is_ours_again() {

@@ -73,33 +73,29 @@ impl Engine {
             slot.read_at = Some(self.inner.clock.now()).filter(|_| slot.ours.missing().is_empty());
         }
         if may_mend {
-            self.restore(project, missing, remade).await?;
+            let is_fresh_project = missing.len() == LabelKind::ALL.len();
+            let knew_none = self.inner.mirror.iids_labelled(None)?.is_empty();
+            if missing.contains(&LabelKind::Match) && knew_none && !is_fresh_project {
+                // Looked for once all bots of the project are known.
+                self.inner.mirror.remember(WITHOUT_MATCH_LABEL, "")?;
+            }
+            let deleted = missing.into_iter().filter(|kind| known.contains_key(kind));
+            for kind in deleted.chain(remade.iter().copied()) {
+                self.restore_deleted(kind)?;
+            }
+            self.dress(project, &remade).await;
         }
         Ok(())
     }
 
-    /// Puts right what went with deleted labels: they were made again just now, or by GitLab without our mark.
-    async fn restore(
-        &self,
-        project: &Project,
-        missing: Vec<LabelKind>,
-        remade: Vec<LabelKind>,
-    ) -> Result<(), EngineError> {
-        for kind in &remade {
+    /// Gives labels that GitLab made again for a new issue our colour and mark.
+    async fn dress(&self, project: &Project, remade: &[LabelKind]) {
+        for kind in remade {
             let id = self.names().ids().get(kind).copied().unwrap_or_default();
             if let Err(error) = project.dress_label(id, *kind).await {
                 tracing::warn!(label = kind.name(), %error, "the label {} has not got its mark back", kind.name());
             }
         }
-        let knew_none = self.inner.mirror.iids_labelled(None)?.is_empty();
-        if missing.contains(&LabelKind::Match) && knew_none && missing.len() < LabelKind::ALL.len() {
-            // Once all bots of the project are known.
-            self.inner.mirror.remember(WITHOUT_MATCH_LABEL, "")?;
-        }
-        for kind in missing.into_iter().chain(remade) {
-            self.restore_deleted(kind)?;
-        }
-        Ok(())
     }
 
     /// Where `job-match` was deleted and the disk is lost, our issues carry their state labels still, by which they are
