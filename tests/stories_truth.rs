@@ -489,5 +489,10 @@ async fn a_rebuild_costs_one_list_call_a_hundred_matches_and_label_events_of_tou
     assert_eq!(count("GET /projects/:id/issues"), 2, "{calls:?}");
     assert_eq!(count("/resource_label_events"), 2, "{calls:?}");
     assert_eq!(count("/notes"), 0, "{calls:?}");
+    // What is left to be looked at costs nothing either.
+    world.settle().await;
+    let calls = world.calls_by_bot();
+    let singles = calls.iter().filter(|call| call.ends_with("GET /projects/:id/issues/:iid")).count();
+    assert_eq!(singles, 2, "{calls:?}");
     world.finish().await;
 }

@@ -281,9 +281,10 @@ impl Engine {
     }
 
     /// Whether GitLab may have left something out of a new issue that whoever made it did not come to comparing.
-    pub(super) fn may_lack_something(&self, issue: &Issue) -> bool {
+    pub(super) fn may_lack_something(&self, connected: &Connected, issue: &Issue) -> bool {
         let age = self.inner.clock.now().duration_since(issue.created_at);
-        age <= JUST_MADE && (issue.confidential || (issue.assignees.is_empty() && self.policy().assign))
+        let wants_assignee = self.policy().assign && !connected.reviewers.is_empty();
+        age <= JUST_MADE && (issue.confidential || (issue.assignees.is_empty() && wants_assignee))
     }
 
     /// The same of an issue that nobody touched since it was made: whoever made it may not have come to comparing.
@@ -291,7 +292,7 @@ impl Engine {
         let is_untouched = issue.updated_at == issue.created_at && issue.user_notes_count == 0;
         let is_ours = connected.is_us(issue.author.id);
         let may = self.may_follow().and_then(|()| self.may_write()).is_ok();
-        if !self.may_lack_something(&issue) || !is_untouched || !is_ours || !may {
+        if !self.may_lack_something(connected, &issue) || !is_untouched || !is_ours || !may {
             return issue;
         }
         let first = connected.reviewers.first();

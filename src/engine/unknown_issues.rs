@@ -162,7 +162,7 @@ impl Engine {
         // Of news every step is told in its turn; what is old may have its history read later.
         if let Some(state) = settled.filter(|_| observed.is_match && (untouched || !is_news)) {
             record.state = state;
-            if untouched && self.may_lack_something(issue) {
+            if untouched && self.may_lack_something(connected, issue) {
                 // At the first read nothing is written; looking at it again compares.
                 self.hint(record.iid, Hint::default());
             }
