@@ -19,7 +19,6 @@ use events::{Pipeline, Say};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{Difference, Disk, World};
-use vorhoelle::clock::Clock;
 use vorhoelle::sandbox::{Fault, HookMode, Outage, Trouble};
 
 async fn heard() -> (World, Pipeline) {
@@ -159,14 +158,7 @@ async fn what_is_staged_in_another_state_raises_no_event() {
     };
     stage("1").await.unwrap();
     world.sandbox.fault(Fault::new(Method::POST, "/issues", Trouble::SlowBody { millis: 300 }));
-    let first_the_delivery = async {
-        while world.engine.mirror().record(2).unwrap().is_none() {
-            world.sandbox.settled().await;
-            world.engine.work_off().await;
-            Clock::System.sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let (staged, ()) = tokio::join!(stage("2"), first_the_delivery);
+    let (staged, ()) = tokio::join!(stage("2"), world.until_met(2));
     staged.unwrap();
     after(&world, 60).await;
     assert!(pipeline.all().is_empty(), "{:?}", pipeline.kinds(2));

@@ -13,7 +13,6 @@ mod support;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{Difference, Disk, World, job};
-use vorhoelle::clock::Clock;
 use vorhoelle::sandbox::{Fault, Options, Outage, Trouble};
 
 #[tokio::test]
@@ -309,15 +308,8 @@ async fn an_issue_that_gitlab_assigned_to_nobody_gets_its_reviewer_however_fast_
     // GitLab's delivery arrives before its answer.
     let slow = Trouble::SlowBody { millis: 300 };
     world.sandbox.fault(Fault::new(Method::POST, "/issues", slow));
-    let first_the_delivery = async {
-        while world.engine.mirror().record(2).unwrap().is_none() {
-            world.sandbox.settled().await;
-            world.engine.work_off().await;
-            Clock::System.sleep(std::time::Duration::from_millis(5)).await;
-        }
-    };
     let body = job("2");
-    let ((status, _), ()) = tokio::join!(world.post(&body), first_the_delivery);
+    let ((status, _), ()) = tokio::join!(world.post(&body), world.until_met(2));
     assert_eq!(status, StatusCode::CREATED);
     world.settle().await;
     assert_eq!(assigned(&world, 2), [reviewer]);

@@ -159,6 +159,17 @@ pub struct Repair {
 }
 
 impl Verdict {
+    /// The match stands where it stood, and nothing is to be done.
+    fn nothing_happened(known: Known) -> Self {
+        Self {
+            state: known.state,
+            withdrawn: false,
+            steps: Vec::new(),
+            refusal: None,
+            repair: Repair::default(),
+        }
+    }
+
     /// The same of an issue that shows something else than what counts of it.
     pub fn repairing(self, shown: &Observed) -> Self {
         let repair = if self.withdrawn { self.repair } else { Repair::towards(self.state, shown) };
@@ -229,13 +240,7 @@ pub fn decide(known: Known, observed: &Observed, acts: &[Act], reviewers: &Revie
     }
     let may_all = acts.iter().all(|act| reviewers.may(act.by.as_deref()));
     if observed.agrees_with(known) && may_all {
-        return Verdict {
-            state: known.state,
-            withdrawn: false,
-            steps: Vec::new(),
-            refusal: None,
-            repair: Repair::default(),
-        };
+        return Verdict::nothing_happened(known);
     }
     if let Some(verdict) = withdrawn_for_a_while(known, observed, acts, reviewers) {
         return verdict;
@@ -245,13 +250,7 @@ pub fn decide(known: Known, observed: &Observed, acts: &[Act], reviewers: &Revie
         _ => Walk::by_the_looks(known, observed, acts, reviewers),
     };
     if observed.agrees_with(known) && was_taken_back(&walk, acts, reviewers) {
-        return Verdict {
-            state: known.state,
-            withdrawn: false,
-            steps: Vec::new(),
-            refusal: None,
-            repair: Repair::default(),
-        };
+        return Verdict::nothing_happened(known);
     }
     if walk.state == known.state {
         walk.steps.clear();

@@ -19,6 +19,7 @@ mod lagging;
 mod locks;
 mod queue;
 mod reconcile;
+mod replay;
 mod sending;
 mod settings_block;
 mod settings_issue;

@@ -221,6 +221,18 @@ impl World {
         }
     }
 
+    /// Until the service has met an issue by its delivery, while GitLab's answer is still on its way.
+    pub async fn until_met(&self, iid: u64) {
+        let met = async {
+            while self.engine.mirror().record(iid).unwrap().is_none() {
+                self.sandbox.settled().await;
+                self.engine.work_off().await;
+                Clock::System.sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), met).await.expect("the issue is met");
+    }
+
     /// Time passes, and the service tells people what is due by then.
     pub async fn tell_after(&self, minutes: u64) {
         self.clock.advance(Duration::from_secs(minutes * 60));

@@ -1,0 +1,375 @@
+//! Label events followed one by one: where they led, and what of them is still open.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Connected;
+use super::history::Life;
+use super::texts::decision_of;
+use crate::domain::State;
+use crate::domain::decide::{
+    Act, CLOSING_THEN_LABELS, Known, Observed, Verdict, What, decide, reopened_by_hand,
+};
+use crate::domain::history::{Step, Through};
+use crate::gitlab::draft_text;
+use crate::gitlab::events::{LabelAction, LabelEvent, StateEvent};
+use crate::gitlab::notes::Note;
+
+/// A decision's comment is written just before its label.
+const COMMENT_BEFORE_LABEL: SignedDuration = SignedDuration::from_mins(10);
+
+/// Follows label events: whenever exactly one state label is on, and it is another than before, that is a step.
+pub(super) struct Replay<'a> {
+    life: &'a Life<'a>,
+    /// Who closed and reopened the issue, oldest first; asked for where the labels alone do not tell.
+    closings: Option<&'a [StateEvent]>,
+    needs_closings: bool,
+    on: Vec<(State, LabelEvent)>,
+    state: State,
+    steps: Vec<Step>,
+    /// Those of them, by place, with which the service followed a closing or reopening: who did that stands elsewhere.
+    followed: BTreeSet<usize>,
+    /// Whether the labels have shown exactly one state yet.
+    has_settled: bool,
+    /// What people did since they last did, by the number of its event.
+    pub(super) acts: Vec<(u64, Act)>,
+    /// The last event of a state label.
+    last_event: u64,
+    match_label: MatchLabel,
+    /// Where it stood, after how many steps, when `job-match` was put on again last.
+    put_back: Option<PutBack>,
+    /// Whether the last label was ours: where people's labels show one state after it, the service has followed them.
+    moved_by_us: bool,
+}
+
+/// How the label `job-match` stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum MatchLabel {
+    On,
+    /// Labels may be moved freely, and count as they are once it is on again.
+    Off,
+    /// In this moment, after it was off.
+    PutBack,
+}
+
+/// How a match stood before `job-match` was put on again.
+#[derive(Clone, Copy)]
+struct PutBack {
+    from: State,
+    steps: usize,
+    at: Timestamp,
+}
+
+/// Where the label events led.
+pub(super) struct Replayed {
+    pub(super) state: State,
+    pub(super) steps: Vec<Step>,
+    /// Those of them, by place, with which the service followed a closing or reopening.
+    pub(super) followed: BTreeSet<usize>,
+    pub(super) open_acts: Vec<Act>,
+    /// Whether the labels alone do not tell everything.
+    pub(super) needs_closings: bool,
+}
+
+impl<'a> Replay<'a> {
+    pub(super) fn new(life: &'a Life<'a>, closings: Option<&'a [StateEvent]>) -> Self {
+        let is_off = life.is_adopted && life.was_put_on;
+        Self {
+            life,
+            closings,
+            needs_closings: false,
+            on: Vec::new(),
+            state: State::Pending,
+            steps: Vec::new(),
+            followed: BTreeSet::new(),
+            has_settled: false,
+            acts: Vec::new(),
+            last_event: 0,
+            match_label: if is_off { MatchLabel::Off } else { MatchLabel::On },
+            put_back: None,
+            moved_by_us: false,
+        }
+    }
+
+    pub(super) fn end(self) -> Replayed {
+        let Self { state, steps, followed, acts, needs_closings, .. } = self;
+        let open_acts = acts.into_iter().map(|(_, act)| act).collect();
+        Replayed { state, steps, followed, open_acts, needs_closings }
+    }
+
+    pub(super) fn label(&mut self, state: State, event: &LabelEvent) {
+        self.last_event = event.id;
+        self.moved_by_us = self.life.connected.is_ours(event.user.as_ref());
+        self.put_back = self.put_back.filter(|_| !self.moved_by_us);
+        self.on.retain(|(on, _)| *on != state);
+        if event.action == LabelAction::Add {
+            self.on.push((state, event.clone()));
+        }
+    }
+
+    pub(super) fn match_label(&mut self, event: &LabelEvent) {
+        let who = event.user.as_ref().map(|user| user.username.as_str());
+        self.match_label = match event.action {
+            LabelAction::Add if self.match_label == MatchLabel::On => MatchLabel::On,
+            LabelAction::Add => {
+                self.put_back =
+                    Some(PutBack { from: self.state, steps: self.steps.len(), at: event.created_at });
+                MatchLabel::PutBack
+            }
+            LabelAction::Remove if self.life.reviewers.may(who) => MatchLabel::Off,
+            // It is taken back, and the match was never withdrawn.
+            LabelAction::Remove if self.match_label == MatchLabel::On => MatchLabel::On,
+            LabelAction::Remove => MatchLabel::Off,
+        };
+    }
+
+    pub(super) fn end_of_moment(&mut self) {
+        if self.match_label != MatchLabel::Off {
+            self.settle();
+        }
+        if self.match_label == MatchLabel::PutBack {
+            self.match_label = MatchLabel::On;
+        }
+    }
+
+    /// GitLab forgets which label an event was about once that is deleted. What we wrote just before tells; and with it
+    /// we took every other state label off.
+    pub(super) fn deleted_label(&mut self, event: &LabelEvent) {
+        if event.action != LabelAction::Add || !self.life.connected.is_ours(event.user.as_ref()) {
+            return;
+        }
+        let from = self.state;
+        let decided = State::ALL.into_iter().filter_map(|to| self.decision_before(event, from, to));
+        if let Some(decision) = decided.max_by_key(|decision| (decision.at <= event.created_at, decision.at))
+        {
+            self.on.clear();
+            self.label(decision.to, event);
+        }
+    }
+
+    fn settle(&mut self) {
+        let [(state, event)] = self.on.as_slice() else {
+            return;
+        };
+        let (state, event) = (*state, event.clone());
+        let is_first = !self.has_settled;
+        if !is_first && self.is_against_the_rules(state, &event) {
+            self.forget_what_nobody_saw(state);
+            return;
+        }
+        if !is_first && state == self.state && self.is_hidden() {
+            return;
+        }
+        let led = self.led_to(state);
+        let put_on = self.acts.iter().any(|(_, act)| act.what == What::Add(state));
+        if !is_first && led.is_none() && self.is_a_strangers(state, &event) {
+            return;
+        }
+        self.has_settled = true;
+        self.acts.retain(|(event, _)| *event > self.last_event);
+        if state == self.state {
+            return;
+        }
+        let by_us = self.life.connected.is_ours(event.user.as_ref());
+        let when_made = self.life.made_until.is_some_and(|until| event.created_at <= until);
+        let no_decision = || self.decision_before(&event, self.state, state).is_none();
+        if is_first && (self.life.is_adopted || (by_us && when_made && no_decision())) {
+            // The state that it was made or adopted in is no step.
+            self.state = state;
+            return;
+        }
+        let from = self.state;
+        let theirs = || {
+            let by = event.user.as_ref().map(|user| user.username.clone()).unwrap_or_default();
+            Step { from, to: state, by, at: event.created_at, through: Through::Gitlab, comment: None }
+        };
+        let ours = || self.decision_before(&event, from, state).map(|step| vec![step]);
+        let steps = match (by_us, self.life.connected.is_a_reviewers_token()) {
+            (false, _) => led.or_else(|| Some(vec![theirs()])),
+            (true, true) => ours().or_else(|| Some(vec![theirs()])),
+            // Where nobody put that label on, a closing or reopening led there, at its own time.
+            (true, false) => ours().or(led.filter(|led| put_on || led.len() > 1)),
+        };
+        self.state = state;
+        match steps {
+            Some(steps) => self.steps.extend(steps),
+            // The service took somebody's step back: neither happened.
+            None if self.was_taken_back(from, state, &event) => {
+                self.steps.pop();
+                self.followed.remove(&self.steps.len());
+            }
+            None => {
+                self.needs_closings = true;
+                self.followed.insert(self.steps.len());
+                let at = event.created_at;
+                self.steps.push(Step {
+                    from,
+                    to: state,
+                    by: String::new(),
+                    at,
+                    through: Through::Gitlab,
+                    comment: None,
+                });
+            }
+        }
+    }
+
+    /// Whether our label undoes the last step, rather than that it follows somebody's closing or reopening.
+    fn was_taken_back(&self, from: State, to: State, event: &LabelEvent) -> bool {
+        let last = self.steps.last().filter(|last| last.from == to && last.through == Through::Gitlab);
+        let Some(last) = last else { return false };
+        let Some(closings) = self.closings.filter(|_| closed_or_opened(from, to)) else {
+            return !closed_or_opened(from, to);
+        };
+        let wanted = if to.is_closed() { "closed" } else { "reopened" };
+        let between =
+            |closing: &StateEvent| closing.created_at >= last.at && closing.created_at <= event.created_at;
+        !closings
+            .iter()
+            .any(|one| one.state == wanted && !self.life.connected.is_ours(one.user.as_ref()) && between(one))
+    }
+
+    /// Whether somebody decided, and a stranger took the label off again so that nothing shows.
+    fn is_hidden(&self) -> bool {
+        let may = |(_, act): &(u64, Act)| self.life.reviewers.may(act.by.as_deref());
+        !self.acts.iter().all(may) && self.verdict_of(self.state).state != self.state
+    }
+
+    /// A step of somebody who may not decide that the service has not come to yet: that is open.
+    fn is_a_strangers(&mut self, to: State, event: &LabelEvent) -> bool {
+        if to == self.state || self.moved_by_us || self.match_label != MatchLabel::On {
+            return false;
+        }
+        let life = self.life;
+        if life.reviewers.may(event.user.as_ref().map(|user| user.username.as_str())) {
+            return false;
+        }
+        // Reviewers change. Of what was followed when it was done, the service went on.
+        let went_on = |note: &Note| {
+            let is_about_it = decision_of(note).is_some_and(|decision| decision.from == to)
+                || draft_text::read_attempt(note).is_some()
+                || draft_text::is_draft(&note.body).is_some();
+            note.created_at > event.created_at && is_about_it
+        };
+        if life.awake_at.is_some_and(|awake| event.created_at < awake) || life.notes.iter().any(went_on) {
+            return false;
+        }
+        self.needs_closings |= to.is_closed() != self.state.is_closed();
+        let wanted = if to.is_closed() { "closed" } else { "reopened" };
+        let followed = |closing: &StateEvent| {
+            let ours = life.connected.is_ours(closing.user.as_ref());
+            ours && closing.state == wanted && closing.created_at > event.created_at
+        };
+        !self.closings.into_iter().flatten().any(followed)
+    }
+
+    /// A step that is none, which people made and the service has not taken back yet: what they did since is open.
+    fn is_against_the_rules(&mut self, to: State, event: &LabelEvent) -> bool {
+        let undo_sent = self.life.sent_since.is_none_or(|since| event.created_at <= since);
+        // While it is withdrawn labels may be moved freely, but for what has left.
+        let is_withdrawn = self.match_label != MatchLabel::On;
+        let binds = !is_withdrawn || (self.state == State::Sent && !undo_sent);
+        if self.moved_by_us || !binds || to == self.state || self.state.may_become(to, undo_sent) {
+            return false;
+        }
+        if self.led_to(to).is_some() {
+            return false;
+        }
+        let reopened = reopened_by_hand(self.state);
+        let opens_a_way = self.state.may_become(reopened, undo_sent) && reopened.may_become(to, undo_sent);
+        self.needs_closings |= opens_a_way;
+        !(opens_a_way && self.was_reopened_before(event))
+    }
+
+    /// A match that was withdrawn and put back in another state, and then given its old one, which was no step: where the
+    /// service has done nothing about it, it saw none of it, and for it nothing happened.
+    fn forget_what_nobody_saw(&mut self, state: State) {
+        let Some(put_back) = self.put_back.filter(|put_back| put_back.from == state) else { return };
+        self.needs_closings = true;
+        let ours = |closing: &StateEvent| {
+            closing.created_at >= put_back.at && self.life.connected.is_ours(closing.user.as_ref())
+        };
+        let seen = self.closings.is_none_or(|closings| closings.iter().any(ours));
+        if !seen {
+            self.state = state;
+            self.steps.truncate(put_back.steps);
+            self.followed.retain(|place| *place < put_back.steps);
+            self.acts.retain(|(event, _)| *event > self.last_event);
+        }
+    }
+
+    /// The steps there that people's labels were, those too which did not stand alone: beside others, or taken off again
+    /// before the service came to them.
+    fn led_to(&self, to: State) -> Option<Vec<Step>> {
+        let last = &self.acts.last()?.1;
+        let steps = self.verdict_of(to).steps.into_iter().map(|step| Step {
+            from: step.from,
+            to: step.to,
+            by: step.by.unwrap_or_default(),
+            at: step.at.unwrap_or(last.at),
+            through: Through::Gitlab,
+            comment: None,
+        });
+        let steps: Vec<Step> = steps.collect();
+        steps.last().is_some_and(|last| last.to == to).then_some(steps)
+    }
+
+    /// What people's labels mean where the issue shows this state.
+    fn verdict_of(&self, shown: State) -> Verdict {
+        let last = self.acts.last().map(|(_, act)| act.at);
+        let undo_sent = self.life.sent_since.is_none_or(|since| last.is_none_or(|last| last <= since));
+        let known = Known { state: self.state, withdrawn: false, undo_sent };
+        // These acts are of labels alone: closings are none of them.
+        let shown =
+            Observed { is_match: true, states: BTreeSet::from([shown]), closed: self.state.is_closed() };
+        let acts: Vec<Act> = self.acts.iter().map(|(_, act)| act.clone()).collect();
+        decide(known, &shown, &acts, &self.life.reviewers)
+    }
+
+    /// Whether somebody who may had reopened the issue by then, in an act of its own: that was a step, which left no
+    /// label where the next one was taken before the service came to it.
+    fn was_reopened_before(&self, event: &LabelEvent) -> bool {
+        let mut closings = self.closings.into_iter().flatten();
+        let last = closings.rfind(|closing| closing.created_at < event.created_at);
+        last.is_some_and(|last| {
+            let who = last.user.as_ref().map(|user| user.username.as_str());
+            let same = event.user == last.user;
+            let is_one_act = same && event.created_at.duration_since(last.created_at) <= CLOSING_THEN_LABELS;
+            last.state == "reopened" && !is_one_act && self.life.reviewers.may(who)
+        })
+    }
+
+    /// The decision made through the service that this label event carried out.
+    fn decision_before(&self, event: &LabelEvent, from: State, to: State) -> Option<Step> {
+        // Each is carried out once.
+        let is_it = |step: &Step| step.from == from && step.to == to && !self.steps.contains(step);
+        let decisions: Vec<Step> =
+            self.life.notes.iter().filter_map(|note| near(note, event)).filter(is_it).collect();
+        // The last one before it; GitLab's own clocks may differ a little.
+        let before = decisions.iter().rfind(|step| step.at <= event.created_at);
+        before.or(decisions.first()).cloned()
+    }
+}
+
+/// Whether two events are of one write. Ours puts one state label on, and that first.
+pub(super) fn is_one_moment(connected: &Connected, one: &LabelEvent, next: &LabelEvent) -> bool {
+    let ours = connected.is_ours(next.user.as_ref());
+    let begins = ours && !connected.is_a_reviewers_token() && next.action == LabelAction::Add;
+    one.user == next.user && one.created_at == next.created_at && !begins
+}
+
+/// The decision that a comment of ours writes down, where the label event may be its own.
+fn near(note: &Note, event: &LabelEvent) -> Option<Step> {
+    let age = event.created_at.duration_since(note.created_at);
+    let near = age <= COMMENT_BEFORE_LABEL && age >= SignedDuration::from_secs(-2);
+    decision_of(note).filter(|_| near)
+}
+
+/// Whether closing or reopening by hand leads from one state to the other.
+fn closed_or_opened(from: State, to: State) -> bool {
+    matches!(
+        (from, to),
+        (_, State::Rejected) | (State::Rejected, State::Pending) | (State::Sent, State::Approved)
+    )
+}
