@@ -36,7 +36,7 @@ impl Engine {
             .collect();
         let mut labels = project.labels().await?;
         let mut ours = OurLabels::find(&labels, &known);
-        let may_mend = self.may_follow().and_then(|()| self.may_write()).is_ok();
+        let may_mend = self.may_mend();
         let missing = ours.missing();
         // GitLab makes a label that a new issue names and that was deleted just before.
         let remade =
@@ -101,7 +101,7 @@ impl Engine {
     /// Where `job-match` was deleted and the disk is lost, our issues carry their state labels still, by which they are
     /// found. One that somebody took it off before is not put on again.
     pub(super) async fn find_without_match_label(&self, connected: &Connected) -> Result<(), EngineError> {
-        let may = self.may_follow().and_then(|()| self.may_write()).is_ok();
+        let may = self.may_mend();
         if !may || self.inner.mirror.fact(WITHOUT_MATCH_LABEL)?.is_none() {
             return Ok(());
         }

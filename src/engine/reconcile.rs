@@ -16,7 +16,7 @@ use crate::gitlab::notes::Note;
 use crate::mirror::{Record, Standing};
 
 /// An issue may be missing from copies of GitLab for so long after it was made.
-const JUST_MADE: SignedDuration = SignedDuration::from_secs(10);
+const NOT_COPIED_YET: SignedDuration = SignedDuration::from_secs(10);
 /// How long the same wrong act is not explained again.
 const EXPLAINED_FOR: SignedDuration = SignedDuration::from_mins(10);
 
@@ -40,7 +40,7 @@ impl Engine {
         match self.read(&connected, iid, notice).await? {
             Some(issue) => self.settle(&connected, issue).await,
             // A copy of GitLab may not know of it yet.
-            None if self.is_just_made(iid)? => Err(EngineError::Stale),
+            None if self.may_not_be_copied_yet(iid)? => Err(EngineError::Stale),
             // A single answer may be of a moment without rights, or a proxy's: the list says the same of one that is gone.
             None if connected.project.issues_by_iid(&[iid]).await?.is_empty() => self.note_gone(iid),
             None => Err(EngineError::Stale),
@@ -97,9 +97,9 @@ impl Engine {
         }
     }
 
-    fn is_just_made(&self, iid: u64) -> Result<bool, EngineError> {
+    fn may_not_be_copied_yet(&self, iid: u64) -> Result<bool, EngineError> {
         let made = self.inner.mirror.record(iid)?.map(|record| record.created_at);
-        Ok(made.is_some_and(|made| self.inner.clock.now().duration_since(made).abs() < JUST_MADE))
+        Ok(made.is_some_and(|made| self.inner.clock.now().duration_since(made).abs() < NOT_COPIED_YET))
     }
 
     /// Of an erased match it stays known that it was, wherever its issue is: it is not staged again.

@@ -89,7 +89,7 @@ impl Engine {
             Some(issues) => self.choose(connected, issues)?,
             None => self.settings_issues(connected).await?,
         };
-        if self.may_write().is_ok() && self.may_follow().is_ok() {
+        if self.may_mend() {
             for other in &others {
                 let context = json!({ "kind": "other", "first": first.as_ref().map(|first| first.iid) });
                 self.say_once(connected, other, "elsewhere", context).await?;
@@ -160,7 +160,7 @@ impl Engine {
     /// Puts the label back that somebody took off, or that vanished with its deletion. Where only reviewers may change
     /// settings, a stranger is told.
     async fn put_label_back(&self, connected: &Connected, issue: &Issue) -> Result<(), EngineError> {
-        let may = self.may_write().is_ok() && self.may_follow().is_ok();
+        let may = self.may_mend();
         if self.carries_settings_label(issue) || !may {
             return Ok(());
         }
@@ -252,7 +252,7 @@ impl Engine {
         };
         tracing::warn!(iid = issue.iid, "{text}");
         let problem = SettingsProblem { text, wrong };
-        if self.may_write().is_ok() && self.may_follow().is_ok() {
+        if self.may_mend() {
             // Without a block each text is another mistake.
             let about = fingerprint(yaml.as_deref().unwrap_or(&issue.description));
             self.say_once(connected, issue, &about, context).await?;

@@ -291,7 +291,7 @@ impl Engine {
     pub(super) async fn repair_if_just_made(&self, connected: &Connected, issue: Issue) -> Issue {
         let is_untouched = issue.updated_at == issue.created_at && issue.user_notes_count == 0;
         let is_ours = connected.is_us(issue.author.id);
-        let may = self.may_follow().and_then(|()| self.may_write()).is_ok();
+        let may = self.may_mend();
         if !self.may_lack_something(connected, &issue) || !is_untouched || !is_ours || !may {
             return issue;
         }

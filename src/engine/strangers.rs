@@ -102,6 +102,11 @@ impl Engine {
         )))
     }
 
+    /// Whether this process sets right what it finds: it follows the project, and nothing forbids it to write.
+    pub(super) fn may_mend(&self) -> bool {
+        self.may_follow().is_ok() && self.may_write().is_ok()
+    }
+
     /// The ids of earlier bots that are not listed.
     pub fn unlisted_bots(&self) -> Vec<u64> {
         self.inner.strangers.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()

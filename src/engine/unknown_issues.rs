@@ -66,24 +66,14 @@ impl Engine {
             Ok::<_, EngineError>(editor.is_some_and(|editor| !connected.is_us(editor.id)))
         };
         if edited(record.iid).await? {
-            tracing::warn!(
-                iid = record.iid,
-                "issue {} says that it is match {}, in a text that somebody has edited",
-                record.iid,
-                other.iid
-            );
+            warn_of_edited(record.iid, other.iid);
             record.nonce = None;
             return Ok(None);
         }
         // What was made while this disk follows the project is known from then.
         let is_old = !self.is_fresh(&other, other.created_at)?;
         if is_old && edited(other.iid).await? && self.says_as_known(connected, &other).await? {
-            tracing::warn!(
-                iid = other.iid,
-                "issue {} says that it is match {}, in a text that somebody has edited",
-                other.iid,
-                record.iid
-            );
+            warn_of_edited(other.iid, record.iid);
             // As it is by now: it was not held meanwhile.
             if let Some(mut other) = self.inner.mirror.record(other.iid)? {
                 other.nonce = None;
@@ -202,4 +192,8 @@ impl Engine {
             .repairing(&self.observed(issue));
         self.act(connected, issue.clone(), record.clone(), verdict).await
     }
+}
+
+fn warn_of_edited(iid: u64, other: u64) {
+    tracing::warn!(iid, "issue {iid} says that it is match {other}, in a text that somebody has edited");
 }
