@@ -75,6 +75,7 @@ pub(super) async fn read(
     };
     let follow = |closings: Option<&[StateEvent]>| {
         let mut replay = Replay::new(&life, closings);
+        let mut rest = events.as_slice();
         for moment in events.chunk_by(|a, b| is_one_moment(connected, a, b)) {
             for event in moment {
                 replay.acts.extend(engine.label_act(connected, event).map(|act| (event.id, act)));
@@ -85,7 +86,12 @@ pub(super) async fn read(
                     _ => {}
                 }
             }
-            replay.end_of_moment();
+            rest = &rest[moment.len()..];
+            let next = rest.iter().find_map(|event| match kind(event) {
+                Some(LabelKind::State(state)) => Some((state, event)),
+                _ => None,
+            });
+            replay.end_of_moment(moment[0].created_at, next);
         }
         replay.end()
     };

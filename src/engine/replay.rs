@@ -37,8 +37,8 @@ pub(super) struct Replay<'a> {
     /// The last event of a state label.
     last_event: u64,
     match_label: MatchLabel,
-    /// Where it stood, after how many steps, when `job-match` was put on again last.
-    put_back: Option<PutBack>,
+    /// How it stood, oldest first, since the last label of ours: there the service saw how it stands.
+    stood: Vec<Stood>,
     /// Whether the last label was ours: where people's labels show one state after it, the service has followed them.
     moved_by_us: bool,
 }
@@ -53,12 +53,13 @@ enum MatchLabel {
     PutBack,
 }
 
-/// How a match stood before `job-match` was put on again.
+/// How a match stood from a moment on.
 #[derive(Clone, Copy)]
-struct PutBack {
-    from: State,
+struct Stood {
+    state: State,
+    /// After how many steps.
     steps: usize,
-    at: Timestamp,
+    since: Timestamp,
 }
 
 /// Where the label events led.
@@ -87,7 +88,7 @@ impl<'a> Replay<'a> {
             acts: Vec::new(),
             last_event: 0,
             match_label: if is_off { MatchLabel::Off } else { MatchLabel::On },
-            put_back: None,
+            stood: Vec::new(),
             moved_by_us: false,
         }
     }
@@ -101,7 +102,6 @@ impl<'a> Replay<'a> {
     pub(super) fn label(&mut self, state: State, event: &LabelEvent) {
         self.last_event = event.id;
         self.moved_by_us = self.life.connected.is_ours(event.user.as_ref());
-        self.put_back = self.put_back.filter(|_| !self.moved_by_us);
         self.on.retain(|(on, _)| *on != state);
         if event.action == LabelAction::Add {
             self.on.push((state, event.clone()));
@@ -112,11 +112,7 @@ impl<'a> Replay<'a> {
         let who = event.user.as_ref().map(|user| user.username.as_str());
         self.match_label = match event.action {
             LabelAction::Add if self.match_label == MatchLabel::On => MatchLabel::On,
-            LabelAction::Add => {
-                self.put_back =
-                    Some(PutBack { from: self.state, steps: self.steps.len(), at: event.created_at });
-                MatchLabel::PutBack
-            }
+            LabelAction::Add => MatchLabel::PutBack,
             LabelAction::Remove if self.life.reviewers.may(who) => MatchLabel::Off,
             // It is taken back, and the match was never withdrawn.
             LabelAction::Remove if self.match_label == MatchLabel::On => MatchLabel::On,
@@ -124,9 +120,16 @@ impl<'a> Replay<'a> {
         };
     }
 
-    pub(super) fn end_of_moment(&mut self) {
+    /// `at` is its time, `next` what comes after it.
+    pub(super) fn end_of_moment(&mut self, at: Timestamp, next: Option<(State, &LabelEvent)>) {
         if self.match_label != MatchLabel::Off {
-            self.settle();
+            self.settle(next);
+        }
+        if self.moved_by_us {
+            self.stood.clear();
+        }
+        if self.stood.last().is_none_or(|stood| stood.state != self.state) {
+            self.stood.push(Stood { state: self.state, steps: self.steps.len(), since: at });
         }
         if self.match_label == MatchLabel::PutBack {
             self.match_label = MatchLabel::On;
@@ -148,14 +151,14 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn settle(&mut self) {
+    fn settle(&mut self, next: Option<(State, &LabelEvent)>) {
         let [(state, event)] = self.on.as_slice() else {
             return;
         };
         let (state, event) = (*state, event.clone());
         let is_first = !self.has_settled;
         if !is_first && self.is_against_the_rules(state, &event) {
-            self.forget_what_nobody_saw(state);
+            self.forget_what_nobody_saw(state, &event, next);
             return;
         }
         if !is_first && state == self.state && self.is_hidden() {
@@ -282,19 +285,30 @@ impl<'a> Replay<'a> {
         !(opens_a_way && self.was_reopened_before(event))
     }
 
-    /// A match that was withdrawn and put back in another state, and then given its old one, which was no step: where the
-    /// service has done nothing about it, it saw none of it, and for it nothing happened.
-    fn forget_what_nobody_saw(&mut self, state: State) {
-        let Some(put_back) = self.put_back.filter(|put_back| put_back.from == state) else { return };
+    /// A match that went away from where it stood, and back by a step that is none: where the service has done nothing
+    /// about any of it, it saw none of it, and for it nothing happened.
+    fn forget_what_nobody_saw(&mut self, to: State, event: &LabelEvent, next: Option<(State, &LabelEvent)>) {
+        let is_taken_back = next.is_some_and(|(next, label)| {
+            next == self.state
+                && self.life.connected.is_ours(label.user.as_ref())
+                && self.decision_before(label, to, next).is_none()
+        });
+        if is_taken_back || !self.stood.iter().any(|stood| stood.state == to) {
+            return;
+        }
         self.needs_closings = true;
-        let ours = |closing: &StateEvent| {
-            closing.created_at >= put_back.at && self.life.connected.is_ours(closing.user.as_ref())
-        };
-        let seen = self.closings.is_none_or(|closings| closings.iter().any(ours));
-        if !seen {
-            self.state = state;
-            self.steps.truncate(put_back.steps);
-            self.followed.retain(|place| *place < put_back.steps);
+        let Some(closings) = self.closings else { return };
+        let ours = closings.iter().filter(|one| self.life.connected.is_ours(one.user.as_ref()));
+        let attempts = self.life.notes.iter().filter(|note| draft_text::read_attempt(note).is_some());
+        let acted = ours.map(|one| one.created_at).chain(attempts.map(|note| note.created_at));
+        let acted = acted.filter(|acted| *acted < event.created_at).max();
+        // How it stood when the service acted last, and what came after that.
+        let seen = self.stood.iter().rposition(|stood| acted.is_some_and(|acted| stood.since <= acted));
+        let unseen = &self.stood[seen.unwrap_or(0)..];
+        if let Some(stood) = unseen.iter().rfind(|stood| stood.state == to).copied() {
+            self.state = to;
+            self.steps.truncate(stood.steps);
+            self.followed.retain(|place| *place < stood.steps);
             self.acts.retain(|(event, _)| *event > self.last_event);
         }
     }

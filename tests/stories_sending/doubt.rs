@@ -7,7 +7,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 use vorhoelle::domain::history::Through;
 use vorhoelle::outgoing::SendRequest;
-use vorhoelle::sandbox::{Fault, Trouble};
+use vorhoelle::sandbox::{Fault, HookMode, Trouble};
 
 use super::smtp::Mood;
 use super::support::Disk;
@@ -363,5 +363,26 @@ async fn where_neither_gitlab_nor_the_disk_can_be_told_that_it_left_it_is_in_dou
     world.expect_comment(iid, "uncertain whether the application");
     world.expect(iid, "approved").await;
     assert_eq!(mails.mails().len(), 1, "never repeated by itself");
+    world.finish().await;
+}
+
+/// A label that was on for a moment, while the service did not look, settles no doubt.
+#[tokio::test]
+async fn set_to_sent_and_back_unseen_it_is_in_doubt_as_before() {
+    let (mut world, mails) = desk().await;
+    let iid = drafted(&mut world, "1").await;
+    mails.set_mood(Mood::GoneAfterMessage);
+    assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::BAD_GATEWAY);
+    world.expect_comment(iid, "uncertain whether the application");
+    mails.set_mood(Mood::Fine);
+    world.sandbox.hook_mode(HookMode::Lose);
+    world.reviewer().relabel(iid, &["job-match/sent"], &["job-match/approved"]).unwrap();
+    world.reviewer().relabel(iid, &["job-match/approved"], &["job-match/sent"]).unwrap();
+    for disk in [Disk::Kept, Disk::Wiped] {
+        world.restart(disk).await;
+        world.delta().await;
+        world.expect(iid, "approved").await;
+        assert_eq!(the_match(&world, iid).await["send"]["outcome"], "send_unknown");
+    }
     world.finish().await;
 }
