@@ -21,13 +21,14 @@ use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 use serde_json::Value;
+use vorhoelle::channels::Outcome;
+use vorhoelle::channels::mail::MailSender;
+use vorhoelle::channels::mime::Mail;
 use vorhoelle::clock::Clock;
 use vorhoelle::config::{Environment, Settings};
 use vorhoelle::domain::{Language, posted_match};
-use vorhoelle::notify::channels::Outcome;
-use vorhoelle::notify::mime::Mail;
 use vorhoelle::notify::render::{MailText, mail};
-use vorhoelle::notify::{MailSender, Notice, NoticeKind, NoticeMatch};
+use vorhoelle::notify::{Notice, NoticeKind, NoticeMatch};
 use vorhoelle::templates::Templates;
 
 use support::median;
@@ -98,7 +99,7 @@ fn mails(text: &MailText) {
     }
     let settings = Settings::load(None, &environment).unwrap();
     let settings = settings.channels.mail.unwrap();
-    let sender = MailSender::new(&settings, &Clock::System).unwrap();
+    let sender = MailSender::new(&settings.mailer, &Clock::System).unwrap();
     let message = |number: usize| Mail {
         from: settings.from.clone(),
         to: settings.to[0].clone(),

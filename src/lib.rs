@@ -3,6 +3,7 @@
 //! `ARCHITECTURE.md` is the map; each module says what it is for.
 
 pub mod app;
+pub mod channels;
 pub mod cli;
 pub mod clock;
 pub mod config;

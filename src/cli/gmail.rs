@@ -25,8 +25,8 @@ use url::Url;
 use uuid::Uuid;
 
 use super::{Context, print, say};
+use crate::channels::google::{AUTHORIZE_URL, GoogleApp, METADATA_SCOPE, SEND_SCOPE, Tokens};
 use crate::config::duration;
-use crate::notify::channels::google::{AUTHORIZE_URL, GoogleApp, METADATA_SCOPE, SEND_SCOPE, Tokens};
 
 /// How long the browser gets to fetch the last page.
 const PARTING: std::time::Duration = std::time::Duration::from_secs(2);

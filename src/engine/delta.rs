@@ -5,13 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::StatusCode;
 
-use super::history::{self, History};
 use super::reconcile::known;
-use super::sending::FOLLOWS_SINCE;
 use super::{Connected, Engine, EngineError, Hint};
-use crate::domain::decide::decide;
 use crate::gitlab::Issue;
-use crate::mirror::{Record, Standing};
+use crate::mirror::{Fact, Record, Standing};
 
 /// Read again at each delta: a change may become visible after a later one.
 const OVERLAP: SignedDuration = SignedDuration::from_secs(60);
@@ -80,7 +77,7 @@ impl Engine {
         connected: &Connected,
         settings: &mut Vec<Issue>,
     ) -> Result<bool, EngineError> {
-        let saved = self.inner.mirror.fact("cursor")?.and_then(|text| text.parse::<Timestamp>().ok());
+        let saved = self.inner.mirror.fact(Fact::Cursor)?.and_then(|text| text.parse::<Timestamp>().ok());
         let mut newest = saved;
         // The oldest change that could not be followed: the next read begins there again.
         let mut not_followed: Option<Timestamp> = None;
@@ -130,19 +127,19 @@ impl Engine {
         let cursor = if but.is_empty() { newest } else { since.max(saved).unwrap_or(newest) };
         let cursor = not_followed.map_or(cursor, |oldest| cursor.min(oldest));
         if saved.is_none() {
-            self.inner.mirror.remember(FOLLOWS_SINCE, &newest.to_string())?;
+            self.inner.mirror.remember(Fact::FollowsSince, &newest.to_string())?;
             self.inner.mirror.remember_backlog(last_iid)?;
         }
         // Last: after a kill before it everything is read, and this is noted, once more.
         if Some(cursor) != saved {
-            self.inner.mirror.remember("cursor", &cursor.to_string())?;
+            self.inner.mirror.remember(Fact::Cursor, &cursor.to_string())?;
         }
         Ok(saved.is_none())
     }
 
     /// One issue that cannot be followed must not keep the others from being read; a GitLab that answers nobody is another
     /// matter.
-    fn looks_again(&self, iid: u64, error: EngineError) -> Result<(), EngineError> {
+    pub(super) fn looks_again(&self, iid: u64, error: EngineError) -> Result<(), EngineError> {
         let is_about_this_issue = match &error {
             // Whoever follows the project does it.
             EngineError::LooksOnly => return Ok(()),
@@ -256,74 +253,6 @@ impl Engine {
                     None => self.hint(*iid, Hint::default()),
                 }
             }
-        }
-        Ok(())
-    }
-
-    /// Reads the steps of matches that were taken in without them: after a lost disk, the last part of a rebuild.
-    async fn read_histories(&self, connected: &Connected) -> Result<(), EngineError> {
-        for iid in self.inner.mirror.iids_without_history()? {
-            if let Err(error) = self.read_history(connected, iid).await {
-                self.looks_again(iid, error)?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn read_history(&self, connected: &Connected, iid: u64) -> Result<(), EngineError> {
-        let issue = match connected.project.issue(iid).await {
-            Ok(issue) => issue,
-            Err(error) if error.is_gone() => {
-                self.hint(iid, Hint::default());
-                return Ok(());
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let history = history::read(self, connected, &issue).await?;
-        let _one_at_a_time = self.inner.issues.hold(iid).await;
-        self.take_history(connected, &issue, history).await
-    }
-
-    /// Takes over what was read of an issue's history. The caller holds the issue's lock.
-    pub(super) async fn take_history(
-        &self,
-        connected: &Connected,
-        issue: &Issue,
-        history: History,
-    ) -> Result<(), EngineError> {
-        let iid = issue.iid;
-        let Some(mut record) = self.inner.mirror.record(iid)? else { return Ok(()) };
-        if record.updated_at != issue.updated_at {
-            self.hint(iid, Hint::default());
-            return Ok(());
-        }
-        record.label_event = history.label_event;
-        record.history_known = true;
-        if history.state != record.state && !history.open_acts.is_empty() {
-            // What the labels show is what people made of them since, and may be no step: that is looked at now.
-            record.state = history.state;
-            self.hint(iid, Hint::default());
-        }
-        record.application = history.application;
-        record.sending = history.sending;
-        if let Some(last) = history.steps.last() {
-            record.note_decision(last);
-        }
-        let raise = self.raises(&record, &history.steps)?;
-        self.inner.mirror.put_whole(&record, &history.steps, raise)?;
-        self.inner.news.notify_waiters();
-        if self.may_follow().is_err() {
-            return Ok(());
-        }
-        let open = history.open_decision.filter(|decision| decision.from == record.state);
-        if let Some(decision) = open {
-            return self.carry_out(connected, record, decision).await.map(drop);
-        }
-        // A decision may be hidden by what a stranger did after it.
-        let (observed, known) = (self.observed(issue), known(&record));
-        let verdict = decide(known, &observed, &history.open_acts, &self.reviewers(connected));
-        if observed.agrees_with(known) && verdict.state != record.state {
-            return self.act(connected, issue.clone(), record, verdict).await;
         }
         Ok(())
     }

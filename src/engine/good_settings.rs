@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::reconcile::is_older;
 use super::{Engine, EngineError};
 use crate::gitlab::Issue;
-
-/// Under this name the mirror keeps them.
-const FACT: &str = "settings";
+use crate::mirror::Fact;
 
 /// The last good settings of an issue.
 #[derive(Serialize, Deserialize)]
@@ -25,7 +23,7 @@ pub(super) struct Good {
 impl Engine {
     /// The last good settings of an issue, where there were any.
     pub(super) fn last_good(&self, issue: &Issue) -> Result<Option<Good>, EngineError> {
-        let good = self.inner.mirror.fact(FACT)?;
+        let good = self.inner.mirror.fact(Fact::GoodSettings)?;
         let good = good.and_then(|text| serde_json::from_str::<Good>(&text).ok());
         Ok(good.filter(|good| good.iid == issue.iid))
     }
@@ -34,7 +32,7 @@ impl Engine {
     pub(super) fn remember_good(&self, issue: &Issue, yaml: &str) -> Result<(), EngineError> {
         let good = Good { iid: issue.iid, yaml: yaml.to_owned(), updated_at: Some(issue.updated_at) };
         let good = serde_json::to_string(&good).map_err(|error| EngineError::Text(error.to_string()))?;
-        Ok(self.inner.mirror.remember(FACT, &good)?)
+        Ok(self.inner.mirror.remember(Fact::GoodSettings, &good)?)
     }
 
     /// Refuses an issue that was read from a copy older than the settings that count.

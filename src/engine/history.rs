@@ -2,11 +2,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::reconcile::known;
 use super::replay::{Replay, Replayed, is_one_moment};
 use super::texts::decision_of;
 use super::tracker::application_of;
-use super::{Connected, Engine, EngineError};
-use crate::domain::decide::{Act, Reviewers};
+use super::{Connected, Engine, EngineError, Hint};
+use crate::domain::decide::{Act, Reviewers, decide};
 use crate::domain::history::Step;
 use crate::domain::sending::Sending;
 use crate::domain::{Application, State};
@@ -120,6 +121,74 @@ pub(super) async fn read(
 }
 
 impl Engine {
+    /// Reads the steps of matches that were taken in without them: after a lost disk, the last part of a rebuild.
+    pub(super) async fn read_histories(&self, connected: &Connected) -> Result<(), EngineError> {
+        for iid in self.inner.mirror.iids_without_history()? {
+            if let Err(error) = self.read_history(connected, iid).await {
+                self.looks_again(iid, error)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_history(&self, connected: &Connected, iid: u64) -> Result<(), EngineError> {
+        let issue = match connected.project.issue(iid).await {
+            Ok(issue) => issue,
+            Err(error) if error.is_gone() => {
+                self.hint(iid, Hint::default());
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let history = read(self, connected, &issue).await?;
+        let _one_at_a_time = self.inner.issues.hold(iid).await;
+        self.take_history(connected, &issue, history).await
+    }
+
+    /// Takes over what was read of an issue's history. The caller holds the issue's lock.
+    pub(super) async fn take_history(
+        &self,
+        connected: &Connected,
+        issue: &Issue,
+        history: History,
+    ) -> Result<(), EngineError> {
+        let iid = issue.iid;
+        let Some(mut record) = self.inner.mirror.record(iid)? else { return Ok(()) };
+        if record.updated_at != issue.updated_at {
+            self.hint(iid, Hint::default());
+            return Ok(());
+        }
+        record.label_event = history.label_event;
+        record.history_known = true;
+        if history.state != record.state && !history.open_acts.is_empty() {
+            // What the labels show is what people made of them since, and may be no step: that is looked at now.
+            record.state = history.state;
+            self.hint(iid, Hint::default());
+        }
+        record.application = history.application;
+        record.sending = history.sending;
+        if let Some(last) = history.steps.last() {
+            record.note_decision(last);
+        }
+        let raise = self.raises(&record, &history.steps)?;
+        self.inner.mirror.put_whole(&record, &history.steps, raise)?;
+        self.inner.news.notify_waiters();
+        if self.may_follow().is_err() {
+            return Ok(());
+        }
+        let open = history.open_decision.filter(|decision| decision.from == record.state);
+        if let Some(decision) = open {
+            return self.carry_out(connected, record, decision).await.map(drop);
+        }
+        // A decision may be hidden by what a stranger did after it.
+        let (observed, known) = (self.observed(issue), known(&record));
+        let verdict = decide(known, &observed, &history.open_acts, &self.reviewers(connected));
+        if observed.agrees_with(known) && verdict.state != record.state {
+            return self.act(connected, issue.clone(), record, verdict).await;
+        }
+        Ok(())
+    }
+
     /// A time at which the service had surely looked at everything that had been done by then: it staged a match later.
     fn awake_at(&self) -> Result<Option<Timestamp>, EngineError> {
         let pause = SignedDuration::try_from(self.policy().sync_interval).unwrap_or(SignedDuration::MAX);

@@ -13,14 +13,12 @@ use crate::gitlab::events::LabelAction;
 use crate::gitlab::issues::IssueChange;
 use crate::gitlab::labels::{Label, LabelKind, OurLabels};
 use crate::gitlab::{Issue, Project};
+use crate::mirror::Fact;
 
 /// How old our knowledge of the labels' names may be before one is put on: a stale name would make a second label.
 const NAMES_ARE_FRESH: SignedDuration = SignedDuration::from_secs(2);
 /// How old it may be before a new issue waits for it.
 const NAMES_ARE_OLD: SignedDuration = SignedDuration::from_secs(30);
-
-/// Under this name the mirror keeps that issues of ours may have lost the label of all matches.
-const WITHOUT_MATCH_LABEL: &str = "without match label";
 
 impl Engine {
     /// Reads what our labels are called now. Who follows the project makes those that are missing, and takes back second
@@ -29,7 +27,7 @@ impl Engine {
         let known: BTreeMap<LabelKind, u64> = self
             .inner
             .mirror
-            .fact("labels")?
+            .fact(Fact::Labels)?
             .and_then(|json| serde_json::from_str::<Vec<(LabelKind, u64)>>(&json).ok())
             .unwrap_or_default()
             .into_iter()
@@ -60,7 +58,7 @@ impl Engine {
         }
         let ids: Vec<_> = ids.into_iter().collect();
         let json = serde_json::to_string(&ids).map_err(|error| EngineError::Text(error.to_string()))?;
-        self.inner.mirror.remember("labels", &json)?;
+        self.inner.mirror.remember(Fact::Labels, &json)?;
         {
             let mut slot = self.inner.labels.write().unwrap_or_else(PoisonError::into_inner);
             slot.others = labels
@@ -77,7 +75,7 @@ impl Engine {
             let knew_none = self.inner.mirror.iids_labelled(None)?.is_empty();
             if missing.contains(&LabelKind::Match) && knew_none && !is_fresh_project {
                 // Looked for once all bots of the project are known.
-                self.inner.mirror.remember(WITHOUT_MATCH_LABEL, "")?;
+                self.inner.mirror.remember(Fact::WithoutMatchLabel, "")?;
             }
             let deleted = missing.into_iter().filter(|kind| known.contains_key(kind));
             for kind in deleted.chain(remade.iter().copied()) {
@@ -102,7 +100,7 @@ impl Engine {
     /// found. One that somebody took it off before is not put on again.
     pub(super) async fn find_without_match_label(&self, connected: &Connected) -> Result<(), EngineError> {
         let may = self.may_mend();
-        if !may || self.inner.mirror.fact(WITHOUT_MATCH_LABEL)?.is_none() {
+        if !may || self.inner.mirror.fact(Fact::WithoutMatchLabel)?.is_none() {
             return Ok(());
         }
         let (names, project) = (self.names(), &connected.project);
@@ -124,7 +122,7 @@ impl Engine {
             }
         }
         self.status_mut().label_made_again = Some(LabelKind::Match.name());
-        Ok(self.inner.mirror.forget(WITHOUT_MATCH_LABEL)?)
+        Ok(self.inner.mirror.forget(Fact::WithoutMatchLabel)?)
     }
 
     /// A label of ours was deleted, and with it vanished from every issue without a trace: each gets it back.

@@ -12,7 +12,7 @@ use crate::gitlab::draft_text;
 use crate::gitlab::events::{LabelAction, LabelEvent};
 use crate::gitlab::labels::LabelKind;
 use crate::gitlab::notes::Note;
-use crate::mirror::Record;
+use crate::mirror::{Fact, Record};
 
 /// The attempt that sent the mail of a match that is not sent yet.
 pub(super) fn left_without_step(record: &Record) -> Option<&Attempt> {
@@ -230,7 +230,7 @@ impl Engine {
     /// Whether something that happened at `at` is younger than this disk's first read of the project.
     pub(super) fn is_fresh(&self, record: &Record, at: jiff::Timestamp) -> Result<bool, EngineError> {
         let born =
-            self.inner.mirror.fact(FOLLOWS_SINCE)?.and_then(|text| text.parse::<jiff::Timestamp>().ok());
+            self.inner.mirror.fact(Fact::FollowsSince)?.and_then(|text| text.parse::<jiff::Timestamp>().ok());
         let Some(born) = born else { return Ok(false) };
         if at > born {
             return Ok(true);
@@ -241,6 +241,3 @@ impl Engine {
         }
     }
 }
-
-/// Under this name the mirror remembers the newest change that its first read saw.
-pub(super) const FOLLOWS_SINCE: &str = "follows_since";

@@ -20,9 +20,7 @@ use crate::gitlab::labels::LabelKind;
 use crate::gitlab::notes::Note;
 use crate::gitlab::people::User;
 use crate::gitlab::{Issue, issue_text};
-
-/// Under this name the mirror remembers which issue is the settings issue.
-const NUMBER: &str = "settings issue";
+use crate::mirror::Fact;
 
 /// Why settings were not changed.
 #[derive(Debug, thiserror::Error)]
@@ -97,11 +95,11 @@ impl Engine {
         }
         match first {
             None => {
-                self.inner.mirror.forget(NUMBER)?;
+                self.inner.mirror.forget(Fact::SettingsIssue)?;
                 self.go_by(None, None)
             }
             Some(issue) => {
-                self.inner.mirror.remember(NUMBER, &issue.iid.to_string())?;
+                self.inner.mirror.remember(Fact::SettingsIssue, &issue.iid.to_string())?;
                 self.read_settings_of(connected, &issue).await?;
                 self.put_label_back(connected, &issue).await
             }
@@ -335,7 +333,7 @@ impl Engine {
 
     /// The number of the settings issue, where there is one.
     pub fn known_settings_issue(&self) -> Option<u64> {
-        let remembered = || self.inner.mirror.fact(NUMBER).ok().flatten()?.parse().ok();
+        let remembered = || self.inner.mirror.fact(Fact::SettingsIssue).ok().flatten()?.parse().ok();
         self.issue_layer().map(|layer| layer.iid).or_else(remembered)
     }
 
@@ -372,7 +370,7 @@ impl Engine {
         };
         let issue = connected.project.create_issue(&new).await?;
         tracing::info!(iid = issue.iid, "the settings issue is #{}", issue.iid);
-        self.inner.mirror.remember(NUMBER, &issue.iid.to_string())?;
+        self.inner.mirror.remember(Fact::SettingsIssue, &issue.iid.to_string())?;
         self.remember_good(&issue, &yaml_of(&issue.description).unwrap_or_default())?;
         self.go_by(Some(IssueLayer { iid: issue.iid, file: File::default() }), None)?;
         Ok(issue)

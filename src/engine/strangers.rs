@@ -6,9 +6,7 @@ use std::sync::PoisonError;
 use super::{Connected, Engine, EngineError};
 use crate::gitlab::people::User;
 use crate::gitlab::{GitlabError, Issue, issue_text};
-
-/// Under this name the mirror keeps who made issues with it.
-const USERS: &str = "users";
+use crate::mirror::Fact;
 
 impl Engine {
     /// Whether an issue that is not ours holds a block of ours because an earlier bot made it. A person's forged block
@@ -49,13 +47,13 @@ impl Engine {
         let mut users = self.users()?;
         if users.insert(us.id, us.username.clone()).is_none() {
             let text = serde_json::to_string(&users).map_err(|error| EngineError::Text(error.to_string()))?;
-            self.inner.mirror.remember(USERS, &text)?;
+            self.inner.mirror.remember(Fact::Users, &text)?;
         }
         Ok(())
     }
 
     fn users(&self) -> Result<BTreeMap<u64, String>, EngineError> {
-        let text = self.inner.mirror.fact(USERS)?;
+        let text = self.inner.mirror.fact(Fact::Users)?;
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
     }
 

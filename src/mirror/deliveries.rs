@@ -5,14 +5,11 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 
-use super::Mirror;
 use super::json::from_json;
+use super::{Fact, Mirror};
 use crate::domain::Channel;
 use crate::domain::job_match::Score;
 use crate::domain::schedule::Waiting;
-
-/// Under this name the mirror remembers the last issue of the first read.
-const BACKLOG: &str = "backlog";
 
 /// A message about a match on a channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -91,13 +88,13 @@ impl Mirror {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT iid, created_at, score,
-                        iid <= coalesce((SELECT CAST(value AS INTEGER) FROM facts WHERE name = 'backlog'), 0)
+                        iid <= coalesce((SELECT CAST(value AS INTEGER) FROM facts WHERE name = ?2), 0)
                  FROM matches WHERE standing = 'live' AND state = 'pending'
                  AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.iid = matches.iid AND channel = ?1
                                  AND kind = 'match' AND outcome = 'sent')
                  ORDER BY iid",
             )?;
-            statement.query_map([channel.as_str()], waiting)?.collect()
+            statement.query_map(params![channel.as_str(), Fact::Backlog], waiting)?.collect()
         })
     }
 
@@ -107,7 +104,7 @@ impl Mirror {
     ///
     /// Where the disk fails.
     pub fn remember_backlog(&self, last_iid: u64) -> rusqlite::Result<()> {
-        self.remember(BACKLOG, &last_iid.to_string())
+        self.remember(Fact::Backlog, &last_iid.to_string())
     }
 
     /// Whether an issue was there when GitLab was read for the first time.
@@ -116,7 +113,7 @@ impl Mirror {
     ///
     /// Where the disk fails.
     pub fn is_backlog(&self, iid: u64) -> rusqlite::Result<bool> {
-        let last = self.fact(BACKLOG)?.and_then(|text| text.parse::<u64>().ok());
+        let last = self.fact(Fact::Backlog)?.and_then(|text| text.parse::<u64>().ok());
         Ok(last.is_some_and(|last| iid <= last))
     }
 

@@ -8,6 +8,7 @@ mod alike;
 mod attempts;
 mod deliveries;
 mod events;
+mod facts;
 mod history;
 mod json;
 mod list;
@@ -31,6 +32,7 @@ pub use rusqlite::Error as MirrorError;
 
 pub use deliveries::{Delivery, DeliveryKind, DeliveryOutcome};
 pub use events::{EventKind, EventMessage, EventQueue, Raise, Raised, Waiting};
+pub use facts::Fact;
 pub use history::StepPlace;
 pub use list::{Counts, Cursor, Query, Sort};
 pub use record::{Record, Standing};
@@ -142,14 +144,14 @@ impl Mirror {
     ///
     /// Where the disk fails.
     pub fn note_names(&self, projects: &[&str]) -> Result<(), MirrorError> {
-        let owner = self.fact("owner")?.unwrap_or_default();
+        let owner = self.fact(Fact::Owner)?.unwrap_or_default();
         let instance = owner.rsplit_once(' ').map_or("", |(instance, _)| instance);
         let names: Vec<String> = projects.iter().map(|project| format!("{instance} {project}")).collect();
         let names = names.join("\n");
-        if self.fact(schema::OWNER_NAMES)?.as_deref() == Some(&names) {
+        if self.fact(Fact::OwnerNames)?.as_deref() == Some(&names) {
             return Ok(());
         }
-        self.remember(schema::OWNER_NAMES, &names)
+        self.remember(Fact::OwnerNames, &names)
     }
 
     /// Forgets every match and where the last read ended, so that the next one begins at the beginning.
@@ -158,12 +160,16 @@ impl Mirror {
     ///
     /// Where the disk fails.
     pub fn clear(&self) -> Result<(), MirrorError> {
-        self.write().execute_batch(
+        let mut connection = self.write();
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(
             // What is shown of the matches stays: spreadsheets have agreed on it. So does what was erased: of an issue
             // that a person made, GitLab does not tell.
-            "BEGIN; DELETE FROM matches; DELETE FROM steps; DELETE FROM deliveries; UPDATE rows SET presence = 0 WHERE presence = 1;
-             DELETE FROM facts WHERE name NOT IN ('owner', 'owner_names', 'labels', 'instance', 'form'); COMMIT;",
-        )
+            "DELETE FROM matches; DELETE FROM steps; DELETE FROM deliveries;
+             UPDATE rows SET presence = 0 WHERE presence = 1;",
+        )?;
+        transaction.execute("DELETE FROM facts WHERE name NOT IN (?1, ?2, ?3, ?4, ?5)", Fact::KEPT)?;
+        transaction.commit()
     }
 
     /// Forgets what [`Mirror::clear`] left of issues that GitLab no longer has: what spreadsheets showed of them, and
@@ -207,43 +213,6 @@ impl Mirror {
         };
         // SQLite changes it for every commit of another connection than this one, which never writes.
         connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
-    }
-
-    /// A remembered fact, by name.
-    ///
-    /// # Errors
-    ///
-    /// Where the disk fails.
-    pub fn fact(&self, name: &str) -> rusqlite::Result<Option<String>> {
-        self.read(|connection| {
-            connection
-                .prepare_cached("SELECT value FROM facts WHERE name = ?1")?
-                .query_row([name], |row| row.get(0))
-                .optional()
-        })
-    }
-
-    /// Remembers a fact.
-    ///
-    /// # Errors
-    ///
-    /// Where the disk fails.
-    pub fn remember(&self, name: &str, value: &str) -> rusqlite::Result<()> {
-        self.write()
-            .prepare_cached(
-                "INSERT INTO facts (name, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2",
-            )?
-            .execute([name, value])
-            .map(drop)
-    }
-
-    /// Forgets a fact.
-    ///
-    /// # Errors
-    ///
-    /// Where the disk fails.
-    pub fn forget(&self, name: &str) -> rusqlite::Result<()> {
-        self.write().execute("DELETE FROM facts WHERE name = ?1", [name]).map(drop)
     }
 
     /// The answer that was given under an idempotency key since `since`.

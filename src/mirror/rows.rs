@@ -6,8 +6,8 @@
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 
-use super::MirrorError;
 use super::record::{Record, Standing, record};
+use super::{Fact, MirrorError, facts};
 
 /// How matches are shown in spreadsheets. The mirror keeps it ready; what it says is the spreadsheets' own affair.
 #[derive(Clone, Copy, Debug)]
@@ -103,9 +103,7 @@ pub(super) fn set_presence(connection: &Connection, iid: u64, presence: Presence
 /// Shows every match anew where a version shows them otherwise than the one that wrote the file.
 pub(super) fn refresh(connection: &mut Connection, shown: &Shown) -> Result<(), MirrorError> {
     let form = shown.form.to_string();
-    let written: Option<String> = connection
-        .query_row("SELECT value FROM facts WHERE name = 'form'", [], |row| row.get(0))
-        .optional()?;
+    let written = facts::read(connection, Fact::Form)?;
     if written.as_ref() == Some(&form) {
         return Ok(());
     }
@@ -116,6 +114,6 @@ pub(super) fn refresh(connection: &mut Connection, shown: &Shown) -> Result<(), 
             put(&transaction, &record?, shown)?;
         }
     }
-    transaction.execute("INSERT OR REPLACE INTO facts (name, value) VALUES ('form', ?1)", [form])?;
+    facts::write(&transaction, Fact::Form, &form)?;
     transaction.commit()
 }

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::rows::{self, Shown};
+use super::{Fact, facts};
 
 /// Each entry takes the file from the version of its index to the next.
 const MIGRATIONS: [&str; 8] = [
@@ -113,9 +114,6 @@ const MIGRATIONS: [&str; 8] = [
 ",
 ];
 
-/// Under this name the mirror remembers what else its owner is called, a line a name.
-pub(super) const OWNER_NAMES: &str = "owner_names";
-
 /// The largest file that is read as a whole whoever opens it: 64 MiB.
 const SOON_READ: u64 = 64 << 20;
 
@@ -183,7 +181,7 @@ pub(super) fn open(path: &Path, owner: &str, shown: &Shown, care: Care) -> Resul
             return Err(Unusable::Content(format!("it is damaged ({check})")));
         }
     }
-    connection.execute("INSERT OR IGNORE INTO facts (name, value) VALUES ('owner', ?1)", [owner])?;
+    connection.execute("INSERT OR IGNORE INTO facts (name, value) VALUES (?1, ?2)", (Fact::Owner, owner))?;
     if let Some(found) = another_owner(&connection, owner)? {
         return Err(Unusable::Foreign(found));
     }
@@ -194,12 +192,8 @@ pub(super) fn open(path: &Path, owner: &str, shown: &Shown, care: Care) -> Resul
 /// Whose mirror it is, where it is somebody else's. A project has several names: its number, its path, and whatever it was
 /// called when the mirror was made.
 pub(super) fn another_owner(connection: &Connection, owner: &str) -> rusqlite::Result<Option<String>> {
-    let fact = |name: &str| {
-        connection
-            .query_row("SELECT value FROM facts WHERE name = ?1", [name], |row| row.get::<_, String>(0))
-            .optional()
-    };
-    let (found, names) = (fact("owner")?.unwrap_or_default(), fact(OWNER_NAMES)?.unwrap_or_default());
+    let found = facts::read(connection, Fact::Owner)?.unwrap_or_default();
+    let names = facts::read(connection, Fact::OwnerNames)?.unwrap_or_default();
     let is_owner = found == owner || names.lines().any(|name| name.eq_ignore_ascii_case(owner));
     Ok((!is_owner).then_some(found))
 }

@@ -11,10 +11,7 @@ use crate::domain::Channel;
 use crate::domain::action_link::{Action, ActionLink};
 use crate::domain::job_match::Score;
 use crate::engine::EngineError;
-use crate::mirror::Record;
-
-/// Under this name the mirror remembers since when a project without any match is waited on.
-const WAITS_SINCE: &str = "waits since";
+use crate::mirror::{Fact, Record};
 
 impl Notifier {
     /// What a message says, from what GitLab says now: what was decided or told meanwhile is left out. None where
@@ -98,12 +95,13 @@ impl Notifier {
     /// Since when no match has come: since the last one, else since this disk began to wait for the first.
     pub(super) fn quiet_since(&self, last: Option<Timestamp>) -> Result<Timestamp, EngineError> {
         let mirror = self.engine().mirror();
-        let begun = || Ok::<_, EngineError>(mirror.fact(WAITS_SINCE)?.and_then(|text| text.parse().ok()));
+        let begun =
+            || Ok::<_, EngineError>(mirror.fact(Fact::WaitsSince)?.and_then(|text| text.parse().ok()));
         if let Some(since) = last.map_or_else(begun, |last| Ok(Some(last)))? {
             return Ok(since);
         }
         let now = self.now();
-        mirror.remember(WAITS_SINCE, &now.to_string())?;
+        mirror.remember(Fact::WaitsSince, &now.to_string())?;
         Ok(now)
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::channels::Outcome;
 use super::failures::{FIRST_PAUSE, LONGEST_PAUSE};
 use super::in_flight::{Cargo, Flight};
 use super::senders::Message;
 use super::{Notice, NoticeMatch, Notifier, REMINDED, receipt};
+use crate::channels::Outcome;
 use crate::config::Policy;
 use crate::domain::Channel;
 use crate::domain::schedule::Plan;

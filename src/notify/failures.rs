@@ -5,15 +5,15 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::channels::Outcome;
 use super::in_flight::{Cargo, Flight};
 use super::{ChannelState, Notifier};
+use crate::channels::Outcome;
 use crate::domain::Channel;
 use crate::domain::inert::GitlabLine;
 use crate::domain::masked::masked;
 use crate::engine::EngineError;
 use crate::gitlab::notes::Note;
-use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome};
+use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome, Fact};
 
 /// The first pause after a failure; each further one is twice as long.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(5);
@@ -110,7 +110,7 @@ impl Notifier {
         let until = self.pause(channel, pause);
         if let Some(asked) = failure.after.and_then(|after| now.checked_add(after).ok()) {
             // Ours end with a restart, for whoever starts anew may have mended what was wrong.
-            self.engine().mirror().remember(&pause_asked_for(channel), &asked.to_string())?;
+            self.engine().mirror().remember(Fact::PauseAskedFor(channel), &asked.to_string())?;
         }
         let Failure { reason, unclear, given_up, .. } = failure;
         let in_log = masked(&reason);
@@ -171,9 +171,9 @@ impl Notifier {
         reason: &str,
     ) -> Result<(), EngineError> {
         let (engine, now) = (self.engine(), self.now());
-        let fact = format!("complained {channel}");
+        let fact = Fact::ComplainedOf(channel);
         let is_recent = |at: Timestamp| now.duration_since(at) < COMPLAIN_EVERY;
-        let last = engine.mirror().fact(&fact)?.and_then(|at| at.parse::<Timestamp>().ok());
+        let last = engine.mirror().fact(fact)?.and_then(|at| at.parse::<Timestamp>().ok());
         if last.is_some_and(is_recent) {
             return Ok(());
         }
@@ -194,7 +194,7 @@ impl Notifier {
             Ok::<_, EngineError>(now)
         };
         match told.await {
-            Ok(at) => engine.mirror().remember(&fact, &at.to_string())?,
+            Ok(at) => engine.mirror().remember(fact, &at.to_string())?,
             Err(error) => {
                 tracing::warn!(%channel, iid, %error, "nobody could be told that the channel is given up");
             }
@@ -207,11 +207,6 @@ impl Notifier {
         self.change(channel, |state| state.paused_until = Some(until));
         until
     }
-}
-
-/// Under this name the mirror remembers until when the other side of a channel asked for a pause.
-pub(super) fn pause_asked_for(channel: Channel) -> String {
-    format!("pause asked for {channel}")
 }
 
 fn about(flight: &Flight) -> String {

@@ -5,10 +5,10 @@ use std::time::Instant;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::channels::Outcome;
 use super::in_flight::Delivered;
 use super::senders::Message;
 use super::{NoticeKind, Notifier};
+use crate::channels::Outcome;
 use crate::domain::Channel;
 use crate::domain::masked::masked;
 use crate::engine::EngineError;

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::domain::{Channel, hex};
 use crate::engine::{Engine, EngineError};
+use crate::mirror::Fact;
 
 /// What the message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,13 +133,13 @@ impl Flight {
     }
 
     pub(super) fn load(engine: &Engine, channel: Channel) -> Result<Option<Self>, EngineError> {
-        let text = engine.mirror().fact(&fact(channel))?;
+        let text = engine.mirror().fact(Fact::InFlight(channel))?;
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
     pub(super) fn keep(&self, engine: &Engine, channel: Channel) -> Result<(), EngineError> {
         let text = serde_json::to_string(self).map_err(|error| EngineError::Text(error.to_string()))?;
-        Ok(engine.mirror().remember(&fact(channel), &text)?)
+        Ok(engine.mirror().remember(Fact::InFlight(channel), &text)?)
     }
 
     /// Whether somebody has it, or may have: then a repeat must be the same message.
@@ -163,7 +164,7 @@ impl Flight {
             Several(Vec<Flight>),
             One(Flight),
         }
-        let text = engine.mirror().fact(&aside(channel))?;
+        let text = engine.mirror().fact(Fact::LaidAside(channel))?;
         Ok(match text.and_then(|text| serde_json::from_str(&text).ok()) {
             None => Vec::new(),
             Some(Form::Several(flights)) => flights,
@@ -181,28 +182,20 @@ impl Flight {
 
     fn keep_aside(flights: &[Self], engine: &Engine, channel: Channel) -> Result<(), EngineError> {
         if flights.is_empty() {
-            return Ok(engine.mirror().forget(&aside(channel))?);
+            return Ok(engine.mirror().forget(Fact::LaidAside(channel))?);
         }
         let text = serde_json::to_string(flights).map_err(|error| EngineError::Text(error.to_string()))?;
-        Ok(engine.mirror().remember(&aside(channel), &text)?)
+        Ok(engine.mirror().remember(Fact::LaidAside(channel), &text)?)
     }
 
     pub(super) fn forget(engine: &Engine, channel: Channel) -> Result<(), EngineError> {
-        Ok(engine.mirror().forget(&fact(channel))?)
+        Ok(engine.mirror().forget(Fact::InFlight(channel))?)
     }
 }
 
 /// The id of the message about one match.
 fn match_id(home: &str, iid: u64) -> String {
     format!("match.{iid}.{home}")
-}
-
-fn fact(channel: Channel) -> String {
-    format!("flight {channel}")
-}
-
-fn aside(channel: Channel) -> String {
-    format!("flight laid aside {channel}")
 }
 
 fn digest_of(iids: &[u64]) -> String {

@@ -10,8 +10,7 @@ use serde_json::json;
 use crate::domain::Channel;
 use crate::engine::{Engine, EngineError};
 use crate::gitlab::hidden::Hidden;
-
-const FACT: &str = "told";
+use crate::mirror::Fact;
 
 /// When what was last sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +29,7 @@ pub(super) struct Memory {
 impl Memory {
     /// What is remembered: in the mirror, else in GitLab.
     pub(super) async fn load(engine: &Engine) -> Result<Self, EngineError> {
-        if let Some(text) = engine.mirror().fact(FACT)? {
+        if let Some(text) = engine.mirror().fact(Fact::LastTimes)? {
             return Ok(serde_json::from_str(&text).unwrap_or_default());
         }
         let memory = match engine.known_settings_issue() {
@@ -43,14 +42,14 @@ impl Memory {
 
     /// What this disk remembers.
     pub(super) fn on_this_disk(engine: &Engine) -> Result<Self, EngineError> {
-        let text = engine.mirror().fact(FACT)?;
+        let text = engine.mirror().fact(Fact::LastTimes)?;
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
     }
 
     /// Remembers on this disk.
     pub(super) fn keep(&self, engine: &Engine) -> Result<(), EngineError> {
         let text = serde_json::to_string(self).map_err(|error| EngineError::Text(error.to_string()))?;
-        Ok(engine.mirror().remember(FACT, &text)?)
+        Ok(engine.mirror().remember(Fact::LastTimes, &text)?)
     }
 
     /// Remembers in GitLab.

@@ -3,7 +3,6 @@
 //! A match is due on a channel while it is pending and lacks our reaction. The mirror caches that. Send, then react,
 //! then mirror; one message at a time a channel.
 
-pub mod channels;
 mod compose;
 mod dispatch;
 mod failures;
@@ -11,7 +10,6 @@ mod health;
 mod held;
 mod in_flight;
 mod last_times;
-pub mod mime;
 mod notice;
 mod receipts;
 pub mod render;
@@ -26,12 +24,13 @@ use sha2::{Digest as _, Sha256};
 
 pub use health::{ChannelHealth, TestResult};
 pub use notice::{Notice, NoticeKind, NoticeMatch};
-pub use senders::{MailSender, check};
+pub use senders::check;
 
 use crate::config::{ChannelSettings, LinkSettings, Settings};
 use crate::domain::{Channel, hex};
 use crate::engine::Engine;
 use crate::metrics::Metrics;
+use crate::mirror::Fact;
 use in_flight::{Cargo, Flight};
 use last_times::Memory;
 use senders::Sender;
@@ -128,7 +127,7 @@ impl Notifier {
             .finalize();
         let mut states = BTreeMap::new();
         for channel in senders.keys() {
-            let until = engine.mirror().fact(&failures::pause_asked_for(*channel))?;
+            let until = engine.mirror().fact(Fact::PauseAskedFor(*channel))?;
             let paused_until = until.and_then(|until| until.parse().ok());
             states.insert(*channel, ChannelState { paused_until, ..ChannelState::default() });
         }

@@ -6,10 +6,7 @@ use super::{Notifier, REMINDED, receipt};
 use crate::domain::{Channel, State};
 use crate::engine::{Connected, EngineError};
 use crate::gitlab::labels::LabelKind;
-use crate::mirror::DeliveryKind;
-
-/// Under this name the mirror remembers that it holds every receipt, those of decided matches too.
-const ALL_READ: &str = "receipts";
+use crate::mirror::{DeliveryKind, Fact};
 
 impl Notifier {
     /// Reads which matches were told of already: once a start, of the pending ones; where the disk was lost, of all.
@@ -21,7 +18,7 @@ impl Notifier {
         let engine = self.engine();
         let connected = engine.connected().await?;
         let mirror = engine.mirror();
-        let everything = mirror.fact(ALL_READ)?.is_none();
+        let everything = mirror.fact(Fact::ReceiptsRead)?.is_none();
         let label = (!everything).then(|| engine.label_name(LabelKind::State(State::Pending)));
         for channel in Channel::MESSAGES {
             let Some(emoji) = receipt(channel) else { continue };
@@ -33,7 +30,7 @@ impl Notifier {
             mirror.note_receipts(&reminded, channel, DeliveryKind::Reminder)?;
         }
         self.read_former_receipts(&connected).await?;
-        mirror.remember(ALL_READ, "read")?;
+        mirror.remember(Fact::ReceiptsRead, "read")?;
         *read = true;
         Ok(())
     }

@@ -4,18 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use lettre::address::Envelope;
 use lettre::message::Mailbox;
 
-use super::channels::gmail::Gmail;
-use super::channels::slack::Slack;
-use super::channels::whatsapp::WhatsApp;
-use super::channels::{MailFolder, Outcome, Smtp};
 use super::in_flight::Delivered;
-use super::mime::Mail;
 use super::{Notice, render};
+use crate::channels::Outcome;
+use crate::channels::mail::MailSender;
+use crate::channels::mime::Mail;
+use crate::channels::slack::Slack;
+use crate::channels::whatsapp::WhatsApp;
 use crate::clock::Clock;
-use crate::config::{ChannelSettings, MailSettings, Mailer};
+use crate::config::{ChannelSettings, MailSettings};
 use crate::domain::Channel;
 use crate::domain::masked::masked;
 use crate::templates::Templates;
@@ -38,22 +37,16 @@ pub(super) struct Message<'a> {
 
 /// One way out.
 pub(super) enum Sender {
-    Mail(MailSender),
+    Mail(Mails),
     Slack(Slack),
     WhatsApp(WhatsApp),
 }
 
-/// A way for mails to leave.
-pub struct MailSender {
+/// Mails to the reviewers.
+pub(super) struct Mails {
     from: Mailbox,
     to: Vec<Mailbox>,
-    way: MailWay,
-}
-
-enum MailWay {
-    Smtp(Smtp),
-    Folder(MailFolder),
-    Gmail(Gmail),
+    sender: MailSender,
 }
 
 impl Sender {
@@ -65,7 +58,7 @@ impl Sender {
     pub(super) fn all(settings: &ChannelSettings, clock: &Clock) -> anyhow::Result<BTreeMap<Channel, Self>> {
         let mut senders = BTreeMap::new();
         if let Some(mail) = &settings.mail {
-            senders.insert(Channel::Email, Self::Mail(MailSender::new(mail, clock)?));
+            senders.insert(Channel::Email, Self::Mail(Mails::new(mail, clock)?));
         }
         if let Some(webhook) = &settings.slack {
             senders.insert(Channel::Slack, Self::Slack(Slack::new(webhook.clone())?));
@@ -95,30 +88,17 @@ impl Sender {
     /// Asks the other side whether it would take a message, and sends none.
     pub(super) async fn check(&self) -> Outcome {
         match self {
-            Self::Mail(mail) => match &mail.way {
-                MailWay::Smtp(smtp) => smtp.check().await,
-                MailWay::Gmail(gmail) => gmail.check().await,
-                MailWay::Folder(_) => Outcome::Sent { id: None },
-            },
+            Self::Mail(mail) => mail.sender.check().await,
             Self::Slack(slack) => slack.check().await,
             Self::WhatsApp(whatsapp) => whatsapp.check().await,
         }
     }
 }
 
-impl MailSender {
-    /// The way that the settings name.
-    ///
-    /// # Errors
-    ///
-    /// Where TLS cannot be set up.
-    pub fn new(settings: &MailSettings, clock: &Clock) -> anyhow::Result<Self> {
-        let way = match &settings.mailer {
-            Mailer::Smtp(smtp) => MailWay::Smtp(Smtp::new(smtp.clone())),
-            Mailer::Folder(folder) => MailWay::Folder(MailFolder::new(folder.clone())),
-            Mailer::Gmail(gmail) => MailWay::Gmail(Gmail::new(gmail.clone(), clock.clone())?),
-        };
-        Ok(Self { from: settings.from.clone(), to: settings.to.clone(), way })
+impl Mails {
+    fn new(settings: &MailSettings, clock: &Clock) -> anyhow::Result<Self> {
+        let sender = MailSender::new(&settings.mailer, clock)?;
+        Ok(Self { from: settings.from.clone(), to: settings.to.clone(), sender })
     }
 
     /// Sends to one recipient after the other: a bad address stops nobody else's mail.
@@ -151,7 +131,7 @@ impl MailSender {
                 continue;
             }
             mail.to = recipient.clone();
-            match self.hand_over(&mail, index).await {
+            match self.sender.hand_over(&mail, index).await {
                 Outcome::Sent { id } => {
                     delivered = true;
                     message.done.note(&recipient.email, id);
@@ -172,22 +152,6 @@ impl MailSender {
             }
             (None, Some((_, reason))) => Outcome::GiveUp { reason },
             (None, None) => Outcome::Sent { id: message.done.ids() },
-        }
-    }
-
-    /// Hands one mail over; `recipient` tells copies of it to several people apart.
-    pub async fn hand_over(&self, mail: &Mail, recipient: usize) -> Outcome {
-        let message = match mail.compose() {
-            Ok(message) => message,
-            Err(error) => {
-                return Outcome::GiveUp { reason: format!("the mail cannot be put together: {error}") };
-            }
-        };
-        let envelope: &Envelope = message.envelope();
-        match &self.way {
-            MailWay::Smtp(smtp) => smtp.send(envelope, &message.formatted()).await,
-            MailWay::Folder(folder) => folder.send(&mail.message_id, recipient, &message.formatted()),
-            MailWay::Gmail(gmail) => gmail.send(&message.formatted()).await,
         }
     }
 }

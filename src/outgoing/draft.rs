@@ -4,6 +4,7 @@
 use lettre::message::Mailbox;
 
 use super::{Outgoing, OutgoingError};
+use crate::channels::mime::File;
 use crate::domain::State;
 use crate::domain::history::Through;
 use crate::domain::posted_match::{FieldError, clean_line, clean_text};
@@ -13,7 +14,6 @@ use crate::gitlab::draft_text::{self, DraftIs};
 use crate::gitlab::notes::Note;
 use crate::gitlab::{GitlabError, files};
 use crate::mirror::Record;
-use crate::notify::mime::File;
 
 /// Longest subject, in characters.
 const SUBJECT_LIMIT: usize = 250;

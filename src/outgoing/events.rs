@@ -11,6 +11,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::{Outgoing, Receiver, signing};
+use crate::channels::http;
 use crate::config::EventSettings;
 use crate::domain::State;
 use crate::domain::masked::masked;
@@ -18,7 +19,6 @@ use crate::engine::EngineError;
 use crate::gitlab::events::{LabelAction, LabelEvent};
 use crate::gitlab::labels::LabelKind;
 use crate::mirror::{EventKind, EventMessage, Raised, Waiting};
-use crate::notify::channels::http;
 
 /// What the receiver is called in our sentences.
 const RECEIVER: &str = "the receiver";

@@ -2,7 +2,7 @@
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, html};
 
-use crate::notify::mime::File;
+use crate::channels::mime::File;
 
 /// Content types by the ending of a file's name, for what people attach to applications.
 const CONTENT_TYPES: [(&str, &str); 10] = [

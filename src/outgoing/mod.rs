@@ -27,13 +27,13 @@ pub use error::OutgoingError;
 pub use events::EventHealth;
 pub use send::{SendRequest, Sent};
 
+use crate::channels::http;
+use crate::channels::mail::MailSender;
 use crate::config::{EventSettings, Settings};
 use crate::domain::hex;
 use crate::engine::{Engine, EngineError};
 use crate::metrics::Metrics;
-use crate::mirror::Record;
-use crate::notify::MailSender;
-use crate::notify::channels::http;
+use crate::mirror::{Fact, Record};
 
 /// The longest pause between two looks at the queue.
 const AT_LEAST_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
@@ -92,7 +92,7 @@ impl Outgoing {
     ) -> anyhow::Result<Self> {
         let mail = match &settings.channels.mail {
             Some(mail) => Some(Mail {
-                sender: MailSender::new(mail, engine.clock())?,
+                sender: MailSender::new(&mail.mailer, engine.clock())?,
                 from: mail.from.clone(),
                 answers: mail.to.first().cloned(),
             }),
@@ -182,12 +182,11 @@ impl Outgoing {
 
 /// The name of this disk, made once.
 fn instance(engine: &Engine) -> anyhow::Result<Uuid> {
-    const FACT: &str = "instance";
     let mirror = engine.mirror();
-    if let Some(known) = mirror.fact(FACT)?.and_then(|text| text.parse().ok()) {
+    if let Some(known) = mirror.fact(Fact::Instance)?.and_then(|text| text.parse().ok()) {
         return Ok(known);
     }
     let new = Uuid::new_v4();
-    mirror.remember(FACT, &new.to_string())?;
+    mirror.remember(Fact::Instance, &new.to_string())?;
     Ok(new)
 }

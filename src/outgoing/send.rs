@@ -17,6 +17,8 @@ use uuid::Uuid;
 
 use super::draft::{content, draft_note, problems, recipient};
 use super::{Mail, Outgoing, OutgoingError, letter};
+use crate::channels::Outcome;
+use crate::channels::mime;
 use crate::domain::State;
 use crate::domain::history::Through;
 use crate::domain::masked::masked;
@@ -25,8 +27,6 @@ use crate::domain::sending::{Attempt, AttemptOutcome, DraftContent};
 use crate::engine::{EngineError, Looked};
 use crate::gitlab::draft_text;
 use crate::mirror::Record;
-use crate::notify::channels::Outcome;
-use crate::notify::mime;
 
 /// How long an attempt may be under way: [`HANDED_OVER_BY`], [`HANDING_OVER`], and a margin for clocks that differ and
 /// for writing down what became of it.

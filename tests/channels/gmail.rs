@@ -4,10 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use vorhoelle::channels::Outcome;
+use vorhoelle::channels::gmail::Gmail;
 use vorhoelle::clock::Clock;
 use vorhoelle::config::{GmailSettings, GoogleAppSettings};
-use vorhoelle::notify::channels::Outcome;
-use vorhoelle::notify::channels::gmail::Gmail;
 
 use crate::receivers::{Receiver, Reply, nobody};
 

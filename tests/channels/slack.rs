@@ -3,9 +3,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use secrecy::SecretString;
 use serde_json::json;
+use vorhoelle::channels::Outcome;
+use vorhoelle::channels::slack::{Slack, SlackMessage};
 use vorhoelle::domain::{JobMatch, Language};
-use vorhoelle::notify::channels::Outcome;
-use vorhoelle::notify::channels::slack::{Slack, SlackMessage};
 use vorhoelle::notify::{NoticeKind, render};
 use vorhoelle::templates::Templates;
 

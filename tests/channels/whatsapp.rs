@@ -4,11 +4,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use vorhoelle::channels::Outcome;
+use vorhoelle::channels::whatsapp::{WhatsApp, WhatsAppMessage};
 use vorhoelle::clock::Clock;
 use vorhoelle::config::WhatsAppSettings;
 use vorhoelle::domain::{JobMatch, Language};
-use vorhoelle::notify::channels::Outcome;
-use vorhoelle::notify::channels::whatsapp::{WhatsApp, WhatsAppMessage};
 use vorhoelle::notify::{NoticeKind, render};
 use vorhoelle::templates::Templates;
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::Finding;
 use super::gitlab::is_here;
+use crate::channels::Outcome;
 use crate::clock::Clock;
 use crate::config::{Mailer, Settings};
 use crate::domain::Channel;
 use crate::mirror::Mirror;
-use crate::notify::channels::Outcome;
 
 /// How long our own address may take to answer.
 const PUBLIC_DEADLINE: Duration = Duration::from_secs(5);

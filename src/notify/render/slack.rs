@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::RenderError;
 use super::facts::{self, Sizes};
+use crate::channels::slack::SlackMessage;
 use crate::domain::inert::{SlackMarkup, chat_length};
 use crate::notify::Notice;
-use crate::notify::channels::slack::SlackMessage;
 use crate::templates::Templates;
 
 /// Most matches shown: two blocks each, and room for what stands around them.

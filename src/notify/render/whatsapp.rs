@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use super::RenderError;
 use super::facts::{self, Sizes};
+use crate::channels::whatsapp::WhatsAppMessage;
 use crate::domain::inert::{WhatsAppLine, chat_length};
 use crate::notify::Notice;
-use crate::notify::channels::whatsapp::WhatsAppMessage;
 use crate::templates::Templates;
 
 /// Twilio's limit on a message, in characters.

@@ -15,7 +15,7 @@ use super::http::{self, Answer, call};
 const PEER: &str = "Slack";
 const VARIABLE: &str = "VORHOELLE_SLACK_WEBHOOK_URL";
 
-/// A message in Block Kit, inside Slack's limits: [`crate::notify::render::slack`] makes it.
+/// A message in Block Kit, inside Slack's limits: `notify::render` makes it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SlackMessage {
     /// What shows where blocks do not: in notifications, and to screen readers.

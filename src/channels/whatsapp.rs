@@ -26,7 +26,7 @@ const PEER: &str = "Twilio";
 const LOOKS: [Duration; 4] =
     [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(2)];
 
-/// A message for WhatsApp: [`crate::notify::render::whatsapp`] makes it.
+/// A message for WhatsApp: `notify::render` makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WhatsAppMessage {
     /// The text inside of the session, at most 1,600 characters.

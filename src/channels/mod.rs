@@ -1,9 +1,11 @@
-//! The ways out: each takes a message and says what became of it.
+//! The ways out, for messages to the reviewer and applications alike: each takes a message and says what became of it.
 
 pub mod gmail;
 pub mod google;
 pub(crate) mod http;
+pub mod mail;
 mod mail_folder;
+pub mod mime;
 pub mod slack;
 mod smtp;
 pub mod whatsapp;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::notify::channels::Outcome;
-use crate::notify::channels::http::words;
+use crate::channels::Outcome;
+use crate::channels::http::words;
 
 /// Free-form text outside of the 24 hours after the person last wrote.
 pub(super) const OUTSIDE_OF_SESSION: u64 = 63_016;
