@@ -14,7 +14,7 @@ use sheet::Sheet;
 use support::{Difference, Disk, World, job};
 use vorhoelle::csv::sync::{Direction, Outcome, Run, SyncError};
 use vorhoelle::csv::{CsvFile, Field, Table};
-use vorhoelle::sandbox::{Fault, Trouble};
+use vorhoelle::sandbox::{Fault, HookMode, Trouble};
 
 async fn patch_application(world: &World, iid: u64, body: &Value) -> (StatusCode, Value) {
     world.clock.advance(std::time::Duration::from_secs(1));
@@ -379,6 +379,40 @@ async fn what_is_edited_during_a_run_is_newer_than_what_the_run_told_gitlab() {
     assert_eq!(application(&world, 2).await["notes"], "b");
     assert!(sheet.text().contains(";später\r\n2;pending;Neu;N;;b\r\n"), "{}", sheet.text());
     assert!(!sheet.run(&world, Direction::Sync).await.file_changed);
+}
+
+/// No webhook arrives, and a row before it takes its time.
+#[tokio::test]
+async fn what_people_did_since_the_last_look_wins_against_the_file() {
+    let mut world = World::new().await;
+    world.stage("1").await;
+    world.stage("2").await;
+    let sheet = Sheet::new("iid;Status;Titel;Phase;Nächster Schritt;Notizen\r\n");
+    sheet.run(&world, Direction::Sync).await;
+    sheet.edit("1;pending;Cloud Architect 1;;;", "1;rejected;Cloud Architect 1;;anrufen;meins");
+    sheet.edit("2;pending;", "2;approved;");
+    world.sandbox.hook_mode(HookMode::Lose);
+    let file = CsvFile::open(&sheet.path).unwrap();
+    let run = Run::start(&world.engine, &file, Direction::Sync, usize::MAX).unwrap();
+    world.reviewer().relabel(1, &["job-match/approved"], &["job-match/pending"]).unwrap();
+    patch_application(&world, 1, &json!({"notes": "theirs"})).await;
+    world.reviewer().close(2).unwrap();
+    let outcome = run.carry_out(world.clock.now(), |_| {}).await.unwrap();
+    drop(file);
+    assert_eq!(outcome.plan.errors, []);
+    assert_eq!(outcome.plan.summary().conflicts, 3, "{}", outcome.plan);
+    let text = sheet.text();
+    assert!(text.contains("1;approved;Cloud Architect 1;;anrufen;theirs\r\n2;rejected;"), "{text}");
+    let kept = std::fs::read_to_string(sheet.path.with_file_name("Bewerbungen.csv.conflicts.csv")).unwrap();
+    for gave_way in ["1;state;rejected;approved", "1;notes;meins;theirs", "2;state;approved;rejected"] {
+        assert!(kept.contains(gave_way), "`{gave_way}` in\n{kept}");
+    }
+    world.expect(1, "approved").await;
+    world.expect(2, "rejected").await;
+    world.settle().await;
+    assert!(!sheet.run(&world, Direction::Sync).await.file_changed);
+    world.expect_comment(1, "| Notes | theirs |");
+    world.finish().await;
 }
 
 #[tokio::test]

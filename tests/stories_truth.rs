@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use support::{Difference, Disk, World, job};
-use vorhoelle::engine::HookHealth;
+use vorhoelle::domain::State;
+use vorhoelle::domain::history::Through;
+use vorhoelle::engine::{Decision, HookHealth};
 use vorhoelle::sandbox::{Fault, HookMode, IssueType, Options, Trouble};
 
 #[tokio::test]
@@ -494,5 +496,39 @@ async fn a_rebuild_costs_one_list_call_a_hundred_matches_and_label_events_of_tou
     let calls = world.calls_by_bot();
     let singles = calls.iter().filter(|call| call.ends_with("GET /projects/:id/issues/:iid")).count();
     assert_eq!(singles, 2, "{calls:?}");
+    world.finish().await;
+}
+
+/// A command on another machine, while no webhook arrives here.
+#[tokio::test]
+async fn who_decided_stays_so_where_another_process_decides_about_what_was_not_heard_of_here() {
+    let mut world = World::new().await;
+    let iid = world.stage("1").await;
+    let other = world.another_instance().await;
+    other.engine.delta().await.unwrap();
+    world.sandbox.hook_mode(HookMode::Lose);
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    let decision = Decision {
+        from: None,
+        to: State::Rejected,
+        by: "cli".to_owned(),
+        through: Through::Cli,
+        comment: Some("too far".to_owned()),
+    };
+    world.clock.advance(Duration::from_secs(1));
+    other.engine.decide(iid, decision).await.unwrap();
+    for disk in [Disk::Kept, Disk::Wiped] {
+        if disk == Disk::Wiped {
+            world.restart(disk).await;
+        }
+        world.delta().await;
+        world.expect(iid, "rejected").await;
+        let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
+        let steps = answer["history"].as_array().unwrap().iter();
+        let told: Vec<_> = steps.map(|step| json!([step["to"], step["by"], step["through"]])).collect();
+        let expected = json!([["approved", "reviewer", "gitlab"], ["rejected", "cli", "cli"]]);
+        assert_eq!(json!(told), expected, "{disk:?}");
+    }
+    world.expect_comment(iid, "too far");
     world.finish().await;
 }

@@ -88,11 +88,11 @@ impl RowPlan {
     }
 
     /// The step is not taken: the file gets the state in which the match stays, and what it said is kept beside it.
-    pub fn refuse_step(&mut self, stays: State) {
+    pub fn refuse_step(&mut self, stays: State, reason: Reason) {
         let Some(step) = self.step.take() else { return };
         let (field, file, gitlab) = (Field::State, step.to.as_str().to_owned(), stays.as_str().to_owned());
         self.to_file.push(Change { field, from: file.clone(), to: gitlab.clone() });
-        self.conflicts.push(Conflict { field, file, gitlab, reason: Reason::NotAllowed });
+        self.conflicts.push(Conflict { field, file, gitlab, reason });
     }
 
     /// Carries the plan out on the values of both sides.

@@ -162,8 +162,9 @@ impl Engine {
         Ok(record)
     }
 
-    /// New or edited comments on a match: the tracker's fields are taken over. Tells the last decision of ours whose label
-    /// was never put on: it is to be completed, unless people acted since.
+    /// New or edited comments on a match: the tracker's fields are taken over. Tells the last decision of ours that is
+    /// newer than what is known: from the known state it is one whose label was never put on, and is to be completed,
+    /// unless people acted since.
     pub(super) async fn read_comments(
         &self,
         connected: &Connected,
@@ -185,8 +186,24 @@ impl Engine {
             tracing::warn!(iid = record.iid, %error, "what people wrote into the application's table could not be answered");
         }
         let last = notes.iter().filter_map(decision_of).next_back();
-        Ok(last.filter(|step| {
-            step.from == record.state && record.decided_at.is_none_or(|decided| step.at > decided)
-        }))
+        Ok(last.filter(|step| record.decided_at.is_none_or(|decided| step.at > decided)))
+    }
+
+    /// Another process decided about a match that stood otherwise than it is known here: people had moved it, which was
+    /// not heard of. Takes those steps as GitLab's history tells them.
+    pub(super) async fn catch_up(
+        &self,
+        connected: &Connected,
+        issue: &Issue,
+        record: &mut Record,
+    ) -> Result<(), EngineError> {
+        let history = history::read(self, connected, issue).await?;
+        let known_until = record.decided_at;
+        for step in history.steps.iter().filter(|step| known_until.is_none_or(|known| step.at > known)) {
+            if step.from == record.state {
+                self.take_step(record, step)?;
+            }
+        }
+        Ok(())
     }
 }

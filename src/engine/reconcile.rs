@@ -131,7 +131,10 @@ impl Engine {
             None
         };
         // Which of old decisions is open is told by the history alone.
-        let written = written.filter(|_| record.history_known);
+        let mut written = written.filter(|_| record.history_known);
+        if written.take_if(|step| step.from != record.state).is_some() {
+            self.catch_up(connected, &issue, &mut record).await?;
+        }
         let shown = self.observe(&connected.project, &issue).await?;
         let mut observed = shown.clone();
         // Nobody decides before that step is taken.

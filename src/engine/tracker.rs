@@ -79,6 +79,24 @@ impl Engine {
         Ok(record)
     }
 
+    /// A match as GitLab has it now, with what people did followed; none where there is no such match.
+    ///
+    /// # Errors
+    ///
+    /// Where GitLab or the mirror did not do its part.
+    pub async fn look_at(&self, iid: u64) -> Result<Option<Record>, EngineError> {
+        let connected = self.connected().await?;
+        let Some((_one_at_a_time, mut record)) = self.hold_match(&connected, iid).await? else {
+            return Ok(None);
+        };
+        // An edit of a comment need not show in the issue.
+        if record.comments > 0 {
+            let notes = connected.project.notes(iid).await?;
+            record.application = application_of(&connected, &notes).application;
+        }
+        Ok(Some(record))
+    }
+
     /// Lets the tracker's comment remember what people wrote into its table, and says what nobody can read there. The table
     /// itself stays as they left it.
     pub(super) async fn answer_edits(

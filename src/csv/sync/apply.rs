@@ -6,11 +6,11 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::csv::field::{Field, Row};
-use crate::csv::merge::{Change, Conflict, Reason, RowPlan, merge};
+use crate::csv::merge::{Change, Conflict, Reason, RowPlan, Step, merge};
 use crate::csv::plan::{Action, PlannedRow};
 use crate::domain::State;
 use crate::domain::history::Through;
-use crate::engine::{ApplicationError, Decision, DecisionError, Engine, StagingError};
+use crate::engine::{ApplicationError, Decision, DecisionError, Engine, EngineError, StagingError};
 
 use super::Heard;
 use super::compare::spelled_out;
@@ -133,8 +133,13 @@ impl Work {
         if let Some((number, mut sides)) = told {
             // What GitLab does not take changes nothing about the row's having no iid.
             without_iid = sides.values.text(Field::Iid).trim().is_empty();
-            problems.extend(sides.tell_fields(to, number).await);
-            problems.extend(sides.take_step(to, days, number).await);
+            match sides.look_again(to, days, number).await {
+                Ok(()) => {
+                    problems.extend(sides.tell_fields(to, number).await);
+                    problems.extend(sides.take_step(to, days, number).await);
+                }
+                Err(error) => problems.push(sides.tell_nothing(&error)),
+            }
             agreed = Some(sides.agreed(number));
             (iid, plan) = (Some(number), sides.plan);
         }
@@ -214,6 +219,39 @@ impl Sides {
         (spelled_out(iid, &so_far), spelled_out(iid, &plan.agreed(base.as_ref(), values, known)))
     }
 
+    /// Compares once more before GitLab is told anything: since all rows were looked at people may have decided and
+    /// edited, and the mirror may have known of neither.
+    async fn look_again(&mut self, to: &Gitlab<'_>, days: &Days, iid: u64) -> Result<(), EngineError> {
+        if self.plan.step.is_none() && self.plan.to_gitlab.is_empty() {
+            return Ok(());
+        }
+        if let Some(record) = to.ask(|| to.engine.look_at(iid), EngineError::asks_to_wait).await? {
+            self.known = days.row_of(&record);
+            self.plan = merge(self.base.as_ref(), &self.values, &self.known);
+        }
+        Ok(())
+    }
+
+    /// GitLab is told nothing of this row; the next run tries again.
+    fn tell_nothing(&mut self, error: &EngineError) -> String {
+        self.keep_fields();
+        self.keep_state();
+        format!("{error}; run it again")
+    }
+
+    /// The file keeps its values; with what GitLab has as the base they are tried again.
+    fn keep_fields(&mut self) {
+        for Change { field, .. } in std::mem::take(&mut self.plan.to_gitlab) {
+            self.values.set(field, self.known.text(field));
+        }
+    }
+
+    fn keep_state(&mut self) {
+        if self.plan.step.take().is_some() {
+            self.values.forget(Field::State);
+        }
+    }
+
     async fn tell_fields(&mut self, to: &Gitlab<'_>, iid: u64) -> Option<String> {
         if self.plan.to_gitlab.is_empty() {
             return None;
@@ -229,10 +267,7 @@ impl Sides {
             _ => None,
         };
         let error = to.ask(|| to.engine.change_application(iid, changes.clone()), wait).await.err()?;
-        // The file keeps its values; with what GitLab has as the base they are tried again.
-        for Change { field, .. } in std::mem::take(&mut self.plan.to_gitlab) {
-            self.values.set(field, self.known.text(field));
-        }
+        self.keep_fields();
         Some(match error {
             ApplicationError::Invalid(errors) => {
                 let all: Vec<String> =
@@ -244,9 +279,9 @@ impl Sides {
     }
 
     async fn take_step(&mut self, gitlab: &Gitlab<'_>, days: &Days, iid: u64) -> Option<String> {
-        let to = self.plan.step?.to;
+        let Step { from: meant, to } = self.plan.step?;
         let decision =
-            Decision { from: None, to, by: "csv".to_owned(), through: Through::Csv, comment: None };
+            Decision { from: meant, to, by: "csv".to_owned(), through: Through::Csv, comment: None };
         let wait = |error: &DecisionError| match error {
             DecisionError::Engine(error) => error.asks_to_wait(),
             _ => None,
@@ -259,13 +294,17 @@ impl Sides {
             Err(error) => error,
         };
         match error {
+            // Somebody decided at this very moment, and GitLab wins.
+            DecisionError::NotAllowed { from, .. } if meant.is_some_and(|meant| meant != from) => {
+                self.refuse_step(from, Reason::BothChanged);
+                None
+            }
             DecisionError::NotAllowed { from, to, .. } => {
-                self.refuse_step(from);
+                self.refuse_step(from, Reason::NotAllowed);
                 Some(step_refused(from, to))
             }
             error => {
-                self.plan.step = None;
-                self.values.forget(Field::State);
+                self.keep_state();
                 Some(format!("state: {error}; run it again"))
             }
         }
@@ -274,7 +313,7 @@ impl Sides {
     /// The step brings a day with it, which the file gets in the same run.
     fn note_step(&mut self, became: State, known: &Row) {
         if self.plan.step.is_some_and(|step| step.to != became) {
-            self.refuse_step(became);
+            self.refuse_step(became, Reason::BothChanged);
         }
         let field = Field::Decided;
         let Some(in_file) = self.values.get(field) else { return };
@@ -290,8 +329,8 @@ impl Sides {
         plan.file_only.extend(anew.file_only);
     }
 
-    fn refuse_step(&mut self, stayed: State) {
-        self.plan.refuse_step(stayed);
+    fn refuse_step(&mut self, stayed: State, reason: Reason) {
+        self.plan.refuse_step(stayed, reason);
         self.known.set(Field::State, stayed.as_str());
     }
 }

@@ -13,7 +13,7 @@ use super::{Direction, Run, SyncError};
 use crate::csv::canonical::{Cells, Days, Fields, packed};
 use crate::csv::error::{EditError, RowError};
 use crate::csv::field::{Field, Row};
-use crate::csv::merge::{RowPlan, merge};
+use crate::csv::merge::{Reason, RowPlan, merge};
 use crate::csv::plan::{Action, PlannedRow};
 use crate::csv::record;
 use crate::csv::table::Table;
@@ -233,7 +233,7 @@ impl<'r, 'a> Look<'r, 'a> {
         }
         let line = self.run.table.line(row);
         if let Some((from, to)) = self.is_no_step(seen.iid, &plan) {
-            plan.refuse_step(from);
+            plan.refuse_step(from, Reason::NotAllowed);
             self.run.errors.push(RowError::Refused { line, what: step_refused(from, to) });
         }
         let has_iid = !values.text(Field::Iid).trim().is_empty();
