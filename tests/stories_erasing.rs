@@ -111,6 +111,29 @@ async fn what_was_known_of_a_person_is_gone_and_stays_gone() {
     world.finish().await;
 }
 
+/// Two instances made one each at the same time.
+#[tokio::test]
+async fn the_second_issue_of_a_match_is_erased_with_the_first() {
+    let mut world = World::new().await;
+    let other = world.another_instance().await;
+    other.engine.delta().await.unwrap();
+    let parsed = vorhoelle::domain::posted_match::parse(with_a_person("1")).unwrap();
+    let (mine, theirs) = tokio::join!(world.engine.stage(parsed.clone()), other.engine.stage(parsed));
+    assert_ne!(mine.unwrap().record.iid, theirs.unwrap().record.iid);
+    for _ in 0..3 {
+        world.delta().await;
+    }
+    assert!(shown(&world, 2).contains("Kim Beispiel") && world.labels(2).is_empty());
+    let erasure = world.engine.erase(1).await.unwrap();
+    assert_eq!(erasure.second_issues, [2]);
+    world.settle().await;
+    for iid in [1, 2] {
+        assert_gone(&shown(&world, iid));
+    }
+    assert_gone(&on_disk(&world));
+    assert_refused(&world, "1").await;
+}
+
 #[tokio::test]
 async fn wherever_an_erased_issue_goes_its_match_is_not_staged_again() {
     let world = World::new().await;

@@ -25,6 +25,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use smtp::{MailServer, Mood};
 use support::{Difference, Disk, World, job};
+use vorhoelle::sandbox::HookMode;
 
 /// A world with a mail server; nothing but applications is mailed.
 async fn desk() -> (World, MailServer) {
@@ -264,6 +265,33 @@ async fn a_possible_duplicate_needs_a_reason() {
     world.restart(Disk::Wiped).await;
     assert_eq!(the_match(&world, iids[1]).await["send"]["override"], "they agreed @all");
     assert_eq!(mails.mails().len(), 2);
+    world.finish().await;
+}
+
+/// A mail cannot be taken back, and no webhook has told of the label yet.
+#[tokio::test]
+async fn a_duplicate_that_a_person_has_just_sent_counts_though_nobody_heard_of_it() {
+    let (mut world, mails) = desk().await;
+    let mut iids = Vec::new();
+    for agency in ["Alpha", "Beta"] {
+        let mut one = job(agency);
+        one["title"] = json!("Cloud Architect");
+        one["end_client"] = json!("Acme Bank");
+        one["agency"] = json!(agency);
+        let iid = world.post(&one).await.1["iid"].as_u64().unwrap();
+        world.reviewer().relabel(iid, &["job-match/approved"], &["job-match/pending"]).unwrap();
+        iids.push(iid);
+    }
+    world.settle().await;
+    assert_eq!(put(&world, iids[1], &letter(), None).await.0, StatusCode::CREATED);
+    world.expect_comment(iids[1], "Draft");
+    world.sandbox.hook_mode(HookMode::Lose);
+    world.reviewer().relabel(iids[0], &["job-match/sent"], &["job-match/approved"]).unwrap();
+    let (status, answer) = send(&world, iids[1], json!({})).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{answer}");
+    assert!(answer["detail"].as_str().unwrap().contains(&format!("#{}", iids[0])), "{answer}");
+    assert_eq!(mails.mails().len(), 0);
+    world.delta().await;
     world.finish().await;
 }
 

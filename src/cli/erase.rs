@@ -96,6 +96,10 @@ fn confirmed(engine: &crate::engine::Engine, iid: u64) -> anyhow::Result<bool> {
 
 fn removed(erasure: &Erasure) -> Vec<String> {
     let mut removed = vec!["title, text and labels of the issue, which is closed".to_owned()];
+    if !erasure.second_issues.is_empty() {
+        let iids: Vec<String> = erasure.second_issues.iter().map(|iid| format!("#{iid}")).collect();
+        removed.push(format!("the same of {}, made for the same match", iids.join(", ")));
+    }
     if erasure.comments > 0 {
         removed.push(format!("the text of {} of our comments", erasure.comments));
     }

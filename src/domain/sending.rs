@@ -1,12 +1,18 @@
 //! A draft, and how sending it stands. The truth of both stands in the service's own comments.
 
-use jiff::Timestamp;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::hex;
 use super::history::Through;
+
+/// How long an attempt may be under way: until its mail begins to leave, the leaving, and a margin for clocks that differ
+/// and for writing down what became of it.
+pub const UNDER_WAY: SignedDuration = SignedDuration::from_secs(150);
 
 /// What is to be sent to an employer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,6 +127,15 @@ pub enum AttemptOutcome {
     Retried,
     /// Nobody knew whether the mail had left; then a person set the match to sent.
     Resolved,
+}
+
+impl Attempt {
+    /// How long it may still be under way; none where it has ended, or its maker is dead.
+    pub fn may_take(&self, now: Timestamp) -> Option<Duration> {
+        let left = UNDER_WAY - now.duration_since(self.since);
+        let left = Duration::try_from(left).ok().filter(|left| !left.is_zero());
+        left.filter(|_| self.outcome == AttemptOutcome::Open)
+    }
 }
 
 impl AttemptOutcome {

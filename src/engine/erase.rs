@@ -2,11 +2,13 @@
 //! match's fingerprint, so that the same match is not staged again, on this disk or on a new one.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::stage::new_record;
 use super::{Connected, Engine, EngineError};
 use crate::domain::identity::Fingerprint;
 use crate::domain::{Channel, JobMatch, State};
+use crate::gitlab::draft_text::read_attempt;
 use crate::gitlab::issues::IssueChange;
 use crate::gitlab::{GitlabError, Issue, issue_text};
 use crate::mirror::{DeliveryOutcome, Record, Standing};
@@ -34,6 +36,8 @@ pub struct Erasure {
     pub sheets: Vec<String>,
     /// Whether an earlier mirror that lay aside was removed.
     pub laid_aside: bool,
+    /// Second issues of the same match, from which the data was removed too.
+    pub second_issues: Vec<u64>,
 }
 
 /// Why nothing was removed, or not all of it.
@@ -42,6 +46,9 @@ pub enum ErasureError {
     /// There is no such match.
     #[error("there is no match {0}")]
     Unknown(u64),
+    /// What a send writes down at its end would come after the removal.
+    #[error("its application is being sent at this moment; try again in {} s", .0.as_secs().max(1))]
+    BeingSent(Duration),
     /// Something did not do its part; trying again goes on where this ended.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -62,18 +69,48 @@ impl Engine {
     async fn erase_once(&self, iid: u64) -> Result<Erasure, ErasureError> {
         let connected = self.connected().await?;
         self.may_write()?;
-        let _one_at_a_time = self.inner.issues.hold(iid).await;
-        let issue = self.read(&connected, iid, None).await?.ok_or(ErasureError::Unknown(iid))?;
-        self.settle(&connected, issue).await?;
-        let record = self.record_to_erase(iid)?.ok_or(ErasureError::Unknown(iid))?;
-        let issue = self.read(&connected, iid, None).await?.ok_or(ErasureError::Unknown(iid))?;
-        let mut erasure = self.known_before(&record)?;
-        let issue = self.erase_text(&connected, issue, &record).await?;
-        self.erase_comments(&connected, iid, &mut erasure).await?;
-        self.mirror_erased(&connected, &issue, record)?;
+        let (mut erasure, second_issues) = self.erase_issue(&connected, iid).await?;
+        for second in second_issues {
+            let (second, _) = self.erase_issue(&connected, second).await?;
+            erasure.comments += second.comments;
+            erasure.comments_of_earlier_bots += second.comments_of_earlier_bots;
+            erasure.others_who_commented.extend(second.others_who_commented);
+            erasure.second_issues.push(second.iid);
+        }
+        erasure.others_who_commented.sort();
+        erasure.others_who_commented.dedup();
         erasure.laid_aside = self.inner.mirror.remove_laid_aside();
         tracing::info!(iid, "the data of match {iid} is removed");
         Ok(erasure)
+    }
+
+    /// Removes the data from one issue; tells which others are second ones of the same match.
+    async fn erase_issue(
+        &self,
+        connected: &Connected,
+        iid: u64,
+    ) -> Result<(Erasure, Vec<u64>), ErasureError> {
+        let _one_at_a_time = self.inner.issues.hold(iid).await;
+        let issue = self.read(connected, iid, None).await?.ok_or(ErasureError::Unknown(iid))?;
+        self.settle(connected, issue).await?;
+        let record = self.record_to_erase(iid)?.ok_or(ErasureError::Unknown(iid))?;
+        let issue = self.read(connected, iid, None).await?.ok_or(ErasureError::Unknown(iid))?;
+        let notes = connected.our_notes(iid).await.map_err(EngineError::from)?;
+        let now = self.inner.clock.now();
+        if let Some(left) = notes.iter().filter_map(read_attempt).find_map(|attempt| attempt.may_take(now)) {
+            return Err(ErasureError::BeingSent(left));
+        }
+        let mut erasure = self.known_before(&record)?;
+        let second_issues = match record.fingerprint() {
+            Some(fingerprint) => {
+                self.inner.mirror.second_issues(&fingerprint, iid).map_err(EngineError::from)?
+            }
+            None => Vec::new(),
+        };
+        let issue = self.erase_text(connected, issue, &record).await?;
+        self.erase_comments(connected, iid, &mut erasure).await?;
+        self.mirror_erased(connected, &issue, record)?;
+        Ok((erasure, second_issues))
     }
 
     fn record_to_erase(&self, iid: u64) -> Result<Option<Record>, EngineError> {
@@ -105,6 +142,7 @@ impl Engine {
             told: told.into_iter().collect(),
             sheets: mirror.sheets_with(record.iid)?,
             laid_aside: false,
+            second_issues: Vec::new(),
         })
     }
 
@@ -166,8 +204,6 @@ impl Engine {
                 Err(error) => return Err(error.into()),
             }
         }
-        erasure.others_who_commented.sort();
-        erasure.others_who_commented.dedup();
         Ok(())
     }
 

@@ -84,6 +84,25 @@ impl Engine {
         Ok(observed.is_match && observed.closed == state.is_closed() && observed.states == [state].into())
     }
 
+    /// Which of these issues GitLab shows in a state right now, among others or alone.
+    ///
+    /// # Errors
+    ///
+    /// Where GitLab did not do its part.
+    pub async fn shown_as(
+        &self,
+        looked: &Looked,
+        iids: &[u64],
+        state: State,
+    ) -> Result<Vec<u64>, EngineError> {
+        if iids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let issues = looked.connected.project.issues_by_iid(iids).await?.into_iter();
+        let shown = issues.filter(|issue| self.observed(issue).states.contains(&state));
+        Ok(shown.map(|issue| issue.iid).collect())
+    }
+
     /// Puts the label `sent` on a match whose mail has left; its attempt's comment is the decision.
     ///
     /// # Errors

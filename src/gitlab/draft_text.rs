@@ -33,6 +33,8 @@ struct Sent {
     at: String,
     to: GitlabLine,
     message_id: GitlabLine,
+    /// Whether what stands here was edited since: then it is not what was sent.
+    is_edited: bool,
 }
 
 /// What stands in a draft's comment beside its content.
@@ -63,6 +65,7 @@ pub fn draft(
         at: attempt.at.unwrap_or(attempt.since).strftime("%Y-%m-%d %H:%M UTC").to_string(),
         to: GitlabLine::new(&attempt.to),
         message_id: GitlabLine::new(&attempt.message_id),
+        is_edited: content.etag() != attempt.draft,
     });
     let context = json!({
         "hidden": if sent.is_some() { DRAFT_SENT } else { DRAFT },

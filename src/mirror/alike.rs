@@ -1,12 +1,12 @@
 //! Matches that are the same, or alike: by fingerprint, contact and role.
 
-use rusqlite::OptionalExtension as _;
+use rusqlite::{OptionalExtension as _, params};
 
 use super::Mirror;
 use super::record::{Record, Standing, record};
+use crate::domain::JobMatch;
 use crate::domain::identity::{Fingerprint, Role};
 use crate::domain::job_match::Contact;
-use crate::domain::{JobMatch, State};
 
 impl Mirror {
     /// The match of a fingerprint: the lowest iid that is live or withdrawn.
@@ -98,19 +98,28 @@ impl Mirror {
         Ok(live.filter(|other| other.standing == Standing::Live).map(|other| other.iid).collect())
     }
 
-    /// The matches of the same role whose application was sent, or may have been; withdrawn ones too, for that takes no mail back.
+    /// The second issues of the same match as an issue, which gave way to the first.
     ///
     /// # Errors
     ///
     /// Where the disk fails.
-    pub fn sent_duplicates(&self, job: &JobMatch, but: u64) -> rusqlite::Result<Vec<u64>> {
-        let others = self.of_the_same_role(job, Some(but))?.into_iter();
-        let sent = |other: &Record| other.state == State::Sent || other.sending.attempt.is_some();
-        Ok(others.filter(sent).map(|other| other.iid).collect())
+    pub fn second_issues(&self, fingerprint: &Fingerprint, but: u64) -> rusqlite::Result<Vec<u64>> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT iid FROM matches WHERE fingerprint = ?1 AND standing = 'duplicate' AND iid <> ?2",
+                )?
+                .query_map(params![fingerprint.as_str(), but], |row| row.get(0))?
+                .collect()
+        })
     }
 
     /// The same role at the same end client through another agency, live or withdrawn.
-    fn of_the_same_role(&self, job: &JobMatch, but: Option<u64>) -> rusqlite::Result<Vec<Record>> {
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn of_the_same_role(&self, job: &JobMatch, but: Option<u64>) -> rusqlite::Result<Vec<Record>> {
         let Some(role) = Role::of(job) else {
             return Ok(Vec::new());
         };

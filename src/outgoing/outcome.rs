@@ -7,6 +7,7 @@ use crate::domain::masked::masked;
 use crate::domain::sending::{Attempt, AttemptOutcome, Sending};
 use crate::engine::{EngineError, Looked, sent_step};
 use crate::gitlab::draft_text::{self, DraftIs};
+use crate::mirror::Standing;
 
 impl Outgoing {
     /// Notes what became of an attempt, and tells GitLab. Where one of the two cannot be told now, the other remembers.
@@ -96,6 +97,10 @@ impl Outgoing {
             return self.settle_doubt(looked, doubt).await;
         }
         let Some(sent) = looked.record.sending.sent().cloned() else { return Ok(()) };
+        if mirror.record(iid)?.is_some_and(|record| record.standing == Standing::Erased) {
+            // A command beside this process removed the data meanwhile.
+            return Ok(());
+        }
         if looked.record.state == State::Approved {
             let step = sent_step(&sent, &looked.notes);
             self.engine().label_sent(looked, step).await?;

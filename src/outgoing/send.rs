@@ -4,7 +4,7 @@
 //! where ours is the only one that is not resolved, the draft is still the one that the attempt is about, and the match
 //! is still approved. What became of it is written into that comment.
 //!
-//! An attempt whose comment says nothing of its end is under way for [`UNDER_WAY`] at the most: nobody else sends
+//! An attempt whose comment says nothing of its end is under way for minutes at the most: nobody else sends
 //! meanwhile (409). Afterwards, or where it is this disk's own from before a restart, its maker is dead and it is in
 //! doubt (`send_unknown`).
 
@@ -28,9 +28,6 @@ use crate::engine::{EngineError, Looked};
 use crate::gitlab::draft_text;
 use crate::mirror::Record;
 
-/// How long an attempt may be under way: [`HANDED_OVER_BY`], [`HANDING_OVER`], and a margin for clocks that differ and
-/// for writing down what became of it.
-pub(super) const UNDER_WAY: SignedDuration = SignedDuration::from_secs(150);
 /// How old an attempt may be when its mail begins to leave; GitLab is asked before. A later one is withdrawn, so that
 /// nobody else takes it for dead while it is not.
 const HANDED_OVER_BY: SignedDuration = SignedDuration::from_secs(60);
@@ -148,7 +145,7 @@ impl Outgoing {
         }
         let mail = self.inner.mail.as_ref().ok_or(OutgoingError::NotSetUp)?;
         let ready = self.prepare(&looked, mail, request.draft.as_deref()).await?;
-        self.check_duplicates(&looked, &request)?;
+        self.check_duplicates(&looked, &request).await?;
         self.give_up_doubts(&mut looked).await?;
         let attempt = Attempt {
             note: 0,
@@ -190,11 +187,7 @@ impl Outgoing {
     /// How long an attempt may still be under way; none where it cannot be any more. Nobody of this disk sends while the
     /// issue is held: whoever began one of its attempts is dead.
     pub(super) fn is_under_way(&self, attempt: &Attempt) -> Option<Duration> {
-        if attempt.outcome != AttemptOutcome::Open || attempt.instance == self.inner.instance {
-            return None;
-        }
-        let left = UNDER_WAY - self.now().duration_since(attempt.since);
-        Duration::try_from(left).ok().filter(|left| !left.is_zero())
+        attempt.may_take(self.now()).filter(|_| attempt.instance != self.inner.instance)
     }
 
     /// The draft as a mail; everything that could be wrong with it is found now, and that it is another than the caller
@@ -272,11 +265,19 @@ impl Outgoing {
         shown.and_then(|email| recipient(&email).ok()).or_else(|| mail.answers.clone())
     }
 
-    fn check_duplicates(&self, looked: &Looked, request: &SendRequest) -> Result<(), OutgoingError> {
+    /// Whether the same role was sent through another agency already. A mail cannot be taken back, so that GitLab is asked
+    /// too: the label may have been put on a moment ago.
+    async fn check_duplicates(&self, looked: &Looked, request: &SendRequest) -> Result<(), OutgoingError> {
         if request.override_reason.is_some() {
             return Ok(());
         }
-        let sent = self.engine().mirror().sent_duplicates(&looked.record.job, looked.record.iid)?;
+        let alike = self.engine().mirror().of_the_same_role(&looked.record.job, Some(looked.record.iid))?;
+        let iids: Vec<u64> = alike.iter().map(|other| other.iid).collect();
+        let shown = self.engine().shown_as(looked, &iids, State::Sent).await?;
+        let is_sent = |other: &&Record| {
+            other.state == State::Sent || other.sending.attempt.is_some() || shown.contains(&other.iid)
+        };
+        let sent: Vec<u64> = alike.iter().filter(is_sent).map(|other| other.iid).collect();
         if sent.is_empty() { Ok(()) } else { Err(OutgoingError::Duplicate(sent)) }
     }
 

@@ -140,3 +140,24 @@ async fn who_wrote_a_draft_may_write_it_anew_until_a_person_has_edited_it() {
     note_with(&world, iid, "on the page");
     world.finish().await;
 }
+
+/// GitLab did not take the archive at once.
+#[tokio::test]
+async fn what_was_edited_after_it_was_sent_is_not_said_to_be_what_was_sent() {
+    let (mut world, mails) = desk().await;
+    let iid = drafted(&mut world, "1").await;
+    let (note, body) = note_with(&world, iid, "Draft of the application");
+    let archive = format!("/notes/{note}");
+    world.sandbox.fault(Fault::new(Method::PUT, &archive, Trouble::bad_gateway()).times(9));
+    assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::OK);
+    world.reviewer().edit_comment(iid, note, &body.replace("ten years", "a year")).unwrap();
+    world.sandbox.clear_faults();
+    world.clock.advance(Duration::from_secs(300));
+    world.outgoing.tick().await;
+    world.settle().await;
+    let (_, archived) = note_with(&world, iid, "This text was edited after that");
+    assert!(archived.contains("a year") && !archived.contains("Exactly this"), "{archived}");
+    assert!(String::from_utf8_lossy(&mails.mails()[0].message).contains("ten years"));
+    world.expect_comment(iid, "sent the application");
+    world.finish().await;
+}

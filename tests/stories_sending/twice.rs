@@ -3,6 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use vorhoelle::domain::history::Through;
+use vorhoelle::engine::ErasureError;
 use vorhoelle::outgoing::{OutgoingError, SendRequest};
 use vorhoelle::sandbox::{Fault, Trouble};
 
@@ -87,5 +88,9 @@ async fn while_one_instance_sends_another_says_so_and_sends_nothing() {
     other.outgoing.tick().await;
     assert_eq!(mails.mails().len(), 1);
     assert!(world.comments(iid)[1].contains("is being sent"), "{:?}", world.comments(iid));
+    // What the send writes at its end would bring the data back.
+    let refused = other.engine.erase(iid).await.unwrap_err();
+    assert!(matches!(refused, ErasureError::BeingSent(_)), "{refused:?}");
+    assert!(world.labels(iid).contains(&"job-match/approved".to_owned()));
     sending.abort();
 }
