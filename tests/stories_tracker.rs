@@ -416,6 +416,35 @@ async fn what_people_did_since_the_last_look_wins_against_the_file() {
 }
 
 #[tokio::test]
+async fn of_a_file_that_cannot_be_written_no_issue_is_made() {
+    let world = World::new().await;
+    let sheet = Sheet::new("iid;Status;Titel\r\n;pending;Neu\r\n");
+    let mut permissions = std::fs::metadata(&sheet.path).unwrap().permissions();
+    permissions.set_readonly(true);
+    std::fs::set_permissions(&sheet.path, permissions).unwrap();
+    let file = CsvFile::open(&sheet.path).unwrap();
+    let run = Run::start(&world.engine, &file, Direction::Import, usize::MAX).unwrap();
+    let error = run.carry_out(world.clock.now(), |_| {}).await.unwrap_err();
+    assert!(error.to_string().contains("is read-only; allow writing"), "{error}");
+    assert!(world.sandbox.world().issues.is_empty());
+}
+
+#[tokio::test]
+async fn the_row_of_a_withdrawn_match_is_left_as_it_is_and_that_is_said() {
+    let world = World::new().await;
+    world.stage("1").await;
+    let sheet = Sheet::new("iid;Status;Titel;Quelle;Notizen\r\n");
+    sheet.run(&world, Direction::Sync).await;
+    sheet.edit("1;pending;Cloud Architect 1;", "1;approved;Cloud Architect 1;");
+    world.reviewer().relabel(1, &[], &["job-match"]).unwrap();
+    world.settle().await;
+    let before = sheet.text();
+    let outcome = sheet.run(&world, Direction::Sync).await;
+    assert!(outcome.plan.errors[0].to_string().contains("match 1 is withdrawn"), "{:?}", outcome.plan.errors);
+    assert_eq!(sheet.text(), before);
+}
+
+#[tokio::test]
 async fn an_import_waits_as_long_as_gitlab_asks() {
     let world = World::new().await;
     world.sandbox.fault(answers("POST", "/issues", 429, 3));

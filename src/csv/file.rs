@@ -47,7 +47,7 @@ pub enum FileError {
         path: PathBuf,
     },
     /// Nobody may write it.
-    #[error("{path} is read-only", path = path.display())]
+    #[error("{path} is read-only; allow writing into it, or take a copy", path = path.display())]
     ReadOnly {
         /// The file.
         path: PathBuf,
@@ -169,6 +169,23 @@ impl CsvFile {
         }
     }
 
+    /// Whether the file could be replaced.
+    ///
+    /// # Errors
+    ///
+    /// Where it is read-only.
+    pub fn check_writable(&self) -> Result<(), FileError> {
+        self.writable().map(drop)
+    }
+
+    fn writable(&self) -> Result<Option<Metadata>, FileError> {
+        let old = metadata(&self.path)?;
+        if old.as_ref().is_some_and(|old| old.permissions().readonly()) {
+            return Err(FileError::ReadOnly { path: self.path.clone() });
+        }
+        Ok(old)
+    }
+
     /// Replaces the file as a whole and tells what it is now. `expected` is what was read; none is a new file.
     ///
     /// The new content is written and synced under another name in the same folder; then the old file becomes the
@@ -184,10 +201,7 @@ impl CsvFile {
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> Result<Written, FileError> {
         self.check_closed()?;
-        let old = metadata(&self.path)?;
-        if old.as_ref().is_some_and(|old| old.permissions().readonly()) {
-            return Err(FileError::ReadOnly { path: self.path.clone() });
-        }
+        let old = self.writable()?;
         let new = self.unfinished(old.as_ref(), write)?;
         self.check_unchanged(expected)?;
         if old.is_some() {

@@ -119,7 +119,9 @@ impl<'r, 'a> Look<'r, 'a> {
         let fingerprint = Fingerprint::of(&job, nonce);
         let mirror = self.run.engine.mirror();
         let staged = mirror.record_of(&fingerprint)?;
-        if let Some(record) = staged.filter(|record| record.standing == Standing::Live) {
+        if let Some(record) =
+            staged.filter(|record| matches!(record.standing, Standing::Live | Standing::Withdrawn))
+        {
             return Ok(Some(record.iid));
         }
         if let Some(erased) = mirror.erased_iid(&fingerprint)? {
@@ -139,12 +141,20 @@ impl<'r, 'a> Look<'r, 'a> {
         Ok(None)
     }
 
-    /// A row of a match that the mirror does not have.
+    /// A row of a match that the mirror does not have, or that is withdrawn.
     fn at_unknown(&mut self, (iid, row): Place) {
         match self.run.table.values(row) {
             Ok(None) => {}
             Ok(Some(_)) => {
-                let what = format!("there is no match {iid} in GitLab; the row is left as it is");
+                let known = self.run.engine.mirror().record(iid).ok().flatten();
+                let is_withdrawn = known.is_some_and(|record| record.standing == Standing::Withdrawn);
+                let what = if is_withdrawn {
+                    format!(
+                        "match {iid} is withdrawn, its issue does not carry `job-match`; the row is left as it is"
+                    )
+                } else {
+                    format!("there is no match {iid} in GitLab; the row is left as it is")
+                };
                 self.run.errors.push(RowError::Refused { line: self.run.table.line(row), what });
             }
             Err(errors) => self.run.errors.extend(errors),
@@ -197,7 +207,9 @@ impl<'r, 'a> Look<'r, 'a> {
             match self.run.table.values(row) {
                 Ok(None) => {}
                 Ok(Some(_)) => {
-                    let what = format!("match {iid} has a row further up; this one is left as it is");
+                    let what = format!(
+                        "match {iid} has another row, by its iid or further up; this one is left as it is"
+                    );
                     self.run.errors.push(RowError::Refused { line: self.run.table.line(row), what });
                 }
                 Err(errors) => self.run.errors.extend(errors),

@@ -193,6 +193,10 @@ impl<'a> Run<'a> {
         tell: impl Fn(Heard) + Sync,
     ) -> Result<Outcome, SyncError> {
         self.file.check_closed()?;
+        if self.steps() > 0 {
+            // GitLab is told nothing that the file could not be told.
+            self.file.check_writable()?;
+        }
         let (engine, days, key) = (self.engine, &self.days, self.key());
         let work = std::mem::take(&mut self.work);
         let (table, gitlab) = (&self.table, Gitlab { engine, tell: &tell });
