@@ -43,6 +43,9 @@ pub(super) struct DecisionsQuery {
 }
 
 /// Every decision in order, oldest first.
+///
+/// Each stands at its own time: one that was made in GitLab and heard of late stands before others that may have been read
+/// already. Whoever asks again and again begins an hour before the last one and leaves out the ids that they know.
 #[utoipa::path(
     get, path = "/decisions", operation_id = "list_decisions", tag = "decisions", params(DecisionsQuery),
     responses(
