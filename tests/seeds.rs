@@ -25,13 +25,22 @@ mod dice;
 mod events;
 #[path = "seeds/life.rs"]
 mod life;
+#[path = "seeds/moves.rs"]
+mod moves;
 #[path = "support/events.rs"]
 mod receiver;
 #[path = "support/smtp.rs"]
 mod smtp;
 mod support;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
 use life::live;
+use moves::move_about;
+use tokio::runtime::{Builder, Runtime};
 
 /// Seeds that run at the same time.
 const AT_ONCE: usize = 4;
@@ -40,23 +49,39 @@ const TOLD_EVERY: u64 = 1000;
 
 #[test]
 fn whatever_happens_in_whatever_order_it_ends_well() {
-    let only = std::env::var("VORHOELLE_TEST_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
-    let asked = std::env::var("VORHOELLE_TEST_SEEDS").unwrap_or_else(|_| "1000".to_owned());
+    run_all(seeds("VORHOELLE_TEST_SEED", "1000"), |seed, log, runtime| runtime.block_on(live(seed, log)));
+}
+
+#[test]
+fn however_labels_are_moved_they_read_back_as_they_were_followed() {
+    run_all(seeds("VORHOELLE_TEST_MOVE", "200"), |seed, log, runtime| {
+        runtime.block_on(move_about(seed, log))
+    });
+}
+
+/// The one that the variable names, or those that its plural does.
+fn seeds(variable: &str, usual: &str) -> Vec<u64> {
+    if let Ok(only) = std::env::var(variable) {
+        return vec![only.parse().unwrap()];
+    }
+    let asked = std::env::var(format!("{variable}S")).unwrap_or_else(|_| usual.to_owned());
     let (first, end) = asked.split_once("..").unwrap_or(("0", &asked));
-    let all = first.parse::<u64>().unwrap()..end.parse().unwrap();
-    let seeds: Vec<u64> = only.map_or_else(|| all.collect(), |seed| vec![seed]);
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let failed = std::sync::Mutex::new(Vec::new());
-    let started = std::time::Instant::now();
+    (first.parse::<u64>().unwrap()..end.parse().unwrap()).collect()
+}
+
+fn run_all(seeds: Vec<u64>, run: impl Fn(u64, &Mutex<Vec<String>>, Runtime) + Sync) {
+    let next = AtomicUsize::new(0);
+    let failed = Mutex::new(Vec::new());
+    let started = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                while let Some(seed) = seeds.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
                     // One a seed: what a life leaves behind would call at ports that others have by then.
-                    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                    let log = std::sync::Mutex::new(Vec::new());
-                    let run = std::panic::AssertUnwindSafe(|| runtime.block_on(live(*seed, &log)));
-                    if std::panic::catch_unwind(run).is_err() {
+                    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+                    let log = Mutex::new(Vec::new());
+                    let run = AssertUnwindSafe(|| run(*seed, &log, runtime));
+                    if catch_unwind(run).is_err() {
                         eprintln!("seed {seed} fails; its acts:\n{}", log.lock().unwrap().join("\n"));
                         failed.lock().unwrap().push(*seed);
                     }

@@ -79,7 +79,9 @@ pub(super) async fn read(
         let mut rest = events.as_slice();
         for moment in events.chunk_by(|a, b| is_one_moment(connected, a, b)) {
             for event in moment {
-                replay.acts.extend(engine.label_act(connected, event).map(|act| (event.id, act)));
+                if let Some(act) = engine.label_act(connected, event) {
+                    replay.act(event, act);
+                }
                 match kind(event) {
                     Some(LabelKind::State(state)) => replay.label(state, event),
                     Some(LabelKind::Match) => replay.match_label(event),

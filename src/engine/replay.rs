@@ -33,7 +33,9 @@ pub(super) struct Replay<'a> {
     /// Whether the labels have shown exactly one state yet.
     has_settled: bool,
     /// What people did since they last did, by the number of its event.
-    pub(super) acts: Vec<(u64, Act)>,
+    acts: Vec<(u64, Act)>,
+    /// Everything that people did.
+    all_acts: Vec<Act>,
     /// The last event of a state label.
     last_event: u64,
     match_label: MatchLabel,
@@ -86,6 +88,7 @@ impl<'a> Replay<'a> {
             followed: BTreeSet::new(),
             has_settled: false,
             acts: Vec::new(),
+            all_acts: Vec::new(),
             last_event: 0,
             match_label: if is_off { MatchLabel::Off } else { MatchLabel::On },
             stood: Vec::new(),
@@ -97,6 +100,12 @@ impl<'a> Replay<'a> {
         let Self { state, steps, followed, acts, needs_closings, .. } = self;
         let open_acts = acts.into_iter().map(|(_, act)| act).collect();
         Replayed { state, steps, followed, open_acts, needs_closings }
+    }
+
+    /// What somebody did with the label of an event.
+    pub(super) fn act(&mut self, event: &LabelEvent, act: Act) {
+        self.all_acts.push(act.clone());
+        self.acts.push((event.id, act));
     }
 
     pub(super) fn label(&mut self, state: State, event: &LabelEvent) {
@@ -158,7 +167,9 @@ impl<'a> Replay<'a> {
         let (state, event) = (*state, event.clone());
         let is_first = !self.has_settled;
         if !is_first && self.is_against_the_rules(state, &event) {
-            self.forget_what_nobody_saw(state, &event, next);
+            if !self.is_taken_back(state, next) {
+                self.see_what_the_service_saw(state, &event, next);
+            }
             return;
         }
         if !is_first && state == self.state && self.is_hidden() {
@@ -236,7 +247,8 @@ impl<'a> Replay<'a> {
     /// Whether somebody decided, and a stranger took the label off again so that nothing shows.
     fn is_hidden(&self) -> bool {
         let may = |(_, act): &(u64, Act)| self.life.reviewers.may(act.by.as_deref());
-        !self.acts.iter().all(may) && self.verdict_of(self.state).state != self.state
+        !self.acts.iter().all(may)
+            && self.verdict_of(self.state, &self.open_acts(), self.state).state != self.state
     }
 
     /// A step of somebody who may not decide that the service has not come to yet: that is open.
@@ -285,60 +297,92 @@ impl<'a> Replay<'a> {
         !(opens_a_way && self.was_reopened_before(event))
     }
 
-    /// A match that went away from where it stood, and back by a step that is none: where the service has done nothing
-    /// about any of it, it saw none of it, and for it nothing happened.
-    fn forget_what_nobody_saw(&mut self, to: State, event: &LabelEvent, next: Option<(State, &LabelEvent)>) {
-        let is_taken_back = next.is_some_and(|(next, label)| {
+    /// Whether the service put the label of where the match stands on again next.
+    fn is_taken_back(&self, to: State, next: Option<(State, &LabelEvent)>) -> bool {
+        next.is_some_and(|(next, label)| {
             next == self.state
                 && self.life.connected.is_ours(label.user.as_ref())
                 && self.decision_before(label, to, next).is_none()
-        });
-        if is_taken_back || !self.stood.iter().any(|stood| stood.state == to) {
-            return;
-        }
+        })
+    }
+
+    /// A step that is none, and the service did not take it back: it had seen the match stand otherwise. What came between
+    /// its looks shows in the labels, but where it saw them it closes and reopens.
+    fn see_what_the_service_saw(
+        &mut self,
+        to: State,
+        event: &LabelEvent,
+        next: Option<(State, &LabelEvent)>,
+    ) {
         self.needs_closings = true;
         let Some(closings) = self.closings else { return };
-        let ours = closings.iter().filter(|one| self.life.connected.is_ours(one.user.as_ref()));
+        let ours = |one: &&StateEvent| self.life.connected.is_ours(one.user.as_ref());
         let attempts = self.life.notes.iter().filter(|note| draft_text::read_attempt(note).is_some());
-        let acted = ours.map(|one| one.created_at).chain(attempts.map(|note| note.created_at));
+        let acted = closings.iter().filter(ours).map(|one| one.created_at);
+        let acted = acted.chain(attempts.map(|note| note.created_at));
         let acted = acted.filter(|acted| *acted < event.created_at).max();
         // How it stood when the service acted last, and what came after that.
         let seen = self.stood.iter().rposition(|stood| acted.is_some_and(|acted| stood.since <= acted));
-        let unseen = &self.stood[seen.unwrap_or(0)..];
-        if let Some(stood) = unseen.iter().rfind(|stood| stood.state == to).copied() {
-            self.state = to;
-            self.steps.truncate(stood.steps);
-            self.followed.retain(|place| *place < stood.steps);
-            self.acts.retain(|(event, _)| *event > self.last_event);
+        let since = &self.stood[seen.unwrap_or(0).min(self.stood.len())..];
+        let wanted = if to.is_closed() { "closed" } else { "reopened" };
+        let is_an_answer = |one: &StateEvent| {
+            let before_next = next.is_none_or(|(_, label)| {
+                // One write of ours closes before it labels.
+                let pause = label.created_at.duration_since(one.created_at);
+                pause > CLOSING_THEN_LABELS
+                    || (!pause.is_negative() && !self.life.connected.is_ours(label.user.as_ref()))
+            });
+            one.state == wanted && one.created_at >= event.created_at && before_next
+        };
+        if closings.iter().filter(ours).any(is_an_answer) {
+            // It went there by what had been done since it acted last.
+            if let Some(from) = since.first().copied()
+                && let Some(steps) = self.steps_since(from, to)
+            {
+                self.go_back_to(from);
+                self.steps.extend(steps);
+                self.state = to;
+            }
+        } else if let Some(stood) = since.iter().rfind(|stood| stood.state == to).copied() {
+            // It saw none of it, and for it nothing happened.
+            self.go_back_to(stood);
         }
+    }
+
+    fn go_back_to(&mut self, stood: Stood) {
+        self.state = stood.state;
+        self.steps.truncate(stood.steps);
+        self.followed.retain(|place| *place < stood.steps);
+        self.acts.retain(|(event, _)| *event > self.last_event);
+    }
+
+    /// The steps that everything amounts to that people did since a match stood so.
+    fn steps_since(&self, from: Stood, to: State) -> Option<Vec<Step>> {
+        let acts: Vec<Act> = self.all_acts.iter().filter(|act| act.at > from.since).cloned().collect();
+        let steps = steps_of(&acts, self.verdict_of(from.state, &acts, to));
+        steps.last().is_some_and(|last| last.to == to).then_some(steps)
     }
 
     /// The steps there that people's labels were, those too which did not stand alone: beside others, or taken off again
     /// before the service came to them.
     fn led_to(&self, to: State) -> Option<Vec<Step>> {
-        let last = &self.acts.last()?.1;
-        let steps = self.verdict_of(to).steps.into_iter().map(|step| Step {
-            from: step.from,
-            to: step.to,
-            by: step.by.unwrap_or_default(),
-            at: step.at.unwrap_or(last.at),
-            through: Through::Gitlab,
-            comment: None,
-        });
-        let steps: Vec<Step> = steps.collect();
+        let acts = self.open_acts();
+        let steps = steps_of(&acts, self.verdict_of(self.state, &acts, to));
         steps.last().is_some_and(|last| last.to == to).then_some(steps)
     }
 
-    /// What people's labels mean where the issue shows this state.
-    fn verdict_of(&self, shown: State) -> Verdict {
-        let last = self.acts.last().map(|(_, act)| act.at);
+    fn open_acts(&self) -> Vec<Act> {
+        self.acts.iter().map(|(_, act)| act.clone()).collect()
+    }
+
+    /// What people's acts mean for a match that stood so, where the issue shows this state.
+    fn verdict_of(&self, stood: State, acts: &[Act], shown: State) -> Verdict {
+        let last = acts.last().map(|act| act.at);
         let undo_sent = self.life.sent_since.is_none_or(|since| last.is_none_or(|last| last <= since));
-        let known = Known { state: self.state, withdrawn: false, undo_sent };
+        let known = Known { state: stood, withdrawn: false, undo_sent };
         // These acts are of labels alone: closings are none of them.
-        let shown =
-            Observed { is_match: true, states: BTreeSet::from([shown]), closed: self.state.is_closed() };
-        let acts: Vec<Act> = self.acts.iter().map(|(_, act)| act.clone()).collect();
-        decide(known, &shown, &acts, &self.life.reviewers)
+        let shown = Observed { is_match: true, states: BTreeSet::from([shown]), closed: stood.is_closed() };
+        decide(known, &shown, acts, &self.life.reviewers)
     }
 
     /// Whether somebody who may had reopened the issue by then, in an act of its own: that was a step, which left no
@@ -371,6 +415,20 @@ pub(super) fn is_one_moment(connected: &Connected, one: &LabelEvent, next: &Labe
     let ours = connected.is_ours(next.user.as_ref());
     let begins = ours && !connected.is_a_reviewers_token() && next.action == LabelAction::Add;
     one.user == next.user && one.created_at == next.created_at && !begins
+}
+
+/// The steps of a verdict about acts, as history shows them.
+fn steps_of(acts: &[Act], verdict: Verdict) -> Vec<Step> {
+    let Some(last) = acts.last() else { return Vec::new() };
+    let steps = verdict.steps.into_iter().map(|step| Step {
+        from: step.from,
+        to: step.to,
+        by: step.by.unwrap_or_default(),
+        at: step.at.unwrap_or(last.at),
+        through: Through::Gitlab,
+        comment: None,
+    });
+    steps.collect()
 }
 
 /// The decision that a comment of ours writes down, where the label event may be its own.

@@ -125,7 +125,7 @@ async fn look(life: &mut Life) {
 }
 
 /// What happened to each issue as GitLab tells it, for whoever reads of a failure.
-fn what_gitlab_tells(world: &World) -> Vec<String> {
+pub fn what_gitlab_tells(world: &World) -> Vec<String> {
     let gitlab = world.sandbox.world();
     let name =
         |id: u64| gitlab.users.iter().find(|user| user.id == id).map_or("?", |user| user.username.as_str());

@@ -1,0 +1,116 @@
+//! Moves alone: people move labels and cards, close, reopen, withdraw and put back, and now and then the service looks.
+//! More of that happens to a match here than in a whole life, so that what it saw and what it slept through meet in every
+//! order: read anew from GitLab, each match stands where it stood.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use serde_json::json;
+use vorhoelle::sandbox::HookMode;
+
+use crate::checks::{check, matches, picture};
+use crate::dice::Dice;
+use crate::life::{STATES, what_gitlab_tells};
+use crate::support::{Disk, World};
+
+/// Matches of one seed.
+const MATCHES: usize = 4;
+/// Moves of one seed.
+const MOVES: usize = 60;
+
+/// Moves about; what was done is in the log where it ends badly.
+pub async fn move_about(seed: u64, log: &Mutex<Vec<String>>) {
+    let mut dice = Dice(seed);
+    let mut world = World::new().await;
+    let lists = STATES.map(|state| format!("job-match/{state}"));
+    let lists: Vec<&str> = lists.iter().map(String::as_str).collect();
+    world.sandbox.as_user("owner").create_board("Job matches", &lists).unwrap();
+    for id in 0..MATCHES {
+        world.stage(&id.to_string()).await;
+    }
+    world.sandbox.hook_mode(HookMode::Lose);
+    for _ in 0..MOVES {
+        let moved = one_move(&mut dice, &mut world).await;
+        log.lock().unwrap().push(moved);
+    }
+    look_twice(&world).await;
+    log.lock().unwrap().extend(what_gitlab_tells(&world));
+    check(&world, &[].into()).await;
+    let before = picture(&world).await;
+    world.restart(Disk::Wiped).await;
+    look_twice(&world).await;
+    assert_eq!(picture(&world).await, before, "what GitLab alone tells is what the mirror knew");
+}
+
+async fn look_twice(world: &World) {
+    for _ in 0..2 {
+        world.delta().await;
+    }
+}
+
+/// Does one thing and tells what.
+async fn one_move(dice: &mut Dice, world: &mut World) -> String {
+    let iid = *dice.pick(&matches(world));
+    let state = *dice.pick(&STATES);
+    let who = *dice.pick(&["reviewer", "colleague"]);
+    let label = |state: &str| format!("job-match/{state}");
+    let on = world.labels(iid).into_iter().find(|one| one.contains('/'));
+    match dice.roll(20) {
+        0..=2 => {
+            let done = world.person(who).relabel(iid, &[&label(state)], &[]);
+            format!("{who} adds {state} to #{iid}: {}", done.is_ok())
+        }
+        3..=7 => {
+            let from = on.unwrap_or_default();
+            let done = world.person(who).relabel(iid, &[&label(state)], &[&from]);
+            format!("{who} moves #{iid} from {from} to {state}: {}", done.is_ok())
+        }
+        8 => {
+            let from = on.unwrap_or_default();
+            format!(
+                "{who} takes {from} off #{iid}: {}",
+                world.person(who).relabel(iid, &[], &[&from]).is_ok()
+            )
+        }
+        9 => format!("{who} closes #{iid}: {}", world.person(who).close(iid).is_ok()),
+        10 => format!("{who} reopens #{iid}: {}", world.person(who).reopen(iid).is_ok()),
+        11 => {
+            let (status, _) = world.patch(iid, &json!({"state": state})).await;
+            format!("patch #{iid} to {state}: {status}")
+        }
+        12 => {
+            let from = if world.is_open(iid) {
+                on.unwrap_or_else(|| "Open".to_owned())
+            } else {
+                "Closed".to_owned()
+            };
+            let to = *dice.pick(&["Closed", "job-match/pending", "job-match/approved", "job-match/rejected"]);
+            format!(
+                "{who} drags #{iid} from {from} to {to}: {}",
+                world.person(who).drag(iid, &from, to).is_ok()
+            )
+        }
+        13 => {
+            let done = world.person(who).relabel(iid, &[], &["job-match"]);
+            format!("{who} withdraws #{iid}: {}", done.is_ok())
+        }
+        14 => {
+            let done = world.person(who).relabel(iid, &["job-match"], &[]);
+            format!("{who} puts #{iid} back: {}", done.is_ok())
+        }
+        15 => {
+            let other = *dice.pick(&STATES);
+            let done = world.person(who).relabel(iid, &[&label(state), &label(other)], &[]);
+            format!("{who} adds {state} and {other} to #{iid}: {}", done.is_ok())
+        }
+        16 => {
+            let seconds = 1 + dice.roll(700) as u64;
+            world.clock.advance(Duration::from_secs(seconds));
+            format!("{seconds} s go by")
+        }
+        _ => {
+            world.delta().await;
+            "the service looks".to_owned()
+        }
+    }
+}
