@@ -36,16 +36,25 @@ struct Failure {
     unclear: bool,
     /// Whether a person has to act first.
     given_up: bool,
+    /// Whether what it tells of is tried in smaller messages.
+    in_parts: bool,
 }
 
 impl Failure {
-    fn of(outcome: Outcome) -> Option<Self> {
+    fn of(outcome: Outcome, flight: &Flight) -> Option<Self> {
         match outcome {
             Outcome::Sent { .. } => None,
             Outcome::TryAgain { after, reason, unclear } => {
-                Some(Self { after, reason, unclear, given_up: false })
+                Some(Self { after, reason, unclear, given_up: false, in_parts: false })
             }
-            Outcome::GiveUp { reason } => Some(Self { after: None, reason, unclear: false, given_up: true }),
+            // One match may be what is refused: the others are not to share its fate.
+            Outcome::GiveUp { reason } if flight.done.is_empty() && flight.iids.len() > 1 => {
+                let reason = format!("{reason}; it is tried again in smaller messages");
+                Some(Self { after: None, reason, unclear: false, given_up: false, in_parts: true })
+            }
+            Outcome::GiveUp { reason } => {
+                Some(Self { after: None, reason, unclear: false, given_up: true, in_parts: false })
+            }
         }
     }
 
@@ -91,7 +100,7 @@ impl Notifier {
         mut flight: Flight,
         outcome: Outcome,
     ) -> Result<(), EngineError> {
-        let Some(mut failure) = Failure::of(outcome) else { return Ok(()) };
+        let Some(mut failure) = Failure::of(outcome, &flight) else { return Ok(()) };
         let now = self.now();
         let before = self.state(channel);
         let failures = before.failures.saturating_add(1);
@@ -112,7 +121,7 @@ impl Notifier {
             // Ours end with a restart, for whoever starts anew may have mended what was wrong.
             self.engine().mirror().remember(Fact::PauseAskedFor(channel), &asked.to_string())?;
         }
-        let Failure { reason, unclear, given_up, .. } = failure;
+        let Failure { reason, unclear, given_up, in_parts, .. } = failure;
         let in_log = masked(&reason);
         tracing::warn!(%channel, reason = %in_log, failures, ?pause, unclear, given_up, "a message was not sent");
         let later = match aside {
@@ -144,7 +153,11 @@ impl Notifier {
             reason: Some(reason.clone()),
         };
         self.engine().mirror().note_deliveries(&flight.iids, &failed)?;
-        self.put_back(channel, &flight, aside.is_some())?;
+        if in_parts {
+            flight.split(self.engine(), channel, &self.inner.home, now)?;
+        } else {
+            self.put_back(channel, &flight, aside.is_some() || given_up)?;
+        }
         if given_up || (aside.is_some() && !flight.done.is_empty()) {
             self.complain(channel, &flight, &reason).await?;
         }

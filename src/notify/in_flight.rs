@@ -155,6 +155,23 @@ impl Flight {
         Self::forget(engine, channel)
     }
 
+    /// Lays the message aside as two halves, the first of which goes next: where it is refused too, that shows what is
+    /// refused after the fewest tries, and where everything is, the fewest messages are left of it.
+    pub(super) fn split(
+        &self,
+        engine: &Engine,
+        channel: Channel,
+        home: &str,
+        at: Timestamp,
+    ) -> Result<(), EngineError> {
+        let (first, second) = self.iids.split_at(self.iids.len() / 2);
+        let half = |iids: &[u64]| Self::new(home, self.cargo, iids.to_vec(), self.digest, at);
+        let mut flights = vec![half(first), half(second)];
+        flights.extend(Self::laid_aside(engine, channel)?);
+        Self::keep_aside(&flights, engine, channel)?;
+        Self::forget(engine, channel)
+    }
+
     /// The messages that were laid aside.
     pub(super) fn laid_aside(engine: &Engine, channel: Channel) -> Result<Vec<Self>, EngineError> {
         /// An earlier version kept one.

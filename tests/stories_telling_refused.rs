@@ -1,0 +1,104 @@
+//! Stories of a no: a message that is refused for one of its matches, a recipient who is put off, a receipt that
+//! GitLab does not take.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a story that fails, panics"
+)]
+
+#[path = "support/smtp.rs"]
+mod smtp;
+mod support;
+
+use std::time::Duration;
+
+use mail_parser::MessageParser;
+use serde_json::Value;
+use smtp::{MailServer, Mood};
+use support::{Difference, Disk, World};
+
+const ENGLISH: &str = "language: en\nremind_after: off\nquiet_alarm_after: off\n";
+const DIGESTS: &str =
+    "language: en\nremind_after: off\nquiet_alarm_after: off\nbatch: {mode: digest, every: 2h}\n";
+
+async fn mailing_to(file: &'static str, to: &'static str) -> (World, MailServer) {
+    let server = MailServer::start(false).await;
+    let url: &'static str = Box::leak(format!("smtp://{}", server.address).into_boxed_str());
+    let variables = vec![("SMTP_URL", url), ("MAIL_FROM", "jobs@example.com"), ("MAIL_TO", to)];
+    let world = World::with(Difference { variables, file: Some(file), ..Difference::default() }).await;
+    (world, server)
+}
+
+async fn mailing(file: &'static str) -> (World, MailServer) {
+    mailing_to(file, "anna@example.com").await
+}
+
+/// How often each match stands in the mails that arrived, by its title's last word.
+fn times_told(server: &MailServer, ids: &[&str]) -> Vec<usize> {
+    let parsed = |message: &[u8]| MessageParser::default().parse(message).unwrap().into_owned();
+    let texts: Vec<String> =
+        server.mails().iter().map(|mail| parsed(&mail.message).body_text(0).unwrap().into_owned()).collect();
+    let told = |id: &&str| texts.iter().filter(|text| text.contains(&format!("Architect {id} "))).count();
+    ids.iter().map(told).collect()
+}
+
+async fn delivery(world: &World, iid: u64) -> Value {
+    world.get(&format!("/api/v1/matches/{iid}")).await.1["deliveries"][0].clone()
+}
+
+/// Seconds go by, and what is due is told each few of them.
+async fn tell_for(world: &World, seconds: u64) {
+    for _ in 0..seconds / 5 {
+        world.clock.advance(Duration::from_secs(5));
+        world.tell().await;
+    }
+}
+
+#[tokio::test]
+async fn a_digest_that_is_refused_for_one_of_its_matches_reaches_people_without_it() {
+    let (mut world, server) = mailing(DIGESTS).await;
+    server.set_mood(Mood::Wary);
+    for id in ["1", "2-SPAM", "3", "4", "5", "6"] {
+        world.stage(id).await;
+    }
+    world.tell_after(120).await;
+    assert_eq!(server.mails().len(), 0);
+    let refused = delivery(&world, 1).await;
+    assert_eq!(refused["outcome"], "failed", "{refused}");
+    assert!(refused["reason"].as_str().unwrap().contains("in smaller messages"), "{refused}");
+    tell_for(&world, 10 * 60).await;
+    let ids = ["1", "2-SPAM", "3", "4", "5", "6"];
+    assert_eq!(times_told(&server, &ids), [1, 0, 1, 1, 1, 1]);
+    assert_eq!(delivery(&world, 2).await["outcome"], "given_up");
+    world.expect_comment(2, "this looks like spam");
+    // A restart in between repeats nothing, and what is new goes although the other still waits.
+    world.restart(Disk::Kept).await;
+    world.stage("7").await;
+    world.tell_after(120).await;
+    tell_for(&world, 10 * 60).await;
+    assert_eq!(times_told(&server, &["1", "2-SPAM", "7"]), [1, 0, 1]);
+    server.set_mood(Mood::Fine);
+    world.tell_after(120).await;
+    world.tell_after(120).await;
+    assert_eq!(times_told(&server, &ids), [1; 6]);
+    world.expect_comment(7, "when it last sent a digest");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_match_that_is_refused_after_it_may_have_arrived_lets_others_go_past() {
+    let (mut world, server) = mailing(ENGLISH).await;
+    server.set_mood(Mood::GoneAfterMessage);
+    world.stage("1-SPAM").await;
+    world.tell().await;
+    server.set_mood(Mood::Wary);
+    tell_for(&world, 10).await;
+    world.expect_comment(1, "this looks like spam");
+    world.stage("2").await;
+    tell_for(&world, 60).await;
+    assert_eq!(times_told(&server, &["1-SPAM", "2"]), [1, 1]);
+    world.finish().await;
+}
