@@ -15,10 +15,12 @@ mod support;
 
 use std::time::Duration;
 
+use http::Method;
 use mail_parser::MessageParser;
-use serde_json::Value;
+use serde_json::{Value, json};
 use smtp::{MailServer, Mood};
 use support::{Difference, Disk, World};
+use vorhoelle::sandbox::{Fault, Trouble};
 
 const ENGLISH: &str = "language: en\nremind_after: off\nquiet_alarm_after: off\n";
 const DIGESTS: &str =
@@ -43,6 +45,10 @@ fn times_told(server: &MailServer, ids: &[&str]) -> Vec<usize> {
         server.mails().iter().map(|mail| parsed(&mail.message).body_text(0).unwrap().into_owned()).collect();
     let told = |id: &&str| texts.iter().filter(|text| text.contains(&format!("Architect {id} "))).count();
     ids.iter().map(told).collect()
+}
+
+async fn channel(world: &World) -> Value {
+    world.get("/health").await.1["channels"][0].clone()
 }
 
 async fn delivery(world: &World, iid: u64) -> Value {
@@ -101,4 +107,53 @@ async fn a_match_that_is_refused_after_it_may_have_arrived_lets_others_go_past()
     tell_for(&world, 60).await;
     assert_eq!(times_told(&server, &["1-SPAM", "2"]), [1, 1]);
     world.finish().await;
+}
+
+/// GitLab answers the next receipts of a match so.
+fn receipts_meet(world: &World, status: u16, times: u32) {
+    let path = "issues/1/award_emoji";
+    world.sandbox.fault(Fault::new(Method::POST, path, Trouble::status(status)).times(times));
+}
+
+#[tokio::test]
+async fn an_odd_answer_to_a_receipt_holds_up_nothing_for_long_and_is_said() {
+    for status in [409, 422] {
+        let (world, server) = mailing(ENGLISH).await;
+        receipts_meet(&world, status, 1);
+        world.stage("1").await;
+        world.tell().await;
+        let health = channel(&world).await;
+        assert_eq!(health["status"], "failing");
+        assert!(health["error"].as_str().unwrap().contains(&status.to_string()), "{health}");
+        assert!(health["next_try"].is_string(), "{health}");
+        world.stage("2").await;
+        tell_for(&world, 10).await;
+        assert_eq!((world.receipts(1), world.receipts(2)), (vec!["e-mail".into()], vec!["e-mail".into()]));
+        let health = channel(&world).await;
+        assert_eq!((&health["status"], &health["error"]), (&json!("ok"), &Value::Null));
+        assert_eq!(times_told(&server, &["1", "2"]), [1, 1]);
+        world.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_receipt_that_gitlab_refuses_for_good_is_remembered_here_and_others_go_on() {
+    for status in [400, 403, 422] {
+        let (mut world, server) = mailing(DIGESTS).await;
+        receipts_meet(&world, status, 1_000);
+        world.stage("1").await;
+        world.stage("2").await;
+        world.tell_after(120).await;
+        assert_eq!(world.receipts(2), ["e-mail"], "the one that is refused holds up no other");
+        world.stage("3").await;
+        tell_for(&world, 4 * 60).await;
+        assert_eq!(channel(&world).await["status"], "ok");
+        assert_eq!(delivery(&world, 1).await["outcome"], "sent");
+        world.tell_after(120).await;
+        world.restart(Disk::Kept).await;
+        world.tell_after(120).await;
+        assert_eq!(times_told(&server, &["1", "2", "3"]), [1; 3]);
+        world.expect_comment(4, "when it last sent a digest");
+        world.finish().await;
+    }
 }

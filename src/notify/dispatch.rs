@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::failures::{FIRST_PAUSE, LONGEST_PAUSE};
 use super::in_flight::{Cargo, Flight};
 use super::senders::Message;
 use super::{Notice, NoticeMatch, Notifier, REMINDED, receipt};
@@ -18,6 +17,9 @@ use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome};
 
 /// How long a match is left alone that GitLab says is not pending although the mirror does.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
+
+/// So often GitLab may refuse a receipt before it is let go: the mirror remembers what was told, and others go on.
+const RECEIPT_TRIES: u32 = 3;
 
 /// What a step of a turn ended with.
 enum Step {
@@ -36,17 +38,20 @@ impl Notifier {
             if self.is_ending() {
                 return None;
             }
-            match self.step(channel).await {
-                Ok(Step::Again) => {}
-                Ok(Step::Wait(until)) => {
-                    self.change(channel, |state| state.held_until = until);
-                    return until;
+            let step = match self.step(channel).await {
+                Ok(step) => step,
+                Err(error) => return Some(self.stumbled(channel, &error)),
+            };
+            let now = self.now();
+            self.change(channel, |state| {
+                // A step within the pause has tried nothing.
+                if state.paused_until.is_none_or(|until| until <= now) {
+                    (state.stumbles, state.stumbled) = (0, None);
                 }
-                Err(error) => {
-                    tracing::warn!(%channel, %error, "a channel's turn failed; it is taken again");
-                    let pause = error.retry_after().unwrap_or(LONGEST_PAUSE).max(FIRST_PAUSE);
-                    return Some(self.pause(channel, pause));
-                }
+            });
+            if let Step::Wait(until) = step {
+                self.change(channel, |state| state.held_until = until);
+                return until;
             }
         }
     }
@@ -236,7 +241,8 @@ impl Notifier {
             Cargo::Reminder | Cargo::Quiet => (DeliveryKind::Reminder, Some(REMINDED)),
         };
         if let Some(emoji) = emoji {
-            self.give_receipts(&flight.iids, emoji).await?;
+            let is_last_try = self.state(channel).stumbles >= RECEIPT_TRIES;
+            self.give_receipts(&flight.iids, emoji, is_last_try).await?;
         }
         let sent = Delivery {
             channel,

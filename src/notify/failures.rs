@@ -16,9 +16,9 @@ use crate::gitlab::notes::Note;
 use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome, Fact};
 
 /// The first pause after a failure; each further one is twice as long.
-pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// The longest pause that is not asked for by the other side.
-pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// How often people are told in a comment that a channel is given up.
 const COMPLAIN_EVERY: SignedDuration = SignedDuration::from_hours(24);
 /// So many tries of one message of which nobody knows whether it arrived, or that does not reach everybody; then others
@@ -162,6 +162,18 @@ impl Notifier {
             self.complain(channel, &flight, &reason).await?;
         }
         Ok(())
+    }
+
+    /// Notes that a turn broke off, in GitLab or here: the channel pauses.
+    pub(super) fn stumbled(&self, channel: Channel, error: &EngineError) -> Timestamp {
+        let stumbles = self.state(channel).stumbles.saturating_add(1);
+        let pause = error.retry_after().unwrap_or_else(|| growing_pause(stumbles)).max(FIRST_PAUSE);
+        tracing::warn!(%channel, %error, stumbles, ?pause, "a channel's turn failed; it is taken again");
+        self.change(channel, |state| {
+            state.stumbles = stumbles;
+            state.stumbled = Some(error.to_string());
+        });
+        self.pause(channel, pause)
     }
 
     /// What becomes of a message that did not leave now.
