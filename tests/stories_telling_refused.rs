@@ -15,7 +15,7 @@ mod support;
 
 use std::time::Duration;
 
-use http::Method;
+use http::{Method, StatusCode};
 use mail_parser::MessageParser;
 use serde_json::{Value, json};
 use smtp::{MailServer, Mood};
@@ -45,6 +45,10 @@ fn times_told(server: &MailServer, ids: &[&str]) -> Vec<usize> {
         server.mails().iter().map(|mail| parsed(&mail.message).body_text(0).unwrap().into_owned()).collect();
     let told = |id: &&str| texts.iter().filter(|text| text.contains(&format!("Architect {id} "))).count();
     ids.iter().map(told).collect()
+}
+
+fn recipients(server: &MailServer) -> Vec<String> {
+    server.mails().into_iter().flat_map(|mail| mail.to).collect()
 }
 
 async fn channel(world: &World) -> Value {
@@ -156,4 +160,63 @@ async fn a_receipt_that_gitlab_refuses_for_good_is_remembered_here_and_others_go
         world.expect_comment(4, "when it last sent a digest");
         world.finish().await;
     }
+}
+
+#[tokio::test]
+async fn who_has_a_message_does_not_get_it_again_after_a_rejection_and_its_undo() {
+    for tries in [1, 6] {
+        let (mut world, server) = mailing_to(DIGESTS, "nobody@example.com,anna@example.com").await;
+        server.set_mood(Mood::Full);
+        world.stage("1").await;
+        world.stage("2").await;
+        world.tell_after(120).await;
+        // Tried often enough, it is set aside.
+        tell_for(&world, 20 * tries).await;
+        assert_eq!(recipients(&server), ["anna@example.com"]);
+        world.reviewer().relabel(1, &["job-match/rejected"], &["job-match/pending"]).unwrap();
+        world.settle().await;
+        world.tell_after(120).await;
+        assert_eq!(world.receipts(1), ["e-mail"], "somebody has it");
+        assert_eq!(world.receipts(2), [""; 0]);
+        world.restart(Disk::Wiped).await;
+        world.reviewer().reopen(1).unwrap();
+        world.settle().await;
+        world.expect(1, "pending").await;
+        server.set_mood(Mood::Fine);
+        world.tell_after(120).await;
+        world.tell_after(120).await;
+        assert_eq!(times_told(&server, &["1"]), [1]);
+        let others = recipients(&server)[1..].to_vec();
+        assert_eq!(
+            others,
+            ["nobody@example.com", "anna@example.com"],
+            "the second match, after the lost disk"
+        );
+    }
+}
+
+async fn switch(world: &World, on: bool) {
+    let change = json!({ "channels": {"email": {"enabled": on}} });
+    let (status, answer) = world.call(world.http.patch(world.url("/api/v1/config")).json(&change)).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    world.settle().await;
+}
+
+#[tokio::test]
+async fn what_was_sent_gets_its_receipt_although_the_channel_is_switched_off_by_then() {
+    let (mut world, server) = mailing(ENGLISH).await;
+    receipts_meet(&world, 500, 2);
+    world.stage("1").await;
+    world.tell().await;
+    assert_eq!((server.mails().len(), world.receipts(1)), (1, Vec::new()));
+    switch(&world, false).await;
+    world.stage("2").await;
+    world.tell_after(1).await;
+    world.tell_after(1).await;
+    assert_eq!(world.receipts(1), ["e-mail"]);
+    assert_eq!(server.mails().len(), 1, "the channel is off");
+    world.restart(Disk::Wiped).await;
+    switch(&world, true).await;
+    world.tell_after(60).await;
+    assert_eq!(times_told(&server, &["1", "2"]), [1, 1]);
 }

@@ -65,17 +65,21 @@ impl Notifier {
             return Ok(Step::Wait(Some(until)));
         }
         let policy = engine.policy();
-        let Some(own) = policy.channels.get(&channel).filter(|own| own.enabled) else {
+        let own = policy.channels.get(&channel).filter(|own| own.enabled);
+        let flight = Flight::load(engine, channel)?;
+        // What was sent is acknowledged although the channel is off by now, or it would go again after a lost disk.
+        if own.is_none() && flight.as_ref().is_none_or(|flight| flight.sent_at.is_none()) {
             return Ok(Step::Wait(None));
-        };
+        }
         self.read_receipts().await?;
         let (now, state) = (self.now(), self.state(channel));
         if let Some(until) = state.paused_until.filter(|until| *until > now) {
             return Ok(Step::Wait(Some(until)));
         }
-        if let Some(flight) = Flight::load(engine, channel)? {
+        if let Some(flight) = flight {
             return self.carry(channel, flight, &policy).await;
         }
+        let Some(own) = own else { return Ok(Step::Wait(None)) };
         let free = own.schedule.not_before(now);
         let aside = Flight::laid_aside(engine, channel)?;
         if free <= now
@@ -300,14 +304,22 @@ impl Notifier {
             // Another instance, or ourselves before the disk was lost.
             engine.mirror().note_receipts(&told, channel, DeliveryKind::Match)?;
         }
-        let again = self.now().checked_add(LOOK_AGAIN).unwrap_or(Timestamp::MAX);
-        let before = flight.iids.clone();
-        flight.iids.retain(|iid| is_pending(*iid) && !told.contains(iid));
-        for iid in before.into_iter().filter(|iid| !is_pending(*iid)) {
-            engine.hint(iid, Hint::default());
+        let (pending, mut gone): (Vec<u64>, Vec<u64>) = flight.iids.iter().partition(|iid| is_pending(**iid));
+        flight.iids = pending;
+        flight.iids.retain(|iid| !told.contains(iid));
+        for iid in &gone {
+            engine.hint(*iid, Hint::default());
+        }
+        gone.retain(|iid| !told.contains(iid));
+        if !flight.done.is_empty() && !gone.is_empty() {
+            // Put back to pending, it would be planned afresh and go to those once more who have it.
+            let told = Flight { iids: gone, sent_at: Some(self.now()), ..flight.clone() };
+            self.acknowledge(channel, &told).await?;
+        } else {
+            let again = self.now().checked_add(LOOK_AGAIN).unwrap_or(Timestamp::MAX);
             self.change(channel, |state| {
-                state.later.insert(iid, again);
-                state.in_doubt.insert(iid);
+                state.later.extend(gone.iter().map(|iid| (*iid, again)));
+                state.in_doubt.extend(gone);
             });
         }
         if flight.cargo == Cargo::Reminder {
