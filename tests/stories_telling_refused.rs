@@ -220,3 +220,59 @@ async fn what_was_sent_gets_its_receipt_although_the_channel_is_switched_off_by_
     world.tell_after(60).await;
     assert_eq!(times_told(&server, &["1", "2"]), [1, 1]);
 }
+
+/// Whom a greylist or a full mailbox puts off is tried again by itself.
+#[tokio::test]
+async fn a_recipient_who_is_put_off_is_tried_again_soon_and_nobody_is_troubled_with_it() {
+    let (world, server) = mailing_to(ENGLISH, "nobody@example.com,anna@example.com").await;
+    server.set_mood(Mood::Full);
+    world.stage("1").await;
+    world.tell().await;
+    tell_for(&world, 60).await;
+    server.set_mood(Mood::Fine);
+    tell_for(&world, 60).await;
+    assert_eq!(recipients(&server), ["anna@example.com", "nobody@example.com"]);
+    assert_eq!(channel(&world).await["status"], "ok");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_recipient_who_gets_nothing_for_a_day_is_said_in_true_words_that_name_nobody() {
+    let (mut world, server) = mailing_to(ENGLISH, "nobody@example.com,anna@example.com").await;
+    server.set_mood(Mood::Full);
+    world.stage("1").await;
+    world.tell().await;
+    for _ in 0..24 {
+        assert_eq!(world.comments(1), [""; 0]);
+        world.tell_after(60).await;
+    }
+    for _ in 0..8 {
+        world.tell_after(60).await;
+    }
+    world.expect_comment(1, "has not reached everybody");
+    let said = world.comments(1)[0].clone();
+    assert!(said.contains("address 1 of") && said.contains("tried again by itself"), "{said}");
+    assert!(said.contains("mailbox full") && !said.contains("nobody@"), "{said}");
+    server.set_mood(Mood::Fine);
+    for _ in 0..8 {
+        world.tell_after(60).await;
+    }
+    assert_eq!(recipients(&server), ["anna@example.com", "nobody@example.com"]);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_comment_about_a_refusal_names_nobody() {
+    let (mut world, server) = mailing_to(
+        "language: de
+",
+        "nobody@example.com",
+    )
+    .await;
+    server.set_mood(Mood::Picky);
+    world.stage("1").await;
+    world.tell().await;
+    assert!(!world.comments(1)[0].contains("nobody@"), "{:?}", world.comments(1));
+    world.expect_comment(1, "Eine Nachricht per E-Mail kam nicht an");
+    world.finish().await;
+}

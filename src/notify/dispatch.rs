@@ -184,7 +184,7 @@ impl Notifier {
                     });
                     tracing::info!(%channel, iids = ?flight.iids, cargo = ?flight.cargo, "a message is sent");
                     if let Some(reason) = refused {
-                        self.complain(channel, &flight, &reason).await?;
+                        self.complain(channel, &flight, &reason, false).await?;
                     }
                 }
                 failed => {

@@ -24,8 +24,13 @@ const COMPLAIN_EVERY: SignedDuration = SignedDuration::from_hours(24);
 /// So many tries of one message of which nobody knows whether it arrived, or that does not reach everybody; then others
 /// go first.
 const TRIES: u32 = 3;
-/// How long such a message is set aside, and twice as long each further time up to a day.
+/// How long a message is set aside of which nobody knows whether it arrived, and twice as long each further time up to a
+/// day.
 const SET_ASIDE: Duration = Duration::from_secs(3600);
+/// The longest time for which a message is set aside that does not reach everybody.
+const LONGEST_ASIDE: Duration = Duration::from_secs(6 * 3600);
+/// After so long nobody may wait any more for that to pass by itself: people are told.
+const NOT_PASSING: SignedDuration = SignedDuration::from_hours(24);
 
 /// Why a message did not leave.
 struct Failure {
@@ -59,19 +64,20 @@ impl Failure {
     }
 
     /// Counts this failure of a message. Once it has failed too often while somebody has it, or may have, others go first:
-    /// then it says how often that was so before.
-    fn count(&self, flight: &mut Flight, state: &ChannelState) -> Option<u32> {
+    /// then it says for how long.
+    fn count(&self, flight: &mut Flight, state: &ChannelState, now: Timestamp) -> Option<Duration> {
         flight.unclear = flight.unclear.saturating_add(u32::from(self.unclear));
         if self.given_up {
             return None;
         }
         if !flight.done.is_empty() {
             flight.partly = flight.partly.saturating_add(1);
-            return flight.partly.checked_sub(TRIES);
+            flight.partly_since = flight.partly_since.or(Some(now));
+            return (flight.partly >= TRIES).then(|| growing(flight.partly, LONGEST_ASIDE));
         }
         let times = state.times_set_aside(flight);
         let tries = if times == 0 { TRIES } else { 1 };
-        (self.unclear && flight.unclear >= tries).then_some(times)
+        (self.unclear && flight.unclear >= tries).then(|| aside_for(times))
     }
 
     fn say_that_others_go_first(&mut self, flight: &Flight, aside: Duration) {
@@ -80,8 +86,8 @@ impl Failure {
         } else {
             format!("the message about {} has not reached everybody", about(flight))
         };
-        let hours = aside.as_secs() / 3600;
-        self.reason = format!("{}; {why}, it is set aside for {hours} h and others go first", self.reason);
+        let aside = in_words(aside);
+        self.reason = format!("{}; {why}, it is set aside for {aside} and others go first", self.reason);
     }
 }
 
@@ -104,7 +110,7 @@ impl Notifier {
         let now = self.now();
         let before = self.state(channel);
         let failures = before.failures.saturating_add(1);
-        let aside = failure.count(&mut flight, &before).map(aside_for);
+        let aside = failure.count(&mut flight, &before, now);
         if let Some(aside) = aside {
             failure.say_that_others_go_first(&flight, aside);
         }
@@ -158,8 +164,9 @@ impl Notifier {
         } else {
             self.put_back(channel, &flight, aside.is_some() || given_up)?;
         }
-        if given_up || (aside.is_some() && !flight.done.is_empty()) {
-            self.complain(channel, &flight, &reason).await?;
+        let is_passing = flight.partly_since.is_none_or(|since| now.duration_since(since) < NOT_PASSING);
+        if given_up || !is_passing {
+            self.complain(channel, &flight, &reason, !given_up).await?;
         }
         Ok(())
     }
@@ -194,6 +201,7 @@ impl Notifier {
         channel: Channel,
         flight: &Flight,
         reason: &str,
+        is_tried_again: bool,
     ) -> Result<(), EngineError> {
         let (engine, now) = (self.engine(), self.now());
         let fact = Fact::ComplainedOf(channel);
@@ -203,7 +211,12 @@ impl Notifier {
             return Ok(());
         }
         let Some(iid) = flight.iids.first() else { return Ok(()) };
-        let context = json!({ "channel": channel.as_str(), "reason": GitlabLine::new(reason) });
+        // Whoever may read the issue need not know the reviewers' addresses.
+        let context = json!({
+            "channel": channel.as_str(),
+            "reason": GitlabLine::new(&masked(reason)),
+            "is_tried_again": is_tried_again,
+        });
         let text = engine.comment_text("given_up", context, Vec::new())?;
         let told = async {
             let connected = engine.connected().await?;
@@ -248,9 +261,22 @@ fn aside_for(times: u32) -> Duration {
     SET_ASIDE.saturating_mul(1 << times.min(5)).min(24 * SET_ASIDE)
 }
 
-/// Five seconds, ten, twenty, … an hour, and up to a tenth more so that many do not come back at once.
+fn in_words(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds @ ..120 => format!("{seconds} s"),
+        seconds @ ..7200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
+    }
+}
+
+/// Five seconds, ten, twenty, … an hour.
 fn growing_pause(failures: u32) -> Duration {
-    let doubled = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(12)).min(LONGEST_PAUSE);
+    growing(failures, LONGEST_PAUSE)
+}
+
+/// Twice as long each time, and up to a tenth more so that many do not come back at once.
+fn growing(failures: u32, longest: Duration) -> Duration {
+    let doubled = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(13)).min(longest);
     let share = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
     doubled + doubled / 10 * share / 255
 }

@@ -50,6 +50,9 @@ pub(super) struct Flight {
     /// How often it failed after some had got it.
     #[serde(default)]
     pub partly: u32,
+    /// Since when it does.
+    #[serde(default)]
+    pub partly_since: Option<Timestamp>,
 }
 
 /// The recipients who have a message, each with the Message-ID that the other side gave their mail in place of ours.
@@ -115,6 +118,7 @@ impl Flight {
             message_ids: None,
             unclear: 0,
             partly: 0,
+            partly_since: None,
         };
         flight.id = flight.id_from(home, at);
         flight

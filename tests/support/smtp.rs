@@ -160,10 +160,10 @@ impl Talk {
                     say(&mut stream, "250 ok").await?;
                 }
                 "RCPT" if self.mood() == Mood::Picky && address(&line).starts_with("nobody") => {
-                    say(&mut stream, "550 no such mailbox").await?;
+                    say(&mut stream, &format!("550 <{}> no such mailbox", address(&line))).await?;
                 }
                 "RCPT" if self.mood() == Mood::Full && address(&line).starts_with("nobody") => {
-                    say(&mut stream, "452 mailbox full").await?;
+                    say(&mut stream, &format!("452 <{}> mailbox full", address(&line))).await?;
                 }
                 "RCPT" => {
                     to.push(address(&line));
