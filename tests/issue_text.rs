@@ -124,6 +124,8 @@ fn comments() {
     let decisions = [
         json!({"to": "approved", "by": "pipeline", "through": "api", "comment": null, "hidden": "<!-- vorhoelle {} -->"}),
         json!({"to": "rejected", "by": "cli", "through": "cli", "comment": "too far", "hidden": "<!-- vorhoelle {} -->"}),
+        json!({"to": "rejected", "by": "service", "through": "service", "comment": "not decided in time", "hidden": "<!-- vorhoelle {} -->"}),
+        json!({"to": "pending", "by": "service", "through": "service", "comment": null, "hidden": "<!-- vorhoelle {} -->"}),
     ];
     let wanted = vorhoelle::domain::inert::Wanted { mentions: Vec::new(), references: vec![12] };
     for language in ["de", "en"] {

@@ -164,6 +164,54 @@ async fn an_old_link_and_one_from_before_an_undo_say_what_is_so() {
 }
 
 #[tokio::test]
+async fn a_link_sent_in_the_second_of_an_undo_decides_and_one_from_before_it_does_not() {
+    let (world, server) = linking(&[]).await;
+    world.stage("1").await;
+    world.clock.advance(std::time::Duration::from_millis(300));
+    world.reviewer().relabel(1, &["job-match/rejected"], &["job-match/pending"]).unwrap();
+    world.settle().await;
+    world.reviewer().reopen(1).unwrap();
+    world.clock.advance(std::time::Duration::from_millis(300));
+    world.tell().await;
+    let approve = path(&server, 0, "approve");
+    // Away and back once more, as soon as people can.
+    world.reviewer().relabel(1, &["job-match/rejected"], &["job-match/pending"]).unwrap();
+    world.settle().await;
+    world.reviewer().reopen(1).unwrap();
+    world.settle().await;
+    assert_eq!(ask(&world, Method::POST, &approve, &[]).await.0, StatusCode::CONFLICT);
+    world.expect(1, "pending").await;
+    world.stage("2").await;
+    world.reviewer().relabel(2, &["job-match/rejected"], &["job-match/pending"]).unwrap();
+    world.settle().await;
+    world.reviewer().reopen(2).unwrap();
+    world.clock.advance(std::time::Duration::from_millis(300));
+    world.tell().await;
+    let (status, page) = ask(&world, Method::POST, &path(&server, 1, "approve"), &[]).await;
+    assert_eq!(status, StatusCode::OK, "{page}");
+    world.settle().await;
+    world.expect(2, "approved").await;
+}
+
+/// GitLab's clock may be ahead of ours: a message that knows of a decision comes after it.
+#[tokio::test]
+async fn a_link_decides_although_gitlabs_clock_is_ahead() {
+    let (mut world, server) = linking(&[]).await;
+    world.clock_jumps(-400);
+    world.stage("1").await;
+    world.reviewer().relabel(1, &["job-match/rejected"], &["job-match/pending"]).unwrap();
+    world.settle().await;
+    world.reviewer().reopen(1).unwrap();
+    world.tell().await;
+    let (status, page) = ask(&world, Method::POST, &path(&server, 0, "approve"), &[]).await;
+    assert_eq!(status, StatusCode::OK, "{page}");
+    world.settle().await;
+    world.expect(1, "approved").await;
+    world.expect_comment(1, "link:email");
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_decision_in_gitlab_that_was_not_heard_of_yet_wins() {
     let (world, server) = linking(&[]).await;
     world.stage("1").await;

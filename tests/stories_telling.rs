@@ -6,6 +6,8 @@
 mod smtp;
 mod support;
 
+use std::time::Duration;
+
 use http::Method;
 use mail_parser::{Message, MessageParser};
 use reqwest::StatusCode;
@@ -206,6 +208,32 @@ async fn a_first_start_with_a_backlog_is_one_digest_and_no_match_is_left_out() {
     assert_eq!(server.mails().len(), 3);
     assert!((1..=45).all(|iid| world.receipts(iid) == ["e-mail"]));
     world.expect_comment(46, "when it last sent a digest");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn matches_that_came_together_are_reminded_of_together() {
+    let (mut world, server) = mailing(ENGLISH).await;
+    let gap = Duration::from_millis(10);
+    for id in ["1", "2", "3"] {
+        world.stage(id).await;
+        world.tell().await;
+        world.clock.advance(gap);
+    }
+    world.clock.advance(Duration::from_secs(30 * 60));
+    world.stage("half an hour later").await;
+    world.tell().await;
+    world.clock.advance(Duration::from_secs(60 * 60));
+    world.stage("much later").await;
+    world.tell().await;
+    // In the moment in which the first has waited for two days.
+    world.clock.advance(Duration::from_secs((48 * 60 - 90) * 60) - 3 * gap);
+    world.tell().await;
+    assert_eq!(subjects(&server)[5], "Reminder: 4 matches wait for your decision");
+    assert_eq!(world.receipts(5), ["e-mail"]);
+    world.tell_after(24 * 60).await;
+    assert!(subjects(&server)[6].contains("much later"), "{:?}", subjects(&server));
+    world.expect_comment(6, "when it last sent a digest");
     world.finish().await;
 }
 

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, header};
 use serde_json::Value;
 
 use super::Outcome;
+use crate::clock::Clock;
 
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -132,7 +134,8 @@ pub(crate) async fn tell(peer: &str, request: RequestBuilder) -> Result<Answer, 
 async fn begin(peer: &str, request: RequestBuilder) -> Result<(Answer, Response), Lost> {
     let response = request.send().await.map_err(|error| lost(peer, error))?;
     let named = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-    let retry_after = named(header::RETRY_AFTER).and_then(|text| pause_asked_for(text, named(header::DATE)));
+    let retry_after = named(header::RETRY_AFTER)
+        .and_then(|text| pause_asked_for(text, named(header::DATE), Clock::System.now()));
     Ok((Answer { status: response.status(), retry_after, body: String::new() }, response))
 }
 
@@ -146,12 +149,13 @@ fn lost(peer: &str, error: reqwest::Error) -> Lost {
     Lost { reason: format!("{peer} {what}: {}", causes(error)), unclear }
 }
 
-/// What `Retry-After` asks for: seconds, or a date, which is measured against the peer's own clock.
-fn pause_asked_for(text: &str, date: Option<&str>) -> Option<Duration> {
+/// What `Retry-After` asks for: seconds, or a date, which is measured against the peer's own clock where it tells that, else
+/// against ours.
+fn pause_asked_for(text: &str, date: Option<&str>, now: Timestamp) -> Option<Duration> {
     let moment = |text: &str| jiff::fmt::rfc2822::parse(text).ok().map(|at| at.timestamp());
     let seconds = text.trim().parse().ok().map(Duration::from_secs);
     let pause = seconds.or_else(|| {
-        let until = moment(text)?.duration_since(moment(date?)?);
+        let until = moment(text)?.duration_since(date.and_then(moment).unwrap_or(now));
         Some(Duration::try_from(until).unwrap_or_default())
     });
     pause.map(|pause| pause.min(LONGEST_PAUSE))
@@ -207,12 +211,16 @@ mod tests {
     #[test]
     fn a_peer_asks_for_a_pause_in_seconds_or_by_a_date() {
         let date = Some("Mon, 23 Nov 2026 08:00:00 GMT");
-        let asked = |text| pause_asked_for(text, date);
+        let now = "2026-11-23T08:01:30Z".parse().unwrap();
+        let asked = |text| pause_asked_for(text, date, now);
         assert_eq!(asked("120"), Some(Duration::from_secs(120)));
         assert_eq!(asked("Mon, 23 Nov 2026 08:02:00 GMT"), Some(Duration::from_secs(120)));
         assert_eq!(asked("Mon, 23 Nov 2026 07:00:00 GMT"), Some(Duration::ZERO));
         assert_eq!(asked("99999999"), Some(LONGEST_PAUSE));
-        assert_eq!(pause_asked_for("Mon, 23 Nov 2026 08:02:00 GMT", None), None);
+        for no_date in [None, Some("today")] {
+            let asked = pause_asked_for("Mon, 23 Nov 2026 08:02:00 GMT", no_date, now);
+            assert_eq!(asked, Some(Duration::from_secs(30)), "by our own clock");
+        }
         assert_eq!(asked("soon"), None);
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use lettre::Message;
 use lettre::message::header::{ContentTransferEncoding, ContentType, Header, HeaderName, HeaderValue};
@@ -66,6 +68,40 @@ impl Header for ListId {
     }
 }
 
+/// A subject that readers show as it was written. What looks like an encoded word (RFC 2047) in it would be decoded by
+/// them, to other letters than those that stand elsewhere, line ends included: encoded by us, it is decoded once.
+#[derive(Clone)]
+struct Subject(String);
+
+/// Bytes in an encoded word: with its frame and the header's name they fit into a line.
+const WORD: usize = 39;
+
+impl Header for Subject {
+    fn name() -> HeaderName {
+        HeaderName::new_from_ascii_str("Subject")
+    }
+
+    fn parse(text: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Self(text.to_owned()))
+    }
+
+    fn display(&self) -> HeaderValue {
+        if !self.0.contains("=?") {
+            return HeaderValue::new(Self::name(), self.0.clone());
+        }
+        let mut words = vec![String::new()];
+        for c in self.0.chars() {
+            match words.last_mut() {
+                Some(word) if word.len() + c.len_utf8() <= WORD => word.push(c),
+                _ => words.push(c.to_string()),
+            }
+        }
+        let encoded: Vec<String> =
+            words.iter().map(|word| format!("=?utf-8?b?{}?=", STANDARD.encode(word))).collect();
+        HeaderValue::dangerous_new_pre_encoded(Self::name(), self.0.clone(), encoded.join("\r\n "))
+    }
+}
+
 /// RFC 3834: a machine wrote it, so that no other machine answers that it is on holiday.
 #[derive(Clone)]
 struct AutoSubmitted;
@@ -94,7 +130,7 @@ impl Mail {
         let mut message = Message::builder()
             .from(self.from.clone())
             .to(self.to.clone())
-            .subject(&self.subject)
+            .header(Subject(self.subject.clone()))
             .date(SystemTime::UNIX_EPOCH + Duration::from_secs(self.date.as_second().unsigned_abs()))
             .message_id(Some(self.message_id.clone()));
         if let Some(reply_to) = &self.reply_to {
@@ -175,5 +211,30 @@ mod tests {
             assert!(headers.contains(line), "{line} in\n{headers}");
         }
         assert!(text.contains("AAEC"), "the attachment");
+    }
+
+    #[test]
+    fn a_subject_that_holds_encoded_words_is_read_as_it_was_written() {
+        let long = "ä".repeat(200);
+        for subject in [
+            "[97 %] =?utf-8?B?QmVzdCBqb2I=?= – Acme",
+            "=?utf-8?q?=0D=0ABcc:_all@example.com?=",
+            "x =?utf-8?q?a?=\t=?utf-8?q?b?= \r\nBcc: all@example.com",
+            &format!("=?utf-8?q?a?= {long}"),
+            &format!("=?{}", "x".repeat(800)),
+            "a =? b",
+            "Grüße",
+            "plain",
+        ] {
+            let bytes = Mail { subject: subject.to_owned(), ..mail() }.compose().unwrap().formatted();
+            let read = mail_parser::MessageParser::default().parse(&bytes).unwrap();
+            assert_eq!(read.subject(), Some(subject), "{}", String::from_utf8_lossy(&bytes));
+            let text = String::from_utf8(bytes.clone()).unwrap();
+            let headers = text.split("\r\n\r\n").next().unwrap();
+            assert!(!headers.contains("\r\nBcc:") && headers.contains("\r\nSubject: "), "{headers}");
+            let subject = headers.lines().skip_while(|line| !line.starts_with("Subject: "));
+            let mut subject = subject.take_while(|line| line.starts_with([' ', 'S']));
+            assert!(subject.all(|line| line.len() <= 76), "{headers}");
+        }
     }
 }

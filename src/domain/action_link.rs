@@ -69,13 +69,15 @@ pub struct ActionLink {
 }
 
 impl ActionLink {
-    /// A link that is made now.
+    /// A link that is made now. It counts as made at the end of the second, so that it is after everything that was known
+    /// then.
     pub fn new(iid: u64, action: Action, channel: Channel, now: Timestamp) -> Self {
         let expires = now.checked_add(LIFETIME).unwrap_or(Timestamp::MAX);
-        Self { iid, action, channel, expires: Timestamp::from_second(expires.as_second()).unwrap_or(expires) }
+        let seconds = expires.as_second() + i64::from(expires.subsec_nanosecond() > 0);
+        Self { iid, action, channel, expires: Timestamp::from_second(seconds).unwrap_or(expires) }
     }
 
-    /// When it was made, to the second.
+    /// When it was made, to the end of the second.
     pub fn made(&self) -> Timestamp {
         self.expires.checked_sub(LIFETIME).unwrap_or(Timestamp::MIN)
     }
@@ -153,21 +155,23 @@ mod tests {
     #[test]
     fn a_token_is_read_back_with_its_key_for_its_issue() {
         let token = link().token(KEY, 9000);
-        assert!(token.starts_with("12.approve.email.1796025600."), "{token}");
+        assert!(token.starts_with("12.approve.email.1796025601."), "{token}");
         assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte)), "{token}");
         let claim = Claim::parse(&token).unwrap();
         assert_eq!(claim.iid(), 12);
         assert_eq!(claim.clone().genuine(KEY, 9000), Some(link()));
         assert_eq!(claim.clone().genuine(b"another key", 9000), None);
         assert_eq!(claim.genuine(KEY, 9001), None);
-        assert_eq!(link().made(), "2026-11-23T08:00:00Z".parse().unwrap());
+        assert_eq!(link().made(), "2026-11-23T08:00:01Z".parse().unwrap());
+        let whole = ActionLink::new(12, Action::Approve, Channel::Email, link().made());
+        assert_eq!(whole.made(), link().made());
     }
 
     #[test]
     fn a_token_for_something_else_is_not_genuine() {
         let token = link().token(KEY, 9000);
         let changes =
-            [("12.", "13."), ("approve", "reject"), ("email", "slack"), ("1796025600", "1896025600")];
+            [("12.", "13."), ("approve", "reject"), ("email", "slack"), ("1796025601", "1896025601")];
         for (from, to) in changes {
             let forged = token.replacen(from, to, 1);
             assert_ne!(forged, token);

@@ -88,7 +88,9 @@ impl Notifier {
     fn link_to(&self, action: Action, record: &Record, channel: Channel, policy: &Policy) -> Option<String> {
         let wanted = policy.channels.get(&channel).is_some_and(|channel| channel.action_links);
         let links = self.inner.links.as_ref().filter(|_| wanted)?;
-        let link = ActionLink::new(record.iid, action, channel, self.now());
+        // It is made after what it knows of, though GitLab's clock may be ahead.
+        let made = record.decided_at.map_or(self.now(), |decided| decided.max(self.now()));
+        let link = ActionLink::new(record.iid, action, channel, made);
         Some(links.address(&link, record.issue_id))
     }
 

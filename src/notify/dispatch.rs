@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::failures::{FIRST_PAUSE, LONGEST_PAUSE};
 use super::in_flight::{Cargo, Flight};
 use super::senders::Message;
 use super::{Notice, NoticeMatch, Notifier, REMINDED, receipt};
@@ -18,6 +17,9 @@ use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome};
 
 /// How long a match is left alone that GitLab says is not pending although the mirror does.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
+
+/// So often GitLab may refuse a receipt before it is let go: the mirror remembers what was told, and others go on.
+const RECEIPT_TRIES: u32 = 3;
 
 /// What a step of a turn ended with.
 enum Step {
@@ -36,17 +38,20 @@ impl Notifier {
             if self.is_ending() {
                 return None;
             }
-            match self.step(channel).await {
-                Ok(Step::Again) => {}
-                Ok(Step::Wait(until)) => {
-                    self.change(channel, |state| state.held_until = until);
-                    return until;
+            let step = match self.step(channel).await {
+                Ok(step) => step,
+                Err(error) => return Some(self.stumbled(channel, &error)),
+            };
+            let now = self.now();
+            self.change(channel, |state| {
+                // A step within the pause has tried nothing.
+                if state.paused_until.is_none_or(|until| until <= now) {
+                    (state.stumbles, state.stumbled) = (0, None);
                 }
-                Err(error) => {
-                    tracing::warn!(%channel, %error, "a channel's turn failed; it is taken again");
-                    let pause = error.retry_after().unwrap_or(LONGEST_PAUSE).max(FIRST_PAUSE);
-                    return Some(self.pause(channel, pause));
-                }
+            });
+            if let Step::Wait(until) = step {
+                self.change(channel, |state| state.held_until = until);
+                return until;
             }
         }
     }
@@ -60,17 +65,21 @@ impl Notifier {
             return Ok(Step::Wait(Some(until)));
         }
         let policy = engine.policy();
-        let Some(own) = policy.channels.get(&channel).filter(|own| own.enabled) else {
+        let own = policy.channels.get(&channel).filter(|own| own.enabled);
+        let flight = Flight::load(engine, channel)?;
+        // What was sent is acknowledged although the channel is off by now, or it would go again after a lost disk.
+        if own.is_none() && flight.as_ref().is_none_or(|flight| flight.sent_at.is_none()) {
             return Ok(Step::Wait(None));
-        };
+        }
         self.read_receipts().await?;
         let (now, state) = (self.now(), self.state(channel));
         if let Some(until) = state.paused_until.filter(|until| *until > now) {
             return Ok(Step::Wait(Some(until)));
         }
-        if let Some(flight) = Flight::load(engine, channel)? {
+        if let Some(flight) = flight {
             return self.carry(channel, flight, &policy).await;
         }
+        let Some(own) = own else { return Ok(Step::Wait(None)) };
         let free = own.schedule.not_before(now);
         let aside = Flight::laid_aside(engine, channel)?;
         if free <= now
@@ -175,7 +184,7 @@ impl Notifier {
                     });
                     tracing::info!(%channel, iids = ?flight.iids, cargo = ?flight.cargo, "a message is sent");
                     if let Some(reason) = refused {
-                        self.complain(channel, &flight, &reason).await?;
+                        self.complain(channel, &flight, &reason, false).await?;
                     }
                 }
                 failed => {
@@ -236,7 +245,8 @@ impl Notifier {
             Cargo::Reminder | Cargo::Quiet => (DeliveryKind::Reminder, Some(REMINDED)),
         };
         if let Some(emoji) = emoji {
-            self.give_receipts(&flight.iids, emoji).await?;
+            let is_last_try = self.state(channel).stumbles >= RECEIPT_TRIES;
+            self.give_receipts(&flight.iids, emoji, is_last_try).await?;
         }
         let sent = Delivery {
             channel,
@@ -294,14 +304,22 @@ impl Notifier {
             // Another instance, or ourselves before the disk was lost.
             engine.mirror().note_receipts(&told, channel, DeliveryKind::Match)?;
         }
-        let again = self.now().checked_add(LOOK_AGAIN).unwrap_or(Timestamp::MAX);
-        let before = flight.iids.clone();
-        flight.iids.retain(|iid| is_pending(*iid) && !told.contains(iid));
-        for iid in before.into_iter().filter(|iid| !is_pending(*iid)) {
-            engine.hint(iid, Hint::default());
+        let (pending, mut gone): (Vec<u64>, Vec<u64>) = flight.iids.iter().partition(|iid| is_pending(**iid));
+        flight.iids = pending;
+        flight.iids.retain(|iid| !told.contains(iid));
+        for iid in &gone {
+            engine.hint(*iid, Hint::default());
+        }
+        gone.retain(|iid| !told.contains(iid));
+        if !flight.done.is_empty() && !gone.is_empty() {
+            // Put back to pending, it would be planned afresh and go to those once more who have it.
+            let told = Flight { iids: gone, sent_at: Some(self.now()), ..flight.clone() };
+            self.acknowledge(channel, &told).await?;
+        } else {
+            let again = self.now().checked_add(LOOK_AGAIN).unwrap_or(Timestamp::MAX);
             self.change(channel, |state| {
-                state.later.insert(iid, again);
-                state.in_doubt.insert(iid);
+                state.later.extend(gone.iter().map(|iid| (*iid, again)));
+                state.in_doubt.extend(gone);
             });
         }
         if flight.cargo == Cargo::Reminder {

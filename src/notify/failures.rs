@@ -16,16 +16,21 @@ use crate::gitlab::notes::Note;
 use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome, Fact};
 
 /// The first pause after a failure; each further one is twice as long.
-pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// The longest pause that is not asked for by the other side.
-pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// How often people are told in a comment that a channel is given up.
 const COMPLAIN_EVERY: SignedDuration = SignedDuration::from_hours(24);
 /// So many tries of one message of which nobody knows whether it arrived, or that does not reach everybody; then others
 /// go first.
 const TRIES: u32 = 3;
-/// How long such a message is set aside, and twice as long each further time up to a day.
+/// How long a message is set aside of which nobody knows whether it arrived, and twice as long each further time up to a
+/// day.
 const SET_ASIDE: Duration = Duration::from_secs(3600);
+/// The longest time for which a message is set aside that does not reach everybody.
+const LONGEST_ASIDE: Duration = Duration::from_secs(6 * 3600);
+/// After so long nobody may wait any more for that to pass by itself: people are told.
+const NOT_PASSING: SignedDuration = SignedDuration::from_hours(24);
 
 /// Why a message did not leave.
 struct Failure {
@@ -36,33 +41,43 @@ struct Failure {
     unclear: bool,
     /// Whether a person has to act first.
     given_up: bool,
+    /// Whether what it tells of is tried in smaller messages.
+    in_parts: bool,
 }
 
 impl Failure {
-    fn of(outcome: Outcome) -> Option<Self> {
+    fn of(outcome: Outcome, flight: &Flight) -> Option<Self> {
         match outcome {
             Outcome::Sent { .. } => None,
             Outcome::TryAgain { after, reason, unclear } => {
-                Some(Self { after, reason, unclear, given_up: false })
+                Some(Self { after, reason, unclear, given_up: false, in_parts: false })
             }
-            Outcome::GiveUp { reason } => Some(Self { after: None, reason, unclear: false, given_up: true }),
+            // One match may be what is refused: the others are not to share its fate.
+            Outcome::GiveUp { reason } if flight.done.is_empty() && flight.iids.len() > 1 => {
+                let reason = format!("{reason}; it is tried again in smaller messages");
+                Some(Self { after: None, reason, unclear: false, given_up: false, in_parts: true })
+            }
+            Outcome::GiveUp { reason } => {
+                Some(Self { after: None, reason, unclear: false, given_up: true, in_parts: false })
+            }
         }
     }
 
     /// Counts this failure of a message. Once it has failed too often while somebody has it, or may have, others go first:
-    /// then it says how often that was so before.
-    fn count(&self, flight: &mut Flight, state: &ChannelState) -> Option<u32> {
+    /// then it says for how long.
+    fn count(&self, flight: &mut Flight, state: &ChannelState, now: Timestamp) -> Option<Duration> {
         flight.unclear = flight.unclear.saturating_add(u32::from(self.unclear));
         if self.given_up {
             return None;
         }
         if !flight.done.is_empty() {
             flight.partly = flight.partly.saturating_add(1);
-            return flight.partly.checked_sub(TRIES);
+            flight.partly_since = flight.partly_since.or(Some(now));
+            return (flight.partly >= TRIES).then(|| growing(flight.partly, LONGEST_ASIDE));
         }
         let times = state.times_set_aside(flight);
         let tries = if times == 0 { TRIES } else { 1 };
-        (self.unclear && flight.unclear >= tries).then_some(times)
+        (self.unclear && flight.unclear >= tries).then(|| aside_for(times))
     }
 
     fn say_that_others_go_first(&mut self, flight: &Flight, aside: Duration) {
@@ -71,8 +86,8 @@ impl Failure {
         } else {
             format!("the message about {} has not reached everybody", about(flight))
         };
-        let hours = aside.as_secs() / 3600;
-        self.reason = format!("{}; {why}, it is set aside for {hours} h and others go first", self.reason);
+        let aside = in_words(aside);
+        self.reason = format!("{}; {why}, it is set aside for {aside} and others go first", self.reason);
     }
 }
 
@@ -91,11 +106,11 @@ impl Notifier {
         mut flight: Flight,
         outcome: Outcome,
     ) -> Result<(), EngineError> {
-        let Some(mut failure) = Failure::of(outcome) else { return Ok(()) };
+        let Some(mut failure) = Failure::of(outcome, &flight) else { return Ok(()) };
         let now = self.now();
         let before = self.state(channel);
         let failures = before.failures.saturating_add(1);
-        let aside = failure.count(&mut flight, &before).map(aside_for);
+        let aside = failure.count(&mut flight, &before, now);
         if let Some(aside) = aside {
             failure.say_that_others_go_first(&flight, aside);
         }
@@ -112,7 +127,7 @@ impl Notifier {
             // Ours end with a restart, for whoever starts anew may have mended what was wrong.
             self.engine().mirror().remember(Fact::PauseAskedFor(channel), &asked.to_string())?;
         }
-        let Failure { reason, unclear, given_up, .. } = failure;
+        let Failure { reason, unclear, given_up, in_parts, .. } = failure;
         let in_log = masked(&reason);
         tracing::warn!(%channel, reason = %in_log, failures, ?pause, unclear, given_up, "a message was not sent");
         let later = match aside {
@@ -144,11 +159,28 @@ impl Notifier {
             reason: Some(reason.clone()),
         };
         self.engine().mirror().note_deliveries(&flight.iids, &failed)?;
-        self.put_back(channel, &flight, aside.is_some())?;
-        if given_up || (aside.is_some() && !flight.done.is_empty()) {
-            self.complain(channel, &flight, &reason).await?;
+        if in_parts {
+            flight.split(self.engine(), channel, &self.inner.home, now)?;
+        } else {
+            self.put_back(channel, &flight, aside.is_some() || given_up)?;
+        }
+        let is_passing = flight.partly_since.is_none_or(|since| now.duration_since(since) < NOT_PASSING);
+        if given_up || !is_passing {
+            self.complain(channel, &flight, &reason, !given_up).await?;
         }
         Ok(())
+    }
+
+    /// Notes that a turn broke off, in GitLab or here: the channel pauses.
+    pub(super) fn stumbled(&self, channel: Channel, error: &EngineError) -> Timestamp {
+        let stumbles = self.state(channel).stumbles.saturating_add(1);
+        let pause = error.retry_after().unwrap_or_else(|| growing_pause(stumbles)).max(FIRST_PAUSE);
+        tracing::warn!(%channel, %error, stumbles, ?pause, "a channel's turn failed; it is taken again");
+        self.change(channel, |state| {
+            state.stumbles = stumbles;
+            state.stumbled = Some(error.to_string());
+        });
+        self.pause(channel, pause)
     }
 
     /// What becomes of a message that did not leave now.
@@ -169,6 +201,7 @@ impl Notifier {
         channel: Channel,
         flight: &Flight,
         reason: &str,
+        is_tried_again: bool,
     ) -> Result<(), EngineError> {
         let (engine, now) = (self.engine(), self.now());
         let fact = Fact::ComplainedOf(channel);
@@ -178,7 +211,12 @@ impl Notifier {
             return Ok(());
         }
         let Some(iid) = flight.iids.first() else { return Ok(()) };
-        let context = json!({ "channel": channel.as_str(), "reason": GitlabLine::new(reason) });
+        // Whoever may read the issue need not know the reviewers' addresses.
+        let context = json!({
+            "channel": channel.as_str(),
+            "reason": GitlabLine::new(&masked(reason)),
+            "is_tried_again": is_tried_again,
+        });
         let text = engine.comment_text("given_up", context, Vec::new())?;
         let told = async {
             let connected = engine.connected().await?;
@@ -223,9 +261,22 @@ fn aside_for(times: u32) -> Duration {
     SET_ASIDE.saturating_mul(1 << times.min(5)).min(24 * SET_ASIDE)
 }
 
-/// Five seconds, ten, twenty, … an hour, and up to a tenth more so that many do not come back at once.
+fn in_words(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds @ ..120 => format!("{seconds} s"),
+        seconds @ ..7200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
+    }
+}
+
+/// Five seconds, ten, twenty, … an hour.
 fn growing_pause(failures: u32) -> Duration {
-    let doubled = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(12)).min(LONGEST_PAUSE);
+    growing(failures, LONGEST_PAUSE)
+}
+
+/// Twice as long each time, and up to a tenth more so that many do not come back at once.
+fn growing(failures: u32, longest: Duration) -> Duration {
+    let doubled = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(13)).min(longest);
     let share = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
     doubled + doubled / 10 * share / 255
 }

@@ -68,7 +68,7 @@ impl Notifier {
             (false, _) => "not_set_up",
             (_, false) => "disabled",
             _ if state.given_up => "given_up",
-            _ if state.failures > 0 || state.refused.is_some() => "failing",
+            _ if state.failures > 0 || state.stumbles > 0 || state.refused.is_some() => "failing",
             _ => "ok",
         };
         let sends = is_set_up && enabled && channel != Channel::Todo;
@@ -80,7 +80,7 @@ impl Notifier {
             channel,
             status,
             last_sent: state.last_sent,
-            error: state.error.or(state.refused).map(|error| masked(&error)),
+            error: state.error.or(state.stumbled).or(state.refused).map(|error| masked(&error)),
             next_try: state.paused_until.filter(|until| *until > self.now()),
             waiting,
             deferred_until: held.map(|(until, _)| until),

@@ -50,6 +50,9 @@ pub(super) struct Flight {
     /// How often it failed after some had got it.
     #[serde(default)]
     pub partly: u32,
+    /// Since when it does.
+    #[serde(default)]
+    pub partly_since: Option<Timestamp>,
 }
 
 /// The recipients who have a message, each with the Message-ID that the other side gave their mail in place of ours.
@@ -115,6 +118,7 @@ impl Flight {
             message_ids: None,
             unclear: 0,
             partly: 0,
+            partly_since: None,
         };
         flight.id = flight.id_from(home, at);
         flight
@@ -151,6 +155,23 @@ impl Flight {
     pub(super) fn lay_aside(&self, engine: &Engine, channel: Channel) -> Result<(), EngineError> {
         let mut flights = Self::laid_aside(engine, channel)?;
         flights.push(self.clone());
+        Self::keep_aside(&flights, engine, channel)?;
+        Self::forget(engine, channel)
+    }
+
+    /// Lays the message aside as two halves, the first of which goes next: where it is refused too, that shows what is
+    /// refused after the fewest tries, and where everything is, the fewest messages are left of it.
+    pub(super) fn split(
+        &self,
+        engine: &Engine,
+        channel: Channel,
+        home: &str,
+        at: Timestamp,
+    ) -> Result<(), EngineError> {
+        let (first, second) = self.iids.split_at(self.iids.len() / 2);
+        let half = |iids: &[u64]| Self::new(home, self.cargo, iids.to_vec(), self.digest, at);
+        let mut flights = vec![half(first), half(second)];
+        flights.extend(Self::laid_aside(engine, channel)?);
         Self::keep_aside(&flights, engine, channel)?;
         Self::forget(engine, channel)
     }

@@ -86,6 +86,10 @@ struct ChannelState {
     extras_after: Option<Timestamp>,
     /// Which recipients were refused although others have the last message.
     refused: Option<String>,
+    /// Turns in a row that broke off.
+    stumbles: u32,
+    /// Why the last one did.
+    stumbled: Option<String>,
 }
 
 impl ChannelState {

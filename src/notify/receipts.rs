@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use http::StatusCode;
+
 use super::{Notifier, REMINDED, receipt};
 use crate::domain::{Channel, State};
 use crate::engine::{Connected, EngineError};
+use crate::gitlab::GitlabError;
 use crate::gitlab::labels::LabelKind;
 use crate::mirror::{DeliveryKind, Fact};
 
@@ -68,21 +71,37 @@ impl Notifier {
         Ok(())
     }
 
-    /// Gives receipts. Where the token is a reviewer's own, reacting clears their ToDo: it is put back.
-    pub(super) async fn give_receipts(&self, iids: &[u64], emoji: &str) -> Result<(), EngineError> {
+    /// Gives receipts. Where the token is a reviewer's own, reacting clears their ToDo: it is put back. One that GitLab
+    /// refuses holds up no other; at the last try it is let go.
+    pub(super) async fn give_receipts(
+        &self,
+        iids: &[u64],
+        emoji: &str,
+        is_last_try: bool,
+    ) -> Result<(), EngineError> {
         let connected = self.engine().connected().await?;
+        let mut refused = None;
         for iid in iids {
             let own = connected.is_a_reviewers_token();
             let had_todo = own && connected.project.has_pending_todo(*iid).await.unwrap_or(false);
             match connected.project.react(*iid, emoji).await {
                 // Deleted meanwhile: nobody will be told of it again.
                 Err(error) if error.is_gone() => self.engine().hint(*iid, crate::engine::Hint::default()),
+                Err(error) if is_refusal(&error) && is_last_try => {
+                    tracing::error!(iid, emoji, %error, "GitLab refuses the receipt of a message; only this disk knows of it");
+                }
+                Err(error) if is_refusal(&error) => refused = Some(error),
                 other => other?,
             }
             if had_todo && let Err(error) = connected.project.make_todo(*iid).await {
                 tracing::warn!(iid, %error, "the reviewer's own ToDo could not be put back");
             }
         }
-        Ok(())
+        refused.map_or(Ok(()), |error| Err(error.into()))
     }
+}
+
+/// Whether GitLab refuses this request, and not whoever makes it.
+fn is_refusal(error: &GitlabError) -> bool {
+    error.status().is_some_and(|status| status.is_client_error() && status != StatusCode::UNAUTHORIZED)
 }

@@ -17,6 +17,9 @@ use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome};
 const AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 /// Reminders go together, at most so often.
 const REMIND_EVERY: SignedDuration = SignedDuration::from_hours(24);
+/// What is due so soon after what is due goes with it; where people are reminded after less than ten hours, a tenth of
+/// that.
+const SOON: SignedDuration = SignedDuration::from_hours(1);
 
 /// Something that is due could not be done.
 struct Troubled;
@@ -111,15 +114,16 @@ impl Notifier {
         if self.memory().await?.last_reminder.is_some_and(recently) {
             return Ok(());
         }
-        let mut iids = engine.mirror().unreminded(before)?;
-        let mut waited = Vec::with_capacity(iids.len());
-        for iid in iids.drain(..) {
-            if engine.has_waited_since(iid, before)? {
-                waited.push(iid);
-            }
-        }
+        let mut waited = self.waited_since(before)?;
         if waited.is_empty() {
             return Ok(());
+        }
+        // What came together is reminded of together: nothing else goes for a day.
+        let soon = engine.policy().remind_after.map_or(SignedDuration::ZERO, |after| (after / 10).min(SOON));
+        for iid in self.waited_since(before.checked_add(soon).unwrap_or(before))? {
+            if !waited.contains(&iid) {
+                waited.push(iid);
+            }
         }
         // What does not fit into one message of every channel is reminded of on the next day.
         let policy = engine.policy();
@@ -143,6 +147,17 @@ impl Notifier {
         }
         engine.news().notify_waiters();
         Ok(())
+    }
+
+    /// The matches that were told of and have been pending since then, and that nobody was reminded of.
+    fn waited_since(&self, before: Timestamp) -> Result<Vec<u64>, EngineError> {
+        let mut waited = Vec::new();
+        for iid in self.engine().mirror().unreminded(before)? {
+            if self.engine().has_waited_since(iid, before)? {
+                waited.push(iid);
+            }
+        }
+        Ok(waited)
     }
 
     /// What is remembered of digests and alarms.

@@ -33,6 +33,8 @@ pub enum Mood {
     SilentAfterMessage,
     /// Takes the message and hangs up.
     GoneAfterMessage,
+    /// Refuses every message that holds the word `SPAM`.
+    Wary,
 }
 
 /// A mail as it arrived.
@@ -158,10 +160,10 @@ impl Talk {
                     say(&mut stream, "250 ok").await?;
                 }
                 "RCPT" if self.mood() == Mood::Picky && address(&line).starts_with("nobody") => {
-                    say(&mut stream, "550 no such mailbox").await?;
+                    say(&mut stream, &format!("550 <{}> no such mailbox", address(&line))).await?;
                 }
                 "RCPT" if self.mood() == Mood::Full && address(&line).starts_with("nobody") => {
-                    say(&mut stream, "452 mailbox full").await?;
+                    say(&mut stream, &format!("452 <{}> mailbox full", address(&line))).await?;
                 }
                 "RCPT" => {
                     to.push(address(&line));
@@ -171,6 +173,10 @@ impl Talk {
                 "DATA" => {
                     say(&mut stream, "354 go on").await?;
                     let message = message(&mut stream).await?;
+                    if self.mood() == Mood::Wary && message.windows(4).any(|four| four == b"SPAM") {
+                        say(&mut stream, "554 5.7.1 this looks like spam").await?;
+                        continue;
+                    }
                     self.mails.lock().unwrap().push(Received {
                         from: from.clone(),
                         to: to.clone(),
