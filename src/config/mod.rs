@@ -30,7 +30,7 @@ pub use channels::{
 pub use edit::edit;
 pub use environment::Environment;
 pub use events::EventSettings;
-pub use file::{File, FileError};
+pub use file::{File, FileError, must_be};
 pub use layers::{CHANGEABLE, IssueLayer, Layers, Origin, Setting, leaves};
 pub use links::LinkSettings;
 pub use policy::{ChannelPolicy, Policy, WrongSetting};

@@ -425,7 +425,7 @@ impl Engine {
                 None => self.render_settings("settings.yml", json!({}))?,
             },
         };
-        let yaml = edit(&base, changes).map_err(|error| invalid("", error))?;
+        let yaml = edit(&base, changes).map_err(|error| ChangeError::Invalid(vec![error]))?;
         let file = File::parse(&yaml).map_err(|error| invalid(&error.key, error.message))?;
         let layer = IssueLayer { iid: issue.iid, file };
         let former_users = self.policy().former_users.clone();
