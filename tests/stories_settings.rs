@@ -74,6 +74,21 @@ async fn an_edit_in_gitlab_counts_at_once_and_a_wrong_one_gets_one_comment() {
 }
 
 #[tokio::test]
+async fn a_wrong_value_in_the_settings_issue_is_refused_though_a_variable_hides_it() {
+    let mut world = World::set(&[("MIN_SCORE", "33")]).await;
+    change(&world, json!({ "remind_after": "4d" })).await;
+    let text = description(&world, 1);
+    world
+        .reviewer()
+        .edit_description(1, &text.replace("remind_after: 4d", "remind_after: 5d\nmin_score: 300"))
+        .unwrap();
+    world.settle().await;
+    world.expect_comment(1, "must be a number from 0 to 100");
+    assert_eq!(setting(&world, "remind_after").await.0, json!("4d"));
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_second_issue_with_the_label_has_no_effect_and_is_told_so_once() {
     let mut world = World::new().await;
     let yaml = "```yaml\nmin_score: 99\n```";

@@ -127,10 +127,12 @@ impl Environment {
         let setup_token = self.secret("SETUP_TOKEN", errors);
         let former_users = self.former_users(errors);
         let webhook = self.webhook(errors);
+        let hidden = layers.wrong_in_file();
         let policy = layers.policy(None, &former_users).map_err(|wrong| {
-            errors
-                .extend(wrong.iter().map(|one| format!("{}: {}", layers.place(&one.key, None), one.message)));
+            let said = wrong.iter().map(|one| format!("{}: {}", layers.place(&one.key, None), one.message));
+            errors.extend(said.filter(|error| !hidden.contains(error)));
         });
+        errors.extend(hidden);
         let channels = self.channels(errors);
         let events = self.events(errors);
         let idle = self.idle(errors);

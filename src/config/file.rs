@@ -296,7 +296,10 @@ mod tests {
             let wrong = error(&format!("quiet_hours:\n  from: \"22:00\"\n  urgent_score: {number}\n"));
             assert_eq!(wrong, "3: quiet_hours.urgent_score: must be a number", "{number}");
         }
-        assert_eq!(File::parse("min_score: null\nquiet_hours: {urgent_score: 95}\n").unwrap().min_score, None);
+        assert_eq!(
+            File::parse("min_score: null\nquiet_hours: {urgent_score: 95}\n").unwrap().min_score,
+            None
+        );
     }
 
     #[test]

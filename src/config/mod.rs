@@ -275,6 +275,31 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_value_is_named_with_its_line_though_a_variable_hides_it_and_once_where_none_does() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let yaml = "min_score: 101\nreviewers: [\"@anna\"]\nbatch: {mode: digest}\nquiet_hours:\n  from: \"22:00\"\n";
+        std::fs::write(file.path(), yaml).unwrap();
+        let path = file.path().to_str().unwrap();
+        for hides in [true, false] {
+            let (score, reviewers) = if hides { ("80", "anna") } else { ("", "") };
+            let said = errors(&[
+                ("VORHOELLE_CONFIG", path),
+                ("VORHOELLE_MIN_SCORE", score),
+                ("VORHOELLE_REVIEWERS", reviewers),
+            ]);
+            for part in [
+                "1: min_score: must be a number from 0 to 100",
+                "2: reviewers: `@anna` is no",
+                "3: batch.at: a digest needs times",
+                "4: quiet_hours.to: is missing",
+            ] {
+                assert_eq!(said.matches(&format!("{path}:{part}")).count(), 1, "{part} in:\n{said}");
+            }
+            assert_eq!(said.lines().count(), 4, "{said}");
+        }
+    }
+
+    #[test]
     fn durations_have_a_number_and_a_unit() {
         assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("3d"), Ok(Duration::from_secs(3 * 86_400)));
