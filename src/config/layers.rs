@@ -117,12 +117,28 @@ impl Layers {
 
     /// Everything together, as one file would say it.
     pub fn together(&self, issue: Option<&IssueLayer>) -> File {
-        let mut tree = Value::Object(Map::new());
-        for (key, (value, _)) in self.merge(issue) {
-            put(&mut tree, &key, value);
+        file_of(self.merge(issue).into_iter().map(|(key, (value, _))| (key, value)))
+    }
+
+    /// What of the settings issue can be used together with everything else that is set.
+    pub fn usable(&self, issue: &IssueLayer, former_users: &BTreeSet<u64>) -> IssueLayer {
+        let mut said = leaves(&issue.file);
+        loop {
+            let layer = IssueLayer { iid: issue.iid, file: file_of(said.clone()) };
+            let Err(wrong) = self.policy(Some(&layer), former_users) else { return layer };
+            let before = said.len();
+            for WrongSetting { key, .. } in wrong {
+                // What a key lacks, or does not go with, stands beside it.
+                if said.remove(&key).is_none()
+                    && let Some((above, _)) = key.rsplit_once('.')
+                {
+                    said.retain(|other, _| !other.starts_with(&format!("{above}.")));
+                }
+            }
+            if said.len() == before {
+                return IssueLayer { iid: issue.iid, file: File::default() };
+            }
         }
-        // Each leaf came out of a `File`, so that all of them make one.
-        serde_json::from_value(tree).unwrap_or_default()
     }
 
     /// Where a key stands that is wrong: file and line, the issue, or the variable. One that is missing is looked for at
@@ -171,12 +187,7 @@ impl Layers {
                 said.insert(key.clone(), value.clone());
             }
         }
-        let mut tree = Value::Object(Map::new());
-        for (key, value) in said {
-            put(&mut tree, &key, value);
-        }
-        let file = serde_json::from_value(tree).unwrap_or_default();
-        let layer = IssueLayer { iid: issue.map_or(0, |issue| issue.iid), file };
+        let layer = IssueLayer { iid: issue.map_or(0, |issue| issue.iid), file: file_of(said) };
         wrong.extend(self.policy(Some(&layer), &BTreeSet::new()).err().unwrap_or_default());
         wrong
     }
@@ -268,6 +279,15 @@ pub fn leaves(file: &File) -> BTreeMap<String, Value> {
     found
 }
 
+/// The file that says these values. Each came out of a `File`, or was tried in one, so that all of them make one.
+fn file_of(leaves: impl IntoIterator<Item = (String, Value)>) -> File {
+    let mut tree = Value::Object(Map::new());
+    for (key, value) in leaves {
+        put(&mut tree, &key, value);
+    }
+    serde_json::from_value(tree).unwrap_or_default()
+}
+
 fn put(tree: &mut Value, key: &str, value: Value) {
     match key.split_once('.') {
         None => tree[key] = value,
@@ -331,6 +351,25 @@ mod tests {
         assert_eq!(of("language"), json!("en"));
         let free = layers("reviewers: [anna]\n", File::default());
         assert_eq!(setting(&free, Some(&said), "reviewers").unwrap().0, json!(["mallory"]));
+    }
+
+    #[test]
+    fn of_an_issue_that_goes_no_more_with_the_other_layers_the_rest_is_used() {
+        let nobody = BTreeSet::new();
+        let fine = "language: en\nquiet_hours: {from: \"22:00\", to: \"07:00\"}\n";
+        for wrong in [
+            "",
+            "min_score: 300\n",
+            "enforce_reviewers: true\n",
+            "batch: {mode: digest, max: 30}\n",
+            "batch: {mode: digest, max: 300}\nchannels: {email: {batch: {mode: digest}, quiet_hours: {to: \"x\"}}}\n",
+        ] {
+            let said = issue(&format!("{fine}{wrong}"));
+            let used = layers("", File::default()).usable(&said, &nobody);
+            assert_eq!(used, issue(fine), "{wrong}");
+        }
+        let half = issue("language: en\nquiet_hours: {from: \"22:00\"}\n");
+        assert_eq!(layers("", File::default()).usable(&half, &nobody), issue("language: en\n"));
     }
 
     #[test]
