@@ -264,6 +264,40 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_a_secret_may_begin_with_a_byte_order_mark_and_is_named_where_it_is_wrong() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap();
+        let variables = [("VORHOELLE_API_TOKENS_FILE", path)];
+        std::fs::write(file.path(), "\u{feff}pipeline:a-token\r\npage:another\r\n").unwrap();
+        let tokens = load(&variables).unwrap().api_tokens;
+        assert_eq!((tokens[0].name.as_str(), tokens[1].name.as_str()), ("pipeline", "page"));
+        let variables = [("VORHOELLE_GITLAB_TOKEN", ""), ("VORHOELLE_GITLAB_TOKEN_FILE", path)];
+        for wrong in ["", "\u{feff}", "one\ntwo\n", "changeme"] {
+            std::fs::write(file.path(), wrong).unwrap();
+            let said = errors(&variables);
+            assert!(said.starts_with(&format!("VORHOELLE_GITLAB_TOKEN_FILE: {path} is ")), "{said}");
+            assert_eq!(said.lines().count(), 1, "{said}");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_address_shows_no_password() {
+        for name in ["VORHOELLE_GITLAB_URL", "VORHOELLE_PUBLIC_URL", "VORHOELLE_EVENTS_URL"] {
+            for address in [
+                "htps://user:geheim@h/x",
+                "user:geheim@h/x",
+                "http//user:geheim@h/x",
+                "https://user:ge@heim@h:x",
+            ] {
+                let said = errors(&[(name, address)]);
+                assert!(said.contains(&format!("{name}: must be")) && said.contains("@h"), "{said}");
+                assert!(!said.contains("geheim") && !said.contains("heim@"), "{said}");
+            }
+        }
+        assert!(errors(&[("VORHOELLE_GITLAB_URL", "gitlab.com")]).contains("not gitlab.com"));
+    }
+
+    #[test]
     fn the_shipped_file_is_right_and_a_wrong_one_says_where() {
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join(DEFAULT_FILE);
         assert!(File::read(Some(&shipped)).is_ok());
