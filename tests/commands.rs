@@ -163,6 +163,11 @@ async fn json_has_the_shape_of_the_api() {
     assert_eq!(doctor.status.code(), Some(1), "no webhook");
     let settings = json(&["config", "show", "--json"]).await;
     assert_eq!(settings["settings"][0]["key"], "allow_public_project");
+    desk.write("settings.yml", "language: en\n");
+    let settings = json(&["--config", "settings.yml", "config", "show", "--json", "--offline"]).await;
+    let variables = settings["variables"].as_array().unwrap();
+    let file = variables.iter().find(|one| one["key"] == "VORHOELLE_CONFIG").unwrap();
+    assert_eq!((&file["value"], &file["origin"]), (&json!("settings.yml"), &json!("command line")));
 }
 
 #[tokio::test]

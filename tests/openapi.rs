@@ -54,6 +54,9 @@ async fn every_answer_is_as_described() {
     let world = World::new().await;
     let document = document(&world).await;
     assert_eq!(document["openapi"], "3.1.0");
+    let draft = &document["components"]["schemas"]["PutDraft"];
+    assert_eq!(draft["required"], json!(["subject", "body"]), "{draft:#}");
+    assert_eq!(draft["properties"]["subject"]["type"], "string", "{draft:#}");
     let operations =
         document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap());
     let mut names: Vec<&str> =

@@ -74,6 +74,67 @@ async fn an_edit_in_gitlab_counts_at_once_and_a_wrong_one_gets_one_comment() {
 }
 
 #[tokio::test]
+async fn a_wrong_value_in_the_settings_issue_is_refused_though_a_variable_hides_it() {
+    let mut world = World::set(&[("MIN_SCORE", "33")]).await;
+    change(&world, json!({ "remind_after": "4d" })).await;
+    let text = description(&world, 1);
+    world
+        .reviewer()
+        .edit_description(1, &text.replace("remind_after: 4d", "remind_after: 5d\nmin_score: 300"))
+        .unwrap();
+    world.settle().await;
+    world.expect_comment(1, "must be a number from 0 to 100");
+    assert_eq!(setting(&world, "remind_after").await.0, json!("4d"));
+    world.finish().await;
+}
+
+/// What stands in the issue was fine beside a variable, or a file, that is gone since.
+#[tokio::test]
+async fn settings_that_go_no_more_with_the_others_are_told_and_the_rest_of_them_stays() {
+    let mut world = World::new().await;
+    let quiet = json!({"from": "22:00", "to": "07:00"});
+    let (status, answer) =
+        change(&world, json!({ "enforce_reviewers": true, "min_score": 80, "quiet_hours": quiet })).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    world.set_variable("REVIEWERS", "");
+    world.restart(Disk::Kept).await;
+    world.expect_comment(1, "do not go any more with what is set elsewhere");
+    for _ in 0..2 {
+        assert_eq!(setting(&world, "min_score").await, (json!(80.0), "settings issue #1".to_owned()));
+        assert_eq!(setting(&world, "quiet_hours.from").await.0, json!("22:00"));
+        assert_eq!(setting(&world, "enforce_reviewers").await, (json!(false), "default".to_owned()));
+        let (_, health) = world.get("/health").await;
+        assert!(health["settings"]["problem"].as_str().unwrap().contains("names nobody"), "{health}");
+        world.delta().await;
+    }
+    // A change that leaves it as it is does not mend it, one that names somebody does.
+    let (status, answer) = change(&world, json!({ "language": "en" })).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+    assert_eq!(answer["errors"][0]["field"], "enforce_reviewers", "{answer}");
+    let (status, answer) = change(&world, json!({ "reviewers": ["reviewer"] })).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    assert_eq!(setting(&world, "enforce_reviewers").await.0, json!(true));
+    assert!(world.get("/health").await.1["settings"]["problem"].is_null());
+    world.finish().await;
+}
+
+/// The same beside an edit that cannot be used.
+#[tokio::test]
+async fn the_last_good_settings_stay_as_far_as_they_go_with_the_others() {
+    let mut world = World::new().await;
+    change(&world, json!({ "enforce_reviewers": true, "min_score": 80 })).await;
+    let text = description(&world, 1);
+    world.reviewer().edit_description(1, &text.replace("min_score: 80", "min_score: 0.8")).unwrap();
+    world.settle().await;
+    world.expect_comment(1, "must be a number from 0 to 100");
+    world.set_variable("REVIEWERS", "");
+    world.restart(Disk::Kept).await;
+    assert_eq!(setting(&world, "min_score").await.0, json!(80.0));
+    assert!(world.get("/health").await.1["settings"]["problem"].as_str().unwrap().contains("min_score"));
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_second_issue_with_the_label_has_no_effect_and_is_told_so_once() {
     let mut world = World::new().await;
     let yaml = "```yaml\nmin_score: 99\n```";

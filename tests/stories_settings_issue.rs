@@ -271,6 +271,18 @@ async fn what_is_wrong_below_a_key_names_the_whole_key() {
         (json!({ "channels": {"email": {"batch": "digest"}} }), "channels.email.batch", "must hold keys"),
         (json!({ "channels": {"slack": {"enabled": "maybe"}} }), "channels.slack.enabled", "true or false"),
         (json!({ "batch": {"max": "many"} }), "batch.max", "whole number"),
+        // What YAML would take for the kind that is wanted.
+        (json!({ "min_score": "80" }), "min_score", "must be a number"),
+        (json!({ "min_score": {"a": 1} }), "min_score", "must be a number"),
+        (json!({ "remind_after": 5 }), "remind_after", "must be a single text"),
+        (json!({ "enforce_reviewers": "true" }), "enforce_reviewers", "true or false"),
+        (json!({ "batch": {"max": "20"} }), "batch.max", "whole number"),
+        (json!({ "reviewers": [5] }), "reviewers[0]", "must be a single text"),
+        (
+            json!({ "batch": {"mode": "digest", "at": ["08:00"], "every": "2h"} }),
+            "batch.at",
+            "stands beside batch.every",
+        ),
     ] {
         let (status, answer) = change(&world, body.clone()).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body}: {answer}");

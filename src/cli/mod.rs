@@ -135,6 +135,9 @@ pub fn main() -> ExitCode {
     if let Some(folder) = &arguments.templates {
         environment.set_by_option("TEMPLATES", folder.to_string_lossy());
     }
+    if let Some(file) = &arguments.config {
+        environment.set_by_option("CONFIG", file.to_string_lossy());
+    }
     let wants_none = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
     let coloured = |is_terminal: bool| match arguments.color {
         Colour::Always => true,

@@ -6,8 +6,8 @@ use serde_json::Value;
 use yaml_edit::path::YamlPath as _;
 use yaml_edit::{Document, ScalarValue, YamlValue};
 
-use super::File;
 use super::layers::leaves;
+use super::{File, WrongSetting};
 
 /// Begins a document that has no key yet; gone once the first one is set.
 const EMPTY: &str = "first_key: 0\n";
@@ -18,8 +18,9 @@ const EMPTY_KEY: &str = "first_key";
 ///
 /// # Errors
 ///
-/// In words, where the text is no YAML that can be edited or the result would say something else.
-pub fn edit(yaml: &str, changes: &[(String, Value)]) -> Result<String, String> {
+/// Where the text is no YAML that can be edited or the result would say something else; the key is empty where it is
+/// about the text as a whole.
+pub fn edit(yaml: &str, changes: &[(String, Value)]) -> Result<String, WrongSetting> {
     let changes = with_one_choice(changes)?;
     let before = File::parse(yaml);
     // What cannot be understood may be what a change mends.
@@ -34,7 +35,8 @@ pub fn edit(yaml: &str, changes: &[(String, Value)]) -> Result<String, String> {
     }
     let text =
         if is_comments_alone(yaml) { first_keys(yaml, &changes)? } else { edited(yaml, &changes, &wanted)? };
-    let said = File::parse(&text).map_err(|error| format!("line {}: {error}", error.line))?;
+    let said = File::parse(&text)
+        .map_err(|error| wrong(&error.key, format!("line {}: {}", error.line, error.message)))?;
     let said = leaves(&said);
     // Of a text that could not be understood only what was asked for is known.
     let differs = |key: &&String| match (wanted.get(*key), said.get(*key)) {
@@ -47,13 +49,13 @@ pub fn edit(yaml: &str, changes: &[(String, Value)]) -> Result<String, String> {
     match all.into_iter().find(differs) {
         None => Ok(text),
         Some(key) => {
-            Err(format!("{key}: the YAML is written in a way that cannot be edited here; edit it in GitLab"))
+            Err(wrong(key, "the YAML is written in a way that cannot be edited here; edit it in GitLab"))
         }
     }
 }
 
 /// The changes, and the removal of what they take the place of.
-fn with_one_choice(changes: &[(String, Value)]) -> Result<Vec<(String, Value)>, String> {
+fn with_one_choice(changes: &[(String, Value)]) -> Result<Vec<(String, Value)>, WrongSetting> {
     let mut all = changes.to_vec();
     for (key, value) in changes {
         let other = match key.rsplit_once('.') {
@@ -63,7 +65,7 @@ fn with_one_choice(changes: &[(String, Value)]) -> Result<Vec<(String, Value)>, 
         };
         match changes.iter().find(|(key, _)| *key == other) {
             Some((_, said)) if !value.is_null() && !said.is_null() => {
-                return Err(format!("{key} and {other}: only one of the two can be set"));
+                return Err(wrong(key, format!("stands beside {other}; only one of the two can be set")));
             }
             Some(_) => {}
             None if value.is_null() => {}
@@ -89,7 +91,7 @@ fn leaf_by_leaf(changes: Vec<(String, Value)>, before: &BTreeMap<String, Value>)
 }
 
 /// Keys below comments that stay as they are.
-fn first_keys(comments: &str, changes: &[(String, Value)]) -> Result<String, String> {
+fn first_keys(comments: &str, changes: &[(String, Value)]) -> Result<String, WrongSetting> {
     let mut text = comments.to_owned();
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
@@ -110,7 +112,7 @@ fn edited(
     yaml: &str,
     changes: &[(String, Value)],
     wanted: &BTreeMap<String, Value>,
-) -> Result<String, String> {
+) -> Result<String, WrongSetting> {
     let document = parsed(yaml)?;
     for (key, value) in changes {
         if !value.is_null() {
@@ -139,11 +141,11 @@ fn edited(
     Ok(text)
 }
 
-fn parsed(yaml: &str) -> Result<Document, String> {
-    yaml.parse::<Document>().map_err(|error| format!("the YAML cannot be edited: {error}"))
+fn parsed(yaml: &str) -> Result<Document, WrongSetting> {
+    yaml.parse::<Document>().map_err(|error| cannot("", &error))
 }
 
-fn set(document: &Document, key: &str, value: &Value) -> Result<(), String> {
+fn set(document: &Document, key: &str, value: &Value) -> Result<(), WrongSetting> {
     let done = match value {
         Value::Null => Ok(()),
         Value::Bool(flag) => document.try_set_path(key, *flag),
@@ -156,7 +158,7 @@ fn set(document: &Document, key: &str, value: &Value) -> Result<(), String> {
             let items: Vec<YamlValue> = items.iter().filter_map(Value::as_str).map(scalar).collect();
             document.try_set_path(key, items)
         }
-        Value::Object(_) => return Err(format!("{key}: is no single value")),
+        Value::Object(_) => return Err(wrong(key, "is no single value")),
     };
     done.map_err(|error| cannot(key, &error))
 }
@@ -167,8 +169,12 @@ fn scalar(text: &str) -> YamlValue {
     if is_time { YamlValue::from(ScalarValue::double_quoted(text)) } else { YamlValue::from(text) }
 }
 
-fn cannot(key: &str, error: &dyn std::fmt::Display) -> String {
-    format!("{key}: the YAML cannot be edited: {error}")
+fn cannot(key: &str, error: &dyn std::fmt::Display) -> WrongSetting {
+    wrong(key, format!("the YAML cannot be edited: {error}"))
+}
+
+fn wrong(key: &str, message: impl Into<String>) -> WrongSetting {
+    WrongSetting { key: key.to_owned(), message: message.into() }
 }
 
 fn is_comments_alone(yaml: &str) -> bool {
@@ -259,7 +265,8 @@ mod tests {
         assert_eq!(own.trim(), "channels:\n  email:\n    batch:\n      mode: digest\n      every: 2h");
         let both = [("batch.at".to_owned(), json!(["08:00"])), ("batch.every".to_owned(), json!("2h"))];
         let error = edit("", &both).unwrap_err();
-        assert!(error.contains("batch.at and batch.every"), "{error}");
+        assert_eq!(error.key, "batch.at");
+        assert!(error.message.contains("batch.every"), "{error:?}");
     }
 
     #[test]

@@ -127,10 +127,12 @@ impl Environment {
         let setup_token = self.secret("SETUP_TOKEN", errors);
         let former_users = self.former_users(errors);
         let webhook = self.webhook(errors);
+        let hidden = layers.wrong_in_file();
         let policy = layers.policy(None, &former_users).map_err(|wrong| {
-            errors
-                .extend(wrong.iter().map(|one| format!("{}: {}", layers.place(&one.key, None), one.message)));
+            let said = wrong.iter().map(|one| format!("{}: {}", layers.place(&one.key, None), one.message));
+            errors.extend(said.filter(|error| !hidden.contains(error)));
         });
+        errors.extend(hidden);
         let channels = self.channels(errors);
         let events = self.events(errors);
         let idle = self.idle(errors);
@@ -211,14 +213,18 @@ impl Environment {
 
     /// A secret, from its variable or from the file that another names.
     pub(super) fn secret(&self, name: &str, errors: &mut Vec<String>) -> Option<SecretString> {
-        let text = match (self.get(name), self.get(&format!("{name}_FILE"))) {
+        let (text, whose) = match (self.get(name), self.get(&format!("{name}_FILE"))) {
             (Some(_), Some(_)) => {
                 errors.push(format!("VORHOELLE_{name} and VORHOELLE_{name}_FILE are both set; keep one"));
                 return None;
             }
-            (Some(text), None) => text.to_owned(),
+            (Some(text), None) => (text.to_owned(), format!("VORHOELLE_{name}")),
             (None, Some(path)) => match std::fs::read_to_string(path) {
-                Ok(text) => text.trim().to_owned(),
+                // Editors of Windows begin a file with a byte order mark.
+                Ok(text) => (
+                    text.trim_start_matches('\u{feff}').trim().to_owned(),
+                    format!("VORHOELLE_{name}_FILE: {path}"),
+                ),
                 Err(error) => {
                     errors.push(format!("VORHOELLE_{name}_FILE: cannot read {path}: {error}"));
                     return None;
@@ -227,13 +233,13 @@ impl Environment {
             (None, None) => return None,
         };
         if is_placeholder(&text) {
-            errors.push(format!("VORHOELLE_{name} is a placeholder; put the real secret there"));
+            errors.push(format!("{whose} is a placeholder; put the real secret there"));
             return None;
         }
         // Pairs may stand a line each; they are looked at one by one.
         let is_list = name == "API_TOKENS";
         if text.is_empty() || (!is_list && text.chars().any(|c| c.is_whitespace() || c.is_control())) {
-            errors.push(format!("VORHOELLE_{name} is empty or holds blanks"));
+            errors.push(format!("{whose} is empty or holds blanks"));
             return None;
         }
         Some(SecretString::from(text))
@@ -331,7 +337,8 @@ impl Environment {
         let url =
             Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         if url.is_none() {
-            errors.push(format!("VORHOELLE_{name}: must be an http:// or https:// address, not {text}"));
+            let shown = without_password_if_mistyped(text);
+            errors.push(format!("VORHOELLE_{name}: must be an http:// or https:// address, not {shown}"));
         }
         url
     }
@@ -366,6 +373,14 @@ fn without_password(value: &str) -> String {
             if hidden.is_ok() { url.to_string() } else { "***".to_owned() }
         }
         _ => value.to_owned(),
+    }
+}
+
+/// What was to be an address as it may be shown: a password may stand before an @ in it, however it is written.
+fn without_password_if_mistyped(text: &str) -> String {
+    match text.rsplit_once('@') {
+        Some((_, after)) => format!("***@{after}"),
+        None => text.to_owned(),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::yaml_position::key_at;
@@ -14,7 +15,7 @@ use crate::domain::Language;
 #[serde(deny_unknown_fields)]
 pub struct File {
     /// Lowest score that is staged, in percent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "finite", skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 100)]
     pub min_score: Option<f64>,
     /// The language of what people read.
@@ -104,7 +105,7 @@ pub struct QuietHours {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub days: Option<Vec<String>>,
     /// From which score on a match is sent all the same.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "finite", skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 100)]
     pub urgent_score: Option<f64>,
 }
@@ -156,6 +157,15 @@ pub struct Todo {
     /// Whether issues are assigned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
+}
+
+/// YAML knows numbers that JSON does not: written into a layer they would read as if nothing was said.
+fn finite<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    let number = Option::<f64>::deserialize(deserializer)?;
+    match number.is_none_or(f64::is_finite) {
+        true => Ok(number),
+        false => Err(D::Error::custom("must be a number")),
+    }
 }
 
 /// The nearest key, where the words are about one that is not known.
@@ -233,6 +243,16 @@ fn unknown_field(words: &str) -> Option<&str> {
     words.split_once("unknown field `")?.1.split_once('`').map(|(key, _)| key)
 }
 
+/// What the single value of a key must be.
+pub fn must_be(key: &str) -> &'static str {
+    match key.rsplit('.').next().unwrap_or_default() {
+        "min_score" | "urgent_score" => "must be a number",
+        "max" => "must be a whole number",
+        "enforce_reviewers" | "allow_public_project" | "enabled" | "action_links" => "must be true or false",
+        _ => "must be a single text",
+    }
+}
+
 /// The reader's words in ours, where they are about its own business.
 fn in_words(key: &str, words: &str) -> String {
     if key.starts_with("channels.todo.") && unknown_field(words).is_some() {
@@ -248,10 +268,51 @@ fn in_words(key: &str, words: &str) -> String {
     match words {
         "expected sequence start" => "must be a list, such as [one, two]".to_owned(),
         "expected mapping start" => "must hold keys, such as {key: value}, and no single value".to_owned(),
-        "expected string scalar" => "must be a single text".to_owned(),
+        "expected string scalar" | "externally tagged enum expected scalar or mapping" => {
+            must_be(key).to_owned()
+        }
+        words if words.starts_with("cannot deserialize null") => must_be(key).to_owned(),
         "invalid boolean" => "must be true or false".to_owned(),
         "invalid floating point" => "must be a number".to_owned(),
         "invalid u32" => "must be a whole number".to_owned(),
         words => format!("{words}{}", did_you_mean(words)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(yaml: &str) -> String {
+        let error = File::parse(yaml).unwrap_err();
+        format!("{}: {error}", error.line)
+    }
+
+    #[test]
+    fn a_number_that_is_none_is_refused_on_its_line() {
+        for number in [".nan", ".inf", "-.inf", "1e400"] {
+            let wrong = error(&format!("language: en\nmin_score: {number}\n"));
+            assert_eq!(wrong, "2: min_score: must be a number", "{number}");
+            let wrong = error(&format!("quiet_hours:\n  from: \"22:00\"\n  urgent_score: {number}\n"));
+            assert_eq!(wrong, "3: quiet_hours.urgent_score: must be a number", "{number}");
+        }
+        assert_eq!(
+            File::parse("min_score: null\nquiet_hours: {urgent_score: 95}\n").unwrap().min_score,
+            None
+        );
+    }
+
+    #[test]
+    fn what_has_several_parts_and_must_be_one_value_is_told_which_kind() {
+        for (yaml, wrong) in [
+            ("min_score: {a: 1}", "min_score: must be a number"),
+            ("batch: {max: [1]}", "batch.max: must be a whole number"),
+            ("enforce_reviewers: {a: 1}", "enforce_reviewers: must be true or false"),
+            ("remind_after: [2d]", "remind_after: must be a single text"),
+            ("language: [de]", "language: must be a single text"),
+            ("reviewers: [null]", "reviewers: must be a single text"),
+        ] {
+            assert_eq!(error(yaml), format!("1: {wrong}"));
+        }
     }
 }

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 
 use super::File;
 use super::file::{Batch, BatchMode};
-use super::policy::WrongSetting;
+use super::policy::{WrongSetting, wrong_values};
+use super::yaml_position::line_of;
 use crate::domain::Language;
 
 /// What may change while the service runs: these keys count in the settings issue.
@@ -116,30 +117,58 @@ impl Layers {
 
     /// Everything together, as one file would say it.
     pub fn together(&self, issue: Option<&IssueLayer>) -> File {
-        let mut tree = Value::Object(Map::new());
-        for (key, (value, _)) in self.merge(issue) {
-            put(&mut tree, &key, value);
-        }
-        // Each leaf came out of a `File`, so that all of them make one.
-        serde_json::from_value(tree).unwrap_or_default()
+        file_of(self.merge(issue).into_iter().map(|(key, (value, _))| (key, value)))
     }
 
-    /// Where a key stands that is wrong: file and line, the issue, or the variable.
+    /// What of the settings issue can be used together with everything else that is set.
+    pub fn usable(&self, issue: &IssueLayer, former_users: &BTreeSet<u64>) -> IssueLayer {
+        let mut said = leaves(&issue.file);
+        loop {
+            let layer = IssueLayer { iid: issue.iid, file: file_of(said.clone()) };
+            let Err(wrong) = self.policy(Some(&layer), former_users) else { return layer };
+            let before = said.len();
+            for WrongSetting { key, .. } in wrong {
+                // What a key lacks, or does not go with, stands beside it.
+                if said.remove(&key).is_none()
+                    && let Some((above, _)) = key.rsplit_once('.')
+                {
+                    said.retain(|other, _| !other.starts_with(&format!("{above}.")));
+                }
+            }
+            if said.len() == before {
+                return IssueLayer { iid: issue.iid, file: File::default() };
+            }
+        }
+    }
+
+    /// Where a key stands that is wrong: file and line, the issue, or the variable. One that is missing is looked for at
+    /// the keys above it.
     pub fn place(&self, key: &str, issue: Option<&IssueLayer>) -> String {
-        // A key that is missing is looked for at the key above it.
         let merged = self.merge(issue);
-        let origin = merged.get(key).or_else(|| {
-            let above = key.rsplit_once('.').map_or(key, |(above, _)| above);
-            merged.iter().find(|(other, _)| other.starts_with(above)).map(|(_, found)| found)
+        let origin = and_above(key).find_map(|key| {
+            let below = format!("{key}.");
+            let said = merged.iter().filter(|(other, _)| *other == key || other.starts_with(&below));
+            said.map(|(_, (_, origin))| origin).find(|origin| **origin != Origin::Default)
         });
-        match origin.map(|(_, origin)| origin) {
-            Some(Origin::File(path)) => match line_of(&self.text, key) {
-                Some(line) => format!("{path}:{line}: {key}"),
-                None => format!("{path}: {key}"),
-            },
+        match origin {
+            Some(Origin::File(_)) => self.place_in_file(key),
             Some(Origin::Environment(variable)) => (*variable).to_owned(),
             _ => key.to_owned(),
         }
+    }
+
+    fn place_in_file(&self, key: &str) -> String {
+        let path = &self.file.0;
+        match and_above(key).find_map(|key| line_of(&self.text, key)) {
+            Some(line) => format!("{path}:{line}: {key}"),
+            None => format!("{path}: {key}"),
+        }
+    }
+
+    /// Every value of the file that cannot be used, with its place, whether or not another layer hides it.
+    pub(super) fn wrong_in_file(&self) -> Vec<String> {
+        let wrong = wrong_values(&self.file.1);
+        wrong.iter().map(|one| format!("{}: {}", self.place_in_file(&one.key), one.message)).collect()
     }
 
     /// Everything that would be wrong with the settings issue if these keys were set in it; a null takes a key away.
@@ -158,12 +187,7 @@ impl Layers {
                 said.insert(key.clone(), value.clone());
             }
         }
-        let mut tree = Value::Object(Map::new());
-        for (key, value) in said {
-            put(&mut tree, &key, value);
-        }
-        let file = serde_json::from_value(tree).unwrap_or_default();
-        let layer = IssueLayer { iid: issue.map_or(0, |issue| issue.iid), file };
+        let layer = IssueLayer { iid: issue.map_or(0, |issue| issue.iid), file: file_of(said) };
         wrong.extend(self.policy(Some(&layer), &BTreeSet::new()).err().unwrap_or_default());
         wrong
     }
@@ -255,6 +279,15 @@ pub fn leaves(file: &File) -> BTreeMap<String, Value> {
     found
 }
 
+/// The file that says these values. Each came out of a `File`, or was tried in one, so that all of them make one.
+fn file_of(leaves: impl IntoIterator<Item = (String, Value)>) -> File {
+    let mut tree = Value::Object(Map::new());
+    for (key, value) in leaves {
+        put(&mut tree, &key, value);
+    }
+    serde_json::from_value(tree).unwrap_or_default()
+}
+
 fn put(tree: &mut Value, key: &str, value: Value) {
     match key.split_once('.') {
         None => tree[key] = value,
@@ -267,29 +300,9 @@ fn put(tree: &mut Value, key: &str, value: Value) {
     }
 }
 
-/// The line, from 1, on which a key stands in YAML as people write it: each part of it below the part above.
-fn line_of(yaml: &str, key: &str) -> Option<usize> {
-    let mut parts = key.split('.');
-    let mut part = parts.next()?;
-    for (index, line) in yaml.lines().enumerate() {
-        let code = line.split('#').next().unwrap_or_default();
-        // In `{a: 1, b: 2}` several parts stand on one line.
-        while names(code, part) {
-            match parts.next() {
-                Some(next) => part = next,
-                None => return Some(index + 1),
-            }
-        }
-    }
-    None
-}
-
-fn names(line: &str, part: &str) -> bool {
-    line.match_indices(part).any(|(at, _)| {
-        let before = line[..at].chars().next_back();
-        let after = line[at + part.len()..].trim_start();
-        before.is_none_or(|c| !c.is_alphanumeric() && c != '_') && after.starts_with(':')
-    })
+/// A key, and those above it: `channels.email.delay`, `channels.email`, `channels`.
+fn and_above(key: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(key), |key| key.rsplit_once('.').map(|(above, _)| above))
 }
 
 #[cfg(test)]
@@ -341,6 +354,25 @@ mod tests {
     }
 
     #[test]
+    fn of_an_issue_that_goes_no_more_with_the_other_layers_the_rest_is_used() {
+        let nobody = BTreeSet::new();
+        let fine = "language: en\nquiet_hours: {from: \"22:00\", to: \"07:00\"}\n";
+        for wrong in [
+            "",
+            "min_score: 300\n",
+            "enforce_reviewers: true\n",
+            "batch: {mode: digest, max: 30}\n",
+            "batch: {mode: digest, max: 300}\nchannels: {email: {batch: {mode: digest}, quiet_hours: {to: \"x\"}}}\n",
+        ] {
+            let said = issue(&format!("{fine}{wrong}"));
+            let used = layers("", File::default()).usable(&said, &nobody);
+            assert_eq!(used, issue(fine), "{wrong}");
+        }
+        let half = issue("language: en\nquiet_hours: {from: \"22:00\"}\n");
+        assert_eq!(layers("", File::default()).usable(&half, &nobody), issue("language: en\n"));
+    }
+
+    #[test]
     fn at_and_every_are_one_choice() {
         let layers = layers("batch: {mode: digest, at: [\"08:00\"]}\n", File::default());
         let issue = issue("batch: {every: 2h}\n");
@@ -350,11 +382,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_digest_lacks_is_placed_where_it_is_asked_for() {
+        let yaml = "language: en\nbatch: {mode: digest}\nchannels: {email: {batch: {at: [\"08:00\"]}}}\n";
+        assert_eq!(layers(yaml, File::default()).place("batch.at", None), "settings.yml:2: batch.at");
+    }
+
+    #[test]
     fn a_wrong_value_is_found_on_its_line() {
         let yaml = "# from: here\nmin_score: 80\nquiet_hours:\n  # to: no\n  from: \"22:00\"\n  to: \"25:00\"\nchannels:\n  email: {delay: 1x}\n";
         let layers = layers(yaml, File::default());
         assert_eq!(layers.place("quiet_hours.to", None), "settings.yml:6: quiet_hours.to");
         assert_eq!(layers.place("channels.email.delay", None), "settings.yml:8: channels.email.delay");
-        assert_eq!(layers.place("quiet_hours.timezone", None), "settings.yml: quiet_hours.timezone");
+        // What is missing, on the line of what it is missing in.
+        assert_eq!(layers.place("quiet_hours.timezone", None), "settings.yml:3: quiet_hours.timezone");
+        assert_eq!(layers.place("channels.slack.delay", None), "settings.yml:7: channels.slack.delay");
+        assert_eq!(layers.place("remind_after", None), "remind_after");
     }
 }

@@ -30,7 +30,7 @@ pub use channels::{
 pub use edit::edit;
 pub use environment::Environment;
 pub use events::EventSettings;
-pub use file::{File, FileError};
+pub use file::{File, FileError, must_be};
 pub use layers::{CHANGEABLE, IssueLayer, Layers, Origin, Setting, leaves};
 pub use links::LinkSettings;
 pub use policy::{ChannelPolicy, Policy, WrongSetting};
@@ -264,6 +264,40 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_a_secret_may_begin_with_a_byte_order_mark_and_is_named_where_it_is_wrong() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap();
+        let variables = [("VORHOELLE_API_TOKENS_FILE", path)];
+        std::fs::write(file.path(), "\u{feff}pipeline:a-token\r\npage:another\r\n").unwrap();
+        let tokens = load(&variables).unwrap().api_tokens;
+        assert_eq!((tokens[0].name.as_str(), tokens[1].name.as_str()), ("pipeline", "page"));
+        let variables = [("VORHOELLE_GITLAB_TOKEN", ""), ("VORHOELLE_GITLAB_TOKEN_FILE", path)];
+        for wrong in ["", "\u{feff}", "one\ntwo\n", "changeme"] {
+            std::fs::write(file.path(), wrong).unwrap();
+            let said = errors(&variables);
+            assert!(said.starts_with(&format!("VORHOELLE_GITLAB_TOKEN_FILE: {path} is ")), "{said}");
+            assert_eq!(said.lines().count(), 1, "{said}");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_address_shows_no_password() {
+        for name in ["VORHOELLE_GITLAB_URL", "VORHOELLE_PUBLIC_URL", "VORHOELLE_EVENTS_URL"] {
+            for address in [
+                "htps://user:geheim@h/x",
+                "user:geheim@h/x",
+                "http//user:geheim@h/x",
+                "https://user:ge@heim@h:x",
+            ] {
+                let said = errors(&[(name, address)]);
+                assert!(said.contains(&format!("{name}: must be")) && said.contains("@h"), "{said}");
+                assert!(!said.contains("geheim") && !said.contains("heim@"), "{said}");
+            }
+        }
+        assert!(errors(&[("VORHOELLE_GITLAB_URL", "gitlab.com")]).contains("not gitlab.com"));
+    }
+
+    #[test]
     fn the_shipped_file_is_right_and_a_wrong_one_says_where() {
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join(DEFAULT_FILE);
         assert!(File::read(Some(&shipped)).is_ok());
@@ -272,6 +306,31 @@ mod tests {
         let error = File::read(Some(file.path())).unwrap_err();
         assert!(error.contains(":2:") && error.contains("languge"), "{error}");
         assert!(File::read(Some(Path::new("/nowhere/x.yml"))).is_err());
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_its_line_though_a_variable_hides_it_and_once_where_none_does() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let yaml = "min_score: 101\nreviewers: [\"@anna\"]\nbatch: {mode: digest}\nquiet_hours:\n  from: \"22:00\"\n";
+        std::fs::write(file.path(), yaml).unwrap();
+        let path = file.path().to_str().unwrap();
+        for hides in [true, false] {
+            let (score, reviewers) = if hides { ("80", "anna") } else { ("", "") };
+            let said = errors(&[
+                ("VORHOELLE_CONFIG", path),
+                ("VORHOELLE_MIN_SCORE", score),
+                ("VORHOELLE_REVIEWERS", reviewers),
+            ]);
+            for part in [
+                "1: min_score: must be a number from 0 to 100",
+                "2: reviewers: `@anna` is no",
+                "3: batch.at: a digest needs times",
+                "4: quiet_hours.to: is missing",
+            ] {
+                assert_eq!(said.matches(&format!("{path}:{part}")).count(), 1, "{part} in:\n{said}");
+            }
+            assert_eq!(said.lines().count(), 4, "{said}");
+        }
     }
 
     #[test]

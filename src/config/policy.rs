@@ -88,27 +88,52 @@ impl Layers {
         former_users: &BTreeSet<u64>,
     ) -> Result<Policy, Vec<WrongSetting>> {
         let file = self.together(issue);
-        let mut reader = Reader { wrong: Vec::new() };
+        let mut reader = Reader::default();
         let policy = reader.policy(&file, former_users.clone());
-        // What all channels share is read once a channel.
-        let mut wrong: Vec<WrongSetting> = Vec::new();
-        for one in reader.wrong {
-            if !wrong.contains(&one) {
-                wrong.push(one);
-            }
-        }
+        let alone = issue.map(|issue| wrong_values(&issue.file)).unwrap_or_default();
+        let wrong = each_once(reader.wrong.into_iter().chain(alone));
         if wrong.is_empty() { Ok(policy) } else { Err(wrong) }
     }
 }
 
+/// Every value of one layer that cannot be used, whatever hides it: the day the other layer goes, it would count.
+pub(super) fn wrong_values(file: &File) -> Vec<WrongSetting> {
+    let mut reader = Reader { is_one_layer: true, ..Reader::default() };
+    reader.policy(file, BTreeSet::new());
+    // What each channel has of its own would hide these.
+    reader.channel(Channel::Email, &file::Channel::default(), file);
+    each_once(reader.wrong)
+}
+
+/// What all channels share is read once a channel.
+fn each_once(all: impl IntoIterator<Item = WrongSetting>) -> Vec<WrongSetting> {
+    let mut wrong: Vec<WrongSetting> = Vec::new();
+    for one in all {
+        if !wrong.contains(&one) {
+            wrong.push(one);
+        }
+    }
+    wrong
+}
+
 /// Reads a file's texts and notes what is wrong.
+#[derive(Default)]
 struct Reader {
     wrong: Vec<WrongSetting>,
+    /// Whether one layer is read alone: what it lacks may stand in another.
+    is_one_layer: bool,
 }
 
 impl Reader {
     fn wrong(&mut self, key: &str, message: impl Into<String>) {
         self.wrong.push(WrongSetting { key: key.to_owned(), message: message.into() });
+    }
+
+    /// Notes what is wrong with values together, each of which may be fine.
+    fn unfit(&mut self, key: &str, message: impl Into<String>) {
+        if !self.is_one_layer {
+            self.wrong(key, message);
+        }
     }
 
     /// The value, or the fallback and a note.
@@ -165,7 +190,7 @@ impl Reader {
         }
         let enforced = file.enforce_reviewers.unwrap_or(false);
         if enforced && usernames.is_empty() {
-            self.wrong("enforce_reviewers", "is true and reviewers names nobody: no decision would count");
+            self.unfit("enforce_reviewers", "is true and reviewers names nobody: no decision would count");
         }
         Reviewers { enforced, usernames }
     }
@@ -214,14 +239,14 @@ impl Reader {
         if mode == BatchMode::Digest && times.at.is_some() && times.every.is_some() {
             let message =
                 format!("stands beside {times_key}.every; only one of the two can hold, take one away");
-            self.wrong(&format!("{times_key}.at"), message);
+            self.unfit(&format!("{times_key}.at"), message);
         }
         let times = self.digest_times(times_key, times);
         let digest = match mode {
             BatchMode::Immediate => None,
             BatchMode::Digest => Some(times.unwrap_or_else(|| {
                 let key = if own.mode.is_some() { own_key } else { "batch" };
-                self.wrong(
+                self.unfit(
                     &format!("{key}.at"),
                     "a digest needs times, such as at: [\"08:00\"], or every: 2h",
                 );
@@ -232,21 +257,21 @@ impl Reader {
     }
 
     fn digest_times(&mut self, key: &str, batch: &file::Batch) -> Option<DigestTimes> {
-        if let Some(at) = &batch.at {
-            let key = format!("{key}.at");
-            if at.is_empty() {
-                self.wrong(&key, "must name a time of day at least, such as [\"08:00\"]");
+        let every = batch.every.as_deref().and_then(|every| {
+            let key = format!("{key}.every");
+            let span = self.checked(&key, duration(every), SHORTEST_EVERY);
+            if span < SHORTEST_EVERY {
+                self.wrong(&key, "must be a second at least");
             }
-            let times = at.iter().map(|text| self.checked(&key, time_of_day(text), Time::midnight()));
-            return Some(DigestTimes::At(times.collect()));
+            SignedDuration::try_from(span).ok().map(DigestTimes::Every)
+        });
+        let Some(at) = &batch.at else { return every };
+        let key = format!("{key}.at");
+        if at.is_empty() {
+            self.wrong(&key, "must name a time of day at least, such as [\"08:00\"]");
         }
-        let every = batch.every.as_deref()?;
-        let key = format!("{key}.every");
-        let span = self.checked(&key, duration(every), SHORTEST_EVERY);
-        if span < SHORTEST_EVERY {
-            self.wrong(&key, "must be a second at least");
-        }
-        SignedDuration::try_from(span).ok().map(DigestTimes::Every)
+        let times = at.iter().map(|text| self.checked(&key, time_of_day(text), Time::midnight()));
+        Some(DigestTimes::At(times.collect()))
     }
 
     /// The zone of quiet hours and of the digests' times.
@@ -286,12 +311,12 @@ impl Reader {
             // The zone alone is the digests'.
             return None;
         }
-        let mut time = |is_own: bool, name: &str, text: Option<String>| {
-            let read = text.as_deref().map_or_else(
-                || Err("is missing; write a time of day such as \"22:00\"".to_owned()),
-                time_of_day,
-            );
-            self.checked(&at(is_own, name), read, Time::midnight())
+        let mut time = |is_own: bool, name: &str, text: Option<String>| match text.as_deref() {
+            Some(text) => self.checked(&at(is_own, name), time_of_day(text), Time::midnight()),
+            None => {
+                self.unfit(&at(is_own, name), "is missing; write a time of day such as \"22:00\"");
+                Time::midnight()
+            }
         };
         let from = time(own.from.is_some(), "from", own.from.clone().or(all.from.clone()));
         let to = time(own.to.is_some(), "to", own.to.clone().or(all.to.clone()));
@@ -409,6 +434,30 @@ channels:
             assert!(all.contains(part), "{part} in:\n{all}");
         }
         assert!(wrong("enforce_reviewers: true\n").contains("names nobody"));
+    }
+
+    #[test]
+    fn one_layer_alone_is_wrong_in_its_values_and_not_in_what_another_may_say() {
+        let of = |yaml: &str| -> Vec<String> {
+            let wrong = wrong_values(&File::parse(yaml).unwrap());
+            wrong.into_iter().map(|one| one.key).collect()
+        };
+        for fine in [
+            "",
+            "enforce_reviewers: true\nbatch: {mode: digest}\nquiet_hours: {from: \"22:00\", urgent_score: 95}\n",
+            "batch: {mode: digest, at: [\"08:00\"], every: 2h}\n",
+        ] {
+            assert_eq!(of(fine), Vec::<String>::new(), "{fine}");
+        }
+        let own = "quiet_hours: {to: \"8:00\", from: \"7:00\", timezone: UTC}, batch: {at: [\"8:00\"]}";
+        let hidden = format!(
+            "min_score: 101\nbatch: {{every: x, at: [\"25:00\"]}}\nquiet_hours: {{to: \"25:00\", timezone: Wien}}\n\
+             channels: {{email: {{{own}}}, slack: {{{own}}}, whatsapp: {{{own}}}}}\n"
+        );
+        assert_eq!(
+            of(&hidden),
+            ["min_score", "quiet_hours.to", "quiet_hours.timezone", "batch.every", "batch.at"]
+        );
     }
 
     #[test]

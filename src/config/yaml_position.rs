@@ -11,11 +11,26 @@ pub(super) fn key_at(yaml: &str, line: u64, column: u64) -> String {
         let until = if number == line { column.saturating_sub(1) } else { u64::MAX };
         reader.read(text, usize::try_from(until).unwrap_or(usize::MAX));
     }
-    let blocks = reader.blocks.into_iter().map(|(_, key)| key);
-    blocks.chain(reader.flows.into_iter().flatten()).collect::<Vec<_>>().join(".")
+    reader.key()
 }
 
-#[derive(Default)]
+/// The line, from 1, on which a key stands; none where it does not.
+pub(super) fn line_of(yaml: &str, key: &str) -> Option<u64> {
+    let mut reader = Reader::default();
+    (1..).zip(yaml.lines()).find_map(|(number, text)| {
+        // Several may stand on one line.
+        let ends = text.chars().enumerate().filter(|(_, c)| *c == ':').map(|(at, _)| at + 1);
+        let is_here = ends.into_iter().any(|end| {
+            let mut until = reader.clone();
+            until.read(text, end);
+            until.key() == key
+        });
+        reader.read(text, usize::MAX);
+        is_here.then_some(number)
+    })
+}
+
+#[derive(Clone, Default)]
 struct Reader {
     /// The keys of blocks, each with how far it is indented.
     blocks: Vec<(usize, String)>,
@@ -24,6 +39,12 @@ struct Reader {
 }
 
 impl Reader {
+    /// The key that was read last.
+    fn key(&self) -> String {
+        let blocks = self.blocks.iter().map(|(_, key)| key.as_str());
+        blocks.chain(self.flows.iter().flatten().map(String::as_str)).collect::<Vec<_>>().join(".")
+    }
+
     /// Reads a line up to a column.
     fn read(&mut self, line: &str, until: usize) {
         let text: Vec<char> = line.chars().collect();
@@ -86,6 +107,18 @@ mod tests {
             (9, 12, "channels.slack.delay"),
         ] {
             assert_eq!(key_at(yaml, line, column), key, "{line}:{column}");
+        }
+        for (key, line) in [
+            ("reviewers", Some(2)),
+            ("batch.max", Some(4)),
+            ("channels.email.quiet_hours.to", Some(7)),
+            ("channels.slack", Some(8)),
+            ("channels.slack.delay", Some(9)),
+            ("delay", None),
+            ("a", None),
+            ("why", None),
+        ] {
+            assert_eq!(line_of(yaml, key), line, "{key}");
         }
         assert_eq!(key_at("{\"batch\":{\"max\":\"x\"}}", 1, 17), "batch.max");
     }

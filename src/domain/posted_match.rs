@@ -357,10 +357,11 @@ impl Fields {
         value
     }
 
-    /// Names every member that nobody took.
+    /// Names every member that nobody took, whether or not it says something: a mistyped one would be missed the day it
+    /// does.
     fn refuse_the_rest(&mut self, known: &[&str]) {
-        for field in std::mem::take(&mut self.members).into_iter().filter(|(_, value)| !value.is_null()) {
-            self.wrong(&field.0, format!("is no field of a match; the fields here are {}", known.join(", ")));
+        for (field, _) in std::mem::take(&mut self.members) {
+            self.wrong(&field, format!("is no field of a match; the fields here are {}", known.join(", ")));
         }
     }
 }
@@ -448,6 +449,25 @@ mod tests {
         assert_eq!(job.title, "DevOps  Engineer");
         assert_eq!((job.company, job.agency, job.contact), (None, None, None));
         assert_eq!(job.description.as_deref(), Some("one\ntwo\nthree"));
+    }
+
+    #[test]
+    fn every_field_may_be_null_and_no_other_may() {
+        let mut all: Map<String, Value> =
+            FIELDS.iter().map(|field| ((*field).to_owned(), Value::Null)).collect();
+        (all["title"], all["score"]) = ("x".into(), 90.into());
+        assert!(parse(all.into()).is_ok());
+        let inner = json!({
+            "title": "x", "score": 90, "contact": {"name": null, "email": null, "phone": null},
+            "skills": {"matched": null, "missing": null}, "extra": {"any": null},
+        });
+        assert!(parse(inner).is_ok());
+        let found = errors(json!({
+            "title": "x", "score": 90, "compny": null, "contact": {"mail": null}, "skills": {"had": null},
+            "rate": {"amount": 1, "currency": "EUR", "per": "hour", "net": null},
+        }));
+        let named: Vec<&str> = found.iter().filter_map(|error| error.split(": is no field").next()).collect();
+        assert_eq!(named, ["rate.net", "contact.mail", "skills.had", "compny"], "{found:?}");
     }
 
     #[test]

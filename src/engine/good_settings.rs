@@ -1,11 +1,15 @@
 //! The last settings of the settings issue that could be used. The mirror keeps them: they rule where an edit cannot be
-//! used, or a copy of GitLab shows an older text than GitLab did before.
+//! used, or a copy of GitLab shows an older text than GitLab did before. Where file or environment have changed since, some
+//! of them may not go with those any more: the others still count.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::reconcile::is_older;
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, SettingsProblem};
+use crate::config::{File, IssueLayer, WrongSetting};
+use crate::domain::inert::GitlabLine;
 use crate::gitlab::Issue;
 use crate::mirror::Fact;
 
@@ -18,6 +22,55 @@ pub(super) struct Good {
     /// The issue's time when it was read last.
     #[serde(default)]
     updated_at: Option<Timestamp>,
+}
+
+/// Why what stands in the settings issue does not count.
+pub(super) enum Refused {
+    /// An edit that cannot be used.
+    Invalid(Vec<WrongSetting>),
+    /// What was good, and does not go with what file and environment say now.
+    Unfit(Vec<WrongSetting>),
+    /// An edit by somebody who is no reviewer, where only those may.
+    NoReviewer(Option<String>),
+}
+
+impl Refused {
+    /// What to say of it, in the log too: for `/health` and pages, and for the comment.
+    pub(super) fn in_words(&self, iid: u64) -> (SettingsProblem, Value) {
+        let place = format!("issue #{iid}");
+        let reason = |wrong: &[WrongSetting]| {
+            let words = wrong.iter().map(|one| match one.key.as_str() {
+                "" => one.message.clone(),
+                key => format!("{key}: {}", one.message),
+            });
+            words.collect::<Vec<_>>().join("; ")
+        };
+        let (text, wrong, context) = match self {
+            Self::Invalid(wrong) => {
+                let reason = reason(wrong);
+                let context =
+                    json!({ "kind": "invalid", "unfit": false, "reason": GitlabLine::new(&reason) });
+                (format!("the settings in {place} cannot be used: {reason}"), wrong.clone(), context)
+            }
+            Self::Unfit(wrong) => {
+                let reason = reason(wrong);
+                let context = json!({ "kind": "invalid", "unfit": true, "reason": GitlabLine::new(&reason) });
+                let text = format!(
+                    "the settings in {place} do not go any more with what is set elsewhere, and have no effect where \
+                     they do not: {reason}"
+                );
+                (text, wrong.clone(), context)
+            }
+            Self::NoReviewer(who) => {
+                let text = format!("the settings in {place} were changed by somebody who is no reviewer");
+                let message = "was changed by somebody who is no reviewer".to_owned();
+                let context = json!({ "kind": "no_reviewer", "who": who.as_deref().map(GitlabLine::new) });
+                (text, vec![WrongSetting { key: place, message }], context)
+            }
+        };
+        tracing::warn!(iid, "{text}");
+        (SettingsProblem { text, wrong }, context)
+    }
 }
 
 impl Engine {
@@ -35,6 +88,27 @@ impl Engine {
         Ok(self.inner.mirror.remember(Fact::GoodSettings, &good)?)
     }
 
+    /// Remembers how new what is good already is.
+    pub(super) fn remember_as_new(&self, issue: &Issue, good: &Good) -> Result<(), EngineError> {
+        if good.updated_at == Some(issue.updated_at) { Ok(()) } else { self.remember_good(issue, &good.yaml) }
+    }
+
+    /// What of the last good settings still counts beside what file and environment say now, and why the rest does not.
+    pub(super) fn still_good(&self, good: &Good) -> (Option<IssueLayer>, Option<Refused>) {
+        match self.understand(good.iid, &good.yaml) {
+            Ok(layer) => (Some(layer), None),
+            Err(wrong) => {
+                let file = File::parse(&good.yaml).ok();
+                let said = file.map(|file| IssueLayer { iid: good.iid, file });
+                let layers = &self.inner.layers;
+                (
+                    said.map(|said| layers.usable(&said, &self.policy().former_users)),
+                    Some(Refused::Unfit(wrong)),
+                )
+            }
+        }
+    }
+
     /// Refuses an issue that was read from a copy older than the settings that count.
     pub(super) fn refuse_older_settings(&self, issue: &Issue, good: &Good) -> Result<(), EngineError> {
         if good.updated_at.is_some_and(|known| is_older(issue, known)) {
@@ -43,12 +117,5 @@ impl Engine {
             self.inner.lagging.forget(issue.iid);
         }
         Ok(())
-    }
-}
-
-impl Good {
-    /// Whether they were read from the issue as it is now.
-    pub(super) fn is_as_new_as(&self, issue: &Issue) -> bool {
-        self.updated_at == Some(issue.updated_at)
     }
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError};
 
 use serde_json::{Value, json};
 
+use super::good_settings::Refused;
 use super::settings_block::{fingerprint, is_marked, marked, with_yaml, yaml_of};
 use super::{Connected, Engine, EngineError, SettingsProblem};
 use crate::config::{File, IssueLayer, Policy, Setting, WrongSetting, edit, leaves};
@@ -42,12 +43,6 @@ pub enum ChangeError {
     /// Something did not do its part.
     #[error(transparent)]
     Engine(#[from] EngineError),
-}
-
-/// Why an edit has no effect.
-enum Refused {
-    Invalid(Vec<WrongSetting>),
-    NoReviewer(Option<String>),
 }
 
 impl Engine {
@@ -205,21 +200,20 @@ impl Engine {
         issue: &Issue,
     ) -> Result<Option<Refused>, EngineError> {
         let good = self.last_good(issue)?;
-        if let Some(good) = &good
-            && let Err(stale) = self.refuse_older_settings(issue, good)
-        {
-            self.go_by(self.understand(issue.iid, &good.yaml).ok(), None)?;
-            return Err(stale);
-        }
         let yaml = yaml_of(&issue.description);
-        if let (Some(yaml), Some(good)) = (&yaml, &good)
-            && *yaml == good.yaml.trim_end()
-        {
-            if !good.is_as_new_as(issue) {
-                self.remember_good(issue, yaml)?;
+        let (last, unfit) = good.as_ref().map(|good| self.still_good(good)).unwrap_or_default();
+        if let Some(good) = &good {
+            let stale = self.refuse_older_settings(issue, good);
+            if stale.is_err() || yaml.as_deref() == Some(good.yaml.trim_end()) {
+                let (problem, context) = unfit.as_ref().map(|refused| refused.in_words(issue.iid)).unzip();
+                self.go_by(last, problem)?;
+                stale?;
+                self.remember_as_new(issue, good)?;
+                if let Some(context) = context {
+                    self.say_why(connected, issue, context).await?;
+                }
+                return Ok(unfit);
             }
-            self.go_by(self.understand(issue.iid, yaml).ok(), None)?;
-            return Ok(None);
         }
         let refused = match self.examine(connected, issue, yaml.as_deref()).await? {
             Ok(layer) => {
@@ -230,34 +224,20 @@ impl Engine {
             }
             Err(refused) => refused,
         };
-        let place = format!("issue #{}", issue.iid);
-        let (text, wrong, context) = match &refused {
-            Refused::Invalid(wrong) => {
-                let words = wrong.iter().map(|one| match one.key.as_str() {
-                    "" => one.message.clone(),
-                    key => format!("{key}: {}", one.message),
-                });
-                let reason = words.collect::<Vec<_>>().join("; ");
-                let context = json!({ "kind": "invalid", "reason": GitlabLine::new(&reason) });
-                (format!("the settings in {place} cannot be used: {reason}"), wrong.clone(), context)
-            }
-            Refused::NoReviewer(who) => {
-                let text = format!("the settings in {place} were changed by somebody who is no reviewer");
-                let message = "was changed by somebody who is no reviewer".to_owned();
-                let context = json!({ "kind": "no_reviewer", "who": who.as_deref().map(GitlabLine::new) });
-                (text, vec![WrongSetting { key: place, message }], context)
-            }
-        };
-        tracing::warn!(iid = issue.iid, "{text}");
-        let problem = SettingsProblem { text, wrong };
-        if self.may_mend() {
-            // Without a block each text is another mistake.
-            let about = fingerprint(yaml.as_deref().unwrap_or(&issue.description));
-            self.say_once(connected, issue, &about, context).await?;
-        }
-        let last = good.and_then(|good| self.understand(issue.iid, &good.yaml).ok());
+        let (problem, context) = refused.in_words(issue.iid);
         self.go_by(last, Some(problem))?;
+        self.say_why(connected, issue, context).await?;
         Ok(Some(refused))
+    }
+
+    /// Says once why the settings that stand in an issue do not count.
+    async fn say_why(&self, connected: &Connected, issue: &Issue, context: Value) -> Result<(), EngineError> {
+        if !self.may_mend() {
+            return Ok(());
+        }
+        // Without a block each text is another mistake.
+        let about = fingerprint(&yaml_of(&issue.description).unwrap_or_else(|| issue.description.clone()));
+        self.say_once(connected, issue, &about, context).await
     }
 
     /// What an edit says, or why it has no effect.
@@ -282,7 +262,7 @@ impl Engine {
     }
 
     /// Reads a block of settings, alone and together with everything else that is set.
-    fn understand(&self, iid: u64, yaml: &str) -> Result<IssueLayer, Vec<WrongSetting>> {
+    pub(super) fn understand(&self, iid: u64, yaml: &str) -> Result<IssueLayer, Vec<WrongSetting>> {
         let file = File::parse(yaml).map_err(|error| {
             vec![WrongSetting { key: format!("line {}", error.line), message: error.to_string() }]
         })?;
@@ -419,13 +399,13 @@ impl Engine {
         // What a stranger wrote has no effect, nor has a block that is gone: the last good settings are changed, and
         // stand there again.
         let base = match (stands, refused) {
-            (Some(stands), None | Some(Refused::Invalid(_))) => stands,
+            (Some(stands), None | Some(Refused::Invalid(_) | Refused::Unfit(_))) => stands,
             _ => match self.last_good(&issue)? {
                 Some(good) => good.yaml,
                 None => self.render_settings("settings.yml", json!({}))?,
             },
         };
-        let yaml = edit(&base, changes).map_err(|error| invalid("", error))?;
+        let yaml = edit(&base, changes).map_err(|error| ChangeError::Invalid(vec![error]))?;
         let file = File::parse(&yaml).map_err(|error| invalid(&error.key, error.message))?;
         let layer = IssueLayer { iid: issue.iid, file };
         let former_users = self.policy().former_users.clone();

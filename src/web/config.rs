@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::Web;
 use super::openapi::{PROBLEM, Refusals};
 use super::problem::{ApiJson, Parts, Problem};
-use crate::config::{CHANGEABLE, File, Setting};
+use crate::config::{CHANGEABLE, File, Setting, must_be};
 use crate::domain::posted_match::FieldError;
 use crate::engine::ChangeError;
 
@@ -90,6 +90,11 @@ fn changes(body: &Value) -> Result<Vec<(String, Value)>, Problem> {
     let yaml: String = body.to_string().chars().map(escaped).collect();
     if let Err(error) = File::parse(&yaml) {
         return Err(Problem::field(&error.key, error.message));
+    }
+    // YAML reads `"80"` as a number and `5` as a text; what was posted must be it.
+    if let Err(error) = serde_path_to_error::deserialize::<_, File>(body) {
+        let key = error.path().to_string();
+        return Err(Problem::field(&key, must_be(&key)));
     }
     let mut changes = Vec::new();
     flatten("", body, &mut changes);

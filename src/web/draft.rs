@@ -26,12 +26,13 @@ const REASON_LIMIT: usize = 1_000;
 pub(super) struct PutDraft {
     /// The recipient's address; the match's contact where it is missing.
     to: Option<String>,
+    // Where one of the two is missing, that is told beside whatever else is wrong.
     /// One line.
-    #[schema(min_length = 1, max_length = 250)]
-    subject: String,
+    #[schema(value_type = String, required, min_length = 1, max_length = 250)]
+    subject: Option<String>,
     /// Markdown.
-    #[schema(min_length = 1, max_length = 100000)]
-    body: String,
+    #[schema(value_type = String, required, min_length = 1, max_length = 100000)]
+    body: Option<String>,
     /// Paths in the project's repository, read from the default branch.
     #[serde(default)]
     #[schema(max_items = 10)]
@@ -104,8 +105,12 @@ pub(super) async fn put(
     ApiJson(body): ApiJson<PutDraft>,
 ) -> Result<Response, Problem> {
     let expected = if_match(&headers);
-    let input =
-        DraftInput { to: body.to, subject: body.subject, body: body.body, attachments: body.attachments };
+    let input = DraftInput {
+        to: body.to,
+        subject: body.subject.unwrap_or_default(),
+        body: body.body.unwrap_or_default(),
+        attachments: body.attachments,
+    };
     let put = web.outgoing().put_draft(iid, input, expected.as_deref(), &caller.0, Through::Api);
     let draft = put.await?;
     let status = if draft.created { StatusCode::CREATED } else { StatusCode::OK };
@@ -162,7 +167,9 @@ pub(super) struct SentAnswer {
         (status = 502, description = "The mail server or GitLab refused; or, of type urn:vorhoelle:send_unknown, it is \
                                      uncertain whether the mail left",
          body = Parts, content_type = PROBLEM),
-        (status = 503, description = "Nothing was sent; try again after Retry-After", body = Parts, content_type = PROBLEM),
+        (status = 503, description = "Nothing was sent; try again after Retry-After, or where there is none, set up sending first: \
+                                     the detail says how",
+         body = Parts, content_type = PROBLEM),
         Refusals,
     ),
 )]

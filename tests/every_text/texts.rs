@@ -156,7 +156,14 @@ fn comments(templates: &Templates, word: &str, texts: &mut Vec<Text>) {
             "unreadable",
             json!({"cells": [{"label": "Stage", "text": "hired"}, {"label": "RTR", "text": "perhaps"}]}),
         ),
-        ("settings_refused", json!({"kind": "invalid", "reason": "min_score: no", "hidden": HIDDEN})),
+        (
+            "settings_refused",
+            json!({"kind": "invalid", "unfit": false, "reason": "min_score: no", "hidden": HIDDEN}),
+        ),
+        (
+            "settings_refused",
+            json!({"kind": "invalid", "unfit": true, "reason": "min_score: no", "hidden": HIDDEN}),
+        ),
         ("settings_refused", json!({"kind": "no_reviewer", "who": "eve", "hidden": HIDDEN})),
         ("settings_refused", json!({"kind": "no_reviewer", "who": null, "hidden": HIDDEN})),
         ("settings_refused", json!({"kind": "another", "first": 12, "hidden": HIDDEN})),

@@ -27,6 +27,14 @@ async fn what_is_wrong_with_a_draft_is_named() {
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
         assert_eq!(answer["errors"][0]["field"], field, "{answer}");
     }
+    // Everything at once, what is missing too.
+    for body in [json!({"to": "nobody"}), json!({"to": "nobody", "subject": null, "body": ""})] {
+        let (status, answer) = put(&world, iid, &body, None).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+        let fields: Vec<&str> =
+            answer["errors"].as_array().unwrap().iter().map(|one| one["field"].as_str().unwrap()).collect();
+        assert_eq!(fields, ["to", "subject", "body"], "{answer}");
+    }
     let (status, answer) = put(&world, iid, &json!({"subject": "x", "body": "y", "cc": "z"}), None).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(answer["errors"][0]["field"], "cc", "{answer}");
