@@ -3,7 +3,7 @@
 //! a seed decides, over the real service and the sandbox.
 //!
 //! A seed that fails prints itself; `VORHOELLE_TEST_SEED=N` replays it alone. `VORHOELLE_TEST_SEEDS=N` runs so many,
-//! `VORHOELLE_TEST_SEEDS=M..N` those.
+//! `VORHOELLE_TEST_SEEDS=M..N` those; `VORHOELLE_TEST_MOVE` and `VORHOELLE_TEST_MOVES` do the same for moves alone.
 
 #![allow(
     clippy::unwrap_used,
