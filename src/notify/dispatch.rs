@@ -82,9 +82,12 @@ impl Notifier {
         let Some(own) = own else { return Ok(Step::Wait(None)) };
         let free = own.schedule.not_before(now);
         let aside = Flight::laid_aside(engine, channel)?;
-        if free <= now
-            && let Some(flight) = aside.iter().find(|flight| state.may_take_up(flight, now))
-        {
+        // What somebody has already waits for those who have nothing yet.
+        let due = |is_partly: bool| {
+            let mut aside = aside.iter().filter(|flight| flight.done.is_empty() != is_partly);
+            aside.find(|flight| free <= now && state.may_take_up(flight, now))
+        };
+        if let Some(flight) = due(false) {
             flight.take_up(engine, channel)?;
             return Ok(Step::Again);
         }
@@ -101,7 +104,12 @@ impl Notifier {
         waiting.retain(|one| !aside.iter().any(|flight| flight.iids.contains(&one.iid)));
         let later = state.later.values().copied().chain(extras_after).filter(|later| *later > now).min();
         let last_digest = self.memory().await?.last_digest.get(&channel).copied();
-        Ok(match own.schedule.plan(&waiting, last_digest, now) {
+        let plan = own.schedule.plan(&waiting, last_digest, now);
+        if let (Plan::Hold(_) | Plan::Nothing, Some(flight)) = (&plan, due(true)) {
+            flight.take_up(engine, channel)?;
+            return Ok(Step::Again);
+        }
+        Ok(match plan {
             Plan::Send { iids, digest } => {
                 Flight::new(&self.inner.home, Cargo::Matches, iids, digest, now).keep(engine, channel)?;
                 Step::Again
