@@ -14,7 +14,7 @@ mod support;
 
 use std::process::{Command, Stdio};
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sheet::Sheet;
 use support::{Difference, Disk, World, job};
@@ -124,6 +124,10 @@ async fn the_second_issue_of_a_match_is_erased_with_the_first() {
         world.delta().await;
     }
     assert!(shown(&world, 2).contains("Kim Beispiel") && world.labels(2).is_empty());
+    // What broke off goes on where it ended.
+    world.sandbox.fault(Fault::new(Method::PUT, "/issues/2", Trouble::bad_gateway()).times(9));
+    world.engine.erase(1).await.unwrap_err();
+    world.sandbox.clear_faults();
     let erasure = world.engine.erase(1).await.unwrap();
     assert_eq!(erasure.second_issues, [2]);
     world.settle().await;

@@ -190,13 +190,13 @@ impl Engine {
     }
 
     /// Another process decided about a match that stood otherwise than it is known here: people had moved it, which was
-    /// not heard of. Takes those steps as GitLab's history tells them.
+    /// not heard of. Takes those steps as GitLab's history tells them; tells a decision that is still to be carried out.
     pub(super) async fn catch_up(
         &self,
         connected: &Connected,
         issue: &Issue,
         record: &mut Record,
-    ) -> Result<(), EngineError> {
+    ) -> Result<Option<Step>, EngineError> {
         let history = history::read(self, connected, issue).await?;
         let known_until = record.decided_at;
         for step in history.steps.iter().filter(|step| known_until.is_none_or(|known| step.at > known)) {
@@ -204,6 +204,6 @@ impl Engine {
                 self.take_step(record, step)?;
             }
         }
-        Ok(())
+        Ok(history.open_decision.filter(|decision| decision.from == record.state))
     }
 }

@@ -69,9 +69,17 @@ impl Engine {
     async fn erase_once(&self, iid: u64) -> Result<Erasure, ErasureError> {
         let connected = self.connected().await?;
         self.may_write()?;
-        let (mut erasure, second_issues) = self.erase_issue(&connected, iid).await?;
-        for second in second_issues {
-            let (second, _) = self.erase_issue(&connected, second).await?;
+        // First, for what is left of the match tells no more which they are.
+        let mut before = Vec::new();
+        for second in self.second_issues(iid)? {
+            match self.erase_issue(&connected, second).await {
+                // It is not there any more.
+                Err(ErasureError::Unknown(_)) => {}
+                other => before.push(other?),
+            }
+        }
+        let mut erasure = self.erase_issue(&connected, iid).await?;
+        for second in before {
             erasure.comments += second.comments;
             erasure.comments_of_earlier_bots += second.comments_of_earlier_bots;
             erasure.others_who_commented.extend(second.others_who_commented);
@@ -84,12 +92,17 @@ impl Engine {
         Ok(erasure)
     }
 
-    /// Removes the data from one issue; tells which others are second ones of the same match.
-    async fn erase_issue(
-        &self,
-        connected: &Connected,
-        iid: u64,
-    ) -> Result<(Erasure, Vec<u64>), ErasureError> {
+    /// The second issues of the same match, made by two instances at once.
+    fn second_issues(&self, iid: u64) -> Result<Vec<u64>, EngineError> {
+        let fingerprint = self.record_to_erase(iid)?.and_then(|record| record.fingerprint());
+        match fingerprint {
+            Some(fingerprint) => Ok(self.inner.mirror.second_issues(&fingerprint, iid)?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Removes the data from one issue.
+    async fn erase_issue(&self, connected: &Connected, iid: u64) -> Result<Erasure, ErasureError> {
         let _one_at_a_time = self.inner.issues.hold(iid).await;
         let issue = self.read(connected, iid, None).await?.ok_or(ErasureError::Unknown(iid))?;
         self.settle(connected, issue).await?;
@@ -101,16 +114,10 @@ impl Engine {
             return Err(ErasureError::BeingSent(left));
         }
         let mut erasure = self.known_before(&record)?;
-        let second_issues = match record.fingerprint() {
-            Some(fingerprint) => {
-                self.inner.mirror.second_issues(&fingerprint, iid).map_err(EngineError::from)?
-            }
-            None => Vec::new(),
-        };
         let issue = self.erase_text(connected, issue, &record).await?;
         self.erase_comments(connected, iid, &mut erasure).await?;
         self.mirror_erased(connected, &issue, record)?;
-        Ok((erasure, second_issues))
+        Ok(erasure)
     }
 
     fn record_to_erase(&self, iid: u64) -> Result<Option<Record>, EngineError> {

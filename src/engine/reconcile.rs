@@ -133,7 +133,7 @@ impl Engine {
         // Which of old decisions is open is told by the history alone.
         let mut written = written.filter(|_| record.history_known);
         if written.take_if(|step| step.from != record.state).is_some() {
-            self.catch_up(connected, &issue, &mut record).await?;
+            written = self.catch_up(connected, &issue, &mut record).await?;
         }
         let shown = self.observe(&connected.project, &issue).await?;
         let mut observed = shown.clone();

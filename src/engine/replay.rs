@@ -161,10 +161,11 @@ impl<'a> Replay<'a> {
     }
 
     fn settle(&mut self, next: Option<(State, &LabelEvent)>) {
-        let [(state, event)] = self.on.as_slice() else {
-            return;
+        let alone = match self.on.as_slice() {
+            [alone] => Some(alone),
+            several => self.decided_beside(several),
         };
-        let (state, event) = (*state, event.clone());
+        let Some((state, event)) = alone.cloned() else { return };
         let is_first = !self.has_settled;
         if !is_first && self.is_against_the_rules(state, &event) {
             if !self.is_taken_back(state, next) {
@@ -227,6 +228,15 @@ impl<'a> Replay<'a> {
                 });
             }
         }
+    }
+
+    /// Of several labels that which we have just put on to carry a decision out: the others were not seen then.
+    fn decided_beside<'l>(&self, several: &'l [(State, LabelEvent)]) -> Option<&'l (State, LabelEvent)> {
+        several.last().filter(|(state, event)| {
+            let is_new = *state != self.state && self.moved_by_us;
+            let is_ours = is_new && self.life.connected.is_ours(event.user.as_ref());
+            is_ours && self.decision_before(event, self.state, *state).is_some()
+        })
     }
 
     /// Whether our label undoes the last step, rather than that it follows somebody's closing or reopening.

@@ -98,7 +98,7 @@ impl Mirror {
         Ok(live.filter(|other| other.standing == Standing::Live).map(|other| other.iid).collect())
     }
 
-    /// The second issues of the same match as an issue, which gave way to the first.
+    /// The second issues of the same match as an issue, which give way to it.
     ///
     /// # Errors
     ///
@@ -107,7 +107,8 @@ impl Mirror {
         self.read(|connection| {
             connection
                 .prepare_cached(
-                    "SELECT iid FROM matches WHERE fingerprint = ?1 AND standing = 'duplicate' AND iid <> ?2",
+                    "SELECT iid FROM matches WHERE fingerprint = ?1 AND iid > ?2
+                     AND standing NOT IN ('gone', 'ignored', 'erased') ORDER BY iid",
                 )?
                 .query_map(params![fingerprint.as_str(), but], |row| row.get(0))?
                 .collect()

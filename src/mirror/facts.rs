@@ -43,7 +43,7 @@ pub enum Fact {
     WaitsSince,
     /// The message under way on a channel.
     InFlight(Channel),
-    /// Messages of a channel that some of its recipients have.
+    /// Messages of a channel that others go past: some of its recipients have them, or they are halves of a refused one.
     LaidAside(Channel),
     /// Until when a channel's other side asked to wait.
     PauseAskedFor(Channel),

@@ -10,10 +10,10 @@ use super::senders::Message;
 use super::{Notice, NoticeMatch, Notifier, REMINDED, receipt};
 use crate::channels::Outcome;
 use crate::config::Policy;
-use crate::domain::Channel;
 use crate::domain::schedule::Plan;
+use crate::domain::{Channel, State};
 use crate::engine::{EngineError, Hint};
-use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome};
+use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome, Standing};
 
 /// How long a match is left alone that GitLab says is not pending although the mirror does.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
@@ -46,7 +46,7 @@ impl Notifier {
             self.change(channel, |state| {
                 // A step within the pause has tried nothing.
                 if state.paused_until.is_none_or(|until| until <= now) {
-                    (state.stumbles, state.stumbled) = (0, None);
+                    (state.stumbles, state.stumbled, state.refusals) = (0, None, 0);
                 }
             });
             if let Step::Wait(until) = step {
@@ -253,7 +253,7 @@ impl Notifier {
             Cargo::Reminder | Cargo::Quiet => (DeliveryKind::Reminder, Some(REMINDED)),
         };
         if let Some(emoji) = emoji {
-            let is_last_try = self.state(channel).stumbles >= RECEIPT_TRIES;
+            let is_last_try = self.state(channel).refusals >= RECEIPT_TRIES;
             self.give_receipts(&flight.iids, emoji, is_last_try).await?;
         }
         let sent = Delivery {
@@ -321,6 +321,13 @@ impl Notifier {
         gone.retain(|iid| !told.contains(iid));
         if !flight.done.is_empty() && !gone.is_empty() {
             // Put back to pending, it would be planned afresh and go to those once more who have it.
+            for iid in &gone {
+                let known = engine.mirror().record(*iid)?;
+                if known.is_some_and(|one| one.standing == Standing::Live && one.state == State::Pending) {
+                    // It only looks decided, by a label that may be taken back or a copy that lags: it is looked at first.
+                    return Err(EngineError::Stale);
+                }
+            }
             let told = Flight { iids: gone, sent_at: Some(self.now()), ..flight.clone() };
             self.acknowledge(channel, &told).await?;
         } else {

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::in_flight::{Cargo, Flight};
+use super::receipts::is_refusal;
 use super::{ChannelState, Notifier};
 use crate::channels::Outcome;
 use crate::domain::Channel;
@@ -137,7 +138,7 @@ impl Notifier {
         self.change(channel, |state| {
             state.failures = failures;
             state.error = Some(reason.clone());
-            state.given_up = given_up;
+            state.given_up = given_up || (in_parts && state.given_up);
             if flight.cargo != Cargo::Matches {
                 state.extras_after = Some(later.unwrap_or_else(|| until.checked_add(pause).unwrap_or(until)));
             } else if let Some(later) = later {
@@ -178,6 +179,8 @@ impl Notifier {
         tracing::warn!(%channel, %error, stumbles, ?pause, "a channel's turn failed; it is taken again");
         self.change(channel, |state| {
             state.stumbles = stumbles;
+            let is_refusal = matches!(error, EngineError::Gitlab(error) if is_refusal(error));
+            state.refusals = if is_refusal { state.refusals.saturating_add(1) } else { 0 };
             state.stumbled = Some(error.to_string());
         });
         self.pause(channel, pause)

@@ -90,6 +90,8 @@ struct ChannelState {
     stumbles: u32,
     /// Why the last one did.
     stumbled: Option<String>,
+    /// How many of them in a row did because GitLab refused something.
+    refusals: u32,
 }
 
 impl ChannelState {

@@ -72,7 +72,8 @@ impl Notifier {
     }
 
     /// Gives receipts. Where the token is a reviewer's own, reacting clears their ToDo: it is put back. One that GitLab
-    /// refuses holds up no other; at the last try it is let go.
+    /// refuses holds up no other; at the last try it is let go, unless GitLab may refuse us everything: so it answers for
+    /// an archived project.
     pub(super) async fn give_receipts(
         &self,
         iids: &[u64],
@@ -80,28 +81,36 @@ impl Notifier {
         is_last_try: bool,
     ) -> Result<(), EngineError> {
         let connected = self.engine().connected().await?;
-        let mut refused = None;
+        let (mut refused, mut some_given) = (None, false);
         for iid in iids {
             let own = connected.is_a_reviewers_token();
             let had_todo = own && connected.project.has_pending_todo(*iid).await.unwrap_or(false);
             match connected.project.react(*iid, emoji).await {
                 // Deleted meanwhile: nobody will be told of it again.
                 Err(error) if error.is_gone() => self.engine().hint(*iid, crate::engine::Hint::default()),
-                Err(error) if is_refusal(&error) && is_last_try => {
-                    tracing::error!(iid, emoji, %error, "GitLab refuses the receipt of a message; only this disk knows of it");
+                Err(error) if is_refusal(&error) => {
+                    tracing::warn!(iid, emoji, %error, "GitLab refuses the receipt of a message");
+                    refused = Some(error);
                 }
-                Err(error) if is_refusal(&error) => refused = Some(error),
-                other => other?,
+                other => {
+                    other?;
+                    some_given = true;
+                }
             }
             if had_todo && let Err(error) = connected.project.make_todo(*iid).await {
                 tracing::warn!(iid, %error, "the reviewer's own ToDo could not be put back");
             }
         }
-        refused.map_or(Ok(()), |error| Err(error.into()))
+        let Some(error) = refused else { return Ok(()) };
+        if is_last_try && (some_given || error.status() != Some(StatusCode::FORBIDDEN)) {
+            tracing::error!(emoji, %error, "receipts that GitLab refuses are let go; only this disk knows of them");
+            return Ok(());
+        }
+        Err(error.into())
     }
 }
 
 /// Whether GitLab refuses this request, and not whoever makes it.
-fn is_refusal(error: &GitlabError) -> bool {
+pub(super) fn is_refusal(error: &GitlabError) -> bool {
     error.status().is_some_and(|status| status.is_client_error() && status != StatusCode::UNAUTHORIZED)
 }

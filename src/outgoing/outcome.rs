@@ -18,6 +18,9 @@ impl Outgoing {
         outcome: AttemptOutcome,
         reason: Option<String>,
     ) -> Result<(), OutgoingError> {
+        if self.is_erased(looked.record.iid)? {
+            return Ok(());
+        }
         attempt.outcome = outcome;
         attempt.at = Some(self.now());
         attempt.reason = reason;
@@ -49,6 +52,11 @@ impl Outgoing {
             }
             (Err(error), Err(_)) => Err(error.into()),
         }
+    }
+
+    /// Whether a command beside this process removed the match's data meanwhile: nothing is written down of it any more.
+    fn is_erased(&self, iid: u64) -> Result<bool, OutgoingError> {
+        Ok(self.engine().mirror().record(iid)?.is_some_and(|record| record.standing == Standing::Erased))
     }
 
     /// Keeps on this disk what became of an attempt, until GitLab knows.
@@ -89,6 +97,9 @@ impl Outgoing {
     pub(super) async fn finish(&self, looked: &mut Looked) -> Result<(), OutgoingError> {
         let mirror = self.engine().mirror();
         let iid = looked.record.iid;
+        if self.is_erased(iid)? {
+            return Ok(());
+        }
         for attempt in mirror.kept_attempts(iid)? {
             self.publish(looked, &attempt).await?;
             mirror.forget_attempt(&attempt)?;
@@ -97,10 +108,6 @@ impl Outgoing {
             return self.settle_doubt(looked, doubt).await;
         }
         let Some(sent) = looked.record.sending.sent().cloned() else { return Ok(()) };
-        if mirror.record(iid)?.is_some_and(|record| record.standing == Standing::Erased) {
-            // A command beside this process removed the data meanwhile.
-            return Ok(());
-        }
         if looked.record.state == State::Approved {
             let step = sent_step(&sent, &looked.notes);
             self.engine().label_sent(looked, step).await?;

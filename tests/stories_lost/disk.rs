@@ -400,3 +400,22 @@ async fn away_and_back_unseen_nothing_happened_and_a_lost_disk_changes_nothing_a
         world.finish().await;
     }
 }
+
+/// A copy of GitLab that lagged did not show the other label yet.
+#[tokio::test]
+async fn what_was_decided_beside_a_label_that_was_not_seen_is_what_the_next_act_is_about() {
+    let (mut world, iid) = deaf(&[]).await;
+    world.sandbox.fault(Fault::new(Method::GET, "/issues", Trouble::Stale).times(4));
+    world.reviewer().relabel(iid, &["job-match/sent"], &[]).unwrap();
+    let (status, answer) = world.patch(iid, &json!({"state": "approved"})).await;
+    assert_eq!((status, &answer["state"]), (StatusCode::OK, &json!("approved")), "{answer}");
+    world.sandbox.clear_faults();
+    world.person("colleague").relabel(iid, &["job-match/sent"], &["job-match/approved"]).unwrap();
+    for disk in [Disk::Kept, Disk::Wiped] {
+        world.restart(disk).await;
+        world.delta().await;
+        world.expect(iid, "sent").await;
+    }
+    world.expect_comment(iid, "**pipeline** approved");
+    world.finish().await;
+}

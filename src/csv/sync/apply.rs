@@ -226,8 +226,13 @@ impl Sides {
             return Ok(());
         }
         if let Some(record) = to.ask(|| to.engine.look_at(iid), EngineError::asks_to_wait).await? {
+            let had_step = self.plan.step.is_some();
             self.known = days.row_of(&record);
             self.plan = merge(self.base.as_ref(), &self.values, &self.known);
+            if !had_step {
+                // It was refused, and that is said.
+                self.plan.refuse_step(record.state, Reason::NotAllowed);
+            }
         }
         Ok(())
     }
