@@ -233,9 +233,8 @@ async fn nothing_is_sent_without_approval_draft_recipient_or_way() {
     world.finish().await;
 }
 
-#[tokio::test]
-async fn a_possible_duplicate_needs_a_reason() {
-    let (mut world, mails) = desk().await;
+/// One role at one client, approved and drafted through each of two agencies.
+async fn through_two_agencies(world: &mut World) -> Vec<u64> {
     let mut iids = Vec::new();
     for agency in ["Alpha", "Beta"] {
         let mut one = job(agency);
@@ -245,10 +244,17 @@ async fn a_possible_duplicate_needs_a_reason() {
         let iid = world.post(&one).await.1["iid"].as_u64().unwrap();
         world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
         world.settle().await;
-        assert_eq!(put(&world, iid, &letter(), None).await.0, StatusCode::CREATED);
+        assert_eq!(put(world, iid, &letter(), None).await.0, StatusCode::CREATED);
         world.expect_comment(iid, "Draft");
         iids.push(iid);
     }
+    iids
+}
+
+#[tokio::test]
+async fn a_possible_duplicate_needs_a_reason() {
+    let (mut world, mails) = desk().await;
+    let iids = through_two_agencies(&mut world).await;
     assert_eq!(send(&world, iids[0], json!({})).await.0, StatusCode::OK);
     world.expect_comment(iids[0], "sent the application");
     let (status, answer) = send(&world, iids[1], json!({})).await;
@@ -272,19 +278,7 @@ async fn a_possible_duplicate_needs_a_reason() {
 #[tokio::test]
 async fn a_duplicate_that_a_person_has_just_sent_counts_though_nobody_heard_of_it() {
     let (mut world, mails) = desk().await;
-    let mut iids = Vec::new();
-    for agency in ["Alpha", "Beta"] {
-        let mut one = job(agency);
-        one["title"] = json!("Cloud Architect");
-        one["end_client"] = json!("Acme Bank");
-        one["agency"] = json!(agency);
-        let iid = world.post(&one).await.1["iid"].as_u64().unwrap();
-        world.reviewer().relabel(iid, &["job-match/approved"], &["job-match/pending"]).unwrap();
-        iids.push(iid);
-    }
-    world.settle().await;
-    assert_eq!(put(&world, iids[1], &letter(), None).await.0, StatusCode::CREATED);
-    world.expect_comment(iids[1], "Draft");
+    let iids = through_two_agencies(&mut world).await;
     world.sandbox.hook_mode(HookMode::Lose);
     world.reviewer().relabel(iids[0], &["job-match/sent"], &["job-match/approved"]).unwrap();
     let (status, answer) = send(&world, iids[1], json!({})).await;

@@ -274,7 +274,7 @@ async fn a_sync_brings_both_sides_together_field_by_field() {
     let again = sheet.run(&world, Direction::Sync).await;
     assert!(!again.file_changed && again.plan.rows.is_empty(), "{}", again.plan);
     // A step that is not allowed is said, and the file says what is true.
-    sheet.edit("2;pending;", "2;sent;");
+    sheet.edit("2;pending;Cloud Architect 2;offer;;", "2;sent;Cloud Architect 2;offer;anrufen;");
     let planned = {
         let file = CsvFile::open(&sheet.path).unwrap();
         Run::plan(&world.engine, &file, Direction::Sync).unwrap().shown()
@@ -283,6 +283,9 @@ async fn a_sync_brings_both_sides_together_field_by_field() {
     let outcome = sheet.run(&world, Direction::Sync).await;
     assert!(outcome.plan.errors[0].to_string().contains("pending cannot become sent"), "{}", outcome.plan);
     assert_eq!(outcome.plan.rows, planned.rows, "it did what was planned");
+    // Once, and the rest of the row is taken over.
+    assert_eq!(outcome.plan.errors.len(), 1, "{:?}", outcome.plan.errors);
+    assert_eq!(application(&world, 2).await["next_step"], "anrufen");
     assert!(sheet.text().contains("2;pending;"));
     let kept = sheet.path.with_file_name("Bewerbungen.csv.conflicts.csv");
     assert!(std::fs::read_to_string(kept).unwrap().contains(";2;state;sent;pending"));

@@ -502,12 +502,22 @@ async fn a_rebuild_costs_one_list_call_a_hundred_matches_and_label_events_of_tou
 /// A command on another machine, while no webhook arrives here.
 #[tokio::test]
 async fn who_decided_stays_so_where_another_process_decides_about_what_was_not_heard_of_here() {
+    for breaks_off in [false, true] {
+        decided_elsewhere(breaks_off).await;
+    }
+}
+
+/// Where it breaks off, the decision is written down and its label never put on: that is done here.
+async fn decided_elsewhere(breaks_off: bool) {
     let mut world = World::new().await;
     let iid = world.stage("1").await;
     let other = world.another_instance().await;
     other.engine.delta().await.unwrap();
     world.sandbox.hook_mode(HookMode::Lose);
-    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.reviewer().relabel(iid, &["job-match/approved"], &["job-match/pending"]).unwrap();
+    if breaks_off {
+        world.sandbox.fault(Fault::new(Method::PUT, "/issues/", Trouble::CutBefore).times(99));
+    }
     let decision = Decision {
         from: None,
         to: State::Rejected,
@@ -516,7 +526,8 @@ async fn who_decided_stays_so_where_another_process_decides_about_what_was_not_h
         comment: Some("too far".to_owned()),
     };
     world.clock.advance(Duration::from_secs(1));
-    other.engine.decide(iid, decision).await.unwrap();
+    assert_eq!(other.engine.decide(iid, decision).await.is_err(), breaks_off);
+    world.sandbox.clear_faults();
     for disk in [Disk::Kept, Disk::Wiped] {
         if disk == Disk::Wiped {
             world.restart(disk).await;

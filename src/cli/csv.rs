@@ -75,8 +75,8 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
 }
 
 /// Again whenever the file was changed, or the service beside it heard of a change in GitLab, and as often as GitLab is
-/// asked for changes anyway; until Ctrl-C. While a
-/// spreadsheet has the file open, or an editor has taken it away to save it, that is waited for.
+/// asked for changes anyway; until Ctrl-C. While a spreadsheet has the file open, or an editor has taken it away to save
+/// it, that is waited for.
 async fn keep_in_sync(engine: &Engine, options: &Options) -> anyhow::Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
     let mut seen = None;

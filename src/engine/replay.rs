@@ -333,7 +333,7 @@ impl<'a> Replay<'a> {
         let acted = acted.filter(|acted| *acted < event.created_at).max();
         // How it stood when the service acted last, and what came after that.
         let seen = self.stood.iter().rposition(|stood| acted.is_some_and(|acted| stood.since <= acted));
-        let since = &self.stood[seen.unwrap_or(0).min(self.stood.len())..];
+        let since = &self.stood[seen.unwrap_or(0)..];
         let wanted = if to.is_closed() { "closed" } else { "reopened" };
         let is_an_answer = |one: &StateEvent| {
             let before_next = next.is_none_or(|(_, label)| {
