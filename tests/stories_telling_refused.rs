@@ -20,7 +20,7 @@ use mail_parser::MessageParser;
 use serde_json::{Value, json};
 use smtp::{MailServer, Mood};
 use support::{Difference, Disk, World};
-use vorhoelle::sandbox::{Fault, Trouble};
+use vorhoelle::sandbox::{Fault, HookMode, Trouble};
 
 const ENGLISH: &str = "language: en\nremind_after: off\nquiet_alarm_after: off\n";
 const DIGESTS: &str =
@@ -193,6 +193,51 @@ async fn who_has_a_message_does_not_get_it_again_after_a_rejection_and_its_undo(
             "the second match, after the lost disk"
         );
     }
+}
+
+/// An archived project answers so, for whatever is written.
+#[tokio::test]
+async fn receipts_that_gitlab_refuses_for_everything_are_owed_until_it_takes_them() {
+    let (mut world, server) = mailing(ENGLISH).await;
+    world.sandbox.fault(Fault::new(Method::POST, "award_emoji", Trouble::status(403)).times(1_000));
+    world.stage("1").await;
+    world.tell().await;
+    world.stage("2").await;
+    for _ in 0..12 {
+        world.tell_after(60).await;
+    }
+    assert_eq!(times_told(&server, &["1", "2"]), [1, 0], "one message at a time");
+    world.sandbox.clear_faults();
+    world.tell_after(60).await;
+    world.tell_after(1).await;
+    assert_eq!((world.receipts(1), world.receipts(2)), (vec!["e-mail".into()], vec!["e-mail".into()]));
+    world.restart(Disk::Wiped).await;
+    world.tell_after(60).await;
+    assert_eq!(times_told(&server, &["1", "2"]), [1, 1]);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn who_was_put_off_gets_what_only_looked_decided_for_a_moment() {
+    let (mut world, server) = mailing_to(ENGLISH, "nobody@example.com,anna@example.com").await;
+    server.set_mood(Mood::Full);
+    world.stage("1").await;
+    world.tell().await;
+    assert_eq!(recipients(&server), ["anna@example.com"]);
+    server.set_mood(Mood::Fine);
+    world.sandbox.hook_mode(HookMode::Lose);
+    // There is no such step: it is taken back once the service has looked.
+    world.reviewer().relabel(1, &["job-match/sent"], &["job-match/pending"]).unwrap();
+    world.clock.advance(Duration::from_secs(60));
+    world.notifier.tick().await;
+    assert_eq!((server.mails().len(), world.receipts(1)), (1, Vec::new()), "nothing is closed or sent");
+    world.settle().await;
+    world.expect_comment(1, "There is no step");
+    world.expect(1, "pending").await;
+    tell_for(&world, 60).await;
+    assert_eq!(recipients(&server), ["anna@example.com", "nobody@example.com"]);
+    assert_eq!(world.receipts(1), ["e-mail"]);
+    world.finish().await;
 }
 
 async fn switch(world: &World, on: bool) {
