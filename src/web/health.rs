@@ -49,7 +49,7 @@ pub(super) async fn health(State(web): State<Web>) -> Response {
     let gitlab_fine = status.gitlab_error.is_none() && status.caught_up;
     let fine = gitlab_fine && counts.is_ok() && web.engine().unlisted_bots().is_empty();
     let hook = status.hook.as_ref().map_or(json!("unknown"), |hook| json!(hook));
-    let strangers = web.engine().unlisted_bots();
+    let unlisted_bots = web.engine().unlisted_bots();
     let doubts = web.engine().mirror().sends_in_doubt().unwrap_or_default();
     let part = |fine: bool| if fine { "ok" } else { "failing" };
     let answer = json!({
@@ -73,8 +73,8 @@ pub(super) async fn health(State(web): State<Web>) -> Response {
         "settings": { "status": part(status.settings_problem.is_none()), "problem": status.settings_problem.map(|problem| problem.text) },
         "backlog": web.engine().backlog(),
         "unlisted_bots": {
-            "ids": strangers,
-            "advice": (!strangers.is_empty()).then_some("list them in VORHOELLE_FORMER_USERS; until then nothing is written"),
+            "ids": unlisted_bots,
+            "advice": (!unlisted_bots.is_empty()).then_some("list them in VORHOELLE_FORMER_USERS; until then nothing is written"),
         },
         "last_event": status.last_event,
         "ignored_issues": counts.as_ref().map_or(0, |counts| counts.ignored),

@@ -18,6 +18,7 @@ mod problem;
 mod query;
 pub mod server;
 mod staging;
+mod stats;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -139,7 +140,7 @@ fn api() -> Router<Web> {
         .route("/matches/{iid}/draft", get(draft::get).put(draft::put))
         .route("/matches/{iid}/send", post(draft::send))
         .route("/decisions", get(decisions::list))
-        .route("/stats", get(decisions::stats))
+        .route("/stats", get(stats::show))
         .route("/config", get(config::get).patch(config::patch))
         .route("/notify/test", post(notify::test))
         .route("/tick", post(health::tick))

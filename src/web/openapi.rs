@@ -17,7 +17,7 @@ use utoipa::{IntoResponses, Modify, OpenApi as _, PartialSchema as _};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::problem::Parts;
-use super::{Web, config, decisions, draft, health, hooks, matches, notify, staging};
+use super::{Web, config, decisions, draft, health, hooks, matches, notify, staging, stats};
 use crate::config::CHANGEABLE;
 
 /// The content type of errors.
@@ -67,7 +67,7 @@ struct Description;
     draft::put,
     draft::send,
     decisions::list,
-    decisions::stats,
+    stats::show,
     config::get,
     config::patch,
     notify::test,
