@@ -125,11 +125,10 @@ fn read_cursor(text: &str) -> Result<StepPlace, Problem> {
     let parse = || {
         let text = String::from_utf8(BASE64.decode(text).ok()?).ok()?;
         let mut parts = text.split('.');
-        let place = StepPlace {
-            at: parts.next()?.parse().ok()?,
-            iid: parts.next()?.parse().ok()?,
-            number: parts.next()?.parse().ok()?,
-        };
+        let at = parts.next()?.parse().ok()?;
+        // SQLite's numbers have a sign.
+        let mut number = || parts.next()?.parse::<i64>().ok()?.try_into().ok();
+        let place = StepPlace { at, iid: number()?, number: number()? };
         parts.next().is_none().then_some(place)
     };
     parse().ok_or_else(|| Problem::asked("cursor", "is none that this service gave out"))

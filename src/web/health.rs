@@ -111,7 +111,9 @@ pub(super) async fn metrics(State(web): State<Web>) -> Result<Response, Problem>
         metrics.set_matches(state, count);
     }
     for one in web.notifier().health() {
-        if !matches!(one.status, "not_set_up" | "disabled") {
+        if matches!(one.status, "not_set_up" | "disabled") {
+            metrics.forget_channel(one.channel.as_str());
+        } else {
             metrics.set_channel(one.channel.as_str(), one.status == "ok", one.waiting);
         }
     }
@@ -136,13 +138,15 @@ pub(super) struct Ticked {
     ),
 )]
 pub(super) async fn tick(State(web): State<Web>) -> Result<Response, Problem> {
-    let read = web.engine().delta().await;
-    if let Some(watch) = &web.inner.watch {
-        web.engine().check_hook(watch).await;
-    }
-    read?;
-    web.engine().work_off_what_is_due_soon().await;
-    web.outgoing().tick().await;
-    web.notifier().tick().await;
+    let worker = web.clone();
+    // A scheduler that waits no longer breaks off no message in mid-step.
+    let work = async move {
+        let done = worker.do_what_is_due(true).await;
+        if let Some(watch) = &worker.inner.watch {
+            worker.engine().check_hook(watch).await;
+        }
+        done
+    };
+    web.engine().to_the_end("the tick", work).await?;
     Ok(Json(Ticked { backlog: web.engine().backlog() }).into_response())
 }

@@ -103,7 +103,7 @@ pub(super) async fn description() -> Response {
 
 /// The page at `/docs/`; everything that it loads is inside the program.
 pub(super) fn page() -> Router<Web> {
-    let config = Config::new(["/docs/openapi.json"]).try_it_out_enabled(false);
+    let config = Config::new(["openapi.json"]).try_it_out_enabled(false);
     let page = SwaggerUi::new("/docs").config(config);
     Router::from(page).layer(from_fn(ours)).route("/docs/openapi.json", get(description))
 }
