@@ -18,7 +18,7 @@ pub struct Metrics {
     request_seconds: Family<RouteLabels, Histogram>,
     gitlab_calls: Family<CallLabels, Counter>,
     gitlab_seconds: Histogram,
-    gitlab_remaining: Gauge,
+    gitlab_remaining: Family<NoLabels, Gauge>,
     gitlab_skew: Gauge,
     messages: Family<MessageLabels, Counter>,
     gauges: Family<GaugeLabels, Gauge>,
@@ -62,6 +62,10 @@ struct ChannelLabels {
     channel: &'static str,
 }
 
+/// Of what has one value or, until it was heard of, none.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NoLabels {}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct GaugeLabels {
     part: Part,
@@ -96,7 +100,7 @@ impl Default for Metrics {
             request_seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             gitlab_calls: Family::default(),
             gitlab_seconds: Histogram::new(SECONDS),
-            gitlab_remaining: Gauge::default(),
+            gitlab_remaining: Family::default(),
             gitlab_skew: Gauge::default(),
             messages: Family::default(),
             gauges: Family::default(),
@@ -192,7 +196,7 @@ impl Metrics {
     /// What GitLab's rate limit leaves, and its clock minus ours in seconds, as an answer said.
     pub fn gitlab_said(&self, remaining: Option<u64>, skew: Option<i64>) {
         if let Some(remaining) = remaining.and_then(|remaining| i64::try_from(remaining).ok()) {
-            self.gitlab_remaining.set(remaining);
+            self.gitlab_remaining.get_or_create(&NoLabels {}).set(remaining);
         }
         if let Some(skew) = skew {
             self.gitlab_skew.set(skew);
@@ -224,6 +228,13 @@ impl Metrics {
         let labels = ChannelLabels { channel };
         self.channel_up.get_or_create(&labels).set(i64::from(up));
         self.channel_waiting.get_or_create(&labels).set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    }
+
+    /// A channel that is off neither works nor fails.
+    pub fn forget_channel(&self, channel: &'static str) {
+        let labels = ChannelLabels { channel };
+        self.channel_up.remove(&labels);
+        self.channel_waiting.remove(&labels);
     }
 
     /// Everything in the OpenMetrics text format.

@@ -5,8 +5,9 @@
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
+use vorhoelle::csv::dates::DateStyle;
 use vorhoelle::csv::dialect::{Delimiter, Encoding, Newline, Quoting};
-use vorhoelle::csv::styles::{DateStyle, NumberStyle};
+use vorhoelle::csv::numbers::NumberStyle;
 use vorhoelle::csv::{Dialect, EditError, Field, Row, RowError, Table, TableError, formula};
 use vorhoelle::domain::Language;
 

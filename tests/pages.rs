@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a story that fails, panics")]
 
+#[path = "pages/application.rs"]
+mod application;
 #[path = "pages/ended.rs"]
 mod ended;
 #[path = "pages/german.rs"]
@@ -253,6 +255,34 @@ async fn while_gitlab_is_down_a_decision_fails_in_words_and_keeps_what_was_typed
     world.expect(1, "approved").await;
     world.expect_comment(1, "yes, please");
     world.finish().await;
+}
+
+#[tokio::test]
+async fn trying_again_overrules_nobody_who_decided_during_the_outage() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    let browser = Browser::of(&world).await;
+    world.sandbox.outage(Outage::Refused);
+    let fields = [("iid", "1"), ("seen", "1.pending"), ("state", "approved"), ("back", "/")];
+    let page = browser.post("/decide", &fields).await;
+    assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
+    page.shows("name=\"seen\" value=\"1.pending\"");
+    world.sandbox.outage(Outage::None);
+    world.reviewer().relabel(iid, &["job-match/rejected"], &[]).unwrap();
+    world.settle().await;
+    assert_eq!(browser.post("/decide", &fields).await.status, StatusCode::CONFLICT);
+    world.expect(iid, "rejected").await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn while_gitlab_is_read_a_list_loads_itself_again_and_a_form_does_not() {
+    let world = World::asleep(Difference::default()).await;
+    let browser = Browser::of(&world).await;
+    browser.get("/").await.shows("data-reload");
+    let settings = browser.get("/settings").await;
+    settings.shows("is being read");
+    settings.hides("data-reload");
 }
 
 #[tokio::test]

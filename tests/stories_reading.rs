@@ -73,6 +73,40 @@ async fn matches_are_listed_filtered_and_sorted() {
     }
     let (status, answer) = world.get("/api/v1/decisions?since=gestern").await;
     assert_eq!((status, &answer["errors"][0]["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("since")));
+    let many = ["word"; 1_000].join("%20");
+    let (status, answer) = world.get(&format!("/api/v1/matches?q={many}")).await;
+    assert_eq!((status, &answer["errors"][0]["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("q")));
+    world.finish().await;
+}
+
+/// Base64 of a place behind whatever SQLite can count.
+#[tokio::test]
+async fn numbers_that_are_too_large_for_the_mirror_name_nothing() {
+    let world =
+        World::set(&[("PUBLIC_URL", "https://jobs.example"), ("LINK_SECRET", "key-of-the-links-0123456789")])
+            .await;
+    let (status, answer) = world.get("/api/v1/decisions?cursor=MC4xODQ0Njc0NDA3MzcwOTU1MTYxNS4x").await;
+    assert_eq!((status, &answer["errors"][0]["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("cursor")));
+    for path in ["/api/v1/matches/18446744073709551615", "/a/18446744073709551615.approve.email.1.AAAA"] {
+        assert_eq!(world.get(path).await.0, StatusCode::NOT_FOUND, "{path}");
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn addresses_lead_through_the_path_below_which_a_proxy_shows_the_service() {
+    let world = World::set(&[("PUBLIC_URL", "https://example.com/jobs/")]).await;
+    for (status, location) in [(StatusCode::CREATED, "made"), (StatusCode::OK, "there")] {
+        let request = world.http.post(world.url("/api/v1/matches")).bearer_auth(support::TOKEN);
+        let answer =
+            request.header("idempotency-key", location).json(&support::job("1")).send().await.unwrap();
+        assert_eq!(answer.status(), status);
+        assert_eq!(answer.headers()["location"], "/jobs/api/v1/matches/1");
+    }
+    world.stage("2").await;
+    let request = world.http.get(world.url("/api/v1/matches?limit=1")).bearer_auth(support::TOKEN);
+    let link = request.send().await.unwrap().headers()["link"].to_str().unwrap().to_owned();
+    assert!(link.starts_with("</jobs/api/v1/matches?limit=1&cursor="), "{link}");
     world.finish().await;
 }
 

@@ -18,14 +18,11 @@ mod support;
 use std::time::Duration;
 
 use mail_parser::{Message, MessageParser};
-use receivers::{Receiver, Reply};
+use receivers::{Receiver, Reply, slow_slack};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use smtp::{MailServer, Mood};
 use support::{Difference, Disk, World, job};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -379,29 +376,10 @@ async fn what_is_urgent_goes_past_a_message_that_waits_for_the_end_of_quiet_hour
     world.finish().await;
 }
 
-/// A Slack that says when a message is there, and answers when it is let.
-async fn slow_slack() -> (&'static str, oneshot::Receiver<()>, oneshot::Sender<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = kept(format!("http://{}/services/T0/B0/x", listener.local_addr().unwrap()));
-    let ((arrived, has_arrived), (let_go, may_go)) = (oneshot::channel(), oneshot::channel());
-    tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let mut bytes = Vec::new();
-        while !(bytes.windows(4).any(|four| four == b"\r\n\r\n") && bytes.ends_with(b"}")) {
-            stream.read_buf(&mut bytes).await.unwrap();
-        }
-        arrived.send(()).unwrap();
-        may_go.await.unwrap();
-        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
-        stream.write_all(answer).await.unwrap();
-    });
-    (url, has_arrived, let_go)
-}
-
 #[tokio::test]
 async fn a_stop_lets_a_message_on_its_way_come_to_its_end() {
     let (url, has_arrived, let_go) = slow_slack().await;
-    let variables = vec![("SLACK_WEBHOOK_URL", url)];
+    let variables = vec![("SLACK_WEBHOOK_URL", kept(url))];
     // The clock runs fast while the message is under way.
     let file = "language: en\nremind_after: off\nquiet_alarm_after: off\n";
     let mut world = World::with(Difference { variables, file: Some(file), ..Difference::default() }).await;

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use super::Outcome;
-use super::google::GoogleApp;
+use super::google_oauth::GoogleApp;
 use super::http::{self, Answer, call, words};
 use crate::clock::Clock;
 use crate::config::GmailSettings;
@@ -92,7 +92,7 @@ impl Gmail {
     }
 
     /// An access token that is still good, from Google where none is there.
-    async fn access(&self) -> Result<Access, super::google::TokenError> {
+    async fn access(&self) -> Result<Access, super::google_oauth::TokenError> {
         // Held while Google is asked: who comes meanwhile waits for the same token.
         let mut cached = self.access.lock().await;
         let now = self.clock.now();

@@ -1,7 +1,7 @@
 //! The ways out, for messages to the reviewer and applications alike: each takes a message and says what became of it.
 
 pub mod gmail;
-pub mod google;
+pub mod google_oauth;
 pub(crate) mod http;
 pub mod mail;
 mod mail_folder;

@@ -25,7 +25,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::{Context, print, say};
-use crate::channels::google::{AUTHORIZE_URL, GoogleApp, METADATA_SCOPE, SEND_SCOPE, Tokens};
+use crate::channels::google_oauth::{AUTHORIZE_URL, GoogleApp, METADATA_SCOPE, SEND_SCOPE, Tokens};
 use crate::config::duration;
 
 /// How long the browser gets to fetch the last page.

@@ -11,6 +11,7 @@ mod layers;
 mod links;
 mod policy;
 pub mod reference;
+mod secrets;
 mod time_zone;
 mod whatsapp;
 mod yaml_position;

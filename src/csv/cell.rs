@@ -7,12 +7,13 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use super::dates::DateStyle;
 use super::dialect::{Dialect, Newline, Quoting};
 use super::field::{Field, Kind};
 use super::formula;
 use super::hourly_rate;
+use super::numbers::{NumberStyle, yes_or_no};
 use super::scan::unquoted;
-use super::styles::{DateStyle, NumberStyle, yes_or_no};
 use crate::domain::State;
 use crate::domain::job_match::{LINE_LIMIT, Score, TITLE_LIMIT, WebUrl};
 use crate::domain::tracker::{NOTES_LIMIT, Rtr, Stage};

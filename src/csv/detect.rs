@@ -1,11 +1,12 @@
 //! Tells from a file how it is written.
 
 use super::columns::{Columns, field_of};
+use super::dates::DateStyle;
 use super::dialect::{Delimiter, Dialect, Encoding, Newline, Quoting, looks_numeric};
 use super::field::{Field, Kind};
 use super::formula;
+use super::numbers::{NumberStyle, yes_or_no};
 use super::scan::{Layout, unquoted};
-use super::styles::{DateStyle, NumberStyle, yes_or_no};
 use crate::domain::Language;
 
 /// How many rows are looked at: enough to see habits, few enough to cost nothing.

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use encoding_rs::WINDOWS_1252;
 
-use super::styles::{DateStyle, NumberStyle};
+use super::dates::DateStyle;
+use super::numbers::NumberStyle;
 use crate::domain::Language;
 
 /// The mark with which Windows programs begin a UTF-8 file.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::styles::NumberStyle;
+use super::numbers::NumberStyle;
 use crate::domain::Language;
 use crate::domain::job_match::{Amount, Money, Per, Rate};
 

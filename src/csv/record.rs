@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::field::{Field, Kind, Owner, Row};
 use super::hourly_rate;
-use super::styles::NumberStyle;
+use super::numbers::NumberStyle;
 use crate::domain::job_match::{JobMatch, Remote};
 use crate::domain::posted_match::{self, FieldError, clean_line, clean_text};
 use crate::domain::tracker::Application;

@@ -1,9 +1,10 @@
 //! The steps of a match read back from GitLab: label events, and our own comments for decisions made through us.
 
+mod replay;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::reconcile::known;
-use super::replay::{Replay, Replayed, is_one_moment};
 use super::texts::decision_of;
 use super::tracker::application_of;
 use super::{Connected, Engine, EngineError, Hint};
@@ -15,6 +16,7 @@ use crate::gitlab::Issue;
 use crate::gitlab::events::{LabelAction, LabelEvent, StateEvent};
 use crate::gitlab::labels::LabelKind;
 use crate::gitlab::notes::Note;
+use replay::{Replay, Replayed, is_one_moment};
 
 /// The service has looked by then at what was done while it was awake, or twice as long as it pauses between two reads.
 const LOOKED_AT_WITHIN: SignedDuration = SignedDuration::from_mins(15);

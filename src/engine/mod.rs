@@ -8,7 +8,6 @@ mod adoption;
 mod connect;
 mod decisions;
 mod delta;
-mod duplicates;
 mod erase;
 mod expiry;
 mod good_settings;
@@ -19,16 +18,16 @@ mod lagging;
 mod locks;
 mod queue;
 mod reconcile;
-mod replay;
+mod second_issues;
 mod sending;
 mod settings_block;
 mod settings_issue;
 mod stage;
-mod strangers;
 mod texts;
 mod to_the_end;
 mod tracker;
 mod unknown_issues;
+mod unlisted_bots;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -196,7 +195,7 @@ struct Inner {
     unmet: Mutex<HashMap<Fingerprint, u64>>,
     roles: Mutex<BTreeMap<u64, (bool, Timestamp)>>,
     /// Earlier bots whose issues were found and who are not listed.
-    strangers: Mutex<BTreeMap<u64, String>>,
+    unlisted_bots: Mutex<BTreeMap<u64, String>>,
     /// Whether GitLab calls a user a bot.
     bots: Mutex<BTreeMap<u64, bool>>,
     /// The day on which the token was last looked at, since 1970.
@@ -253,7 +252,7 @@ impl Engine {
                 unrecorded: Mutex::default(),
                 unmet: Mutex::default(),
                 roles: Mutex::default(),
-                strangers: Mutex::default(),
+                unlisted_bots: Mutex::default(),
                 bots: Mutex::default(),
                 token_checked: AtomicI64::new(-1),
             }),

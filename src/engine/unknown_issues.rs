@@ -1,5 +1,5 @@
 //! An issue that the mirror does not know: one of ours after a lost disk is taken in; a second one of a match and one made
-//! by hand go their own ways (duplicates.rs, adoption.rs).
+//! by hand go their own ways (second_issues.rs, adoption.rs).
 
 use std::collections::HashMap;
 use std::sync::{MutexGuard, PoisonError};

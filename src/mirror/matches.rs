@@ -139,6 +139,8 @@ impl Mirror {
     ///
     /// Where the disk fails.
     pub fn record(&self, iid: u64) -> rusqlite::Result<Option<Record>> {
+        // SQLite's numbers have a sign; no issue has such a number.
+        let Ok(iid) = i64::try_from(iid) else { return Ok(None) };
         self.read(|connection| {
             connection
                 .prepare_cached("SELECT record FROM matches WHERE iid = ?1")?

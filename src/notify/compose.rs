@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use super::in_flight::{Cargo, Flight};
 use super::{Notice, NoticeKind, NoticeMatch, Notifier};
 use crate::config::Policy;
@@ -11,7 +9,7 @@ use crate::domain::Channel;
 use crate::domain::action_link::{Action, ActionLink};
 use crate::domain::job_match::Score;
 use crate::engine::EngineError;
-use crate::mirror::{Fact, Record};
+use crate::mirror::Record;
 
 impl Notifier {
     /// What a message says, from what GitLab says now: what was decided or told meanwhile is left out. None where
@@ -41,7 +39,7 @@ impl Notifier {
             Cargo::Matches => NoticeKind::Digest,
             Cargo::Reminder => NoticeKind::Reminder,
             Cargo::Quiet => {
-                let since = self.quiet_since(self.engine().mirror().last_match_made()?)?;
+                let since = self.no_match_since()?;
                 NoticeKind::Quiet { since: self.now().duration_since(since) }
             }
         };
@@ -92,18 +90,5 @@ impl Notifier {
         let made = record.decided_at.map_or(self.now(), |decided| decided.max(self.now()));
         let link = ActionLink::new(record.iid, action, channel, made);
         Some(links.address(&link, record.issue_id))
-    }
-
-    /// Since when no match has come: since the last one, else since this disk began to wait for the first.
-    pub(super) fn quiet_since(&self, last: Option<Timestamp>) -> Result<Timestamp, EngineError> {
-        let mirror = self.engine().mirror();
-        let begun =
-            || Ok::<_, EngineError>(mirror.fact(Fact::WaitsSince)?.and_then(|text| text.parse().ok()));
-        if let Some(since) = last.map_or_else(begun, |last| Ok(Some(last)))? {
-            return Ok(since);
-        }
-        let now = self.now();
-        mirror.remember(Fact::WaitsSince, &now.to_string())?;
-        Ok(now)
     }
 }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::in_flight::{Cargo, Flight};
+use super::receipts::{REMINDED, receipt};
 use super::senders::Message;
-use super::{Notice, NoticeMatch, Notifier, REMINDED, receipt};
+use super::{Notice, NoticeMatch, Notifier};
 use crate::channels::Outcome;
-use crate::config::Policy;
+use crate::config::{ChannelPolicy, Policy};
 use crate::domain::schedule::Plan;
 use crate::domain::{Channel, State};
 use crate::engine::{EngineError, Hint};
@@ -72,14 +73,26 @@ impl Notifier {
             return Ok(Step::Wait(None));
         }
         self.read_receipts().await?;
-        let (now, state) = (self.now(), self.state(channel));
-        if let Some(until) = state.paused_until.filter(|until| *until > now) {
+        if let Some(until) = self.state(channel).paused_until.filter(|until| *until > self.now()) {
             return Ok(Step::Wait(Some(until)));
         }
-        if let Some(flight) = flight {
-            return self.carry(channel, flight, &policy).await;
+        match (flight, own) {
+            (Some(flight), _) => self.carry(channel, flight, &policy).await,
+            (None, Some(own)) => self.take_up_next(channel, own, &policy).await,
+            (None, None) => Ok(Step::Wait(None)),
         }
-        let Some(own) = own else { return Ok(Step::Wait(None)) };
+    }
+
+    /// Takes up what is to go next on a channel that has nothing under way: what was laid aside, a reminder or an alarm,
+    /// then matches that nobody was told of.
+    async fn take_up_next(
+        &self,
+        channel: Channel,
+        own: &ChannelPolicy,
+        policy: &Policy,
+    ) -> Result<Step, EngineError> {
+        let engine = self.engine();
+        let (now, state) = (self.now(), self.state(channel));
         let free = own.schedule.not_before(now);
         let aside = Flight::laid_aside(engine, channel)?;
         // What somebody has already waits for those who have nothing yet.
@@ -94,7 +107,7 @@ impl Notifier {
         let extras_after = state.extras_after.filter(|at| *at > now);
         if free <= now
             && extras_after.is_none()
-            && let Some(flight) = self.extra(channel, &policy, &aside).await?
+            && let Some(flight) = self.extra(channel, policy, &aside).await?
         {
             flight.keep(engine, channel)?;
             return Ok(Step::Again);
@@ -135,13 +148,8 @@ impl Notifier {
             return Ok(Some(Flight::new(home, Cargo::Reminder, reminders, true, now)));
         }
         let is_aside = aside.iter().any(|flight| flight.cargo == Cargo::Quiet);
-        let Some(after) = policy.quiet_alarm_after.filter(|_| !is_aside) else { return Ok(None) };
-        let last = mirror.last_match_made()?;
-        let Ok(due) = self.quiet_since(last)?.checked_add(after) else { return Ok(None) };
-        let memory = self.memory().await?;
-        // Where no match was ever staged, the first alarm is the only one: a lost disk begins to count anew.
-        let alarmed = memory.last_quiet_alarm.get(&channel).is_some_and(|at| last.is_none() || *at >= due);
-        Ok((due <= now && !alarmed).then(|| Flight::new(home, Cargo::Quiet, Vec::new(), false, now)))
+        let is_due = !is_aside && self.quiet_alarm_is_due(channel, policy).await?;
+        Ok(is_due.then(|| Flight::new(home, Cargo::Quiet, Vec::new(), false, now)))
     }
 
     /// Takes a message as far as it comes: sent, acknowledged in GitLab, noted in the mirror.

@@ -11,6 +11,7 @@ mod held;
 mod in_flight;
 mod last_times;
 mod notice;
+mod quiet_alarm;
 mod receipts;
 pub mod render;
 mod rounds;
@@ -203,19 +204,6 @@ impl Notifier {
         change(self.states().entry(channel).or_default());
     }
 }
-
-/// The names of the reactions that are receipts.
-const fn receipt(channel: Channel) -> Option<&'static str> {
-    match channel {
-        Channel::Email => Some("e-mail"),
-        Channel::Slack => Some("speech_balloon"),
-        Channel::Whatsapp => Some("calling"),
-        Channel::Todo => None,
-    }
-}
-
-/// The reaction that says that a match was reminded of.
-const REMINDED: &str = "alarm_clock";
 
 /// Whether any channel is set up at all.
 pub fn is_set_up(settings: &ChannelSettings) -> bool {

@@ -4,12 +4,25 @@ use std::collections::BTreeSet;
 
 use http::StatusCode;
 
-use super::{Notifier, REMINDED, receipt};
+use super::Notifier;
 use crate::domain::{Channel, State};
 use crate::engine::{Connected, EngineError};
 use crate::gitlab::GitlabError;
 use crate::gitlab::labels::LabelKind;
 use crate::mirror::{DeliveryKind, Fact};
+
+/// The names of the reactions that are receipts.
+pub(super) const fn receipt(channel: Channel) -> Option<&'static str> {
+    match channel {
+        Channel::Email => Some("e-mail"),
+        Channel::Slack => Some("speech_balloon"),
+        Channel::Whatsapp => Some("calling"),
+        Channel::Todo => None,
+    }
+}
+
+/// The reaction that says that a match was reminded of.
+pub(super) const REMINDED: &str = "alarm_clock";
 
 impl Notifier {
     /// Reads which matches were told of already: once a start, of the pending ones; where the disk was lost, of all.

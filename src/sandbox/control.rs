@@ -7,8 +7,8 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::deliveries::HookMode;
 use super::faults::{Fault, Outage};
-use super::hooks::HookMode;
 use super::refusal::Refusal;
 use super::request::{Reply, segments};
 use super::{Inner, lock};
@@ -58,12 +58,12 @@ async fn act(inner: &Arc<Inner>, call: &http::Request<Bytes>, path: &str) -> Res
             done()
         }
         ("POST", ["hooks-mode"]) => {
-            lock(&inner.mail).mode = read::<Mode>(call)?.mode;
+            lock(&inner.deliveries).mode = read::<Mode>(call)?.mode;
             done()
         }
         ("GET", ["held"]) => {
             let held: Vec<_> =
-                lock(&inner.mail).held.iter().map(|(id, delivery)| delivery.held(*id)).collect();
+                lock(&inner.deliveries).held.iter().map(|(id, delivery)| delivery.held(*id)).collect();
             Ok(Reply::json(200, &json!(held)))
         }
         ("POST", ["held", id, "deliver"]) => {
@@ -75,7 +75,10 @@ async fn act(inner: &Arc<Inner>, call: &http::Request<Bytes>, path: &str) -> Res
             Ok(Reply::json(200, &json!({ "id": copy })))
         }
         ("DELETE", ["held", id]) => {
-            id.parse().ok().and_then(|id| lock(&inner.mail).held.remove(&id)).ok_or_else(Refusal::no_row)?;
+            id.parse()
+                .ok()
+                .and_then(|id| lock(&inner.deliveries).held.remove(&id))
+                .ok_or_else(Refusal::no_row)?;
             done()
         }
         ("PUT", ["files", file]) => {

@@ -1,4 +1,4 @@
-//! What goes wrong on purpose.
+//! What goes wrong on purpose with calls; with webhooks, see `deliveries`.
 
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use sha2::Sha256;
 use uuid::Uuid;
@@ -144,21 +144,6 @@ impl Hook {
             self.disabled_until = now.checked_add(Duration::from_secs(60 * minutes)).ok();
         }
     }
-}
-
-/// What becomes of deliveries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HookMode {
-    /// Each is sent at once.
-    #[default]
-    Deliver,
-    /// Each waits to be sent by hand.
-    Hold,
-    /// None is sent, and nobody learns of it.
-    Lose,
-    /// Each is sent twice, under the same id.
-    Twice,
 }
 
 /// Something that is to be sent to a hook.

@@ -1,13 +1,14 @@
 //! A small stateful GitLab on a real socket: the test bed and the demo.
 //!
 //! It imports nothing of ours, so that it cannot share our mistakes. `world` is the plain state, `rules` what may be
-//! done with it and what follows, `api` the REST addresses, `hooks` the webhooks, `quick_actions` and `markdown` what
+//! done with it and what follows, `api` the REST addresses, `hooks` the webhooks, `deliveries` their way, `quick_actions` and `markdown` what
 //! GitLab makes of a text, `faults` what goes wrong on purpose, `control` the same switches over HTTP, `chats` the
 //! stand-ins of Slack and Twilio, `pages` what a person sees.
 
 mod api;
 mod chats;
 mod control;
+mod deliveries;
 mod faults;
 mod hooks;
 mod markdown;
@@ -23,12 +24,10 @@ mod rules;
 mod server;
 mod world;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -36,9 +35,12 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use deliveries::Deliveries;
+
 pub use chats::{ChatContent, ChatMessage, Chats};
+pub use deliveries::HookMode;
 pub use faults::{Fault, Outage, Trouble};
-pub use hooks::{Delivery, DeliveryLog, Held, Hook, HookMode, Trigger, signature};
+pub use hooks::{Delivery, DeliveryLog, Held, Hook, Trigger, signature};
 pub use markdown::{Effects, rendered_effects};
 pub use people::{Ability, Role, Token, User, Visibility};
 pub use person::Person;
@@ -135,13 +137,6 @@ struct Faults {
     outage: Outage,
 }
 
-#[derive(Default)]
-struct Mail {
-    mode: HookMode,
-    held: BTreeMap<u64, Delivery>,
-    next: u64,
-}
-
 struct Inner {
     base: String,
     prefix: String,
@@ -150,7 +145,7 @@ struct Inner {
     world: Mutex<World>,
     calls: Mutex<Vec<Call>>,
     faults: Mutex<Faults>,
-    mail: Mutex<Mail>,
+    deliveries: Mutex<Deliveries>,
     /// Deliveries that are under way.
     under_way: watch::Sender<usize>,
     /// Calls in the present minute.
@@ -189,7 +184,7 @@ impl Sandbox {
             runtime: Handle::current(),
             calls: Mutex::default(),
             faults: Mutex::default(),
-            mail: Mutex::default(),
+            deliveries: Mutex::default(),
             under_way: watch::Sender::new(0),
             observed: Mutex::default(),
             stopped: stopped.clone(),
@@ -273,12 +268,12 @@ impl Sandbox {
 
     /// Says what becomes of webhooks from now on.
     pub fn hook_mode(&self, mode: HookMode) {
-        lock(&self.inner.mail).mode = mode;
+        lock(&self.inner.deliveries).mode = mode;
     }
 
     /// The deliveries that wait to be sent by hand, in the order in which they were caused.
     pub fn held(&self) -> Vec<Held> {
-        lock(&self.inner.mail).held.iter().map(|(id, delivery)| delivery.held(*id)).collect()
+        lock(&self.inner.deliveries).held.iter().map(|(id, delivery)| delivery.held(*id)).collect()
     }
 
     /// Sends a waiting delivery and tells the status of the answer; `None` where it did not wait or none came.
@@ -288,7 +283,7 @@ impl Sandbox {
 
     /// Throws a waiting delivery away. Answers whether there was one.
     pub fn drop_held(&self, id: u64) -> bool {
-        lock(&self.inner.mail).held.remove(&id).is_some()
+        lock(&self.inner.deliveries).held.remove(&id).is_some()
     }
 
     /// Puts a copy of a waiting delivery, under the same `webhook-id`, at the end of those that wait.
@@ -332,60 +327,5 @@ impl Inner {
         }
         observed.1 += 1;
         observed.1
-    }
-
-    /// Sends, holds, doubles or loses what was caused since the last time.
-    fn dispatch(self: &Arc<Self>) {
-        let deliveries = std::mem::take(&mut self.world().outbox);
-        let mode = lock(&self.mail).mode;
-        for delivery in deliveries {
-            match mode {
-                HookMode::Deliver => self.send(delivery),
-                HookMode::Twice => {
-                    self.send(delivery.clone());
-                    self.send(delivery);
-                }
-                HookMode::Hold => drop(self.hold(delivery)),
-                HookMode::Lose => {}
-            }
-        }
-    }
-
-    fn hold(&self, delivery: Delivery) -> u64 {
-        let mut mail = lock(&self.mail);
-        mail.next += 1;
-        let id = mail.next;
-        mail.held.insert(id, delivery);
-        id
-    }
-
-    fn double_held(&self, id: u64) -> Option<u64> {
-        let copy = lock(&self.mail).held.get(&id).cloned()?;
-        Some(self.hold(copy))
-    }
-
-    async fn deliver_held(self: &Arc<Self>, id: u64) -> Option<u16> {
-        let delivery = lock(&self.mail).held.remove(&id)?;
-        self.attempt(delivery).await
-    }
-
-    /// Each delivery is a job of its own: they overtake each other.
-    fn send(self: &Arc<Self>, delivery: Delivery) {
-        self.under_way.send_modify(|count| *count += 1);
-        let inner = Arc::clone(self);
-        self.runtime.spawn(async move {
-            inner.attempt(delivery).await;
-            inner.under_way.send_modify(|count| *count -= 1);
-        });
-    }
-
-    /// Makes one attempt and writes it into the log.
-    async fn attempt(&self, delivery: Delivery) -> Option<u16> {
-        let body = Bytes::from(delivery.body.to_string());
-        let headers = self.world().delivery_headers(&delivery, &body);
-        let answer = hooks::post(&delivery.url, &headers, body).await;
-        let status = answer.status();
-        self.world().record_delivery(delivery, headers, answer);
-        status
     }
 }

@@ -168,7 +168,7 @@ impl ListedAnswer {
             .collect()
     }
 
-    /// Whether something of it is held, so that time alone changes it.
+    /// Whether something of it may be held, so that time alone changes it.
     pub fn waits(&self) -> bool {
         self.answer.state == State::Pending
     }

@@ -67,6 +67,7 @@ pub(super) async fn patch(
     let changes = changes(&body)?;
     if !changes.is_empty() {
         web.engine().change_settings(&changes, None).await?;
+        web.finish_inside_the_request().await;
     }
     Ok(answer(&web).into_response())
 }

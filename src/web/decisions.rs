@@ -1,6 +1,5 @@
-//! What was decided, for pipelines that learn from it; and what it amounts to.
+//! What was decided, for pipelines that learn from it.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
@@ -10,7 +9,6 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -21,7 +19,7 @@ use super::query::{ApiQuery, moment};
 use crate::domain;
 use crate::domain::history::{Step, Through};
 use crate::domain::job_match::Score;
-use crate::mirror::{Counts, Record, StepPlace};
+use crate::mirror::{Record, StepPlace};
 
 /// When to come back while history is still being read.
 const HISTORY_SOON: Duration = Duration::from_secs(10);
@@ -127,69 +125,11 @@ fn read_cursor(text: &str) -> Result<StepPlace, Problem> {
     let parse = || {
         let text = String::from_utf8(BASE64.decode(text).ok()?).ok()?;
         let mut parts = text.split('.');
-        let place = StepPlace {
-            at: parts.next()?.parse().ok()?,
-            iid: parts.next()?.parse().ok()?,
-            number: parts.next()?.parse().ok()?,
-        };
+        let at = parts.next()?.parse().ok()?;
+        // SQLite's numbers have a sign.
+        let mut number = || parts.next()?.parse::<i64>().ok()?.try_into().ok();
+        let place = StepPlace { at, iid: number()?, number: number()? };
         parts.next().is_none().then_some(place)
     };
     parse().ok_or_else(|| Problem::asked("cursor", "is none that this service gave out"))
-}
-
-/// What all of it amounts to.
-#[utoipa::path(
-    get, path = "/stats", operation_id = "get_stats", tag = "decisions",
-    responses((status = 200, description = "The figures", body = Stats), Refusals),
-)]
-pub(super) async fn stats(State(web): State<Web>) -> Result<Response, Problem> {
-    let mirror = web.engine().mirror();
-    let counts = mirror.counts()?;
-    let (hours, made) = mirror.times()?;
-    let mut weeks: BTreeMap<String, u64> = BTreeMap::new();
-    for at in made {
-        *weeks.entry(week(at)).or_default() += 1;
-    }
-    let matches_per_week = weeks.into_iter().map(|(week, matches)| Week { week, matches }).collect();
-    let told = mirror.told()?;
-    let deliveries = told.into_iter().map(|(channel, count)| (channel.as_str(), count)).collect();
-    let answer =
-        Stats { states: counts, median_hours_to_decision: median(&hours), matches_per_week, deliveries };
-    Ok(Json(answer).into_response())
-}
-
-/// What all matches amount to.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Stats {
-    states: Counts,
-    /// From creation to the first decision; null where nothing was decided yet.
-    median_hours_to_decision: Option<f64>,
-    matches_per_week: Vec<Week>,
-    /// How many matches each channel was told of.
-    deliveries: BTreeMap<&'static str, u64>,
-}
-
-/// How many matches a week brought.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Week {
-    /// ISO 8601, in UTC.
-    #[schema(example = "2026-W48")]
-    week: String,
-    matches: u64,
-}
-
-/// Such as `2026-W48`, in UTC.
-fn week(at: Timestamp) -> String {
-    let week = at.to_zoned_datetime(TimeZone::UTC).date().iso_week_date();
-    format!("{}-W{:02}", week.year(), week.week())
-}
-
-/// The middle of sorted numbers.
-pub(super) fn median(sorted: &[f64]) -> Option<f64> {
-    let middle = sorted.len() / 2;
-    match sorted.len() {
-        0 => None,
-        odd if odd % 2 == 1 => Some(sorted[middle]),
-        _ => Some(f64::midpoint(sorted[middle - 1], sorted[middle])),
-    }
 }

@@ -49,7 +49,7 @@ pub(super) async fn health(State(web): State<Web>) -> Response {
     let gitlab_fine = status.gitlab_error.is_none() && status.caught_up;
     let fine = gitlab_fine && counts.is_ok() && web.engine().unlisted_bots().is_empty();
     let hook = status.hook.as_ref().map_or(json!("unknown"), |hook| json!(hook));
-    let strangers = web.engine().unlisted_bots();
+    let unlisted_bots = web.engine().unlisted_bots();
     let doubts = web.engine().mirror().sends_in_doubt().unwrap_or_default();
     let part = |fine: bool| if fine { "ok" } else { "failing" };
     let answer = json!({
@@ -73,8 +73,8 @@ pub(super) async fn health(State(web): State<Web>) -> Response {
         "settings": { "status": part(status.settings_problem.is_none()), "problem": status.settings_problem.map(|problem| problem.text) },
         "backlog": web.engine().backlog(),
         "unlisted_bots": {
-            "ids": strangers,
-            "advice": (!strangers.is_empty()).then_some("list them in VORHOELLE_FORMER_USERS; until then nothing is written"),
+            "ids": unlisted_bots,
+            "advice": (!unlisted_bots.is_empty()).then_some("list them in VORHOELLE_FORMER_USERS; until then nothing is written"),
         },
         "last_event": status.last_event,
         "ignored_issues": counts.as_ref().map_or(0, |counts| counts.ignored),
@@ -111,7 +111,9 @@ pub(super) async fn metrics(State(web): State<Web>) -> Result<Response, Problem>
         metrics.set_matches(state, count);
     }
     for one in web.notifier().health() {
-        if !matches!(one.status, "not_set_up" | "disabled") {
+        if matches!(one.status, "not_set_up" | "disabled") {
+            metrics.forget_channel(one.channel.as_str());
+        } else {
             metrics.set_channel(one.channel.as_str(), one.status == "ok", one.waiting);
         }
     }
@@ -136,13 +138,15 @@ pub(super) struct Ticked {
     ),
 )]
 pub(super) async fn tick(State(web): State<Web>) -> Result<Response, Problem> {
-    let read = web.engine().delta().await;
-    if let Some(watch) = &web.inner.watch {
-        web.engine().check_hook(watch).await;
-    }
-    read?;
-    web.engine().work_off_what_is_due_soon().await;
-    web.outgoing().tick().await;
-    web.notifier().tick().await;
+    let worker = web.clone();
+    // A scheduler that waits no longer breaks off no message in mid-step.
+    let work = async move {
+        let done = worker.do_what_is_due(true).await;
+        if let Some(watch) = &worker.inner.watch {
+            worker.engine().check_hook(watch).await;
+        }
+        done
+    };
+    web.engine().to_the_end("the tick", work).await?;
     Ok(Json(Ticked { backlog: web.engine().backlog() }).into_response())
 }

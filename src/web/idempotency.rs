@@ -94,7 +94,7 @@ where
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY).detail(detail));
         }
         let status = StatusCode::from_u16(answered.status).unwrap_or(StatusCode::OK);
-        let location = location_of(&answered.answer);
+        let location = location_of(web, &answered.answer);
         return Ok(json(status, location, answered.answer));
     }
     // Errors are not remembered: the same request may fare better next time.
@@ -110,7 +110,7 @@ where
 }
 
 /// Where the match of an answer is; none where it is about several.
-fn location_of(answer: &str) -> Option<String> {
+fn location_of(web: &Web, answer: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct One {
         iid: u64,
@@ -118,7 +118,7 @@ fn location_of(answer: &str) -> Option<String> {
         withdrawn: bool,
     }
     let one = serde_json::from_str::<One>(answer).ok().filter(|one| !one.withdrawn);
-    one.map(|one| super::staging::location(one.iid))
+    one.map(|one| super::staging::location(web, one.iid))
 }
 
 fn json(status: StatusCode, location: Option<String>, answer: String) -> Response {

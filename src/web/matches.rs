@@ -25,6 +25,8 @@ use crate::mirror::{self, Cursor, Sort, Standing};
 
 /// Longest comment on a decision, in characters.
 const COMMENT_LIMIT: usize = 5_000;
+/// Most words that are looked for at once.
+const WORDS: usize = 100;
 
 /// What a list may be asked for.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -36,7 +38,8 @@ pub(super) struct ListQuery {
     state: Option<domain::State>,
     /// Only those of this score or a better one, in percent.
     min_score: Option<f64>,
-    /// Only those whose texts hold every one of these words.
+    /// Only those whose title, company, agency, end client, location, source, summary and skills hold every one of these
+    /// words, at most a hundred.
     q: Option<String>,
     /// Only those made at or after this moment, or this day in UTC (`2026-02-07`, `07.02.2026`); with `sort=updated`,
     /// changed.
@@ -87,7 +90,11 @@ fn page(web: &Web, asked: ListQuery, uri: &axum::http::Uri) -> Result<List, Prob
     }
     let cursor = asked.cursor.as_deref().filter(|cursor| !cursor.is_empty());
     let after = cursor.map(|cursor| read_cursor(cursor, asked.sort)).transpose()?;
-    let words = asked.q.as_deref().unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+    let words: Vec<String> =
+        asked.q.as_deref().unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+    if words.len() > WORDS {
+        return Err(Problem::asked("q", format!("at most {WORDS} words are looked for")));
+    }
     let query = mirror::Query {
         state: asked.state,
         min_score: asked.min_score,
@@ -101,7 +108,7 @@ fn page(web: &Web, asked: ListQuery, uri: &axum::http::Uri) -> Result<List, Prob
     let matches = ListedAnswer::all(web.engine(), web.notifier(), records)?;
     let waits = matches.iter().any(ListedAnswer::waits);
     let next = next.map(|next| write_cursor(next, query.sort)).transpose()?;
-    let link = next.as_ref().map(|cursor| next_link(uri, cursor));
+    let link = next.as_ref().map(|cursor| next_link(web, uri, cursor));
     let body = to_json(&Page { matches, next_cursor: next })?;
     let until = waits.then(|| web.engine().clock().now().saturating_add(WAITING_FOR)).and_then(Result::ok);
     Ok(List { body: body.into(), link: link.and_then(|link| link.parse().ok()), until })
@@ -116,14 +123,14 @@ pub(super) struct Page {
     next_cursor: Option<String>,
 }
 
-fn next_link(uri: &axum::http::Uri, cursor: &str) -> String {
+fn next_link(web: &Web, uri: &axum::http::Uri, cursor: &str) -> String {
     let pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
     let kept = pairs.filter(|(name, _)| name != "cursor");
     let query = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(kept)
         .append_pair("cursor", cursor)
         .finish();
-    format!("<{}?{query}>; rel=\"next\"", uri.path())
+    format!("<{}{}?{query}>; rel=\"next\"", web.root(), uri.path())
 }
 
 /// A place in a list, and the order that it is a place in.
@@ -208,6 +215,7 @@ pub(super) async fn patch(
     }
     let decision = Decision { from: None, to, by: caller.0, through: Through::Api, comment };
     let record = web.engine().decide(iid, decision).await?;
+    web.finish_inside_the_request().await;
     Ok(axum::Json(WholeAnswer::of(web.engine(), web.notifier(), record)?).into_response())
 }
 

@@ -18,6 +18,7 @@ mod problem;
 mod query;
 pub mod server;
 mod staging;
+mod stats;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,7 +36,7 @@ use tower_http::timeout::RequestBodyDeadlineLayer;
 use tracing::Instrument as _;
 
 use crate::config::{Idle, Settings};
-use crate::engine::{Engine, HookWatch};
+use crate::engine::{Engine, EngineError, HookWatch};
 use crate::metrics::Metrics;
 use crate::notify::Notifier;
 use crate::outgoing::Outgoing;
@@ -45,6 +46,8 @@ use problem::Problem;
 const API_BODY_LIMIT: usize = 32 * 1024 * 1024;
 /// How long a request's body may take: long enough for 32 MiB on a slow line.
 const BODY_DEADLINE: Duration = Duration::from_secs(60);
+/// How long a form may take; it is small, and comes from whoever is not logged in yet too.
+const FORM_DEADLINE: Duration = Duration::from_secs(10);
 /// How long work inside a request may take: GitLab waits ten seconds for an answer.
 const WORK_DEADLINE: Duration = Duration::from_secs(8);
 /// Longest `X-Request-Id` that is taken over from a caller.
@@ -110,23 +113,33 @@ impl Web {
         &self.inner.settings
     }
 
+    /// The path below which a proxy shows the service, without a slash at its end.
+    fn root(&self) -> &str {
+        self.settings().public_url.as_ref().map_or("", |url| url.path().trim_end_matches('/'))
+    }
+
     /// Where the clock may stop once we have answered, what a request caused is done before.
     async fn finish_inside_the_request(&self) {
         if self.settings().idle == Idle::Request {
             let web = self.clone();
             // In a task of its own: what is not done by then goes on at the next request, and breaks off in no mid-step.
-            let work = tokio::spawn(async move {
-                if !web.engine().status().caught_up
-                    && let Err(error) = web.engine().delta().await
-                {
-                    tracing::warn!(%error, "GitLab could not be read; it is at the next request");
-                }
-                web.engine().work_off_what_is_due_soon().await;
-                web.outgoing().tick().await;
-                web.notifier().tick().await;
+            let work = self.engine().to_the_end("what a request caused", async move {
+                let read_first = !web.engine().status().caught_up;
+                web.do_what_is_due(read_first).await
             });
-            let _ = tokio::time::timeout(WORK_DEADLINE, work).await;
+            if let Ok(Err(error)) = tokio::time::timeout(WORK_DEADLINE, work).await {
+                tracing::warn!(%error, "GitLab could not be read; it is at the next request");
+            }
         }
+    }
+
+    /// Follows what waits, and tells what is due. A read that fails holds up nothing that is due by time.
+    async fn do_what_is_due(&self, read_first: bool) -> Result<(), EngineError> {
+        let read = if read_first { self.engine().delta().await } else { Ok(()) };
+        self.engine().work_off_what_is_due_soon().await;
+        self.outgoing().tick().await;
+        self.notifier().tick().await;
+        read
     }
 }
 
@@ -139,7 +152,7 @@ fn api() -> Router<Web> {
         .route("/matches/{iid}/draft", get(draft::get).put(draft::put))
         .route("/matches/{iid}/send", post(draft::send))
         .route("/decisions", get(decisions::list))
-        .route("/stats", get(decisions::stats))
+        .route("/stats", get(stats::show))
         .route("/config", get(config::get).patch(config::patch))
         .route("/notify/test", post(notify::test))
         .route("/tick", post(health::tick))
@@ -179,7 +192,7 @@ pub fn router(web: Web) -> Router {
     Router::new()
         .nest("/api/v1", api)
         .merge(open())
-        .merge(pages::routes().layer(RequestBodyDeadlineLayer::new(BODY_DEADLINE)))
+        .merge(pages::routes().layer(RequestBodyDeadlineLayer::new(FORM_DEADLINE)))
         .merge(openapi::page())
         .fallback(nowhere)
         .method_not_allowed_fallback(not_allowed)

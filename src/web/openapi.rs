@@ -17,7 +17,7 @@ use utoipa::{IntoResponses, Modify, OpenApi as _, PartialSchema as _};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::problem::Parts;
-use super::{Web, config, decisions, draft, health, hooks, matches, notify, staging};
+use super::{Web, config, decisions, draft, health, hooks, matches, notify, staging, stats};
 use crate::config::CHANGEABLE;
 
 /// The content type of errors.
@@ -67,7 +67,7 @@ struct Description;
     draft::put,
     draft::send,
     decisions::list,
-    decisions::stats,
+    stats::show,
     config::get,
     config::patch,
     notify::test,
@@ -103,7 +103,7 @@ pub(super) async fn description() -> Response {
 
 /// The page at `/docs/`; everything that it loads is inside the program.
 pub(super) fn page() -> Router<Web> {
-    let config = Config::new(["/docs/openapi.json"]).try_it_out_enabled(false);
+    let config = Config::new(["openapi.json"]).try_it_out_enabled(false);
     let page = SwaggerUi::new("/docs").config(config);
     Router::from(page).layer(from_fn(ours)).route("/docs/openapi.json", get(description))
 }

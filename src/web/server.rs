@@ -43,8 +43,7 @@ pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken, 
     serve_latest(listener, app, stop, clock).await;
 }
 
-/// [`serve`], each connection by the router that is the latest when it is opened: a service lives before it is put
-/// together.
+/// [`serve`], each request by the router that is the latest when it comes: a service lives before it is put together.
 pub async fn serve_latest(
     listener: TcpListener,
     app: watch::Receiver<Router>,
@@ -63,10 +62,10 @@ pub async fn serve_latest(
         };
         let Some(place) = stop.run_until_cancelled(crowd.enter()).await else { break };
         let (builder, watcher) = (builder.clone(), graceful.watcher());
-        let service = TowerToHyperService::new(app.borrow().clone());
-        let seat = Arc::clone(&place);
+        let (seat, app) = (Arc::clone(&place), app.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
+            let service = TowerToHyperService::new(app.borrow().clone());
             let (busy, answer) = (Arc::clone(&seat).busy(), service.call(request));
             async move {
                 let answer = answer.await;

@@ -67,14 +67,14 @@ pub(super) async fn post(
     })?;
     let nonces = Nonces::of(&caller, &headers, &body);
     let work = async {
-        let staged = match value {
+        match value {
             Value::Array(values) => stage_several(&web, values, &nonces).await,
             value => stage_one(&web, value, &nonces).await,
-        };
-        web.finish_inside_the_request().await;
-        staged
+        }
     };
-    idempotency::once(&web, &caller, &headers, &body, work).await
+    let answered = idempotency::once(&web, &caller, &headers, &body, work).await;
+    web.finish_inside_the_request().await;
+    answered
 }
 
 /// What may be posted.
@@ -133,8 +133,8 @@ pub(super) struct Outcome {
 type Answered = Result<Work, Problem>;
 
 /// The address of a match.
-pub(super) fn location(iid: u64) -> String {
-    format!("/api/v1/matches/{iid}")
+pub(super) fn location(web: &Web, iid: u64) -> String {
+    format!("{}/api/v1/matches/{iid}", web.root())
 }
 
 async fn stage_one(web: &Web, value: Value, nonces: &Nonces) -> Answered {
@@ -142,7 +142,7 @@ async fn stage_one(web: &Web, value: Value, nonces: &Nonces) -> Answered {
     let staging = web.engine().stage_known_as(job, nonces.nonce(0)).await?;
     // What was withdrawn is not shown.
     let is_shown = staging.record.standing == Standing::Live;
-    let location = is_shown.then(|| location(staging.record.iid));
+    let location = is_shown.then(|| location(web, staging.record.iid));
     let status = if staging.created { StatusCode::CREATED } else { StatusCode::OK };
     let answer = MatchAnswer::of(web.engine(), staging.record)?;
     Ok(Work { status, location, answer: to_json(&answer)?, is_final: true })

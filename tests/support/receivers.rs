@@ -1,5 +1,7 @@
 //! Strict receivers on real sockets: they keep what arrived, answer by a script, and can break off.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
@@ -8,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
@@ -107,6 +110,25 @@ impl Receiver {
         assert_eq!(arrived.len(), 1, "{arrived:#?}");
         arrived[0].clone()
     }
+}
+
+/// A Slack that says when a message is there, and answers when it is let.
+pub async fn slow_slack() -> (String, oneshot::Receiver<()>, oneshot::Sender<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/services/T0/B0/x", listener.local_addr().unwrap());
+    let ((arrived, has_arrived), (let_go, may_go)) = (oneshot::channel(), oneshot::channel());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut bytes = Vec::new();
+        while !(bytes.windows(4).any(|four| four == b"\r\n\r\n") && bytes.ends_with(b"}")) {
+            stream.read_buf(&mut bytes).await.unwrap();
+        }
+        arrived.send(()).unwrap();
+        may_go.await.unwrap();
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
+        stream.write_all(answer).await.unwrap();
+    });
+    (url, has_arrived, let_go)
 }
 
 /// An address where nobody listens.

@@ -274,7 +274,7 @@ fn reviewers(settings: &Settings, members: &[Member]) -> Vec<Finding> {
         findings.push(Finding::warn(
             "reviewers",
             "none is Maintainer, so none may edit the service's comments in GitLab",
-            "draft and tracker can be edited by API and in the file as well",
+            "draft and tracker can be edited on the page, by API and in the file as well",
         ));
     }
     findings

@@ -71,7 +71,8 @@ pub(super) async fn post(posted: Posted) -> Response {
             made => visit.go(&format!("{back}{joint}done={made}")),
         };
     }
-    visit.answer(say_what_failed(visit, to, &comment, back, &made.join(","), &failures))
+    let said = Said { to, comment: &comment, back, seen: &seen };
+    visit.answer(say_what_failed(visit, &said, &made.join(","), &failures))
 }
 
 /// Where the page showed each match, as `iid.state`.
@@ -87,11 +88,18 @@ fn state_of(visit: &Visit, iid: u64) -> Option<State> {
     visit.web.engine().mirror().record(iid).ok().flatten().map(|record| record.state)
 }
 
+/// What the form said.
+struct Said<'a> {
+    to: State,
+    comment: &'a str,
+    back: &'a str,
+    /// Where its page showed each match.
+    seen: &'a BTreeMap<u64, State>,
+}
+
 fn say_what_failed(
     visit: &Visit,
-    to: State,
-    comment: &str,
-    back: &str,
+    said: &Said<'_>,
     made: &str,
     failures: &[Failure],
 ) -> Result<Response, EngineError> {
@@ -103,7 +111,7 @@ fn say_what_failed(
         let (code, kind, detail) = match error {
             DecisionError::Unknown(_) => (StatusCode::NOT_FOUND, "unknown", String::new()),
             DecisionError::NotAllowed { from, allowed, .. } => {
-                let kind = if allowed.contains(&to) { "meanwhile" } else { "not_allowed" };
+                let kind = if allowed.contains(&said.to) { "meanwhile" } else { "not_allowed" };
                 (StatusCode::CONFLICT, kind, from.as_str().to_owned())
             }
             DecisionError::Engine(error) => match error.retry_after() {
@@ -116,13 +124,18 @@ fn say_what_failed(
         };
         status = code;
         let title = visit.web.engine().mirror().record(*iid)?.map(|record| clean_line(&record.job.title));
-        failed.push(json!({ "iid": iid, "title": title, "kind": kind, "detail": detail }));
+        // Tried again, it overrules nobody unseen either.
+        let seen = match error {
+            DecisionError::NotAllowed { from, .. } => Some(*from),
+            _ => said.seen.get(iid).copied(),
+        };
+        failed.push(json!({ "iid": iid, "title": title, "kind": kind, "detail": detail, "seen": seen }));
     }
     if !made.is_empty() {
         status = StatusCode::OK;
     }
     let context = json!({
-        "to": to, "comment": comment, "back": back, "failed": failed,
+        "to": said.to, "comment": said.comment, "back": said.back, "failed": failed,
         "done": results(visit, made)?,
     });
     let mut response = visit.page(status, "failed", context);

@@ -17,7 +17,7 @@ pub(super) struct Complaint {
 }
 
 /// The wordings, with what stands before and behind the part that differs; the first that fits counts.
-const WORDINGS: [(&str, &str, &str); 35] = [
+const WORDINGS: [(&str, &str, &str); 38] = [
     ("score", "must be a number from 0 to 100", ""),
     ("fraction", "scale is 0–100", ""),
     ("number", "must be a number", ""),
@@ -25,6 +25,8 @@ const WORDINGS: [(&str, &str, &str); 35] = [
     ("username", "`", "` is no GitLab username"),
     ("time", "`", "` is no time of day"),
     ("zone", "`", "` is no time zone"),
+    ("date", "`", "` is no day such as"),
+    ("right", "`", "` is no right to represent"),
     ("day", "`", "` is no day"),
     ("duration", "`", "` is no duration"),
     ("nobody", "is true and reviewers names nobody", ""),
@@ -39,6 +41,7 @@ const WORDINGS: [(&str, &str, &str); 35] = [
     ("no_recipient", "is missing: neither the draft nor", ""),
     ("length", "is required: text of 1–", " characters"),
     ("length", "is required: Markdown of 1–", " characters"),
+    ("too_long", "at most ", " characters are allowed"),
     ("too_many", "at most ", " are allowed"),
     ("path", "must be a path in the repository", ""),
     ("no_file", "there is no file ", " on the default branch"),

@@ -8,7 +8,7 @@ use super::when::span;
 use crate::domain::Channel;
 use crate::engine::{EngineError, HookHealth};
 use crate::mirror::Counts;
-use crate::web::decisions::median;
+use crate::web::stats::median;
 
 /// How far ahead a digest is looked for.
 const AHEAD: SignedDuration = SignedDuration::from_hours(8 * 24);

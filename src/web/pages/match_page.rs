@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
 
+use super::application::{Shown, form};
 use super::card::{Card, Length};
 use super::decide::done;
 use super::forms::Member;
@@ -12,14 +13,19 @@ use super::visit::Visit;
 use crate::domain::Channel;
 use crate::engine::EngineError;
 use crate::mirror::{Record, Standing};
-use crate::web::answer::MatchAnswer;
 
 /// Shows a match.
 pub(super) async fn page(Member { visit }: Member, Path(iid): Path<String>) -> Response {
-    visit.answer(show(&visit, iid.parse().unwrap_or(0)))
+    visit.answer(show(&visit, StatusCode::OK, iid.parse().unwrap_or(0), &Shown::after(&visit)))
 }
 
-fn show(visit: &Visit, iid: u64) -> Result<Response, EngineError> {
+/// The page of a match, with the tracker's form as it stands.
+pub(super) fn show(
+    visit: &Visit,
+    status: StatusCode,
+    iid: u64,
+    shown: &Shown<'_>,
+) -> Result<Response, EngineError> {
     let engine = visit.web.engine();
     let record = match engine.mirror().record(iid)? {
         Some(record) if record.standing == Standing::Live => record,
@@ -46,17 +52,16 @@ fn show(visit: &Visit, iid: u64) -> Result<Response, EngineError> {
     };
     let deliveries: Vec<Value> = told.into_iter().map(delivery).collect();
     let channels = visit.web.notifier().active();
-    let answer = json!(MatchAnswer::of(engine, record)?);
     let context = json!({
         "card": card,
         "history": history,
         "deliveries": deliveries,
         "has_channel": channels.iter().any(|channel| Channel::MESSAGES.contains(channel)),
-        "application": application(&answer["application"]),
+        "application": form(&record.application, shown),
         "back": format!("/matches/{iid}"),
         "done": done(visit)?,
     });
-    Ok(visit.page(StatusCode::OK, "match", context))
+    Ok(visit.page(status, "match", context))
 }
 
 /// That there is no such match, or none any more.
@@ -65,18 +70,4 @@ pub(super) fn no_match(visit: &Visit, record: Option<&Record>) -> Response {
         Some(record) if record.standing == Standing::Erased => visit.say(StatusCode::GONE, "erased", ""),
         _ => visit.say(StatusCode::NOT_FOUND, "no_match", ""),
     }
-}
-
-/// The tracker's fields that hold something.
-fn application(fields: &Value) -> Vec<(&str, String)> {
-    let fields = fields.as_object().into_iter().flatten();
-    let said = fields.filter_map(|(name, value)| {
-        let text = match value {
-            Value::Null => return None,
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        (!text.is_empty()).then_some((name.as_str(), text))
-    });
-    said.collect()
 }

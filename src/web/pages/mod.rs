@@ -1,5 +1,6 @@
 //! What people see in a browser: rendered here from `templates/pages`, complete without JavaScript.
 
+mod application;
 mod assets;
 mod card;
 mod decide;
@@ -24,7 +25,7 @@ mod when;
 use std::sync::OnceLock;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Path};
 use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::get;
@@ -56,6 +57,7 @@ pub(super) fn routes() -> Router<Web> {
     Router::new()
         .route("/", get(inbox::page))
         .route("/matches/{iid}", get(match_page::page))
+        .route("/matches/{iid}/application", get(to_the_match).post(application::post))
         .route("/decide", get(to_the_inbox).post(decide::post))
         .route("/a/{token}", get(link::page).post(link::post).layer(map_response(link::tell_nobody)))
         .route("/stats", get(stats::page))
@@ -72,6 +74,10 @@ pub(super) fn routes() -> Router<Web> {
 /// Where somebody opens the address of a form once more: to the page that the form is on.
 async fn to_the_inbox(visit: Visit) -> Response {
     visit.go("/")
+}
+
+async fn to_the_match(visit: Visit, Path(iid): Path<String>) -> Response {
+    visit.go(&format!("/matches/{}", iid.parse().unwrap_or(0_u64)))
 }
 
 async fn to_the_settings(visit: Visit) -> Response {

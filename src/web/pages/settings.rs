@@ -86,6 +86,7 @@ pub(super) async fn post(posted: Posted) -> Response {
         Ok(()) => {
             let keys: Vec<&str> = changes.iter().map(|(key, _)| key.as_str()).collect();
             tracing::info!(by = posted.session.name, ?keys, "settings were changed on the page");
+            visit.web.finish_inside_the_request().await;
             return visit.go("/settings?saved=1");
         }
         Err(error) => error,

@@ -12,7 +12,7 @@ use super::figures::{funnel, hours_as_span};
 use super::forms::Member;
 use super::visit::Visit;
 use crate::engine::EngineError;
-use crate::web::decisions::median;
+use crate::web::stats::median;
 
 /// Weeks that are shown.
 const WEEKS: i64 = 12;

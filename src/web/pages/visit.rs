@@ -58,7 +58,7 @@ impl Visit {
 
     /// The path below which a proxy shows the service, without a slash at its end.
     pub(in crate::web) fn root(&self) -> &str {
-        root(&self.web)
+        self.web.root()
     }
 
     /// How this visitor reads times.
@@ -73,6 +73,7 @@ impl Visit {
         context["root"] = root.into();
         context["place"] = place(name).into();
         context["here"] = self.here.as_str().into();
+        context["reloads"] = matches!(name, "inbox" | "stats" | "status").into();
         let templates = self.web.engine().templates();
         context["assets"] = json!(self.web.inner.pages.assets(templates).addresses(root));
         context["session"] = self
@@ -154,11 +155,6 @@ fn place(name: &str) -> &str {
         "match" | "failed" | "draft" | "send" => "inbox",
         name => name,
     }
-}
-
-/// The path below which a proxy shows the service.
-pub(super) fn root(web: &Web) -> &str {
-    web.settings().public_url.as_ref().map_or("", |url| url.path().trim_end_matches('/'))
 }
 
 /// The headers of every page.

@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+
+/// How soon somebody is sent away again where nobody has made room.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Every connection has a place in the crowd; there are so many places and no more.
 pub(super) struct Crowd {
@@ -48,11 +52,17 @@ impl Crowd {
 
     /// A place; where there is none, the connection that has waited longest has to leave.
     pub(super) async fn enter(&self) -> Arc<Place> {
-        if self.places.available_permits() == 0 {
-            self.waiting.send_the_first_away();
-        }
-        // The semaphore is never closed: there is always a permit in the end.
-        let permit = Arc::clone(&self.places).acquire_owned().await.ok();
+        let permit = loop {
+            if self.places.available_permits() == 0 {
+                self.waiting.send_the_first_away();
+            }
+            let place = Arc::clone(&self.places).acquire_owned();
+            // Where all were answered just now, nobody could be sent away; some have begun to wait by then.
+            if let Ok(permit) = tokio::time::timeout(AGAIN, place).await {
+                // The semaphore is never closed: there is always a permit in the end.
+                break permit.ok();
+            }
+        };
         let (waiting, leave) = (Arc::clone(&self.waiting), CancellationToken::new());
         let turn = waiting.enter(&leave);
         Arc::new(Place { waiting, leave, now: Mutex::new(Now { requests: 0, turn }), _permit: permit })

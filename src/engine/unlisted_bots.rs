@@ -24,7 +24,7 @@ impl Engine {
         if !self.is_bot(&issue.author).await? {
             return Ok(false);
         }
-        self.note_stranger(&issue.author);
+        self.note_unlisted_bot(&issue.author);
         Ok(true)
     }
 
@@ -36,7 +36,7 @@ impl Engine {
         {
             let user = User { id, username, bot: None };
             if self.is_bot(&user).await? {
-                self.note_stranger(&user);
+                self.note_unlisted_bot(&user);
             }
         }
         Ok(())
@@ -57,9 +57,9 @@ impl Engine {
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
     }
 
-    fn note_stranger(&self, user: &User) {
-        let mut strangers = self.inner.strangers.lock().unwrap_or_else(PoisonError::into_inner);
-        if strangers.insert(user.id, user.username.clone()).is_none() {
+    fn note_unlisted_bot(&self, user: &User) {
+        let mut unlisted = self.inner.unlisted_bots.lock().unwrap_or_else(PoisonError::into_inner);
+        if unlisted.insert(user.id, user.username.clone()).is_none() {
             let User { id, username, .. } = user;
             tracing::error!(
                 user = id,
@@ -88,11 +88,11 @@ impl Engine {
 
     /// Refuses to write while issues of an unlisted earlier bot are there.
     pub(super) fn may_write(&self) -> Result<(), EngineError> {
-        let strangers = self.unlisted_bots();
-        if strangers.is_empty() {
+        let unlisted = self.unlisted_bots();
+        if unlisted.is_empty() {
             return Ok(());
         }
-        let ids: Vec<String> = strangers.iter().map(ToString::to_string).collect();
+        let ids: Vec<String> = unlisted.iter().map(ToString::to_string).collect();
         Err(EngineError::Unfit(format!(
             "issues of an earlier bot user were found; list its id in VORHOELLE_FORMER_USERS ({}) so that they count as \
              the service's own",
@@ -107,6 +107,6 @@ impl Engine {
 
     /// The ids of earlier bots that are not listed.
     pub fn unlisted_bots(&self) -> Vec<u64> {
-        self.inner.strangers.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+        self.inner.unlisted_bots.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
     }
 }

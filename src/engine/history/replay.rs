@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Connected;
-use super::history::Life;
-use super::texts::decision_of;
+use super::Life;
 use crate::domain::State;
 use crate::domain::decide::{
     Act, CLOSING_THEN_LABELS, Known, Observed, Verdict, What, decide, reopened_by_hand,
 };
 use crate::domain::history::{Step, Through};
+use crate::engine::Connected;
+use crate::engine::texts::decision_of;
 use crate::gitlab::draft_text;
 use crate::gitlab::events::{LabelAction, LabelEvent, StateEvent};
 use crate::gitlab::notes::Note;
