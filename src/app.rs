@@ -85,10 +85,10 @@ fn put_together(settings: Settings, clock: Clock, patience: Patience, care: Care
             tracing::warn!("{note}");
             engine.note_about_the_mirror(note);
         }
-        Found::Beside { owner } => {
+        Found::Beside { why } => {
             let note = format!(
-                "the mirror is of another project ({owner}) and stays as it is; GitLab is read into one of our own beside it. \
-                 Are VORHOELLE_GITLAB_URL and VORHOELLE_GITLAB_PROJECT those of the service?"
+                "the mirror stays as it is: {why}; GitLab is read into one of our own beside it. Are this program and \
+                 VORHOELLE_GITLAB_URL and VORHOELLE_GITLAB_PROJECT those of the service?"
             );
             tracing::warn!("{note}");
             engine.note_about_the_mirror(note);

@@ -156,6 +156,24 @@ async fn a_mirror_of_another_project_is_left_alone_by_commands_and_replaced_by_t
     assert_eq!(setting.post(&job("1")).await, Some(StatusCode::OK));
 }
 
+/// An older program in somebody's crontab, after the service was brought up to date.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_of_a_newer_service_is_left_alone_by_commands() {
+    let setting = Setting::new(Options::default()).await;
+    setting.run(&["setup"]).await;
+    let running = setting.serve().await;
+    assert_eq!(setting.post(&job("1")).await, Some(StatusCode::CREATED));
+    let mirror = rusqlite::Connection::open(setting.folder.path().join("data/mirror.sqlite")).unwrap();
+    mirror.pragma_update(None, "user_version", 99).unwrap();
+    let (code, said, error) = setting.run(&["list"]).await;
+    assert_eq!((code, said.lines().count()), (0, 1), "{said}{error}");
+    assert!(error.contains("a newer Vorhölle wrote it"), "{error}");
+    assert!(!setting.folder.path().join("data/mirror.sqlite.unusable").exists());
+    // It has lost nothing of its own.
+    assert_eq!(setting.post(&job("1")).await, Some(StatusCode::OK));
+    drop(running);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_work_beside_the_service() {
     let setting = Setting::new(Options::default()).await;

@@ -4,8 +4,9 @@
 
 use serde_json::{Value, json};
 use uuid::Uuid;
+use vorhoelle::domain::inert::Wanted;
 use vorhoelle::domain::{JobMatch, Language, posted_match};
-use vorhoelle::gitlab::issue_text::{BodyContext, Staged, body, read_back, title};
+use vorhoelle::gitlab::issue_text::{BodyContext, Staged, body, comment, read_back, title};
 use vorhoelle::templates::Templates;
 
 fn staged(job: Value) -> Staged {
@@ -144,4 +145,23 @@ fn comments() {
         }
     }
     insta::assert_snapshot!(said);
+}
+
+/// Whoever overrides a template may not know what the service must find again after a lost disk.
+#[test]
+fn what_is_read_back_stands_there_although_somebodys_template_leaves_it_out() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("comments")).unwrap();
+    std::fs::write(folder.path().join("issue.en.md"), "A job at {{ company }}.\n").unwrap();
+    std::fs::write(folder.path().join("comments/told.en.md"), "Times.\n").unwrap();
+    let templates = Templates::load(Some(folder.path())).unwrap();
+    let staged = staged(json!({"title": "Rust", "score": 70, "company": "Amoria Bond"}));
+    let context = BodyContext { language: Language::En, ..BodyContext::default() };
+    let body = body(&templates, &staged, &context).unwrap();
+    assert!(body.starts_with("A job at Amoria Bond."), "{body}");
+    assert_eq!(read_back(&body), Some(staged));
+    let hidden = "<!-- vorhoelle told {} -->";
+    let context = json!({ "hidden": hidden });
+    let text = comment(&templates, "comments/told.en.md", &context, &Wanted::default()).unwrap();
+    assert_eq!(text, format!("Times.\n\n{hidden}"));
 }

@@ -153,3 +153,65 @@ async fn what_was_made_while_the_service_was_down_is_looked_at_right_after_the_f
     tokio::time::timeout(std::time::Duration::from_secs(10), looked_at).await.expect("it is looked at");
     working.abort();
 }
+
+/// Who labelled it was looked at when it was adopted; what became of them since takes nothing away.
+#[tokio::test]
+async fn what_was_adopted_stays_so_after_a_lost_disk_whoever_labelled_it() {
+    for enforced in ["true", "false"] {
+        let mut world = World::set(&[("ENFORCE_REVIEWERS", enforced), ("REVIEWERS", "reviewer")]).await;
+        let by_colleague =
+            world.person("colleague").create_issue("By a colleague", "", &["job-match"]).unwrap();
+        let (restored, taken_off) = (adopted(&world, "Restored").await, adopted(&world, "Taken off").await);
+        world.settle().await;
+        world.reviewer().relabel(by_colleague, &["job-match/approved"], &[]).unwrap();
+        world.settle().await;
+        if enforced == "true" {
+            world.person("colleague").relabel(taken_off, &[], &["job-match"]).unwrap();
+            world.settle().await;
+            world.expect_comment(taken_off, "by colleague");
+        }
+        world.sandbox.as_user("owner").delete_label("job-match").unwrap();
+        world.delta().await;
+        world.sandbox.world().set_role("colleague", Some(vorhoelle::sandbox::Role::Guest));
+        world.restart(Disk::Wiped).await;
+        for _ in 0..2 {
+            world.delta().await;
+        }
+        world.expect(by_colleague, "approved").await;
+        world.expect(restored, "pending").await;
+        world.expect(taken_off, "pending").await;
+        assert_eq!(world.get("/health").await.1["ignored_issues"], 0);
+        world.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn with_a_reviewers_own_token_they_adopt_what_somebody_else_made() {
+    let world = World::set(&[("REVIEWERS", "bot")]).await;
+    let iid = world.person("colleague").create_issue("Found by a colleague", "", &[]).unwrap();
+    world.person("bot").relabel(iid, &["job-match"], &[]).unwrap();
+    world.settle().await;
+    world.expect(iid, "pending").await;
+}
+
+/// A copy of GitLab that does not tell yet who labelled an issue: whoever made it is not asked in their stead.
+#[tokio::test]
+async fn a_label_whose_event_comes_later_is_looked_at_again() {
+    let world = World::new().await;
+    world.sandbox.world().set_role("stranger", Some(vorhoelle::sandbox::Role::Guest));
+    world.sandbox.hook_mode(vorhoelle::sandbox::HookMode::Lose);
+    let iid = world.person("stranger").create_issue("By a guest", "", &[]).unwrap();
+    world.reviewer().relabel(iid, &["job-match"], &[]).unwrap();
+    let none = Trouble::Answer {
+        status: 200,
+        content_type: "application/json".to_owned(),
+        body: "[]".to_owned(),
+        retry_after: None,
+    };
+    world.sandbox.fault(Fault::new(Method::GET, "/resource_label_events", none));
+    world.delta().await;
+    world.clock.advance(std::time::Duration::from_secs(5));
+    world.settle().await;
+    world.expect(iid, "pending").await;
+    world.finish().await;
+}

@@ -10,9 +10,10 @@
 
 mod support;
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 use support::{Disk, World};
+use vorhoelle::sandbox::{Fault, Trouble};
 
 /// The four states, and a way for the reviewer to bring a fresh match there.
 async fn in_state(world: &World, external_id: &str, state: &str) -> u64 {
@@ -303,8 +304,8 @@ async fn a_kill_between_comment_and_label_is_completed_at_the_next_start() {
         let mut world = World::new().await;
         let iid = world.stage("1").await;
         // The comment is written; then GitLab answers nothing more, and the service dies.
-        let bad = vorhoelle::sandbox::Trouble::bad_gateway();
-        world.sandbox.fault(vorhoelle::sandbox::Fault::new(reqwest::Method::PUT, "/issues/", bad).times(9));
+        let bad = Trouble::bad_gateway();
+        world.sandbox.fault(Fault::new(Method::PUT, "/issues/", bad).times(9));
         let (status, _) = world.patch(iid, &json!({"state": "approved"})).await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         world.sandbox.clear_faults();
@@ -451,5 +452,45 @@ async fn deliveries_are_believed_only_with_the_secret() {
         .header("x-gitlab-token", support::HOOK_SECRET)
         .body(large);
     assert_eq!(answer.send().await.unwrap().status(), StatusCode::PAYLOAD_TOO_LARGE);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_decision_that_a_kill_broke_off_is_completed_although_an_act_since_is_undone() {
+    let mut world = World::new().await;
+    let iid = world.stage("1").await;
+    world.sandbox.fault(Fault::new(Method::PUT, "/issues/", Trouble::bad_gateway()).times(9));
+    let decision = json!({"state": "approved"});
+    assert_eq!(world.patch(iid, &decision).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    world.expect_comment(iid, "**pipeline**");
+    world.kill(Disk::Kept).await;
+    world.sandbox.clear_faults();
+    world.reviewer().relabel(iid, &["job-match/sent"], &[]).unwrap();
+    world.start().await;
+    world.delta().await;
+    world.expect(iid, "approved").await;
+    world.expect_comment(iid, "There is no step");
+    let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
+    assert_eq!((&answer["decided_by"], answer["history"].as_array().unwrap().len()), (&json!("pipeline"), 1));
+    world.finish().await;
+}
+
+/// GitLab takes the request of somebody who may not set labels, and leaves the labels out.
+#[tokio::test]
+async fn a_decision_whose_label_gitlab_does_not_take_is_none() {
+    let mut world = World::new().await;
+    let iid = world.stage("1").await;
+    world.sandbox.world().set_role("bot", Some(vorhoelle::sandbox::Role::Guest));
+    let (status, answer) = world.patch(iid, &json!({"state": "approved"})).await;
+    assert_eq!(status, StatusCode::BAD_GATEWAY, "{answer}");
+    assert!(answer["detail"].as_str().unwrap().contains("did not take the label"), "{answer}");
+    assert_eq!(world.state(iid).await, "pending");
+    // With its role back the decision, which was written down, is completed.
+    world.sandbox.world().set_role("bot", Some(vorhoelle::sandbox::Role::Reporter));
+    for _ in 0..3 {
+        world.delta().await;
+    }
+    world.expect(iid, "approved").await;
+    world.expect_comment(iid, "**pipeline**");
     world.finish().await;
 }

@@ -217,3 +217,84 @@ async fn a_sentence_about_a_stranger_says_where_the_match_stays() {
     world.expect_comment(iid, "stays `job-match/approved`");
     world.finish().await;
 }
+
+#[tokio::test]
+async fn a_stranger_who_takes_the_label_of_matches_off_hides_no_decision() {
+    let mut world = enforced().await;
+    let iid = world.stage("1").await;
+    world.sandbox.hook_mode(HookMode::Lose);
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.clock.advance(Duration::from_secs(60));
+    world.person("colleague").relabel(iid, &[], &["job-match"]).unwrap();
+    world.delta().await;
+    world.expect(iid, "approved").await;
+    world.expect_comment(iid, "stays `job-match/approved`");
+    let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
+    assert_eq!(answer["decided_by"], "reviewer");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_reviewers_closing_counts_although_the_disk_was_lost_meanwhile() {
+    let mut world = enforced().await;
+    let (closed, reopened) = (world.stage("1").await, world.stage("2").await);
+    world.reviewer().close(reopened).unwrap();
+    world.settle().await;
+    world.clock.advance(Duration::from_secs(60));
+    world.kill(Disk::Wiped).await;
+    world.reviewer().close(closed).unwrap();
+    world.reviewer().reopen(reopened).unwrap();
+    world.start().await;
+    world.delta().await;
+    world.expect(closed, "rejected").await;
+    world.expect(reopened, "pending").await;
+    let (_, answer) = world.get(&format!("/api/v1/matches/{closed}")).await;
+    assert_eq!(answer["decided_by"], "reviewer");
+    world.finish().await;
+}
+
+/// What a reviewer moved in the same go counts once the match is back.
+#[tokio::test]
+async fn who_moved_a_match_before_taking_it_out_is_known_when_it_is_put_back() {
+    for disk in [Disk::Kept, Disk::Wiped] {
+        let mut world = enforced().await;
+        let iid = world.stage("1").await;
+        world.reviewer().relabel(iid, &["job-match/approved"], &["job-match/pending", "job-match"]).unwrap();
+        world.settle().await;
+        assert_eq!(world.state(iid).await, "none");
+        world.clock.advance(Duration::from_secs(60));
+        world.restart(disk).await;
+        world.reviewer().relabel(iid, &["job-match"], &[]).unwrap();
+        world.settle().await;
+        world.expect(iid, "approved").await;
+        assert_eq!(
+            world.get(&format!("/api/v1/matches/{iid}")).await.1["decided_by"],
+            "reviewer",
+            "{disk:?}"
+        );
+        world.finish().await;
+    }
+}
+
+/// Two issues of one match, from two instances at once; what is done to the second is told of before it is retired.
+#[tokio::test]
+async fn a_second_issue_is_no_way_round_the_reviewers() {
+    for (who, expected) in [("colleague", "pending"), ("reviewer", "rejected")] {
+        let mut world = enforced().await;
+        let other = world.another_instance().await;
+        other.engine.delta().await.unwrap();
+        let parsed = vorhoelle::domain::posted_match::parse(support::job("1")).unwrap();
+        let (mine, theirs) = tokio::join!(world.engine.stage(parsed.clone()), other.engine.stage(parsed));
+        drop((mine.unwrap(), theirs.unwrap()));
+        world.sandbox.hook_mode(HookMode::Lose);
+        world.clock.advance(Duration::from_secs(60));
+        world.person(who).close(2).unwrap();
+        for _ in 0..3 {
+            world.delta().await;
+            world.settle_all().await;
+        }
+        world.expect(1, expected).await;
+        assert_eq!((world.labels(2), world.is_open(2)), (Vec::new(), false));
+        assert_eq!(world.comments(1).len(), usize::from(who == "reviewer"), "{:?}", world.comments(1));
+    }
+}

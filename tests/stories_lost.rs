@@ -376,3 +376,93 @@ async fn a_label_moved_while_job_match_was_off_is_theirs_who_moved_it() {
     assert_eq!(answer["decided_by"], "colleague", "{answer}");
     world.finish().await;
 }
+
+/// GitLab says then no more which events were about it: all that was ever done looks new.
+#[tokio::test]
+async fn a_deleted_label_brings_no_act_back_that_was_undone() {
+    let (world, iid) = deaf(&[]).await;
+    let reviewer = world.reviewer();
+    reviewer.relabel(iid, &["job-match/approved"], &[]).unwrap();
+    reviewer.relabel(iid, &[], &["job-match/approved"]).unwrap();
+    world.delta().await;
+    world.sandbox.as_user("owner").delete_label("job-match/pending").unwrap();
+    world.delta().await;
+    world.expect(iid, "pending").await;
+    // A card that was dragged has lost its old label by hand.
+    world.reviewer().relabel(iid, &["job-match/approved"], &["job-match/pending"]).unwrap();
+    world.delta().await;
+    world.expect(iid, "approved").await;
+    world.sandbox.as_user("owner").delete_label("job-match/approved").unwrap();
+    world.delta().await;
+    world.expect(iid, "approved").await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_decision_counts_although_the_label_of_matches_was_deleted_just_before() {
+    let (world, iid) = deaf(&[]).await;
+    world.delta().await;
+    world.sandbox.as_user("owner").delete_label("job-match").unwrap();
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.delta().await;
+    world.expect(iid, "approved").await;
+    let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
+    assert_eq!(answer["decided_by"], "reviewer");
+    world.finish().await;
+}
+
+/// A group's label may be called as ours is; issues tell labels by their names alone.
+#[tokio::test]
+async fn a_label_of_the_group_with_the_name_of_ours_moves_nothing() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.settle().await;
+    let twin = {
+        let gitlab = world.sandbox.world();
+        let ours = gitlab.label_named("job-match/approved").unwrap();
+        vorhoelle::sandbox::Label { id: 99_999, description: None, ..ours.clone() }
+    };
+    world.sandbox.world().labels.push(twin);
+    world.sandbox.clear_calls();
+    for _ in 0..2 {
+        world.delta().await;
+    }
+    world.expect(iid, "approved").await;
+    let writes = world.calls_by_bot().into_iter().filter(|call| !call.starts_with("GET"));
+    assert_eq!(writes.collect::<Vec<_>>(), [""; 0]);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_reviewer_who_joins_the_project_later_gets_a_todo() {
+    let world = World::set(&[("REVIEWERS", "newcomer")]).await;
+    world.sandbox.world().add_user("newcomer", Some(vorhoelle::sandbox::Role::Reporter));
+    world.stage("1").await;
+    assert_eq!(world.sandbox.as_user("newcomer").todos().len(), 0, "not known as a member yet");
+    world.delta().await;
+    world.stage("2").await;
+    assert_eq!(world.sandbox.as_user("newcomer").todos().len(), 1);
+    world.finish().await;
+}
+
+/// As Terraform or people make them, who know nothing of marks.
+#[tokio::test]
+async fn labels_that_were_there_before_are_ours_after_a_rename_and_a_lost_disk() {
+    let mut world = World::asleep(Difference::default()).await;
+    for state in ["", "/pending", "/approved", "/rejected", "/sent"] {
+        world.sandbox.as_user("owner").create_label(&format!("job-match{state}"), "#112233").unwrap();
+    }
+    world.engine.delta().await.unwrap();
+    let iid = world.stage("1").await;
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.delta().await;
+    world.sandbox.as_user("owner").rename_label("job-match/approved", "Zusage").unwrap();
+    world.restart(Disk::Wiped).await;
+    world.delta().await;
+    assert_eq!(world.state(iid).await, "approved");
+    assert_eq!(world.labels(iid), ["Zusage", "job-match"]);
+    assert_eq!(world.sandbox.world().labels.len(), 6);
+    // Their colours are nobody's business but whoever made them.
+    assert_eq!(world.sandbox.world().label_named("Zusage").unwrap().color, "#112233");
+}

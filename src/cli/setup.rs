@@ -107,7 +107,14 @@ async fn set_up_labels(
         let label = labels.iter().find(|label| label.id == id);
         let Some(label) = label.filter(|label| !kind.is_marked(label)) else { continue };
         if !dry_run {
-            project.describe_label(id, &kind.description()).await?;
+            let marked = kind.marked(label.description.as_deref().unwrap_or_default());
+            match project.describe_label(id, &marked).await {
+                Err(error) if error.is_gone() => {
+                    said.push(format!("left the group's label {} as it is, without its mark", label.name));
+                    continue;
+                }
+                other => drop(other?),
+            }
         }
         said.push(format!("marked the label {} in its description", label.name));
     }

@@ -390,7 +390,7 @@ impl Walk {
             (None, _) if known.state.is_closed() => reopened_by_hand(known.state),
             (None, _) if observed.states.is_empty() => {
                 // Where nobody took it off, the label itself was deleted.
-                let taken_off = acts.iter().any(|act| matches!(act.what, What::Remove(_)));
+                let taken_off = acts.iter().any(|act| act.what == What::Remove(known.state));
                 walk.refusal = taken_off.then_some(Refusal::NoState);
                 return walk;
             }

@@ -48,9 +48,16 @@ impl Engine {
             self.refuse_lagging_labels(connected, issue, observed, record, &events)?;
             let since = self.label_events_since(&events, record, may_hide);
             acts.extend(since.iter().filter_map(|event| self.label_act(connected, event)));
-            let moved_at = since.last().map(|event| event.created_at);
-            let went_on = moved_at.is_some_and(|at| issue.updated_at.duration_since(at) > ONE_WRITE);
-            closed_since = since.first().map(|event| event.created_at).filter(|_| went_on);
+            if self.has_forgotten_its_label(&events, record) {
+                acts.retain(|act| still_shows(act, observed));
+            } else {
+                let moved_at = since.last().map(|event| event.created_at);
+                let went_on = moved_at.is_some_and(|at| issue.updated_at.duration_since(at) > ONE_WRITE);
+                closed_since = since.first().map(|event| event.created_at).filter(|_| went_on);
+            }
+            if record.standing == Standing::Withdrawn {
+                acts.extend(self.who_moved_it_before(connected, &events, observed, record));
+            }
             if may_hide {
                 // A closing and a reopening leave the labels alone.
                 closed_since = record.updated_at.checked_add(SignedDuration::from_nanos(1)).ok();
@@ -65,8 +72,13 @@ impl Engine {
             acts.extend(since.filter_map(|event| state_act(connected, event)));
         }
         if let Some(decided_at) = record.decided_at.filter(|_| record.standing == Standing::Live) {
-            // What came before the last step was followed, or refused, with it.
-            acts.retain(|act| act.at >= decided_at);
+            // What came before the last step was followed, or refused, with it, but for a label that came between our look
+            // and our own decision.
+            let is_on = |act: &Act| match act.what {
+                What::Add(state) => state != record.state && observed.states.contains(&state),
+                _ => false,
+            };
+            acts.retain(|act| act.at >= decided_at || is_on(act));
         }
         acts.sort_by_key(|act| act.at);
         Ok((acts, written))
@@ -104,6 +116,33 @@ impl Engine {
         } else {
             self.since_settled(events, record.state)
         }
+    }
+
+    /// Whether the label of where a match stands was deleted: GitLab does not say any more which events were about it, and
+    /// everything since the match was made looks as if it had never been followed.
+    fn has_forgotten_its_label(&self, events: &[LabelEvent], record: &Record) -> bool {
+        let of_its_state = |event: &LabelEvent| self.kind_of(event) == Some(LabelKind::State(record.state));
+        record.standing == Standing::Live
+            && events.iter().any(|event| event.label.is_none())
+            && !events.iter().any(of_its_state)
+    }
+
+    /// Who put on the state label that a withdrawn match shows, where that was before it was seen withdrawn.
+    fn who_moved_it_before(
+        &self,
+        connected: &Connected,
+        events: &[LabelEvent],
+        observed: &Observed,
+        record: &Record,
+    ) -> Option<Act> {
+        let shows_now = |event: &&LabelEvent| match self.kind_of(event) {
+            Some(LabelKind::State(state)) => {
+                event.action == LabelAction::Add && state != record.state && observed.states.contains(&state)
+            }
+            _ => false,
+        };
+        let event = events.iter().rfind(shows_now).filter(|event| event.id <= record.label_event)?;
+        self.label_act(connected, event)
     }
 
     /// Notes up to which label event everything was seen. What is done while `job-match` is off is asked about once it is
@@ -208,6 +247,15 @@ impl Engine {
     }
 }
 
+/// Whether what somebody did with a label can be seen on the issue.
+fn still_shows(act: &Act, observed: &Observed) -> bool {
+    match act.what {
+        What::Add(state) => observed.states.contains(&state),
+        What::Withdraw => !observed.is_match,
+        What::Remove(_) | What::PutBack | What::Close | What::Reopen => false,
+    }
+}
+
 /// Who closed an issue, as the issue itself says.
 fn closed_by(connected: &Connected, issue: &Issue) -> Option<Act> {
     let who = issue.closed_by.as_ref()?;
@@ -216,7 +264,8 @@ fn closed_by(connected: &Connected, issue: &Issue) -> Option<Act> {
     (!ours).then(|| Act { at, by: Some(who.username.clone()), what: What::Close })
 }
 
-fn state_act(connected: &Connected, event: &StateEvent) -> Option<Act> {
+/// What somebody did who closed or reopened an issue; none where it was the service.
+pub(super) fn state_act(connected: &Connected, event: &StateEvent) -> Option<Act> {
     let ours = connected.is_ours(event.user.as_ref());
     if ours && !connected.is_a_reviewers_token() {
         return None;

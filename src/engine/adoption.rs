@@ -18,27 +18,19 @@ impl Engine {
         observed: &Observed,
         ours: bool,
     ) -> Result<(), EngineError> {
-        let names = self.names();
         let events = connected.project.label_events(issue.iid).await?;
-        let put_on = events.iter().rev().find(|event| {
-            let kind = event.label.as_ref().and_then(|label| names.kind_of_id(label.id));
-            event.action == LabelAction::Add && kind == Some(LabelKind::Match)
-        });
-        let who = put_on.map_or(Some(issue.author.id), |event| event.user.as_ref().map(|user| user.id));
-        let may = match who {
-            Some(user) if connected.is_us(user) => ours,
-            Some(user) => self.may_adopt(&connected.project, user).await?,
-            None => false,
-        };
         let mut record = new_record(&issue, JobMatch::titled(issue.title.clone()), None, State::Pending);
         record.label_event = events.iter().map(|event| event.id).max().unwrap_or(0);
-        if !may {
+        if self.was_followed(connected, &events) {
+            // Before the disk was lost: what was decided since stands in its history. Who may adopt now was not asked then.
+            return self.take_in(connected, &issue, observed, &mut record).await;
+        }
+        if !self.was_put_on_by_somebody_who_may(connected, &issue, &events, ours).await? {
             record.standing = Standing::Ignored;
             return Ok(self.inner.mirror.put(&record, None)?);
         }
-        if self.was_followed(connected, &events) {
-            // Before the disk was lost: what was decided since stands in its history.
-            return self.take_in(connected, &issue, observed, &mut record).await;
+        if self.reviewers(connected).enforced && self.has_no_event_yet(observed, None, &events) {
+            self.refuse_lagging_events(&issue)?;
         }
         let mut labels = observed.states.iter();
         record.state = match (labels.next(), labels.next()) {
@@ -64,6 +56,39 @@ impl Engine {
         self.tell_of_adoption(connected, record, &events).await
     }
 
+    /// Whether `job-match` was put on by somebody who may adopt an issue.
+    async fn was_put_on_by_somebody_who_may(
+        &self,
+        connected: &Connected,
+        issue: &Issue,
+        events: &[LabelEvent],
+        ours: bool,
+    ) -> Result<bool, EngineError> {
+        let is_it = |event: &&LabelEvent| {
+            event.action == LabelAction::Add && self.kind_of(event) == Some(LabelKind::Match)
+        };
+        let Some(put_on) = events.iter().rfind(is_it) else {
+            if !ours {
+                // The event may only be late; an issue that is ignored is not looked at again.
+                self.refuse_lagging_events(issue)?;
+            }
+            return self.may_put_it_on(connected, issue.author.id, ours).await;
+        };
+        match &put_on.user {
+            Some(user) => self.may_put_it_on(connected, user.id, ours).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Whether this user may put `job-match` on an issue that was made by hand. We put it on ours, and again on what was a
+    /// match; where the token is a reviewer's own, they do.
+    async fn may_put_it_on(&self, connected: &Connected, user: u64, ours: bool) -> Result<bool, EngineError> {
+        if connected.is_us(user) {
+            return Ok(ours || connected.is_a_reviewers_token());
+        }
+        self.may_adopt(&connected.project, user).await
+    }
+
     /// Whether we have put a state label on an issue ourselves.
     fn was_followed(&self, connected: &Connected, events: &[LabelEvent]) -> bool {
         let ours = |event: &LabelEvent| connected.is_ours(event.user.as_ref());
@@ -72,7 +97,7 @@ impl Engine {
     }
 
     /// Who brought an issue that was made by hand into this state.
-    async fn decider(
+    pub(super) async fn decider(
         &self,
         connected: &Connected,
         issue: &Issue,

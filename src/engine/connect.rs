@@ -131,7 +131,15 @@ impl Engine {
             // Nothing is staged or written until it is met anew.
             *self.inner.connected.write().await = None;
         }
-        fit.map(drop)
+        fit?;
+        let names = self.policy().reviewers.usernames.clone();
+        if connected.reviewers.len() < names.len()
+            && self.find_reviewers(&connected.project, &names).await? != connected.reviewers
+        {
+            // Somebody named has become a member since.
+            *self.inner.connected.write().await = None;
+        }
+        Ok(())
     }
 
     async fn fit_project(&self, us: &User) -> Result<(Project, ProjectInfo), EngineError> {

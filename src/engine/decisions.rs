@@ -10,6 +10,7 @@ use crate::domain::State;
 use crate::domain::decide::Repair;
 use crate::domain::history::{Step, Through};
 use crate::gitlab::Issue;
+use crate::gitlab::labels::LabelKind;
 use crate::mirror::{Record, Standing};
 
 /// A decision that somebody makes through the service.
@@ -153,6 +154,10 @@ impl Engine {
         let change = self.change_for(&Repair::towards(step.to, &before));
         let result = connected.project.change_issue(record.iid, &change).await;
         let issue: Issue = self.note(result.map_err(EngineError::from))?;
+        if !issue.labels.iter().any(|name| *name == self.label_name(LabelKind::State(step.to))) {
+            tracing::error!(iid = record.iid, ?change, labels = ?issue.labels, "GitLab did not take the labels as written");
+            return Err(EngineError::NotTaken);
+        }
         tracing::info!(iid = record.iid, from = %step.from, to = %step.to, through = ?step.through, "match {} is {} now", record.iid, step.to);
         record.follow(&step);
         record.updated_at = issue.updated_at;

@@ -149,7 +149,9 @@ impl Engine {
                     && status != StatusCode::BAD_GATEWAY
                     && status != StatusCode::SERVICE_UNAVAILABLE
             }),
-            EngineError::Text(_) | EngineError::TooLarge(_) | EngineError::Stale => true,
+            EngineError::Text(_) | EngineError::TooLarge(_) | EngineError::NotTaken | EngineError::Stale => {
+                true
+            }
             _ => false,
         };
         if !is_about_this_issue {

@@ -40,8 +40,15 @@ impl Engine {
         let remade =
             |(kind, id): (LabelKind, u64)| known.get(&kind).is_some_and(|known| *known != id).then_some(kind);
         let remade: Vec<LabelKind> = ours.ids().into_iter().filter_map(remade).collect();
+        let mut unmarked = Vec::new();
         if may_mend {
             self.remove_second_ones(project, &ours, &mut labels).await?;
+            let is_new = |kind: LabelKind, label: &Label| known.get(&kind) != Some(&label.id);
+            let met = labels.iter().filter_map(|label| Some((ours.kind_of_id(label.id)?, label)));
+            unmarked.extend(
+                met.filter(|(kind, label)| is_new(*kind, label) && !kind.is_marked(label))
+                    .map(|(kind, label)| (kind, label.clone())),
+            );
             for kind in &missing {
                 let label = project.create_label(*kind).await?;
                 ours.insert(*kind, &label);
@@ -82,6 +89,8 @@ impl Engine {
                 self.restore_deleted(kind)?;
             }
             self.dress(project, &remade).await;
+            unmarked.retain(|(kind, _)| !remade.contains(kind));
+            mark(project, unmarked).await;
         }
         Ok(())
     }
@@ -152,7 +161,10 @@ impl Engine {
         let is_second = |label: &Label| {
             let kind = LabelKind::ALL.into_iter().find(|kind| kind.name() == label.name)?;
             let is_bare = label.description.as_deref().unwrap_or_default().is_empty();
-            (is_bare && ours.ids().get(&kind).is_some_and(|id| *id != label.id)).then_some(kind)
+            let is_another = ours.ids().get(&kind).is_some_and(|id| *id != label.id);
+            // A group's label may have the same name as ours: issues do not say which of the two they carry.
+            let has_the_name_of_ours = label.name == ours.name(kind);
+            (is_bare && is_another && !has_the_name_of_ours).then_some(kind)
         };
         let second_ones: Vec<(LabelKind, Label)> =
             labels.iter().filter_map(|label| Some((is_second(label)?, label.clone()))).collect();
@@ -244,6 +256,17 @@ impl Engine {
                 .filter_map(|kind| if let LabelKind::State(state) = kind { Some(*state) } else { None })
                 .collect::<BTreeSet<State>>(),
             closed: issue.state == crate::gitlab::issues::OpenOrClosed::Closed,
+        }
+    }
+}
+
+/// Gives labels that were there before us our mark, after what their description says: so they are ours after a rename and
+/// a lost disk too. A group's label is not for us to change.
+async fn mark(project: &Project, unmarked: Vec<(LabelKind, Label)>) {
+    for (kind, label) in unmarked {
+        let description = kind.marked(label.description.as_deref().unwrap_or_default());
+        if let Err(error) = project.describe_label(label.id, &description).await {
+            tracing::warn!(label = %label.name, %error, "the label {} has not got our mark", label.name);
         }
     }
 }

@@ -80,6 +80,9 @@ pub enum EngineError {
     /// The project, or an issue of it, is not as the service needs it.
     #[error("{0}")]
     Unfit(String),
+    /// GitLab said yes and did not do it: so it answers where the token's user may not set labels.
+    #[error("GitLab did not take the label; may the token's user set labels on the project's issues?")]
+    NotTaken,
     /// GitLab has not been read yet since the start.
     #[error("GitLab has not been read yet since the start; try again in a few seconds")]
     NotReady,
@@ -110,7 +113,7 @@ impl EngineError {
             Self::Gitlab(error) => error.retry_after(),
             Self::NotReady | Self::Stale => Some(Duration::from_secs(2)),
             Self::Mirror(_) | Self::Unfit(_) => Some(Duration::from_secs(60)),
-            Self::Text(_) | Self::TooLarge(_) | Self::LooksOnly => None,
+            Self::Text(_) | Self::TooLarge(_) | Self::NotTaken | Self::LooksOnly => None,
         }
     }
 }

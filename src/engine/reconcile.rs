@@ -17,6 +17,8 @@ use crate::mirror::{Record, Standing};
 
 /// An issue may be missing from copies of GitLab for so long after it was made.
 const NOT_COPIED_YET: SignedDuration = SignedDuration::from_secs(10);
+/// How soon labels are looked at again that GitLab did not take as they were written.
+const NOT_TAKEN_AGAIN: SignedDuration = SignedDuration::from_secs(60);
 /// How long the same wrong act is not explained again.
 const EXPLAINED_FOR: SignedDuration = SignedDuration::from_mins(10);
 
@@ -153,6 +155,7 @@ impl Engine {
         let (acts, written) = self.acts(connected, &issue, &mut observed, &mut record, written).await?;
         let left = self.step_of_what_left(connected, &record).await?;
         let is_irrevocable = left.is_some();
+        let mut put_off = None;
         if let Some(step) = left.or(written) {
             let to = step.to;
             if acts.iter().all(|act| act.is_part_of(to)) {
@@ -164,16 +167,30 @@ impl Engine {
                 tracing::info!(iid = record.iid, "the application of match {} has left", record.iid);
                 self.note_what_left(&mut record, &step)?;
             } else {
-                // It was about another state of things.
-                tracing::info!(iid = record.iid, %to, "a decision that was written down is void: people acted since");
+                put_off = Some(step);
             }
         }
         let reviewers = self.reviewers(connected);
         if shown.agrees_with(known(&record)) && !is_hidden(&acts, &reviewers) {
             return self.refresh(&issue, record);
         }
+        let iid = issue.iid;
         let verdict = decide(known(&record), &observed, &acts, &reviewers).repairing(&shown);
-        self.act(connected, issue, record, verdict).await
+        // What people did since is undone, and it is still the state that the decision started from.
+        let is_refused = verdict.refusal.is_some() && verdict.steps.is_empty() && !verdict.withdrawn;
+        self.act(connected, issue, record, verdict).await?;
+        let Some(step) = put_off else { return Ok(()) };
+        match self.inner.mirror.record(iid)?.filter(|record| is_refused && record.state == step.from) {
+            Some(record) => {
+                tracing::info!(iid, to = %step.to, "a decision that was written down is completed");
+                self.carry_out(connected, record, step).await.map(drop)
+            }
+            None => {
+                // It was about another state of things.
+                tracing::info!(iid, to = %step.to, "a decision that was written down is void: people acted since");
+                Ok(())
+            }
+        }
     }
 
     /// Whether an issue that looks as it should may have been decided about, and a stranger have hidden that.
@@ -227,18 +244,28 @@ impl Engine {
             let stays = Record { state: verdict.state, ..record.clone() };
             self.explain(connected, &issue, &stays, refusal).await?;
         }
+        // Before our own write closes it.
+        let closed_by = issue.closed_by.clone().filter(|user| !connected.is_us(user.id));
+        let closed_at = issue.closed_at;
         let issue = self.repair(connected, issue, &verdict.repair).await?;
-        let closed_by = issue.closed_by.as_ref().map(|user| &user.username);
-        let steps = verdict.steps.into_iter().map(|decided| Step {
-            from: decided.from,
-            to: decided.to,
-            by: decided.by.or_else(|| closed_by.cloned()).unwrap_or_default(),
-            at: decided.at.or(issue.closed_at).unwrap_or(issue.updated_at),
-            through: Through::Gitlab,
-            comment: None,
+        let steps = verdict.steps.into_iter().map(|decided| {
+            let closed_by = closed_by.as_ref().filter(|_| decided.to.is_closed());
+            let closed_at = closed_at.filter(|_| closed_by.is_some());
+            Step {
+                from: decided.from,
+                to: decided.to,
+                by: decided.by.or_else(|| closed_by.map(|user| user.username.clone())).unwrap_or_default(),
+                at: decided.at.or(closed_at).unwrap_or(issue.updated_at),
+                through: Through::Gitlab,
+                comment: None,
+            }
         });
         let mut steps: Vec<Step> = steps.collect();
         let last = steps.pop();
+        if !verdict.withdrawn && !steps.is_empty() {
+            // That it is there again comes before what happened to it since.
+            record.standing = Standing::Live;
+        }
         for step in &steps {
             self.take_step(&mut record, step)?;
         }
@@ -292,7 +319,9 @@ impl Engine {
         let left = change.remove_labels.iter().any(|name| issue.labels.contains(name));
         if missing || left {
             tracing::error!(iid = issue.iid, ?change, labels = ?issue.labels, "GitLab did not take the labels as written");
-            self.hint(issue.iid, Hint::default());
+            // Where it never takes them, it is not asked without a pause.
+            let later = self.inner.clock.now().checked_add(NOT_TAKEN_AGAIN).unwrap_or(Timestamp::MAX);
+            self.inner.queue.push_later(issue.iid, Hint::default(), later);
         }
         Ok(issue)
     }

@@ -29,7 +29,7 @@ impl Engine {
             self.may_follow()?;
             self.may_write()?;
         }
-        let decided = observed.states.iter().copied().find(|state| *state != State::Pending);
+        let decided = self.decided_about(connected, &issue, observed).await?;
         if let Some(to) = decided.filter(|_| first.standing == Standing::Live) {
             let steps = self.steps_left(first, to)?;
             if !steps.is_empty() {
@@ -59,6 +59,28 @@ impl Engine {
             record.comments = after.user_notes_count;
         }
         Ok(self.inner.mirror.put(&record, None)?)
+    }
+
+    /// Where somebody who may has brought a second issue, by a label or by closing it.
+    async fn decided_about(
+        &self,
+        connected: &Connected,
+        issue: &Issue,
+        observed: &Observed,
+    ) -> Result<Option<State>, EngineError> {
+        let by_hand = || issue.closed_by.as_ref().is_some_and(|user| !connected.is_us(user.id));
+        let is_rejected = observed.is_match && observed.closed && by_hand();
+        let labelled = observed.states.iter().copied().find(|state| *state != State::Pending);
+        let Some(to) = labelled.or(is_rejected.then_some(State::Rejected)) else { return Ok(None) };
+        let reviewers = self.reviewers(connected);
+        if !reviewers.enforced {
+            return Ok(Some(to));
+        }
+        let events = connected.project.label_events(issue.iid).await?;
+        let who = self.decider(connected, issue, &events, to).await?;
+        // What an instance of ours labelled was decided through it.
+        let by_us = who.as_deref() == Some(connected.us.username.as_str());
+        Ok(Some(to).filter(|_| by_us || reviewers.may(who.as_deref())))
     }
 
     /// The first issue of a match in the mirror, be it this one or another; those after it count no more from now on, and

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{MutexGuard, PoisonError};
 
+use super::acts::state_act;
 use super::reconcile::{is_newer_than_the_step, known};
 use super::stage::new_record;
 use super::{Connected, Engine, EngineError, Hint, history};
@@ -177,18 +178,22 @@ impl Engine {
         }
         let raise = self.raises(record, &history.steps)?;
         self.inner.mirror.put_whole(record, &history.steps, raise)?;
-        let mut observed = observed.clone();
-        if observed.states.len() == 1 && record.state.is_closed() != observed.closed {
+        let (mut observed, mut acts) = (observed.clone(), history.open_acts);
+        if record.state.is_closed() != observed.closed {
             // Closed or reopened by somebody, or did the service not come to it after the label was moved? Both look
             // the same now; whatever was last counts.
             let events = connected.project.state_events(issue.iid).await?;
             let shows = |event: &StateEvent| (event.state == "closed") == observed.closed;
             let by_hand = |last: &StateEvent| shows(last) && is_newer_than_the_step(last, record);
-            if !events.last().is_some_and(by_hand) {
+            if events.last().is_some_and(by_hand) {
+                let since = events.iter().rposition(|event| !shows(event)).map_or(0, |last| last + 1);
+                acts.extend(events[since..].iter().filter_map(|event| state_act(connected, event)));
+                acts.sort_by_key(|act| act.at);
+            } else if observed.states.len() == 1 {
                 observed.closed = record.state.is_closed();
             }
         }
-        let verdict = decide(known(record), &observed, &history.open_acts, &self.reviewers(connected))
+        let verdict = decide(known(record), &observed, &acts, &self.reviewers(connected))
             .repairing(&self.observed(issue));
         self.act(connected, issue.clone(), record.clone(), verdict).await
     }

@@ -152,7 +152,8 @@ fn render_body(
     let address = job.url.as_ref().map(WebUrl::url);
     let at_gitlab = address.is_some_and(|url| url.host_str() == context.gitlab_host.as_deref());
     let name = format!("issue.{}.md", context.language.pick("de", "en"));
-    let rendered = templates.render(
+    let block = json_block(&serde_json::to_value(&block).unwrap_or_default());
+    let mut rendered = templates.render(
         &name,
         json!({
             "score": job.score.map(|score| GitlabLine::new(&score.to_string().replace('.', context.language.pick(",", ".")))),
@@ -179,9 +180,17 @@ fn render_body(
             "cut": cut,
             "mentions": context.mentions,
             "possible_duplicates": context.possible_duplicates,
-            "block": json_block(&serde_json::to_value(&block).unwrap_or_default()),
+            "block": block,
         }),
     )?;
+    if !rendered.contains(&block) {
+        // A template of somebody's own that leaves it out: without it nobody would find the match again.
+        let summary = context.language.pick("Daten für Programme", "Data for programs");
+        rendered = format!(
+            "{}\n\n<details><summary>{summary}</summary>\n\n```json\n{block}\n```\n\n</details>\n",
+            rendered.trim_end()
+        );
+    }
     let wanted =
         Wanted { mentions: context.mentions.clone(), references: context.possible_duplicates.clone() };
     guarded(rendered, &name, &wanted)
@@ -198,7 +207,13 @@ pub fn comment(
     context: &impl Serialize,
     wanted: &Wanted,
 ) -> Result<String, TextError> {
-    guarded(templates.render(name, context)?, name, wanted)
+    let mut text = templates.render(name, context)?;
+    let context = serde_json::to_value(context).unwrap_or_default();
+    if let Some(hidden) = context["hidden"].as_str().filter(|hidden| !text.contains(*hidden)) {
+        // Whoever wrote a template of their own may have left out what we must read back.
+        text = format!("{}\n\n{hidden}", text.trim_end());
+    }
+    guarded(text, name, wanted)
 }
 
 fn guarded(text: String, template: &str, wanted: &Wanted) -> Result<String, TextError> {

@@ -37,9 +37,6 @@ pub struct Issue {
     /// Hidden from guests.
     #[serde(default, deserialize_with = "or_default")]
     pub confidential: bool,
-    /// The last day to apply.
-    #[serde(default)]
-    pub due_date: Option<Date>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When anything but reactions last changed.

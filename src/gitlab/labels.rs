@@ -98,6 +98,14 @@ impl LabelKind {
         format!("{sentence} vorhoelle:{}", self.as_str())
     }
 
+    /// A description with our mark behind it; our own where it says nothing.
+    pub fn marked(self, description: &str) -> String {
+        match description.trim() {
+            "" => self.description(),
+            text => format!("{text} vorhoelle:{}", self.as_str()),
+        }
+    }
+
     /// Whether a label's description carries the mark.
     pub fn is_marked(self, label: &Label) -> bool {
         label.description.as_deref().and_then(Self::of_mark) == Some(self)

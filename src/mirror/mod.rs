@@ -52,10 +52,10 @@ pub enum Found {
         /// Why.
         why: String,
     },
-    /// There, and of another project; it stays, and this is one of our own beside it.
+    /// There, and of another project or a newer program; it stays, and this is one of our own beside it.
     Beside {
-        /// Whose the other one is.
-        owner: String,
+        /// Why.
+        why: String,
     },
 }
 
@@ -83,7 +83,8 @@ pub struct Answered {
 impl Mirror {
     /// Opens the mirror of a project; `owner` names instance and project. A file that is corrupt, of a newer version or
     /// of another project is moved aside, and a new one started: GitLab knows everything that was in it. A command moves
-    /// none of another project aside, for the service may have it open, and its settings be right: it keeps one beside it.
+    /// none of another project or a newer program aside, for the service may have it open, and be right: it keeps one
+    /// beside it.
     ///
     /// # Errors
     ///
@@ -97,11 +98,19 @@ impl Mirror {
         let there = path.exists();
         let (writer, found) = match schema::open(path, owner, &shown, care) {
             Ok(connection) => (connection, if there { Found::Kept } else { Found::New }),
-            Err(schema::Unusable::Foreign(owner_of_it)) if care == Care::Soon => {
+            Err(error @ (schema::Unusable::Foreign(_) | schema::Unusable::Newer(_)))
+                if care == Care::Soon =>
+            {
                 let (mirror, _) = Self::open(&beside(path, owner), owner, shown, Care::Whole)?;
-                return Ok((mirror, Found::Beside { owner: owner_of_it }));
+                return Ok((mirror, Found::Beside { why: error.to_string() }));
             }
-            Err(error @ (schema::Unusable::Content(_) | schema::Unusable::Foreign(_))) => {
+            Err(error @ schema::Unusable::Io(_)) => {
+                return Err(anyhow::anyhow!("{error}").context(format!(
+                    "the mirror {} cannot be used; is the folder writable and on a local disk?",
+                    path.display()
+                )));
+            }
+            Err(error) => {
                 let why = error.to_string();
                 let aside = laid_aside(path);
                 for suffix in ["-wal", "-shm"] {
@@ -112,12 +121,6 @@ impl Mirror {
                 let connection =
                     schema::open(path, owner, &shown, care).map_err(|error| anyhow::anyhow!("{error}"))?;
                 (connection, Found::Replaced { why })
-            }
-            Err(error @ schema::Unusable::Io(_)) => {
-                return Err(anyhow::anyhow!("{error}").context(format!(
-                    "the mirror {} cannot be used; is the folder writable and on a local disk?",
-                    path.display()
-                )));
             }
         };
         let (writer, readers, watcher) = (Mutex::new(writer), Mutex::default(), Mutex::default());

@@ -135,6 +135,9 @@ pub(super) enum Unusable {
     /// It is the mirror of another project.
     #[error("it mirrors another project ({0})")]
     Foreign(String),
+    /// A newer program wrote it.
+    #[error("a newer Vorhölle wrote it (version {0})")]
+    Newer(usize),
     /// It cannot be read or written at all.
     #[error("{0}")]
     Io(rusqlite::Error),
@@ -153,6 +156,8 @@ impl From<rusqlite::Error> for Unusable {
                 | ErrorCode::DiskFull
                 | ErrorCode::SystemIoFailure
                 | ErrorCode::DatabaseBusy
+                | ErrorCode::FileLockingProtocolFailed
+                | ErrorCode::OutOfMemory
                 | ErrorCode::DatabaseLocked,
             ) => Self::Io(error),
             _ => Self::Content(format!("its tables are not ours ({error})")),
@@ -171,7 +176,7 @@ pub(super) fn open(path: &Path, owner: &str, shown: &Shown, care: Care) -> Resul
     connection.pragma_update(None, "wal_autocheckpoint", 8000)?;
     let version: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version > MIGRATIONS.len() {
-        return Err(Unusable::Content(format!("a newer Vorhölle wrote it (version {version})")));
+        return Err(Unusable::Newer(version));
     }
     migrate(&mut connection, version)?;
     // Reads the whole file: a few milliseconds for ten thousand matches, and a damaged page is found now.

@@ -306,3 +306,20 @@ fn apply(observed: &Observed, repair: &Repair) -> Observed {
     after.closed = repair.close.unwrap_or(after.closed);
     after
 }
+
+#[test]
+fn where_the_label_of_matches_is_missing_what_was_decided_counts_all_the_same() {
+    let off = Observed { is_match: false, ..seen(&[Pending, Approved], false) };
+    // The label itself was deleted.
+    let approved = acts(&[("anna", &[What::Add(Approved)])]);
+    let verdict = decide(known(Pending), &off, &approved, &anyone());
+    assert_eq!((verdict.state, verdict.withdrawn, &verdict.refusal), (Approved, false, &None));
+    assert_eq!((verdict.repair.add_match, verdict.repair.remove), (true, vec![Pending]));
+    assert_eq!(verdict.steps[0].by.as_deref(), Some("anna"));
+    // A stranger took it off.
+    let hidden = acts(&[("anna", &[What::Add(Approved)]), ("eve", &[What::Withdraw])]);
+    let verdict = decide(known(Pending), &off, &hidden, &enforced());
+    assert_eq!((verdict.state, verdict.withdrawn), (Approved, false));
+    assert_eq!(verdict.refusal, Some(Refusal::NoReviewer { who: Some("eve".to_owned()) }));
+    assert!(verdict.repair.add_match);
+}

@@ -5,25 +5,24 @@ use crate::domain::State;
 
 /// The issue does not carry `job-match`.
 pub(super) fn withdraw(known: Known, observed: &Observed, acts: &[Act], reviewers: &Reviewers) -> Verdict {
-    let stays = |refusal, repair| Verdict {
-        state: known.state,
-        withdrawn: false,
-        steps: Vec::new(),
-        refusal,
-        repair,
-    };
     let taken_off = acts.iter().rev().find(|act| act.what == What::Withdraw);
-    match taken_off {
-        _ if known.withdrawn => {}
-        Some(act) if reviewers.may(act.by.as_deref()) => {}
-        Some(act) => {
-            let refusal = Refusal::NoReviewer { who: act.by.clone() };
-            return stays(Some(refusal), Repair::towards(known.state, observed));
-        }
+    let refusal = match taken_off {
+        _ if known.withdrawn => return withdrawn(known),
+        Some(act) if reviewers.may(act.by.as_deref()) => return withdrawn(known),
+        Some(act) => Some(Refusal::NoReviewer { who: act.by.clone() }),
         // Nobody took it off: the label itself was deleted.
-        None => return stays(None, Repair::towards(known.state, observed)),
-    }
-    Verdict { withdrawn: true, ..stays(None, Repair::default()) }
+        None => None,
+    };
+    // What was decided meanwhile counts as if it had stayed on.
+    let is_about_state = |act: &&Act| !matches!(act.what, What::Withdraw | What::PutBack);
+    let others: Vec<Act> = acts.iter().filter(is_about_state).cloned().collect();
+    let as_if_on = Observed { is_match: true, ..observed.clone() };
+    let verdict = decide(known, &as_if_on, &others, reviewers).repairing(observed);
+    Verdict { refusal: verdict.refusal.clone().or(refusal), ..verdict }
+}
+
+fn withdrawn(known: Known) -> Verdict {
+    Verdict { withdrawn: true, ..Verdict::nothing_happened(known) }
 }
 
 /// `job-match` is on again: the match is staged anew, in the state that its label said then where somebody put it on who

@@ -219,13 +219,19 @@ pub(super) fn needs_joiner(text: &[char], index: usize) -> bool {
             !following.is_whitespace() && !matches!(following, ')' | ']' | ',' | ';')
         }
         ':' => following == '/' || is_emoji(rest()),
-        '[' => is_reference_word(rest()),
+        '[' => is_reference_word(rest()) || is_table_of_contents(rest()),
         '*' => following == 'i' || following == 'I',
         '-' => following.is_ascii_digit() && before(1) == Some('l') && before(2) == Some('g'),
         'w' | 'W' => following == '.' && before(1) == Some('w') && before(2) == Some('w'),
         c if c.is_ascii_hexdigit() => is_start_of_commit(text, index),
         _ => false,
     }
+}
+
+/// `TOC]` or `[_TOC_]]` after a bracket: GitLab looks for them in the text that Markdown has made already.
+fn is_table_of_contents(rest: impl Iterator<Item = char>) -> bool {
+    let word: String = rest.take("[_toc_]]".len()).collect::<String>().to_ascii_lowercase();
+    word.starts_with("toc]") || word == "[_toc_]]"
 }
 
 /// `smile:` after a colon.
@@ -312,6 +318,15 @@ mod tests {
             "Wir suchen: Rust (m/w/d) – 100 % remote.\n- AWS & Co.\n- C#\n\nhttps://jobs.example/1 um 12:30";
         let shown = "Wir suchen: Rust (m/w/d) – 100 \\% remote.\\\n\\- AWS \\& Co.\\\n\\- C\\#\n\nhttps:\u{2060}//jobs.example/1 um 12:30";
         assert_eq!(GitlabBlock::new(text).to_string(), shown);
+    }
+
+    #[test]
+    fn a_table_of_contents_is_only_a_word() {
+        for text in ["[TOC]", "[toc]", "[[_TOC_]]"] {
+            let shown = GitlabBlock::new(text).to_string().replace('\\', "");
+            assert!(!shown.contains(text), "{shown}");
+            assert_eq!(shown.replace('\u{2060}', ""), text);
+        }
     }
 
     #[test]
