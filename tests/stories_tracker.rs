@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
+#[path = "stories_tracker/columns.rs"]
+mod columns;
 #[path = "support/sheet.rs"]
 mod sheet;
 mod support;

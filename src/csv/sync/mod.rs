@@ -130,13 +130,15 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     ///
-    /// Where the file is none or cannot be read, or the mirror's disk fails.
+    /// Where the file is none, cannot be read or is open in a spreadsheet, or the mirror's disk fails.
     pub fn start(
         engine: &'a Engine,
         file: &'a CsvFile,
         direction: Direction,
         names: usize,
     ) -> Result<Self, SyncError> {
+        // A run that is going to be refused notes nothing of what both sides agree on, nor how its days are counted.
+        file.check_closed()?;
         Self::look(engine, file, direction, (true, names))
     }
 
