@@ -395,3 +395,22 @@ async fn a_watch_waits_for_a_file_that_is_open_or_away_and_never_makes_it_anew()
     setting.until("GitLab has the new notes", async || notes("wieder da")).await;
     assert!(running.child.try_wait().unwrap().is_none(), "{}", said.lock().unwrap());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_that_is_asked_to_stop_in_the_middle_of_a_run_stops() {
+    let setting = Setting::new(Options::default()).await;
+    setting.run(&["setup"]).await;
+    std::fs::write(setting.folder.path().join("a.csv"), "iid;Titel\r\n;Neu\r\n").unwrap();
+    let slow = Trouble::slow_body(Duration::from_secs(60));
+    setting.sandbox.fault(Fault::new(reqwest::Method::POST, "/issues", slow));
+    let child = setting.command(&["csv", "sync", "a.csv", "--watch"]).spawn().unwrap();
+    let running = std::cell::RefCell::new(Running { child });
+    setting.until("GitLab has the issue", async || !setting.sandbox.world().issues.is_empty()).await;
+    let id = running.borrow().child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    setting.until("it has ended", async || running.borrow_mut().child.try_wait().unwrap().is_some()).await;
+    assert_eq!(running.borrow_mut().child.wait().unwrap().code(), Some(0));
+    // The next run finds the issue that was made.
+    assert_eq!(setting.run(&["csv", "sync", "a.csv"]).await.0, 0);
+    assert_eq!(setting.sandbox.world().issues.len(), 1);
+}
