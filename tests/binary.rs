@@ -241,12 +241,23 @@ async fn the_mirror_is_compared_with_gitlab_and_read_anew() {
     let running = setting.serve().await;
     assert_eq!(setting.post(&job("1")).await, Some(StatusCode::CREATED));
     assert_eq!(setting.post(&job("2")).await, Some(StatusCode::CREATED));
+    let tracker = setting.http.patch(setting.url("/api/v1/matches/1/application"));
+    let tracker = tracker.bearer_auth("token-of-the-pipeline").json(&json!({"stage": "applied"}));
+    assert_eq!(tracker.send().await.unwrap().status(), StatusCode::OK);
     drop(running);
     let (code, said, _) = setting.run(&["mirror", "check"]).await;
     assert_eq!((code, said.as_str()), (0, "the mirror says what GitLab says\n"));
     setting.sandbox.as_user("reviewer").relabel(2, &["job-match/approved"], &["job-match/pending"]).unwrap();
+    let (note, text) = {
+        let gitlab = setting.sandbox.world();
+        let note = gitlab.comments_of(1)[0];
+        (note.id, note.body.replace("| applied |", "| offer |"))
+    };
+    setting.sandbox.as_user("owner").edit_comment(1, note, &text).unwrap();
     let (code, said, _) = setting.run(&["mirror", "check"]).await;
-    assert_eq!((code, said.as_str()), (1, "#2 is pending in the mirror and approved in GitLab\n"));
+    let differences =
+        "#1 differs in its data or its history\n#2 is pending in the mirror and approved in GitLab\n";
+    assert_eq!((code, said.as_str()), (1, differences));
     let (code, said, _) = setting.run(&["mirror", "rebuild"]).await;
     assert_eq!((code, said.as_str()), (0, "read 2 matches from GitLab\n"));
     // Looking changes nothing in GitLab: a label that somebody deleted is the service's to make again.

@@ -7,6 +7,8 @@ mod columns;
 #[path = "support/sheet.rs"]
 mod sheet;
 mod support;
+#[path = "stories_tracker/writers.rs"]
+mod writers;
 
 use std::time::Duration;
 
