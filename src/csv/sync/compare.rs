@@ -252,7 +252,7 @@ impl<'r, 'a> Look<'r, 'a> {
         }
         let has_iid = !values.text(Field::Iid).trim().is_empty();
         if plan.is_empty() && has_iid {
-            let agreed = agreed(seen.iid, &plan.agreed(base.as_ref(), &values, &known), &known);
+            let agreed = in_short(seen.iid, &plan.base_afterwards(base.as_ref(), &values, &known), &known);
             return Some(agreed).filter(|agreed| seen.agreed != Some(agreed));
         }
         self.run.work.push(Work::merge((row, line, seen.iid), values, known, base, plan));
@@ -307,7 +307,7 @@ fn fields_of(table: &Table) -> Fields {
 }
 
 /// What both sides agree on, told as shortly as what GitLab has allows it.
-fn agreed(iid: u64, row: &Row, known: &Row) -> Agreed {
+fn in_short(iid: u64, row: &Row, known: &Row) -> Agreed {
     let mut agreed = spelled_out(iid, row);
     if row.iter().all(|(field, value)| value == known.text(field)) {
         agreed.cells = None;
