@@ -259,12 +259,23 @@ async fn the_mirror_is_compared_with_gitlab_and_read_anew() {
     let running = setting.serve().await;
     assert_eq!(setting.post(&job("1")).await, Some(StatusCode::CREATED));
     assert_eq!(setting.post(&job("2")).await, Some(StatusCode::CREATED));
+    let tracker = setting.http.patch(setting.url("/api/v1/matches/1/application"));
+    let tracker = tracker.bearer_auth("token-of-the-pipeline").json(&json!({"stage": "applied"}));
+    assert_eq!(tracker.send().await.unwrap().status(), StatusCode::OK);
     drop(running);
     let (code, said, _) = setting.run(&["mirror", "check"]).await;
     assert_eq!((code, said.as_str()), (0, "the mirror says what GitLab says\n"));
     setting.sandbox.as_user("reviewer").relabel(2, &["job-match/approved"], &["job-match/pending"]).unwrap();
+    let (note, text) = {
+        let gitlab = setting.sandbox.world();
+        let note = gitlab.comments_of(1)[0];
+        (note.id, note.body.replace("| applied |", "| offer |"))
+    };
+    setting.sandbox.as_user("owner").edit_comment(1, note, &text).unwrap();
     let (code, said, _) = setting.run(&["mirror", "check"]).await;
-    assert_eq!((code, said.as_str()), (1, "#2 is pending in the mirror and approved in GitLab\n"));
+    let differences =
+        "#1 differs in its data or its history\n#2 is pending in the mirror and approved in GitLab\n";
+    assert_eq!((code, said.as_str()), (1, differences));
     let (code, said, _) = setting.run(&["mirror", "rebuild"]).await;
     assert_eq!((code, said.as_str()), (0, "read 2 matches from GitLab\n"));
     // Looking changes nothing in GitLab: a label that somebody deleted is the service's to make again.
@@ -412,4 +423,23 @@ async fn a_watch_waits_for_a_file_that_is_open_or_away_and_never_makes_it_anew()
     std::fs::write(&file, edited.replace("zurückgerufen", "wieder da")).unwrap();
     setting.until("GitLab has the new notes", async || notes("wieder da")).await;
     assert!(running.child.try_wait().unwrap().is_none(), "{}", said.lock().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_that_is_asked_to_stop_in_the_middle_of_a_run_stops() {
+    let setting = Setting::new(Options::default()).await;
+    setting.run(&["setup"]).await;
+    std::fs::write(setting.folder.path().join("a.csv"), "iid;Titel\r\n;Neu\r\n").unwrap();
+    let slow = Trouble::slow_body(Duration::from_secs(60));
+    setting.sandbox.fault(Fault::new(reqwest::Method::POST, "/issues", slow));
+    let child = setting.command(&["csv", "sync", "a.csv", "--watch"]).spawn().unwrap();
+    let running = std::cell::RefCell::new(Running { child });
+    setting.until("GitLab has the issue", async || !setting.sandbox.world().issues.is_empty()).await;
+    let id = running.borrow().child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    setting.until("it has ended", async || running.borrow_mut().child.try_wait().unwrap().is_some()).await;
+    assert_eq!(running.borrow_mut().child.wait().unwrap().code(), Some(0));
+    // The next run finds the issue that was made.
+    assert_eq!(setting.run(&["csv", "sync", "a.csv"]).await.0, 0);
+    assert_eq!(setting.sandbox.world().issues.len(), 1);
 }

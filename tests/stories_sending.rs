@@ -8,6 +8,8 @@
     reason = "a story that fails, panics"
 )]
 
+#[path = "stories_sending/bots.rs"]
+mod bots;
 #[path = "stories_sending/doubt.rs"]
 mod doubt;
 #[path = "stories_sending/drafts.rs"]

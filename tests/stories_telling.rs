@@ -455,6 +455,32 @@ async fn the_receipts_of_an_earlier_bot_count() {
     assert_eq!(server.mails().len(), 1);
 }
 
+/// What it remembers in GitLab, a new bot may not edit.
+#[tokio::test]
+async fn when_a_new_bot_last_told_something_is_remembered_too() {
+    let (mut world, server) = mailing("language: en\nremind_after: off\n").await;
+    world.tell().await;
+    world.tell_after(3 * 24 * 60).await;
+    assert_eq!(subjects(&server), ["No new match for 3 days"]);
+    let former = world.sandbox.as_user("bot").id();
+    let token = world.replace_bot();
+    world.set_variable("GITLAB_TOKEN", &token);
+    world.set_variable("FORMER_USERS", &former.to_string());
+    world.restart(Disk::Kept).await;
+    let iid = world.stage("1").await;
+    world.tell().await;
+    for _ in 0..2 {
+        world.tell_after(3 * 24 * 60).await;
+        assert_eq!(server.mails().len(), 3, "{:?}", subjects(&server));
+        world.restart(Disk::Wiped).await;
+    }
+    let new = world.sandbox.as_user("bot2").id();
+    let gitlab = world.sandbox.world();
+    let remembers = gitlab.issues.keys().filter(|settings| **settings != iid);
+    let written: Vec<_> = remembers.flat_map(|settings| gitlab.comments_of(*settings)).collect();
+    assert_eq!(written.iter().map(|note| note.author).collect::<Vec<_>>(), [former, new]);
+}
+
 #[tokio::test]
 async fn a_clock_that_jumps_loses_nothing_and_repeats_nothing() {
     for jump in [26 * 3600, -26 * 3600] {

@@ -2,9 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
+#[path = "stories_tracker/columns.rs"]
+mod columns;
 #[path = "support/sheet.rs"]
 mod sheet;
 mod support;
+#[path = "stories_tracker/writers.rs"]
+mod writers;
 
 use std::time::Duration;
 

@@ -86,6 +86,8 @@ async fn keep_in_sync(engine: &Engine, options: &Options) -> anyhow::Result<Exit
     let mut said_of = None;
     let shown = || engine.mirror().rows_revision().ok();
     let mut shows = shown();
+    // One for all rounds: a signal that comes during a run is heard as well.
+    let mut stop = std::pin::pin!(asked_to_stop());
     let mut until_gitlab = tokio::time::Instant::now() + engine.policy().sync_interval;
     loop {
         let due = tokio::time::Instant::now() >= until_gitlab;
@@ -98,7 +100,11 @@ async fn keep_in_sync(engine: &Engine, options: &Options) -> anyhow::Result<Exit
             let before = written(&options.file);
             shows = shown();
             let knows_gitlab = is_first || is_waiting || (is_news && !due && !is_edited);
-            match look_again(engine, options, was_there, knows_gitlab).await {
+            let looked = tokio::select! {
+                () = &mut stop => return Ok(code),
+                looked = look_again(engine, options, was_there, knows_gitlab) => looked,
+            };
+            match looked {
                 Ok((last, ours)) => {
                     code = last;
                     seen = ours.map_or(before, |ours| Some((ours.modified?, ours.size)));
@@ -120,7 +126,7 @@ async fn keep_in_sync(engine: &Engine, options: &Options) -> anyhow::Result<Exit
             }
         }
         tokio::select! {
-            () = asked_to_stop() => return Ok(code),
+            () = &mut stop => return Ok(code),
             () = engine.clock().sleep(LOOK_EVERY) => {}
         }
     }

@@ -53,9 +53,9 @@ impl Fields {
         self.0 & (1 << field as u32) != 0
     }
 
-    /// Those of either.
-    pub const fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+    /// Those that are in both.
+    pub const fn within(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 }
 

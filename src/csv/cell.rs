@@ -177,12 +177,13 @@ fn rtr(word: &str) -> Result<String, String> {
     }
 }
 
-/// A text of at most so many characters.
+/// A text of at most so many characters, with `\n` at the ends of its lines.
 fn line(text: &str, limit: usize) -> Result<Cow<'_, str>, String> {
+    let text = with_lf(text);
     if text.len() > limit && text.chars().nth(limit).is_some() {
         Err(format!("is longer than {limit} characters"))
     } else {
-        Ok(with_lf(text))
+        Ok(text)
     }
 }
 
@@ -450,6 +451,9 @@ mod tests {
         let notes = "x".repeat(NOTES_LIMIT);
         assert_eq!(german(Field::Notes, &notes).as_ref(), Ok(&notes));
         assert!(german(Field::Notes, &format!("{notes}x")).is_err());
+        // As GitLab has them: the end of a line is one character.
+        let lines = "x\r\n".repeat(NOTES_LIMIT / 2);
+        assert_eq!(german(Field::Notes, &lines), Ok(lines.replace('\r', "")));
     }
 
     #[test]

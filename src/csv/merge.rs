@@ -111,8 +111,9 @@ impl RowPlan {
     /// What the sides agree on once the plan is carried out: the base of the next merge. Where a step was refused, the
     /// caller puts the state that GitLab stayed in, here and into the file.
     ///
-    /// Fields without a column in the file keep their old base, so that a column that comes back is no edit.
-    pub fn agreed(&self, base: Option<&Row>, file: &Row, gitlab: &Row) -> Row {
+    /// A field that the caller leaves out of `file` keeps its old base: what was not settled is tried again. `base` tells
+    /// nothing of columns that the file has not: one that comes back empty was not cleared.
+    pub fn base_afterwards(&self, base: Option<&Row>, file: &Row, gitlab: &Row) -> Row {
         let mut agreed = base.cloned().unwrap_or_default();
         let mut settled = gitlab.clone();
         self.apply(&mut file.clone(), &mut settled);
@@ -129,8 +130,8 @@ impl RowPlan {
 
     /// What the sides agree on while the file is not written yet: what GitLab took. Cells that the file is still to get
     /// keep their old base, so that an edit made meanwhile is seen as one.
-    pub fn agreed_so_far(&self, base: Option<&Row>, file: &Row, gitlab: &Row) -> Row {
-        let mut agreed = self.agreed(base, file, gitlab);
+    pub fn base_before_writing(&self, base: Option<&Row>, file: &Row, gitlab: &Row) -> Row {
+        let mut agreed = self.base_afterwards(base, file, gitlab);
         for Change { field, .. } in &self.to_file {
             match base.and_then(|base| base.get(*field)) {
                 Some(value) => agreed.set(*field, value),
@@ -293,7 +294,7 @@ mod tests {
                 let (file, gitlab) = (row(field, "2025-02-01"), row(field, gitlab));
                 let plan = merge(None, &file, &gitlab);
                 assert!(plan.is_empty() && plan.file_only == [field], "{plan:?}");
-                let base = plan.agreed(None, &file, &gitlab);
+                let base = plan.base_afterwards(None, &file, &gitlab);
                 let later = row(field, "2026-12-01");
                 let again = merge(Some(&base), &file, &later);
                 assert!(again.is_empty() && again.file_only == [field], "{again:?}");
@@ -312,10 +313,10 @@ mod tests {
         };
         let (base, file, gitlab) = (side("a", "no"), side("b", "no"), side("a", "yes"));
         let plan = merge(Some(&base), &file, &gitlab);
-        assert_eq!(plan.agreed_so_far(Some(&base), &file, &gitlab), side("b", "no"));
-        assert_eq!(plan.agreed(Some(&base), &file, &gitlab), side("b", "yes"));
+        assert_eq!(plan.base_before_writing(Some(&base), &file, &gitlab), side("b", "no"));
+        assert_eq!(plan.base_afterwards(Some(&base), &file, &gitlab), side("b", "yes"));
         let first = merge(None, &side("b", ""), &gitlab);
-        assert_eq!(first.agreed_so_far(None, &side("b", ""), &side("", "yes")).get(Field::Rtr), None);
+        assert_eq!(first.base_before_writing(None, &side("b", ""), &side("", "yes")).get(Field::Rtr), None);
     }
 
     #[test]
@@ -336,6 +337,5 @@ mod tests {
         let base = row(Field::Notes, "a");
         let plan = merge(Some(&base), &Row::new(), &row(Field::Notes, "b"));
         assert!(plan.is_empty());
-        assert_eq!(plan.agreed(Some(&base), &Row::new(), &row(Field::Notes, "b")), base);
     }
 }

@@ -31,7 +31,8 @@ pub struct Table {
     layout: Layout,
     /// Cells as they are to stand in the file, by row of the file and column.
     edits: BTreeMap<(usize, usize), String>,
-    appended: usize,
+    /// Whether it got rows or columns.
+    is_grown: bool,
     widened: bool,
 }
 
@@ -53,7 +54,7 @@ impl Table {
         let layout =
             Layout { records: vec![Record { start: 0, first: 0, line: 1 }], ends, unclosed: None, line: 2 };
         let columns = Columns::of_a_new_file(headers);
-        Self { dialect, columns, text, layout, edits: BTreeMap::new(), appended: 0, widened: false }
+        Self { dialect, columns, text, layout, edits: BTreeMap::new(), is_grown: false, widened: false }
     }
 
     /// Reads a file.
@@ -84,7 +85,7 @@ impl Table {
         }
         let columns = Columns::new(detect::headers(&text, &layout))?;
         let dialect = detect::dialect(&text, &layout, &columns, delimiter, (encoding, bom));
-        Ok(Self { dialect, columns, text, layout, edits: BTreeMap::new(), appended: 0, widened: false })
+        Ok(Self { dialect, columns, text, layout, edits: BTreeMap::new(), is_grown: false, widened: false })
     }
 
     /// How the file is written.
@@ -114,7 +115,7 @@ impl Table {
 
     /// Whether anything would be written differently from how it was read.
     pub fn is_changed(&self) -> bool {
-        self.appended > 0 || !self.edits.is_empty() || self.widened
+        self.is_grown || !self.edits.is_empty() || self.widened
     }
 
     /// Whether the file was in Windows-1252 and got a text that those bytes cannot say: it becomes UTF-8 with the mark
@@ -309,7 +310,7 @@ impl Table {
             self.text.push_str(self.dialect.newline.as_str());
             self.layout.line += 1;
         }
-        self.appended += 1;
+        self.is_grown = true;
         Ok(self.len() - 1)
     }
 
@@ -365,7 +366,7 @@ impl Table {
         self.layout = Layout::scan(&text, from, line, self.dialect.delimiter.byte(), usize::MAX);
         self.text = text;
         self.edits.clear();
-        self.appended += 1;
+        self.is_grown = true;
         self.columns.push(field, header);
         Ok(())
     }

@@ -39,6 +39,11 @@ impl Connected {
         self.ours.contains(&user)
     }
 
+    /// Whether a comment is one that our token may edit: an earlier bot's is not.
+    pub fn may_edit(&self, note: &Note) -> bool {
+        note.author.id == self.us.id
+    }
+
     /// Whether whoever did something is the service; of nobody it is not known.
     pub fn is_ours(&self, user: Option<&User>) -> bool {
         user.is_some_and(|user| self.is_us(user.id))

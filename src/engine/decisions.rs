@@ -181,13 +181,18 @@ impl Engine {
         self.keep_sending(record, self.sending_of(issue.iid, &notes)?)?;
         self.ring_for_sends(record);
         let read = application_of(connected, &notes);
-        if read.application != record.application {
+        let before = record.clone();
+        record.note_application(read.as_ref().map(|read| read.application.clone()));
+        if record.application != before.application {
             tracing::info!(iid = record.iid, "the application of match {} was edited in GitLab", record.iid);
-            record.application.clone_from(&read.application);
+        }
+        if *record != before {
             self.inner.mirror.put(record, None)?;
         }
-        // The comment may be an earlier bot's, which ours may not edit: that holds nothing up.
-        if let Err(error) = self.answer_edits(connected, record.iid, &notes, read).await {
+        if let Some(read) = read
+            && let Err(error) = self.answer_edits(connected, record.iid, &notes, read).await
+        {
+            // What nobody may write, or GitLab does not take now, holds nothing up.
             tracing::warn!(iid = record.iid, %error, "what people wrote into the application's table could not be answered");
         }
         let last = notes.iter().filter_map(decision_of).next_back();

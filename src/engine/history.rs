@@ -35,8 +35,8 @@ pub(super) struct History {
     pub(super) open_decision: Option<Step>,
     /// The last label event.
     pub(super) label_event: u64,
-    /// What the tracker's comment says.
-    pub(super) application: Application,
+    /// What the tracker's comment says; none where there is none.
+    pub(super) application: Option<Application>,
     /// How draft and sending stand.
     pub(super) sending: Sending,
 }
@@ -61,7 +61,7 @@ pub(super) async fn read(
     }
     let names = engine.names();
     let kind = |event: &LabelEvent| event.label.as_ref().and_then(|label| names.kind_of_id(label.id));
-    let application = application_of(connected, &notes).application;
+    let application = application_of(connected, &notes).map(|read| read.application);
     let sending = engine.sending_of(issue.iid, &notes)?;
     let ours = connected.is_us(issue.author.id);
     let puts_it_on =
@@ -169,7 +169,7 @@ impl Engine {
             record.state = history.state;
             self.hint(iid, Hint::default());
         }
-        record.application = history.application;
+        record.note_application(history.application);
         record.sending = history.sending;
         if let Some(last) = history.steps.last() {
             record.note_decision(last);

@@ -122,9 +122,11 @@ impl Engine {
         issue: Issue,
         mut record: Record,
     ) -> Result<(), EngineError> {
-        // Comments of ours that a person edits leave no other trace than the issue's time.
-        let may_be_edited = (!record.application.is_empty() && issue.updated_at != record.updated_at)
-            || record.sending.doubt().is_some();
+        // Comments of ours that a person edits leave no other trace than the issue's time. A mirror of an earlier version
+        // does not tell of a tracker whose fields are all empty.
+        let has_tracker = record.has_tracker || !record.application.is_empty();
+        let may_be_edited =
+            (has_tracker && issue.updated_at != record.updated_at) || record.sending.doubt().is_some();
         // After a lost disk it is not known yet who sent it: what we have sent ourselves nobody takes back.
         let is_unread = !record.history_known && record.state == State::Sent && issue.user_notes_count > 0;
         let written = if issue.user_notes_count > record.comments || may_be_edited || is_unread {

@@ -333,6 +333,7 @@ pub(super) fn new_record(issue: &Issue, job: JobMatch, nonce: Option<Uuid>, stat
         history_known: true,
         erased: None,
         application: crate::domain::Application::default(),
+        has_tracker: false,
         sending: Sending::default(),
     }
 }

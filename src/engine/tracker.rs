@@ -7,7 +7,7 @@ use crate::domain::Application;
 use crate::domain::inert::GitlabLine;
 use crate::domain::posted_match::FieldError;
 use crate::gitlab::application_text::{self, Read};
-use crate::gitlab::notes::Note;
+use crate::gitlab::notes::{Note, that_counts};
 use crate::mirror::Record;
 
 /// Why the tracker's fields were not changed.
@@ -24,15 +24,15 @@ pub enum ApplicationError {
     Engine(#[from] EngineError),
 }
 
-/// The tracker's comment among those on an issue, the first where there are two.
-pub(super) fn comment_of<'a>(connected: &Connected, notes: &'a [Note]) -> Option<&'a Note> {
-    notes.iter().find(|note| connected.is_us(note.author.id) && application_text::is_one(&note.body))
+/// The tracker's comment among those on an issue.
+fn comment_of<'a>(connected: &Connected, notes: &'a [Note]) -> Option<&'a Note> {
+    let is_one = |note: &&Note| connected.is_us(note.author.id) && application_text::is_one(&note.body);
+    that_counts(notes.iter().filter(is_one))
 }
 
-/// What it says; empty where there is none.
-pub(super) fn application_of(connected: &Connected, notes: &[Note]) -> Read {
-    let comment = comment_of(connected, notes);
-    comment.and_then(|note| application_text::read_back(&note.body)).unwrap_or_default()
+/// What it says; none where there is none.
+pub(super) fn application_of(connected: &Connected, notes: &[Note]) -> Option<Read> {
+    application_text::read_back(&comment_of(connected, notes)?.body)
 }
 
 impl Engine {
@@ -48,7 +48,15 @@ impl Engine {
         changes: Map<String, Value>,
     ) -> impl Future<Output = Result<Record, ApplicationError>> + Send + use<> {
         let engine = self.clone();
-        self.to_the_end("the change", async move { engine.change_application_once(iid, &changes).await })
+        self.to_the_end("the change", async move {
+            match engine.change_application_once(iid, &changes).await {
+                // Another process wrote the first comment at this very moment: once more, into that one.
+                Err(ApplicationError::Engine(EngineError::Stale)) => {
+                    engine.change_application_once(iid, &changes).await
+                }
+                changed => changed,
+            }
+        })
     }
 
     async fn change_application_once(
@@ -66,15 +74,19 @@ impl Engine {
         if record.comments > 0 {
             notes = connected.project.notes(iid).await.map_err(EngineError::from)?;
         }
-        let present = application_of(&connected, &notes).application;
+        let present = application_of(&connected, &notes).map(|read| read.application);
+        let is_there = present.is_some();
+        let present = present.unwrap_or_default();
         let wanted = present.changed(changes).map_err(ApplicationError::Invalid)?;
         if wanted != present {
-            let comment = comment_of(&connected, &notes).map(|note| note.id);
+            // An earlier bot's may not be edited: ours is written beside it, and counts from then on.
+            let ours = comment_of(&connected, &notes).filter(|note| connected.may_edit(note));
+            let comment = ours.map(|note| note.id);
             self.write_application(&connected, iid, comment, &wanted).await?;
             record.comments += u64::from(comment.is_none());
             tracing::info!(iid, "the application of match {iid} is changed");
         }
-        record.application = wanted;
+        record.note_application((is_there || wanted != present).then_some(wanted));
         self.inner.mirror.put(&record, None).map_err(EngineError::from)?;
         Ok(record)
     }
@@ -92,7 +104,7 @@ impl Engine {
         // An edit of a comment need not show in the issue.
         if record.comments > 0 {
             let notes = connected.project.notes(iid).await?;
-            record.application = application_of(&connected, &notes).application;
+            record.note_application(application_of(&connected, &notes).map(|read| read.application));
         }
         Ok(Some(record))
     }
@@ -112,10 +124,8 @@ impl Engine {
         if !read.unreadable.is_empty() {
             self.say_what_is_unreadable(connected, iid, notes, &read).await?;
         }
-        let ours = |note: &&Note| note.author.id == connected.us.id;
-        let (Some(note), Some(text)) = (comment_of(connected, notes).filter(ours), &read.caught_up) else {
-            return Ok(());
-        };
+        let ours = comment_of(connected, notes).filter(|note| connected.may_edit(note));
+        let (Some(note), Some(text)) = (ours, &read.caught_up) else { return Ok(()) };
         // What they wrote since the notes were read must not be written over.
         let now = connected.project.notes(iid).await?;
         if now.iter().any(|other| other.id == note.id && other.body == note.body) {
@@ -153,17 +163,33 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let context = application_text::context(application, self.policy().language);
         let text = self.comment_text("application", context, Vec::new())?;
-        let Some(note) = comment else {
-            return match connected.project.comment(iid, &text).await {
-                // It may be there; a second one would be read by nobody.
-                Err(error) if error.is_unclear() => {
-                    let notes = connected.project.notes(iid).await?;
-                    comment_of(connected, &notes).map(|_| ()).ok_or_else(|| error.into())
-                }
-                other => Ok(other.map(|_| ())?),
-            };
+        match comment {
+            Some(note) => Ok(connected.project.edit_comment(iid, note, &text).await.map(drop)?),
+            None => self.write_first(connected, iid, &text).await,
+        }
+    }
+
+    /// Writes a comment where ours was not there yet. Where another process was first, whose locks are not ours, that one's
+    /// counts and this one goes.
+    async fn write_first(&self, connected: &Connected, iid: u64, text: &str) -> Result<(), EngineError> {
+        let written = match connected.project.comment(iid, text).await {
+            // It may be there all the same; what is read next tells.
+            Err(error) if error.is_unclear() => Err(error),
+            other => Ok(other?.id),
         };
-        connected.project.edit_comment(iid, note, &text).await?;
-        Ok(())
+        let notes = connected.project.notes(iid).await?;
+        let is_it = |note: &&Note| connected.may_edit(note) && note.body.trim() == text.trim();
+        let ours = match (written, notes.iter().rfind(is_it)) {
+            (Ok(ours), _) => ours,
+            (Err(_), Some(found)) => found.id,
+            (Err(error), None) => return Err(error.into()),
+        };
+        match comment_of(connected, &notes) {
+            Some(first) if first.id != ours => {
+                connected.project.delete_comment(iid, ours).await?;
+                Err(EngineError::Stale)
+            }
+            _ => Ok(()),
+        }
     }
 }

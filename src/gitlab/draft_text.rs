@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::hidden::Hidden;
 use super::issue_text::{TextError, comment};
-use super::notes::Note;
+use super::notes::{Note, that_counts};
 use crate::domain::inert::{GitlabLine, GitlabMarkdown, Wanted};
 use crate::domain::sending::{Attempt, DraftContent, Sending};
 use crate::domain::{Language, hex};
@@ -223,19 +223,37 @@ pub fn read_attempt(note: &Note) -> Option<Attempt> {
     Some(attempt)
 }
 
+/// The attempts that our comments record, oldest first. Of two comments about one attempt the later counts: a new bot may
+/// not edit what an earlier one wrote.
+pub fn attempts(notes: &[Note]) -> Vec<Attempt> {
+    let mut attempts: Vec<Attempt> = Vec::new();
+    let is_none = |note: &&Note| is_draft(&note.body).is_none();
+    for attempt in by_age(notes).into_iter().filter(is_none).filter_map(read_attempt) {
+        match attempts.iter_mut().find(|before| before.nonce == attempt.nonce) {
+            Some(before) => *before = attempt,
+            None => attempts.push(attempt),
+        }
+    }
+    attempts
+}
+
 /// What our comments on a match say of its sending. What the disk knows of an attempt counts more than a comment that
 /// does not know its end.
 pub fn sending(notes: &[Note], kept: &[Attempt]) -> Sending {
-    let mut by_age: Vec<&Note> = notes.iter().collect();
-    by_age.sort_by_key(|note| note.id);
-    let draft = by_age.iter().find_map(|note| Some((note.id, is_draft(&note.body)?)));
-    let attempts =
-        by_age.iter().filter(|note| is_draft(&note.body).is_none()).filter_map(|note| read_attempt(note));
+    let by_age = by_age(notes);
+    let drafts = by_age.iter().copied().filter(|note| is_draft(&note.body).is_some());
+    let draft = that_counts(drafts).and_then(|note| Some((note.id, is_draft(&note.body)?)));
     let known = |attempt: Attempt| {
         let kept = kept.iter().find(|one| one.nonce == attempt.nonce && attempt.outcome.is_unresolved());
         kept.map_or(attempt.clone(), |kept| Attempt { note: attempt.note, ..kept.clone() })
     };
-    Sending::of(draft, attempts.map(known).collect())
+    Sending::of(draft, attempts(notes).into_iter().map(known).collect())
+}
+
+fn by_age(notes: &[Note]) -> Vec<&Note> {
+    let mut by_age: Vec<&Note> = notes.iter().collect();
+    by_age.sort_by_key(|note| note.id);
+    by_age
 }
 
 #[cfg(test)]

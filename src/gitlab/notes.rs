@@ -24,6 +24,14 @@ pub struct Note {
     pub system: bool,
 }
 
+/// Which of several comments counts where there was to be one, oldest first: the first of whoever wrote last. Of two that
+/// one user wrote at once the second goes; a new bot may not edit what an earlier one wrote, and writes its own.
+pub fn that_counts<'a>(notes: impl DoubleEndedIterator<Item = &'a Note>) -> Option<&'a Note> {
+    let mut newest_first = notes.rev().peekable();
+    let last = newest_first.peek()?.author.id;
+    newest_first.take_while(|note| note.author.id == last).last()
+}
+
 impl Project {
     /// Every comment on an issue, oldest first, without GitLab's own lines.
     ///
@@ -89,5 +97,32 @@ impl Project {
     pub async fn edit_comment(&self, iid: u64, note: u64, body: &str) -> Result<Note, GitlabError> {
         let endpoint = EditIssueNote::builder().project(self.id).issue(iid).note(note).body(body).build();
         self.gitlab.get(&built(endpoint)?).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn of_several_the_first_of_whoever_wrote_last_counts() {
+        for (authors, counts) in [
+            (&[][..], None),
+            (&[1], Some(0)),
+            (&[1, 1], Some(0)),
+            (&[1, 2, 2], Some(1)),
+            (&[1, 2, 1], Some(2)),
+        ] {
+            let note = |(id, author): (usize, &u64)| -> Note {
+                let user = json!({ "id": author, "username": "bot" });
+                let at = "2026-02-07T10:00:00Z";
+                let note = json!({ "id": id, "body": "", "author": user, "created_at": at, "system": false });
+                serde_json::from_value(note).unwrap()
+            };
+            let notes: Vec<Note> = authors.iter().enumerate().map(note).collect();
+            assert_eq!(that_counts(notes.iter()).map(|note| note.id), counts, "{authors:?}");
+        }
     }
 }

@@ -230,7 +230,7 @@ impl Mirror {
             let part = |mirror: &Self| -> rusqlite::Result<_> {
                 let record = mirror.record(iid)?.map(|record| {
                     let decided = (record.decided_by, record.decided_at);
-                    (record.state, record.standing, record.job, record.nonce, decided)
+                    (record.state, record.standing, record.job, record.nonce, decided, record.application)
                 });
                 Ok((record, mirror.steps(iid)?))
             };

@@ -48,6 +48,9 @@ pub struct Record {
     /// The tracker's fields, as our comment says them.
     #[serde(default, skip_serializing_if = "Application::is_empty")]
     pub application: Application,
+    /// Whether that comment is there; none of its fields need say anything.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_tracker: bool,
     /// How its draft and its sending stand.
     #[serde(default)]
     pub sending: Sending,
@@ -63,6 +66,12 @@ impl Record {
     pub fn follow(&mut self, step: &Step) {
         self.state = step.to;
         self.note_decision(step);
+    }
+
+    /// Notes what the tracker's comment says; none where there is none.
+    pub fn note_application(&mut self, application: Option<Application>) {
+        self.has_tracker = application.is_some();
+        self.application = application.unwrap_or_default();
     }
 
     /// Notes who decided last, and when.

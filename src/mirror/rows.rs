@@ -61,8 +61,19 @@ impl FromSql for Presence {
     }
 }
 
-/// Shows a match as it is from now on.
+/// Shows a match as it is from now on. One that is read anew is shown as before until its comments have been read too: the
+/// tracker's fields, which stand there, are not known to be empty.
 pub(super) fn put(connection: &Connection, record: &Record, shown: &Shown) -> Result<(), MirrorError> {
+    let is_half_read = !record.history_known && record.standing == Standing::Live;
+    show(connection, record, shown, is_half_read)
+}
+
+fn show(
+    connection: &Connection,
+    record: &Record,
+    shown: &Shown,
+    keeps_cells: bool,
+) -> Result<(), MirrorError> {
     let cells = (shown.cells)(record);
     let before: Option<(Presence, String)> = connection
         .prepare_cached("SELECT presence, cells FROM rows WHERE iid = ?1")?
@@ -70,7 +81,7 @@ pub(super) fn put(connection: &Connection, record: &Record, shown: &Shown) -> Re
         .optional()?;
     let presence = Presence::of(record.standing, before.as_ref().map(|(presence, _)| *presence));
     match before {
-        Some((was, before)) if before == cells => {
+        Some((was, before)) if keeps_cells || before == cells => {
             return if was == presence { Ok(()) } else { set_presence(connection, record.iid, presence) };
         }
         Some((_, before)) => {
@@ -111,7 +122,7 @@ pub(super) fn refresh(connection: &mut Connection, shown: &Shown) -> Result<(), 
     {
         let mut statement = transaction.prepare("SELECT record FROM matches")?;
         for record in statement.query_map([], record)? {
-            put(&transaction, &record?, shown)?;
+            show(&transaction, &record?, shown, false)?;
         }
     }
     facts::write(&transaction, Fact::Form, &form)?;

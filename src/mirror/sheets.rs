@@ -44,7 +44,7 @@ pub struct Agreed {
 }
 
 impl Mirror {
-    /// A number that grows whenever a spreadsheet would show something else, whichever process caused it.
+    /// Another number once cells of a match changed, whichever process caused it; not where a match only comes or goes.
     ///
     /// # Errors
     ///
@@ -354,6 +354,31 @@ mod tests {
         mirror.clear().unwrap();
         mirror.put(&titled("newest"), None).unwrap();
         assert_eq!(base(&mirror).as_deref(), Some("newer"));
+    }
+
+    /// As while a mirror is read anew: what stands in comments is read last.
+    #[test]
+    fn a_match_that_is_half_read_is_shown_as_before_until_all_of_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let mirror = mirror(&folder);
+        let shown = |mirror: &Mirror| {
+            let mut shown = None;
+            let each = |seen: Seen<'_>| -> Result<Option<Agreed>, MirrorError> {
+                shown = Some((seen.presence, seen.cells.to_owned()));
+                Ok(None)
+            };
+            mirror.look_through("file", None, each).unwrap();
+            shown.unwrap()
+        };
+        mirror.put(&Record { history_known: false, ..titled("half") }, None).unwrap();
+        assert_eq!(shown(&mirror), (Presence::Live, "half".to_owned()), "nothing else was shown before");
+        mirror.put(&titled("whole"), None).unwrap();
+        mirror.clear().unwrap();
+        assert_eq!(shown(&mirror), (Presence::Away, "whole".to_owned()));
+        mirror.put(&Record { history_known: false, ..titled("half") }, None).unwrap();
+        assert_eq!(shown(&mirror), (Presence::Live, "whole".to_owned()));
+        mirror.put(&titled("new"), None).unwrap();
+        assert_eq!(shown(&mirror), (Presence::Live, "new".to_owned()));
     }
 
     #[test]

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::domain::Channel;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Connected, Engine, EngineError};
 use crate::gitlab::hidden::Hidden;
+use crate::gitlab::notes::Note;
 use crate::mirror::Fact;
 
 /// When what was last sent.
@@ -33,7 +34,10 @@ impl Memory {
             return Ok(serde_json::from_str(&text).unwrap_or_default());
         }
         let memory = match engine.known_settings_issue() {
-            Some(iid) => Self::comment(engine, iid).await?.map(|(_, memory)| memory).unwrap_or_default(),
+            Some(iid) => {
+                let connected = engine.connected().await?;
+                Self::comment(&connected, iid).await?.map(|(_, memory)| memory).unwrap_or_default()
+            }
             None => Self::default(),
         };
         memory.keep(engine)?;
@@ -58,16 +62,22 @@ impl Memory {
         let connected = engine.connected().await?;
         let value = serde_json::to_value(self).map_err(|error| EngineError::Text(error.to_string()))?;
         let text = engine.comment_text("told", json!({ "hidden": Hidden::Told.of(&value) }), Vec::new())?;
-        match Self::comment(engine, iid).await? {
-            Some((note, _)) => connected.project.edit_comment(iid, note, &text).await?,
-            None => connected.project.comment(iid, &text).await?,
+        match Self::comment(&connected, iid).await? {
+            Some((note, _)) if connected.may_edit(&note) => {
+                connected.project.edit_comment(iid, note.id, &text).await?
+            }
+            // An earlier bot's may not be edited; the last one counts.
+            _ => connected.project.comment(iid, &text).await?,
         };
         Ok(())
     }
 
-    async fn comment(engine: &Engine, iid: u64) -> Result<Option<(u64, Self)>, EngineError> {
-        let connected = engine.connected().await?;
+    async fn comment(connected: &Connected, iid: u64) -> Result<Option<(Note, Self)>, EngineError> {
         let ours = connected.our_notes(iid).await?.into_iter();
-        Ok(ours.filter_map(|note| Some((note.id, Hidden::Told.read(&note.body)?))).next_back())
+        let mut told = ours.filter_map(|note| {
+            let memory = Hidden::Told.read(&note.body)?;
+            Some((note, memory))
+        });
+        Ok(told.next_back())
     }
 }

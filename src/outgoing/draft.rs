@@ -143,18 +143,20 @@ impl Outgoing {
         let language = self.engine().policy().language;
         let text = draft_text::draft(self.engine().templates(), language, content, is)
             .map_err(|error| EngineError::Text(error.to_string()))?;
-        let project = &looked.connected.project;
-        if let Some(note) = there {
-            project.edit_comment(iid, note.id, &text).await?;
+        let connected = &looked.connected;
+        if let Some(note) = there.filter(|note| connected.may_edit(note)) {
+            connected.project.edit_comment(iid, note.id, &text).await?;
             return Ok(());
         }
-        let written = match project.comment(iid, &text).await {
+        // An earlier bot's may not be edited: ours is written beside it, and counts from then on.
+        let written = match connected.project.comment(iid, &text).await {
             // It may be there all the same; what is read next tells.
             Err(error) if error.is_unclear() => None,
             other => Some(other?.id),
         };
         self.engine().read_notes(looked).await?;
-        match (looked.record.sending.draft, written) {
+        let counts = draft_note(looked).filter(|note| looked.connected.may_edit(note));
+        match (counts.map(|note| note.id), written) {
             (None, _) => Err(OutgoingError::NotNow {
                 reason: "GitLab did not say whether it took the draft's comment".to_owned(),
                 after: std::time::Duration::from_secs(5),

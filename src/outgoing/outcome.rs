@@ -75,10 +75,20 @@ impl Outgoing {
     }
 
     /// Writes into an attempt's comment what became of it.
-    async fn publish(&self, looked: &Looked, attempt: &Attempt) -> Result<(), OutgoingError> {
+    async fn publish(&self, looked: &mut Looked, attempt: &Attempt) -> Result<(), OutgoingError> {
         let text = self.attempt_text(attempt)?;
-        let told = looked.connected.project.edit_comment(looked.record.iid, attempt.note, &text).await;
-        match told {
+        self.rewrite(looked, attempt.note, &text).await
+    }
+
+    /// Replaces the text of a comment. An earlier bot's may not be edited: the new text is written beside it, and counts
+    /// from then on.
+    async fn rewrite(&self, looked: &mut Looked, note: u64, text: &str) -> Result<(), OutgoingError> {
+        let (connected, iid) = (&looked.connected, looked.record.iid);
+        if looked.notes.iter().any(|one| one.id == note && !connected.may_edit(one)) {
+            connected.project.comment(iid, text).await?;
+            return Ok(self.engine().read_notes(looked).await?);
+        }
+        match connected.project.edit_comment(iid, note, text).await {
             // Somebody deleted it: then GitLab cannot be told.
             Err(error) if error.is_gone() => Ok(()),
             other => other.map(drop).map_err(Into::into),
@@ -147,10 +157,7 @@ impl Outgoing {
                 DraftIs::Sent(sent),
             )
             .map_err(|error| EngineError::Text(error.to_string()))?;
-            match looked.connected.project.edit_comment(looked.record.iid, note, &text).await {
-                Err(error) if error.is_gone() => {}
-                other => drop(other?),
-            }
+            self.rewrite(looked, note, &text).await?;
         }
         let sending = Sending { archived: true, ..looked.record.sending.clone() };
         Ok(engine.keep_sending(&mut looked.record, sending)?)

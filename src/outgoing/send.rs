@@ -307,7 +307,7 @@ impl Outgoing {
                 self.engine().clock().sleep(BETWEEN_LOOKS).await;
             }
             self.engine().read_notes(looked).await?;
-            let attempts: Vec<Attempt> = looked.notes.iter().filter_map(draft_text::read_attempt).collect();
+            let attempts = draft_text::attempts(&looked.notes);
             if attempts.iter().any(|one| one.outcome == AttemptOutcome::Sent) {
                 return Err(OutgoingError::Conflict("another attempt has just sent it".to_owned()));
             }

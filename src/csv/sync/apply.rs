@@ -56,8 +56,10 @@ pub(super) struct Done {
     pub(super) shown: PlannedRow,
     /// Whether the row is to get its iid.
     pub(super) without_iid: bool,
-    /// What both sides agree on before the file is written, and once it is.
-    pub(super) agreed: Option<(Agreed, Agreed)>,
+    /// What both sides agree on before the file is written.
+    pub(super) before_writing: Option<Agreed>,
+    /// What they agree on once it is.
+    pub(super) afterwards: Option<Agreed>,
     /// What GitLab did not take.
     pub(super) problems: Vec<RowError>,
 }
@@ -117,7 +119,8 @@ impl Work {
             What::Blank(iid, own_cells) => {
                 let (line, iid, action, plan) = (Some(line), Some(iid), Action::Blank, RowPlan::default());
                 let shown = PlannedRow { line, iid, title, action, plan, own_cells };
-                return Done { row, shown, without_iid: true, agreed: None, problems: Vec::new() };
+                let (before_writing, afterwards, problems) = Default::default();
+                return Done { row, shown, without_iid: true, before_writing, afterwards, problems };
             }
             What::Stage(nonce) => match stage(to, days, table, row, nonce).await {
                 Ok((iid, sides, created)) => {
@@ -129,7 +132,8 @@ impl Work {
                 }
             },
         };
-        let (mut iid, mut plan, mut without_iid, mut agreed) = Default::default();
+        let (mut iid, mut plan, mut without_iid) = Default::default();
+        let mut bases = None;
         if let Some((number, mut sides)) = told {
             // What GitLab does not take changes nothing about the row's having no iid.
             without_iid = sides.values.text(Field::Iid).trim().is_empty();
@@ -140,12 +144,13 @@ impl Work {
                 }
                 Err(error) => problems.push(sides.tell_nothing(&error)),
             }
-            agreed = Some(sides.agreed(number));
+            bases = Some(sides.bases(number));
             (iid, plan) = (Some(number), sides.plan);
         }
         let problems = problems.into_iter().map(|what| RowError::Refused { line, what }).collect();
         let shown = PlannedRow { line: Some(line), iid, title, action, plan, own_cells: Vec::new() };
-        Done { row, shown, without_iid, agreed, problems }
+        let (before_writing, afterwards) = bases.unzip();
+        Done { row, shown, without_iid, before_writing, afterwards, problems }
     }
 }
 
@@ -212,11 +217,12 @@ async fn stage(
 
 impl Sides {
     /// What both sides agree on before the file is written, and once it is.
-    fn agreed(&self, iid: u64) -> (Agreed, Agreed) {
+    fn bases(&self, iid: u64) -> (Agreed, Agreed) {
         // The mirror may show the match otherwise by now: everything is said.
         let Self { values, known, base, plan } = self;
-        let so_far = plan.agreed_so_far(base.as_ref(), values, known);
-        (spelled_out(iid, &so_far), spelled_out(iid, &plan.agreed(base.as_ref(), values, known)))
+        let before_writing = plan.base_before_writing(base.as_ref(), values, known);
+        let afterwards = plan.base_afterwards(base.as_ref(), values, known);
+        (spelled_out(iid, &before_writing), spelled_out(iid, &afterwards))
     }
 
     /// Compares once more before GitLab is told anything: since all rows were looked at people may have decided and

@@ -41,7 +41,7 @@ impl<'r, 'a> Look<'r, 'a> {
     pub(super) fn new(run: &'r mut Run<'a>, direction: Direction) -> Result<Self, SyncError> {
         let zone = run.engine.mirror().zone_of(&run.key())?;
         Ok(Self {
-            fields: run.table.columns().fields().map(|(field, _)| field).collect(),
+            fields: fields_of(&run.table),
             days_then: zone.map_or_else(Days::of_this_machine, |zone| Days::of(&zone)),
             to_stage: HashMap::new(),
             run,
@@ -223,21 +223,23 @@ impl<'r, 'a> Look<'r, 'a> {
         let as_shown = seen.agreed.is_none_or(|agreed| agreed.cells.is_none());
         // Without an iid in it the row gets one, whatever else it says.
         if as_shown && self.fields.has(Field::Iid) && self.run.table.says(row, gitlab) {
-            let fields = base_fields.map_or(self.fields, |fields| fields.and(self.fields));
-            let agreed = Agreed { iid: seen.iid, fields: fields.0, cells: None };
-            return Some(agreed).filter(|_| base_fields != Some(fields));
+            let agreed = Agreed { iid: seen.iid, fields: self.fields.0, cells: None };
+            return Some(agreed).filter(|_| base_fields != Some(self.fields));
         }
         let values = match self.run.table.values(row) {
             Ok(values) => values?,
             Err(errors) => {
                 self.run.errors.extend(errors);
-                return None;
+                let fields = base_fields?.within(self.fields);
+                let agreed = Agreed { fields: fields.0, ..seen.agreed?.clone() };
+                return Some(agreed).filter(|_| base_fields != Some(fields));
             }
         };
         let known = gitlab.row();
-        let base = seen.agreed.map(|agreed| match &agreed.cells {
-            Some(cells) => Cells::read(cells, &self.days_then).some(Fields(agreed.fields)),
-            None => Cells::read(seen.cells, &self.days_then).some(Fields(agreed.fields)),
+        // Of a column that the file has not there is nothing to agree on: should it come back empty, nobody cleared it.
+        let base = seen.agreed.map(|agreed| {
+            let cells = agreed.cells.as_deref().unwrap_or(seen.cells);
+            Cells::read(cells, &self.days_then).some(Fields(agreed.fields).within(self.fields))
         });
         let mut plan = merge(base.as_ref(), &values, &known);
         if self.direction == Direction::Export {
@@ -250,7 +252,7 @@ impl<'r, 'a> Look<'r, 'a> {
         }
         let has_iid = !values.text(Field::Iid).trim().is_empty();
         if plan.is_empty() && has_iid {
-            let agreed = agreed(seen.iid, &plan.agreed(base.as_ref(), &values, &known), &known);
+            let agreed = in_short(seen.iid, &plan.base_afterwards(base.as_ref(), &values, &known), &known);
             return Some(agreed).filter(|agreed| seen.agreed != Some(agreed));
         }
         self.run.work.push(Work::merge((row, line, seen.iid), values, known, base, plan));
@@ -267,11 +269,11 @@ impl<'r, 'a> Look<'r, 'a> {
     /// A match without a row gets one.
     fn append(&mut self, seen: Seen<'_>, gitlab: &Cells<'_>) -> Result<Option<Agreed>, SyncError> {
         let iid = seen.iid;
-        match self.run.table.append_values(|field| gitlab.get(field)) {
+        match self.append_row(gitlab) {
             // It gets its row once the quote is mended, which is reported.
             Err(EditError::UnclosedQuote { .. }) => return Ok(None),
             other => other?,
-        };
+        }
         if self.run.appended.len() < self.run.names {
             self.run.appended.push(PlannedRow {
                 line: None,
@@ -287,10 +289,25 @@ impl<'r, 'a> Look<'r, 'a> {
         let agreed = Agreed { iid, fields: self.fields.0, cells: None };
         Ok(Some(agreed).filter(|agreed| seen.agreed != Some(agreed)))
     }
+
+    /// By its iid alone the row is known again: the file may lack the columns of what makes the match the one that it is.
+    fn append_row(&mut self, gitlab: &Cells<'_>) -> Result<(), EditError> {
+        let table = &mut self.run.table;
+        if table.columns().place(Field::Iid).is_none() {
+            table.add_column(Field::Iid)?;
+            self.fields = fields_of(table);
+        }
+        table.append_values(|field| gitlab.get(field)).map(drop)
+    }
+}
+
+/// The fields that a file has columns for.
+fn fields_of(table: &Table) -> Fields {
+    table.columns().fields().map(|(field, _)| field).collect()
 }
 
 /// What both sides agree on, told as shortly as what GitLab has allows it.
-fn agreed(iid: u64, row: &Row, known: &Row) -> Agreed {
+fn in_short(iid: u64, row: &Row, known: &Row) -> Agreed {
     let mut agreed = spelled_out(iid, row);
     if row.iter().all(|(field, value)| value == known.text(field)) {
         agreed.cells = None;

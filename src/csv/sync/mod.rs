@@ -25,7 +25,7 @@ use super::plan::{Action, Plan, PlannedRow};
 use super::{Dialect, Table, TableError};
 use crate::domain::Language;
 use crate::engine::{Engine, EngineError};
-use crate::mirror::MirrorError;
+use crate::mirror::{Agreed, MirrorError};
 
 /// Rows that are carried out at the same time.
 const AT_ONCE: usize = 4;
@@ -130,13 +130,15 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     ///
-    /// Where the file is none or cannot be read, or the mirror's disk fails.
+    /// Where the file is none, cannot be read or is open in a spreadsheet, or the mirror's disk fails.
     pub fn start(
         engine: &'a Engine,
         file: &'a CsvFile,
         direction: Direction,
         names: usize,
     ) -> Result<Self, SyncError> {
+        // A run that is going to be refused notes nothing of what both sides agree on, nor how its days are counted.
+        file.check_closed()?;
         Self::look(engine, file, direction, (true, names))
     }
 
@@ -197,41 +199,12 @@ impl<'a> Run<'a> {
             // GitLab is told nothing that the file could not be told.
             self.file.check_writable()?;
         }
-        let (engine, days, key) = (self.engine, &self.days, self.key());
-        let work = std::mem::take(&mut self.work);
-        let (table, gitlab) = (&self.table, Gitlab { engine, tell: &tell });
-        let gitlab = &gitlab;
-        let mut done: Vec<Done> = stream::iter(work)
-            .map(|work| async {
-                let concerns_gitlab = work.concerns_gitlab();
-                let done = work.carry_out(gitlab, days, table).await;
-                if concerns_gitlab {
-                    (gitlab.tell)(Heard::Row);
-                }
-                done
-            })
-            .buffered(AT_ONCE)
-            .collect()
-            .await;
-        let (mut taken, mut agreed) = (Vec::new(), Vec::new());
-        for one in &mut done {
-            self.errors.append(&mut one.problems);
-            let (so_far, then) = one.agreed.take().unzip();
-            taken.extend(so_far);
-            // Where the row cannot be written, what it was to get is not agreed on.
-            if self.write_row(one)? {
-                agreed.extend(then);
-            } else {
-                one.shown.plan.to_file.clear();
-                one.shown.plan.conflicts.clear();
-            }
-        }
-        self.errors.sort_by_key(RowError::line);
-        if !taken.is_empty() {
-            engine.mirror().agree(&key, self.days.name(), &taken)?;
-        }
+        let mut done = self.tell_gitlab(&tell).await;
+        let taken: Vec<Agreed> = done.iter_mut().filter_map(|done| done.before_writing.take()).collect();
+        let agreed = self.write_rows(&mut done)?;
+        self.agree(&taken)?;
         let replaced = self.write_file(&done, now);
-        let mut plan = Plan { errors: self.errors, ..Plan::default() };
+        let mut plan = Plan { errors: std::mem::take(&mut self.errors), ..Plan::default() };
         done.into_iter().for_each(|done| plan.push(done.shown));
         let written = match replaced {
             Err(SyncError::File(error @ FileError::Changed { .. })) => {
@@ -241,10 +214,48 @@ impl<'a> Run<'a> {
         };
         plan.rows.append(&mut self.appended);
         plan.more_appended = self.more_appended;
-        if !agreed.is_empty() {
-            engine.mirror().agree(&key, self.days.name(), &agreed)?;
-        }
+        self.agree(&agreed)?;
         Ok(Outcome { plan, file_changed: written.is_some(), written, widened: self.table.is_widened() })
+    }
+
+    /// Tells GitLab of every row, several at once.
+    async fn tell_gitlab(&mut self, tell: &(dyn Fn(Heard) + Sync)) -> Vec<Done> {
+        let work = std::mem::take(&mut self.work);
+        let (days, table, gitlab) = (&self.days, &self.table, &Gitlab { engine: self.engine, tell });
+        let each = |work: Work| async move {
+            let concerns_gitlab = work.concerns_gitlab();
+            let done = work.carry_out(gitlab, days, table).await;
+            if concerns_gitlab {
+                tell(Heard::Row);
+            }
+            done
+        };
+        stream::iter(work).map(each).buffered(AT_ONCE).collect().await
+    }
+
+    /// Writes what the rows get, and takes over what GitLab did not take of them. Tells what both sides agree on once the
+    /// file is written.
+    fn write_rows(&mut self, done: &mut [Done]) -> Result<Vec<Agreed>, SyncError> {
+        let mut agreed = Vec::new();
+        for done in done {
+            self.errors.append(&mut done.problems);
+            // Where the row cannot be written, what it was to get is not agreed on.
+            if self.write_row(done)? {
+                agreed.extend(done.afterwards.take());
+            } else {
+                done.shown.plan.to_file.clear();
+                done.shown.plan.conflicts.clear();
+            }
+        }
+        self.errors.sort_by_key(RowError::line);
+        Ok(agreed)
+    }
+
+    fn agree(&self, rows: &[Agreed]) -> Result<(), SyncError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        Ok(self.engine.mirror().agree(&self.key(), self.days.name(), rows)?)
     }
 
     /// Writes what a row gets. Says whether it could: behind a quote that is never closed nothing can be written.
