@@ -17,7 +17,7 @@ use std::time::Duration;
 use program::{Running, Setting, job};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use vorhoelle::sandbox::{Fault, Options, Trouble};
+use vorhoelle::sandbox::{Fault, Options, Outage, Trouble};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn set_up_serve_decide_kill_and_start_again() {
@@ -82,14 +82,14 @@ async fn killed_while_the_answer_is_on_its_way_the_match_is_staged_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gitlab_that_is_down_at_the_start_is_waited_for() {
     let setting = Setting::new(Options::default()).await;
-    setting.sandbox.outage(vorhoelle::sandbox::Outage::BadGateway);
+    setting.sandbox.outage(Outage::BadGateway);
     let mut command = setting.command(&["serve"]);
     let _running = Running { child: command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap() };
     setting.until("it lives", async || setting.http.get(setting.url("/livez")).send().await.is_ok()).await;
     assert_eq!(setting.post(&job("1")).await, Some(StatusCode::SERVICE_UNAVAILABLE));
     let health = setting.http.get(setting.url("/health")).send().await.unwrap();
     assert_eq!(health.status(), StatusCode::SERVICE_UNAVAILABLE);
-    setting.sandbox.outage(vorhoelle::sandbox::Outage::None);
+    setting.sandbox.outage(Outage::None);
     setting.until("it is ready", async || setting.post(&job("1")).await == Some(StatusCode::CREATED)).await;
 }
 
@@ -278,6 +278,11 @@ async fn the_mirror_is_compared_with_gitlab_and_read_anew() {
     assert_eq!((code, said.as_str()), (1, differences));
     let (code, said, _) = setting.run(&["mirror", "rebuild"]).await;
     assert_eq!((code, said.as_str()), (0, "read 2 matches from GitLab\n"));
+    // Without GitLab nothing is thrown away.
+    setting.sandbox.outage(Outage::Refused);
+    assert_eq!(setting.run(&["mirror", "rebuild"]).await.0, 1);
+    setting.sandbox.outage(Outage::None);
+    assert_eq!(setting.run(&["mirror", "check"]).await.1, "the mirror says what GitLab says\n");
     // Looking changes nothing in GitLab: a label that somebody deleted is the service's to make again.
     setting.sandbox.as_user("owner").delete_label("job-match/sent").unwrap();
     let begun = setting.sandbox.calls().len();
@@ -309,6 +314,19 @@ async fn the_mirror_is_compared_with_gitlab_and_read_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_goes_by_the_settings_issue() {
+    let setting = Setting::new(Options::default()).await;
+    setting.run(&["setup"]).await;
+    let running = setting.serve().await;
+    let off = serde_json::json!({ "channels": { "todo": { "enabled": false } } });
+    let request = setting.http.patch(setting.url("/api/v1/config")).bearer_auth("token-of-the-pipeline");
+    assert_eq!(request.json(&off).send().await.unwrap().status(), StatusCode::OK);
+    let (_, said, _) = setting.run(&["doctor"]).await;
+    assert!(said.contains("can be used, with what issue #1 says"), "{said}");
+    drop(running);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wrong_settings_end_with_2_and_say_everything() {
     let setting = Setting::new(Options::default()).await;
     let mut command = setting.command(&["serve"]);
@@ -321,6 +339,14 @@ async fn wrong_settings_end_with_2_and_say_everything() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("VORHOELLE_WEBHOOK_SECRET or VORHOELLE_WEBHOOK_SIGNING_TOKEN is needed"), "{said}");
     assert!(said.contains("did you mean VORHOELLE_LISTEN?"), "{said}");
+    let latin = std::os::unix::ffi::OsStringExt::from_vec(b"gr\xfcn".to_vec());
+    let output = setting
+        .command(&["config", "check"])
+        .env::<_, std::ffi::OsString>("VORHOELLE_LINK_SECRET", latin)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("VORHOELLE_LINK_SECRET: its value is no UTF-8"), "{said}");
     assert_eq!(setting.command(&["serve", "--nonsense"]).output().unwrap().status.code(), Some(2));
 }
 

@@ -296,3 +296,45 @@ async fn what_is_wrong_below_a_key_names_the_whole_key() {
     world.expect_comment(1, "line 4: channels.todo.delay");
     world.finish().await;
 }
+
+fn nothing() -> Trouble {
+    let (content_type, body) = ("application/json".to_owned(), "[]".to_owned());
+    Trouble::Answer { status: 200, content_type, body, retry_after: None }
+}
+
+/// GitLab writes the line about who changed a text after the text.
+#[tokio::test]
+async fn a_strangers_edit_has_no_effect_although_gitlab_says_later_whose_it_is() {
+    let mut world = enforced().await;
+    changed(&world, json!({ "min_score": 80 })).await;
+    world.clock.advance(Duration::from_secs(60));
+    world.settle().await;
+    world.sandbox.fault(Fault::new(Method::GET, "only_activity", nothing()));
+    let text = description(&world, 1).replace("min_score: 80", "min_score: 10");
+    world.person("owner").edit_description(1, &text).unwrap();
+    world.settle().await;
+    assert_eq!(setting(&world, "min_score").await, 80.0);
+    world.clock.advance(Duration::from_secs(5));
+    world.settle().await;
+    assert_eq!(setting(&world, "min_score").await, 80.0);
+    world.expect_comment(1, "owner has no effect");
+    world.finish().await;
+}
+
+/// A copy of GitLab that has not heard of it yet.
+#[tokio::test]
+async fn a_settings_issue_that_one_answer_lacks_is_not_made_twice() {
+    let world = World::new().await;
+    changed(&world, json!({ "min_score": 80 })).await;
+    let lacking = || {
+        world.sandbox.fault(Fault::new(Method::GET, "settings", nothing()));
+        world.sandbox.fault(Fault::new(Method::GET, "iids", nothing()));
+    };
+    lacking();
+    assert_eq!(change(&world, json!({ "min_score": 85 })).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    world.sandbox.clear_faults();
+    assert_eq!(setting(&world, "min_score").await, 80.0);
+    changed(&world, json!({ "min_score": 85 })).await;
+    assert_eq!(world.sandbox.world().issues.len(), 1);
+    world.finish().await;
+}

@@ -36,6 +36,8 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
 async fn rebuild(context: &Context) -> anyhow::Result<ExitCode> {
     let engine = app::assemble(context.settings()?, Clock::System, Patience::default())?.engine;
     engine.set_follows(false);
+    // Where GitLab does not answer, the mirror stays as it is.
+    engine.connected().await?;
     engine.mirror().clear()?;
     read_all(&engine).await?;
     engine.mirror().forget_vanished()?;

@@ -16,6 +16,8 @@ pub struct Environment {
     variables: BTreeMap<String, String>,
     /// The names of those that the command line has set.
     by_command_line: BTreeSet<String>,
+    /// The names of those whose values are no UTF-8.
+    unreadable: BTreeSet<String>,
 }
 
 impl std::fmt::Debug for Environment {
@@ -27,17 +29,25 @@ impl std::fmt::Debug for Environment {
 impl Environment {
     /// The variables of the process.
     pub fn of_the_process() -> Self {
-        Self::of(
-            std::env::vars_os()
-                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
-        )
+        let mut unreadable = BTreeSet::new();
+        let readable = std::env::vars_os().filter_map(|(name, value)| {
+            let name = name.into_string().ok()?;
+            match value.into_string() {
+                Ok(value) => Some((name, value)),
+                Err(_) => {
+                    unreadable.extend(is_ours(&name).then_some(name));
+                    None
+                }
+            }
+        });
+        let variables: Vec<_> = readable.collect();
+        Self { unreadable, ..Self::of(variables) }
     }
 
     /// These variables.
     pub fn of(variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        let ours = |name: &str| name.starts_with("VORHOELLE_") || name == "PORT";
-        let variables = variables.into_iter().filter(|(name, _)| ours(name)).collect();
-        Self { variables, by_command_line: BTreeSet::new() }
+        let variables = variables.into_iter().filter(|(name, _)| is_ours(name)).collect();
+        Self { variables, ..Self::default() }
     }
 
     /// Sets a variable.
@@ -67,7 +77,7 @@ impl Environment {
         self.listen(&mut errors).ok_or(SettingsError(errors))
     }
 
-    /// Names every variable that is none of ours.
+    /// Names every variable that is none of ours, or cannot be read.
     pub(super) fn unknown(&self) -> Vec<String> {
         let names = self.variables.keys().filter_map(|name| name.strip_prefix("VORHOELLE_"));
         let unknown = names.filter(|name| {
@@ -75,12 +85,12 @@ impl Environment {
             variable(name).is_none() && !secret_file
         });
         let known: Vec<&str> = VARIABLES.iter().map(|variable| variable.name).collect();
-        unknown
-            .map(|name| match nearest(name, &known) {
-                Some(near) => format!("VORHOELLE_{name} is no setting; did you mean VORHOELLE_{near}?"),
-                None => format!("VORHOELLE_{name} is no setting; `vorhoelle serve --help` lists them"),
-            })
-            .collect()
+        let unknown = unknown.map(|name| match nearest(name, &known) {
+            Some(near) => format!("VORHOELLE_{name} is no setting; did you mean VORHOELLE_{near}?"),
+            None => format!("VORHOELLE_{name} is no setting; `vorhoelle serve --help` lists them"),
+        });
+        let unreadable = self.unreadable.iter().map(|name| format!("{name}: its value is no UTF-8"));
+        unknown.chain(unreadable).collect()
     }
 
     /// Everything that was set, or errors and none.
@@ -254,6 +264,11 @@ impl Environment {
             }
         }
     }
+}
+
+/// Whether a variable of the process is for us.
+fn is_ours(name: &str) -> bool {
+    name.starts_with("VORHOELLE_") || name == "PORT"
 }
 
 /// The parts between commas.

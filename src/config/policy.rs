@@ -197,7 +197,11 @@ impl Reader {
 
     fn span(&mut self, key: &str, text: Option<&str>) -> Option<SignedDuration> {
         let text = text.filter(|text| *text != "off")?;
-        let span = duration(text).map_err(|error| format!("{error}; or off"));
+        let span = match duration(text) {
+            // Who writes it means off, and everything would be due at once.
+            Ok(span) if span.is_zero() => Err("must be a second at least; or off".to_owned()),
+            other => other.map_err(|error| format!("{error}; or off")),
+        };
         let span = self.checked(key, span, Duration::ZERO);
         SignedDuration::try_from(span).ok()
     }
@@ -434,6 +438,7 @@ channels:
             assert!(all.contains(part), "{part} in:\n{all}");
         }
         assert!(wrong("enforce_reviewers: true\n").contains("names nobody"));
+        assert!(wrong("expire_after: 0d\n").contains("expire_after: must be a second at least; or off"));
     }
 
     #[test]

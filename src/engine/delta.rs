@@ -169,6 +169,10 @@ impl Engine {
             Some(record) if self.is_as_known(&issue, &record) => {}
             Some(record) if matches!(record.standing, Standing::Live | Standing::Withdrawn) => {
                 self.hint(issue.iid, Hint::default());
+                if self.may_follow().is_err() {
+                    // A command that only looks: whoever follows the project reads on from before it.
+                    return Ok(Seen::MetLater);
+                }
             }
             // A list that lags says nothing of what became of the issue since.
             Some(record) if record.updated_at > issue.updated_at => {}

@@ -6,12 +6,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::reconcile::is_older;
+use super::reconcile::{NOT_COPIED_YET, is_older};
 use super::{Engine, EngineError, SettingsProblem};
-use crate::config::{File, IssueLayer, WrongSetting};
+use crate::config::{File, IssueLayer, Settings, WrongSetting};
 use crate::domain::inert::GitlabLine;
 use crate::gitlab::Issue;
-use crate::mirror::Fact;
+use crate::gitlab::notes::Note;
+use crate::mirror::{Fact, Mirror};
 
 /// The last good settings of an issue.
 #[derive(Serialize, Deserialize)]
@@ -73,7 +74,36 @@ impl Refused {
     }
 }
 
+/// The settings of the settings issue that the service goes by, as far as its mirror tells.
+pub fn settings_of_the_issue(settings: &Settings) -> Option<IssueLayer> {
+    let owner = format!("{} {}", settings.gitlab.url, settings.gitlab.project);
+    let good = Mirror::peek(&settings.database, &owner, Fact::GoodSettings)?;
+    let good: Good = serde_json::from_str(&good).ok()?;
+    let said = IssueLayer { iid: good.iid, file: File::parse(&good.yaml).ok()? };
+    Some(settings.layers.usable(&said, &settings.policy.former_users))
+}
+
 impl Engine {
+    /// Refuses to take the settings issue for gone where GitLab told of it a moment ago: a copy may not have it yet.
+    pub(super) fn refuse_a_copy_without_it(&self) -> Result<(), EngineError> {
+        if self.known_settings_issue().is_none() {
+            return Ok(());
+        }
+        let good = self.inner.mirror.fact(Fact::GoodSettings)?;
+        let good = good.and_then(|text| serde_json::from_str::<Good>(&text).ok());
+        let age = good.and_then(|good| good.updated_at).map(|at| self.inner.clock.now().duration_since(at));
+        if age.is_some_and(|age| age.abs() < NOT_COPIED_YET) { Err(EngineError::Stale) } else { Ok(()) }
+    }
+
+    /// Whether GitLab's line about who changed a text, which is not the last good one, may still be on its way: it is written
+    /// after the text.
+    pub(super) fn may_lack_its_edit(&self, issue: &Issue, edit: Option<&Note>) -> Result<bool, EngineError> {
+        let known = self.last_good(issue)?.and_then(|good| good.updated_at);
+        let is_untold = known.is_some_and(|known| edit.is_none_or(|line| line.created_at <= known));
+        let age = self.inner.clock.now().duration_since(issue.updated_at);
+        Ok(is_untold && age.abs() < NOT_COPIED_YET)
+    }
+
     /// The last good settings of an issue, where there were any.
     pub(super) fn last_good(&self, issue: &Issue) -> Result<Option<Good>, EngineError> {
         let good = self.inner.mirror.fact(Fact::GoodSettings)?;

@@ -41,6 +41,7 @@ use tokio_util::task::TaskTracker;
 pub use connect::Connected;
 pub use decisions::{Decision, DecisionError};
 pub use erase::{Erasure, ErasureError};
+pub use good_settings::settings_of_the_issue;
 pub use hook_watch::{HookHealth, HookWatch};
 pub use queue::{Hint, Queue};
 pub use sending::{Looked, sent_step};
@@ -54,7 +55,7 @@ use crate::domain::decide::Refusal;
 use crate::domain::identity::Fingerprint;
 use crate::gitlab::labels::OurLabels;
 use crate::gitlab::{Gitlab, GitlabError};
-use crate::mirror::{Mirror, MirrorError};
+use crate::mirror::{Fact, Mirror, MirrorError};
 use crate::templates::Templates;
 use lagging::Lagging;
 use locks::Locks;
@@ -285,7 +286,17 @@ impl Engine {
 
     /// Whether people may be told of matches: GitLab has been read, and no earlier bot's issues are unaccounted for.
     pub fn may_tell(&self) -> bool {
-        self.status().caught_up && self.may_write().is_ok()
+        self.has_read_everything().unwrap_or(false) && self.may_write().is_ok()
+    }
+
+    /// Whether the mirror holds what GitLab has: GitLab was read since the start, and no command beside this process is
+    /// reading the mirror anew.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn has_read_everything(&self) -> Result<bool, EngineError> {
+        Ok(self.status().caught_up && self.inner.mirror.fact(Fact::Cursor)?.is_some())
     }
 
     /// Whether an issue is a match that waits for a decision.

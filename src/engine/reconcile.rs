@@ -16,7 +16,7 @@ use crate::gitlab::notes::Note;
 use crate::mirror::{Record, Standing};
 
 /// An issue may be missing from copies of GitLab for so long after it was made.
-const NOT_COPIED_YET: SignedDuration = SignedDuration::from_secs(10);
+pub(super) const NOT_COPIED_YET: SignedDuration = SignedDuration::from_secs(10);
 /// How soon labels are looked at again that GitLab did not take as they were written.
 const NOT_TAKEN_AGAIN: SignedDuration = SignedDuration::from_secs(60);
 /// How long the same wrong act is not explained again.

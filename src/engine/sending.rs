@@ -12,7 +12,7 @@ use crate::gitlab::draft_text;
 use crate::gitlab::events::{LabelAction, LabelEvent};
 use crate::gitlab::labels::LabelKind;
 use crate::gitlab::notes::Note;
-use crate::mirror::{Fact, Record};
+use crate::mirror::{Fact, Record, Standing};
 
 /// The attempt that sent the mail of a match that is not sent yet.
 pub(super) fn left_without_step(record: &Record) -> Option<&Attempt> {
@@ -158,7 +158,11 @@ impl Engine {
     pub fn keep_sending(&self, record: &mut Record, sending: Sending) -> Result<(), EngineError> {
         if record.sending != sending {
             record.sending = sending;
-            self.inner.mirror.put(record, None)?;
+            let now = self.inner.mirror.record(record.iid)?;
+            // A command beside this process may have removed its data since it was read.
+            if now.is_none_or(|now| now.standing != Standing::Erased) {
+                self.inner.mirror.put(record, None)?;
+            }
         }
         Ok(())
     }

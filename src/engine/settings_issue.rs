@@ -90,6 +90,7 @@ impl Engine {
         }
         match first {
             None => {
+                self.refuse_a_copy_without_it()?;
                 self.inner.mirror.forget(Fact::SettingsIssue)?;
                 self.go_by(None, None)
             }
@@ -248,7 +249,11 @@ impl Engine {
         yaml: Option<&str>,
     ) -> Result<Result<IssueLayer, Refused>, EngineError> {
         if self.only_reviewers_change(connected) {
-            let editor = connected.project.last_editor(issue.iid).await?;
+            let edit = connected.project.last_edit(issue.iid).await?;
+            if self.may_lack_its_edit(issue, edit.as_ref())? {
+                return Err(EngineError::Stale);
+            }
+            let editor = edit.map(|line| line.author);
             if let Some(editor) = editor.filter(|editor| !self.may_change_settings(connected, editor)) {
                 return Ok(Err(Refused::NoReviewer(Some(editor.username))));
             }
@@ -335,6 +340,7 @@ impl Engine {
         if let (Some(issue), _) = self.settings_issues(connected).await? {
             return Ok(issue);
         }
+        self.refuse_a_copy_without_it()?;
         self.may_write()?;
         self.fresh_names(&connected.project).await?;
         let language = self.policy().language;

@@ -93,7 +93,7 @@ impl Engine {
     /// None where the match's data was removed.
     async fn stage_once(&self, staged: Staged, state: State) -> Result<Option<Staging>, EngineError> {
         let connected = self.connected().await?;
-        if !self.status().caught_up {
+        if !self.has_read_everything()? {
             return Err(EngineError::NotReady);
         }
         self.may_write()?;

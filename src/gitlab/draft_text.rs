@@ -220,6 +220,8 @@ pub fn attempt(
 pub fn read_attempt(note: &Note) -> Option<Attempt> {
     let mut attempt: Attempt = Hidden::Attempt.read(&note.body)?;
     attempt.note = note.id;
+    // Whoever wrote it may have had a clock that was ahead; it is not under way for longer because of that.
+    attempt.since = attempt.since.min(note.created_at);
     Some(attempt)
 }
 

@@ -56,6 +56,15 @@ impl Project {
     ///
     /// As any call.
     pub async fn last_editor(&self, iid: u64) -> Result<Option<User>, GitlabError> {
+        Ok(self.last_edit(iid).await?.map(|line| line.author))
+    }
+
+    /// GitLab's own line about the last change of an issue's text; none where nobody changed it since it was made.
+    ///
+    /// # Errors
+    ///
+    /// As any call.
+    pub async fn last_edit(&self, iid: u64) -> Result<Option<Note>, GitlabError> {
         let endpoint = self
             .plain(Method::GET, &format!("issues/{iid}/notes"))
             .query("activity_filter", "only_activity")
@@ -64,7 +73,7 @@ impl Project {
         let notes: Vec<Note> = self.gitlab.all(&endpoint).await?;
         let edits =
             notes.into_iter().filter(|note| note.system && note.body.starts_with("changed the description"));
-        Ok(edits.max_by_key(|note| (note.created_at, note.id)).map(|note| note.author))
+        Ok(edits.max_by_key(|note| (note.created_at, note.id)))
     }
 
     /// Writes a comment, below GitLab's limit on comments.

@@ -279,7 +279,9 @@ impl Mirror {
     pub fn end_event(&self, number: u64, given_up: Option<&str>) -> Result<(), MirrorError> {
         let outcome = if given_up.is_some() { "given_up" } else { "delivered" };
         self.write()
-            .prepare_cached("UPDATE events SET outcome = ?2, error = ?3, message = NULL WHERE number = ?1")?
+            .prepare_cached(
+                "UPDATE events SET outcome = ?2, error = ?3, message = NULL, raised = '{}' WHERE number = ?1",
+            )?
             .execute(params![number, outcome, given_up])
             .map(drop)
     }

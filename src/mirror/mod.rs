@@ -141,6 +141,14 @@ impl Mirror {
         list::counts(&connection).map_err(words)
     }
 
+    /// What a mirror's file remembers beside its matches; none where it is no mirror of this project. The file is left as
+    /// it is.
+    pub fn peek(path: &Path, owner: &str, fact: Fact) -> Option<String> {
+        let connection = schema::reader(path).ok()?;
+        let is_ours = schema::another_owner(&connection, owner).ok()?.is_none();
+        facts::read(&connection, fact).ok()?.filter(|_| is_ours)
+    }
+
     /// Notes what else the project of this mirror is called: settings may name it by its number or its path.
     ///
     /// # Errors

@@ -18,6 +18,9 @@ const CONTENT_TYPES: [(&str, &str); 10] = [
     ("zip", "application/zip"),
 ];
 
+/// Lists inside lists are set in so often and no further.
+const DEEPEST: usize = 8;
+
 /// The file that a path names.
 pub(super) fn attachment(path: &str, content: Vec<u8>) -> File {
     let name = path.rsplit('/').next().unwrap_or(path).to_owned();
@@ -79,7 +82,7 @@ impl Plain {
         match event {
             Event::Text(text) | Event::Code(text) => self.out.push_str(&text),
             Event::HardBreak => {
-                let indent = "  ".repeat(self.lists.len());
+                let indent = "  ".repeat(self.lists.len().min(DEEPEST));
                 self.out.push_str(&format!("\n{indent}"));
             }
             Event::Rule => self.apart("--"),
@@ -100,7 +103,7 @@ impl Plain {
                 self.lists.push(first);
             }
             Tag::Item => {
-                let indent = "  ".repeat(self.lists.len().saturating_sub(1));
+                let indent = "  ".repeat(self.lists.len().saturating_sub(1).min(DEEPEST));
                 let mark = match self.lists.last_mut() {
                     Some(Some(number)) => {
                         *number += 1;
@@ -165,6 +168,12 @@ mod tests {
             as_text(LETTER),
             "Dear Clara,\n\nsee my site (https://anna.example):\n\n- Rust\n- AWS\n\n1. one\n2. two\n\nKind regards,\nAnna\n"
         );
+    }
+
+    #[test]
+    fn lists_within_lists_take_no_room_without_end() {
+        let deep = as_text(&"+ ".repeat(20_000));
+        assert!(deep.len() < 20_000 * 30, "{}", deep.len());
     }
 
     #[test]

@@ -18,15 +18,21 @@ impl Outgoing {
         outcome: AttemptOutcome,
         reason: Option<String>,
     ) -> Result<(), OutgoingError> {
-        if self.is_erased(looked.record.iid)? {
+        let iid = looked.record.iid;
+        // Where that cannot be read now, what became of the mail is written down all the same.
+        if self.is_erased(iid).unwrap_or(false) {
             return Ok(());
         }
         attempt.outcome = outcome;
         attempt.at = Some(self.now());
         attempt.reason = reason;
+        if outcome == AttemptOutcome::Retried {
+            // GitLab first: where it is not told, nothing is repeated.
+            self.publish(looked, &attempt).await?;
+            return Ok(self.engine().mirror().forget_attempt(&attempt).map_err(EngineError::from)?);
+        }
         let kept = self.keep(looked, &attempt);
         let told = self.publish(looked, &attempt).await;
-        let iid = looked.record.iid;
         match (kept, told) {
             (Ok(()), Ok(())) => {
                 if let Err(error) = self.engine().mirror().forget_attempt(&attempt) {
@@ -34,7 +40,6 @@ impl Outgoing {
                 }
                 Ok(())
             }
-            (Ok(()), Err(error)) if outcome == AttemptOutcome::Retried => Err(error),
             (Ok(()), Err(error)) => {
                 tracing::warn!(iid, error = %masked(&error.to_string()), "an attempt's comment could not be brought up to date yet");
                 Ok(())
@@ -54,8 +59,18 @@ impl Outgoing {
         }
     }
 
+    /// Takes a comment back that came after a command beside this process had removed the match's data.
+    pub(super) async fn take_back_if_erased(&self, looked: &Looked, note: u64) -> Result<(), OutgoingError> {
+        let iid = looked.record.iid;
+        if !self.is_erased(iid)? {
+            return Ok(());
+        }
+        looked.connected.project.delete_comment(iid, note).await?;
+        Err(OutgoingError::Unknown(iid))
+    }
+
     /// Whether a command beside this process removed the match's data meanwhile: nothing is written down of it any more.
-    fn is_erased(&self, iid: u64) -> Result<bool, OutgoingError> {
+    pub(super) fn is_erased(&self, iid: u64) -> Result<bool, OutgoingError> {
         Ok(self.engine().mirror().record(iid)?.is_some_and(|record| record.standing == Standing::Erased))
     }
 

@@ -284,6 +284,10 @@ impl Outgoing {
     /// A person had it tried again: attempts in doubt are done with.
     async fn give_up_doubts(&self, looked: &mut Looked) -> Result<(), OutgoingError> {
         while let Some(doubt) = looked.record.sending.doubt().cloned() {
+            // Of another instance, which was ordered to repeat it at the same time: that one is not in doubt.
+            if let Some(left) = self.is_under_way(&doubt) {
+                return Err(OutgoingError::UnderWay(left));
+            }
             self.resolve(looked, doubt, AttemptOutcome::Retried, None).await?;
             self.engine().read_notes(looked).await?;
         }
@@ -294,7 +298,12 @@ impl Outgoing {
     async fn announce(&self, looked: &Looked, mut attempt: Attempt) -> Result<Attempt, OutgoingError> {
         let text = self.attempt_text(&attempt)?;
         let mark = attempt.nonce.to_string();
-        attempt.note = looked.connected.comment_marked(looked.record.iid, &text, &mark).await?.id;
+        let iid = looked.record.iid;
+        if self.is_erased(iid)? {
+            return Err(OutgoingError::Unknown(iid));
+        }
+        attempt.note = looked.connected.comment_marked(iid, &text, &mark).await?.id;
+        self.take_back_if_erased(looked, attempt.note).await?;
         Ok(attempt)
     }
 

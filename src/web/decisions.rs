@@ -61,7 +61,7 @@ pub(super) async fn list(
         return Err(Problem::asked("limit", "must be from 1 to 500"));
     }
     let mirror = web.engine().mirror();
-    if !web.engine().status().caught_up || !mirror.iids_without_history()?.is_empty() {
+    if !web.engine().has_read_everything()? || !mirror.iids_without_history()?.is_empty() {
         let detail = "the history is still being read from GitLab";
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE).detail(detail).retry_after(HISTORY_SOON));
     }

@@ -386,3 +386,20 @@ async fn set_to_sent_and_back_unseen_it_is_in_doubt_as_before() {
     }
     world.finish().await;
 }
+
+#[tokio::test]
+async fn a_repetition_that_gitlab_is_not_told_of_is_none() {
+    let (mut world, mails) = desk().await;
+    let iid = drafted(&mut world, "1").await;
+    mails.set_mood(Mood::GoneAfterMessage);
+    assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::BAD_GATEWAY);
+    mails.set_mood(Mood::Fine);
+    world.sandbox.fault(Fault::new(Method::PUT, "/notes/", Trouble::status(500)).times(9));
+    assert_eq!(send(&world, iid, json!({"retry": true})).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    world.sandbox.clear_faults();
+    // Who does not say that they have looked is told once more.
+    assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::BAD_GATEWAY);
+    assert_eq!(mails.mails().len(), 1);
+    assert_eq!(send(&world, iid, json!({"retry": true})).await.0, StatusCode::OK);
+    assert_eq!(mails.mails().len(), 2);
+}

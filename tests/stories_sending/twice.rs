@@ -94,3 +94,38 @@ async fn while_one_instance_sends_another_says_so_and_sends_nothing() {
     assert!(world.labels(iid).contains(&"job-match/approved".to_owned()));
     sending.abort();
 }
+
+/// Both orders were given by somebody who had looked: the first that hands its mail over is not in doubt itself.
+#[tokio::test]
+async fn two_orders_to_repeat_a_doubtful_mail_repeat_it_once() {
+    let (mut world, mails) = desk().await;
+    let iid = drafted(&mut world, "1").await;
+    mails.set_mood(Mood::GoneAfterMessage);
+    assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::BAD_GATEWAY);
+    let other = world.another_instance().await;
+    other.engine.delta().await.unwrap();
+    let retry = || SendRequest { retry: true, ..SendRequest::default() };
+    // The second one has looked, and is still asking for the reviewer's address when the first one sends.
+    world.sandbox.clear_calls();
+    world.sandbox.fault(Fault::new(Method::GET, "/users/", Trouble::Slow { millis: 400 }));
+    let two = other.outgoing.clone();
+    let late = tokio::spawn(async move { two.send(iid, retry(), "b", Through::Api).await });
+    while !world.calls_by_bot().iter().any(|call| call.contains("/users/:id")) {
+        tokio::task::yield_now().await;
+    }
+    mails.set_mood(Mood::SilentAfterMessage);
+    let one = world.outgoing.clone();
+    let sending = tokio::spawn(async move { one.send(iid, retry(), "a", Through::Api).await });
+    while mails.mails().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    // Whichever was first, the other one sends nothing.
+    let (one, two) = (sending.abort_handle(), late.abort_handle());
+    let other = tokio::select! { refused = late => refused, refused = sending => refused };
+    let refused = other.unwrap().unwrap_err();
+    let is_no = matches!(refused, OutgoingError::UnderWay(_) | OutgoingError::Conflict(_));
+    assert!(is_no, "{refused:?}");
+    assert_eq!(mails.mails().len(), 2);
+    one.abort();
+    two.abort();
+}

@@ -173,6 +173,13 @@ fn mirror(settings: &Settings) -> Finding {
             }
         };
     }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let writable =
+        std::fs::OpenOptions::new().append(true).open(path).map(drop).and_then(|()| may_write(folder));
+    if let Err(why) = writable {
+        let advice = "serve does not start with it; give the file and its folder to the service's user";
+        return Finding::fail("mirror", format!("{} cannot be written: {why}", path.display()), advice);
+    }
     match Mirror::inspect(path, &owner) {
         Ok(counts) => {
             let all = counts.pending + counts.approved + counts.rejected + counts.sent;

@@ -10,8 +10,9 @@ use serde::Serialize;
 use super::{Context, print};
 use crate::app;
 use crate::clock::Clock;
-use crate::config::SettingsError;
+use crate::config::{Settings, SettingsError};
 use crate::domain::posted_match::clean_line;
+use crate::engine::settings_of_the_issue;
 use crate::gitlab::Patience;
 
 /// Check everything that has to be right: GitLab, token, role, labels, webhook, channels, mirror.
@@ -60,8 +61,8 @@ impl Finding {
 
 pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let findings = match context.settings() {
-        Ok(settings) => {
-            let mut findings = vec![Finding::ok("settings", "can be used")];
+        Ok(mut settings) => {
+            let mut findings = vec![Finding::ok("settings", go_by_the_issue(&mut settings))];
             let metrics = std::sync::Arc::default();
             let patience = Patience { tries: 1, ..Patience::default() };
             let client = app::observed_gitlab(&settings, Clock::System, patience, Some(&metrics))?;
@@ -83,6 +84,17 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
     }
     let failed = findings.iter().any(|finding| finding.status == Health::Fail);
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Takes in what people set in the settings issue, as far as the service's mirror tells; says so.
+fn go_by_the_issue(settings: &mut Settings) -> String {
+    let layer = settings_of_the_issue(settings);
+    let policy = layer
+        .as_ref()
+        .and_then(|layer| settings.layers.policy(Some(layer), &settings.policy.former_users).ok());
+    let (Some(layer), Some(policy)) = (layer, policy) else { return "can be used".to_owned() };
+    settings.policy = policy;
+    format!("can be used, with what issue #{} says", layer.iid)
 }
 
 fn line(finding: &Finding, colour: bool) -> String {
