@@ -122,23 +122,7 @@ impl Engine {
         issue: Issue,
         mut record: Record,
     ) -> Result<(), EngineError> {
-        // Comments of ours that a person edits leave no other trace than the issue's time. A mirror of an earlier version
-        // does not tell of a tracker whose fields are all empty.
-        let has_tracker = record.has_tracker || !record.application.is_empty();
-        let may_be_edited =
-            (has_tracker && issue.updated_at != record.updated_at) || record.sending.doubt().is_some();
-        // After a lost disk it is not known yet who sent it: what we have sent ourselves nobody takes back.
-        let is_unread = !record.history_known && record.state == State::Sent && issue.user_notes_count > 0;
-        let written = if issue.user_notes_count > record.comments || may_be_edited || is_unread {
-            self.read_comments(connected, &issue, &mut record).await?
-        } else {
-            None
-        };
-        // Which of old decisions is open is told by the history alone.
-        let mut written = written.filter(|_| record.history_known);
-        if written.take_if(|step| step.from != record.state).is_some() {
-            written = self.catch_up(connected, &issue, &mut record).await?;
-        }
+        let written = self.written_down(connected, &issue, &mut record).await?;
         let shown = self.observe(&connected.project, &issue).await?;
         let mut observed = shown.clone();
         // Nobody decides before that step is taken.
@@ -155,44 +139,76 @@ impl Engine {
             return self.refresh(&issue, record);
         }
         let (acts, written) = self.acts(connected, &issue, &mut observed, &mut record, written).await?;
-        let left = self.step_of_what_left(connected, &record).await?;
-        let is_irrevocable = left.is_some();
-        let mut put_off = None;
-        if let Some(step) = left.or(written) {
-            let to = step.to;
-            if acts.iter().all(|act| act.is_part_of(to)) {
-                tracing::info!(iid = record.iid, %to, "a decision that was written down is completed");
-                return self.carry_out(connected, record, step).await.map(drop);
-            }
-            if is_irrevocable {
-                // No act takes a mail back: what people did meanwhile is judged as if the label had been on already.
-                tracing::info!(iid = record.iid, "the application of match {} has left", record.iid);
-                self.note_what_left(&mut record, &step)?;
-            } else {
-                put_off = Some(step);
-            }
+        let mail_that_left = self.step_of_what_left(connected, &record).await?;
+        let is_all_of_it = |step: &&Step| acts.iter().all(|act| act.is_part_of(step.to));
+        if let Some(step) = mail_that_left.as_ref().or(written.as_ref()).filter(is_all_of_it) {
+            tracing::info!(iid = record.iid, to = %step.to, "a decision that was written down is completed");
+            let step = step.clone();
+            return self.carry_out(connected, record, step).await.map(drop);
         }
+        if let Some(step) = &mail_that_left {
+            // No act takes a mail back: what people did meanwhile is judged as if the label had been on already.
+            tracing::info!(iid = record.iid, "the application of match {} has left", record.iid);
+            self.note_what_left(&mut record, step)?;
+        }
+        let put_off = written.filter(|_| mail_that_left.is_none());
         let reviewers = self.reviewers(connected);
         if shown.agrees_with(known(&record)) && !is_hidden(&acts, &reviewers) {
             return self.refresh(&issue, record);
         }
         let iid = issue.iid;
         let verdict = decide(known(&record), &observed, &acts, &reviewers).repairing(&shown);
-        // What people did since is undone, and it is still the state that the decision started from.
-        let is_refused = verdict.refusal.is_some() && verdict.steps.is_empty() && !verdict.withdrawn;
+        let is_undone = verdict.refusal.is_some() && verdict.steps.is_empty() && !verdict.withdrawn;
         self.act(connected, issue, record, verdict).await?;
-        let Some(step) = put_off else { return Ok(()) };
-        match self.inner.mirror.record(iid)?.filter(|record| is_refused && record.state == step.from) {
-            Some(record) => {
-                tracing::info!(iid, to = %step.to, "a decision that was written down is completed");
-                self.carry_out(connected, record, step).await.map(drop)
-            }
-            None => {
-                // It was about another state of things.
-                tracing::info!(iid, to = %step.to, "a decision that was written down is void: people acted since");
-                Ok(())
-            }
+        match put_off {
+            Some(step) => self.complete_or_void(connected, iid, step, is_undone).await,
+            None => Ok(()),
         }
+    }
+
+    /// The decision that our comments say was made and whose label was never put on; and what else they say.
+    async fn written_down(
+        &self,
+        connected: &Connected,
+        issue: &Issue,
+        record: &mut Record,
+    ) -> Result<Option<Step>, EngineError> {
+        // Comments of ours that a person edits leave no other trace than the issue's time. A mirror of an earlier version
+        // does not tell of a tracker whose fields are all empty.
+        let has_tracker = record.has_tracker || !record.application.is_empty();
+        let may_be_edited =
+            (has_tracker && issue.updated_at != record.updated_at) || record.sending.doubt().is_some();
+        // After a lost disk it is not known yet who sent it: what we have sent ourselves nobody takes back.
+        let is_unread = !record.history_known && record.state == State::Sent && issue.user_notes_count > 0;
+        let written = if issue.user_notes_count > record.comments || may_be_edited || is_unread {
+            self.read_comments(connected, issue, record).await?
+        } else {
+            None
+        };
+        // Which of old decisions is open is told by the history alone.
+        let mut written = written.filter(|_| record.history_known);
+        if written.take_if(|step| step.from != record.state).is_some() {
+            written = self.catch_up(connected, issue, record).await?;
+        }
+        Ok(written)
+    }
+
+    /// A decision that was written down, after people acted: where what they did is undone and it is still the state that the
+    /// decision started from, it is completed; else it was about another state of things.
+    async fn complete_or_void(
+        &self,
+        connected: &Connected,
+        iid: u64,
+        step: Step,
+        is_undone: bool,
+    ) -> Result<(), EngineError> {
+        let now = self.inner.mirror.record(iid)?;
+        let Some(record) = now.filter(|record| is_undone && record.state == step.from) else {
+            tracing::info!(iid, to = %step.to, "a decision that was written down is void: people acted since");
+            return Ok(());
+        };
+        tracing::info!(iid, to = %step.to, "a decision that was written down is completed");
+        self.carry_out(connected, record, step).await.map(drop)
     }
 
     /// Whether an issue that looks as it should may have been decided about, and a stranger have hidden that.

@@ -5,6 +5,10 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{GitlabError, Project};
 
+/// Largest file that may be a pointer into large file storage, in bytes:
+/// <https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md> has them under 1024.
+const POINTER_LIMIT: u64 = 1024;
+
 impl Project {
     /// How many bytes a file has; none where there is none. A token below Reporter is refused with 403.
     ///
@@ -17,7 +21,13 @@ impl Project {
             Ok(reply) => {
                 let size =
                     reply.headers.get("x-gitlab-size").and_then(|value| value.to_str().ok()?.parse().ok());
-                Ok(Some(size.unwrap_or(0)))
+                match size.unwrap_or(0) {
+                    // It may only point into large file storage.
+                    pointer @ ..=POINTER_LIMIT => {
+                        Ok(self.file(path).await?.map(|bytes| bytes.len() as u64).or(Some(pointer)))
+                    }
+                    size => Ok(Some(size)),
+                }
             }
             // What stands before a GitLab does not let every HEAD through.
             Err(error) if is_missing_or_refused(&error) => {

@@ -148,12 +148,18 @@ impl Outgoing {
             connected.project.edit_comment(iid, note.id, &text).await?;
             return Ok(());
         }
+        if self.is_erased(iid)? {
+            return Err(OutgoingError::Unknown(iid));
+        }
         // An earlier bot's may not be edited: ours is written beside it, and counts from then on.
         let written = match connected.project.comment(iid, &text).await {
             // It may be there all the same; what is read next tells.
             Err(error) if error.is_unclear() => None,
             other => Some(other?.id),
         };
+        if let Some(note) = written {
+            self.take_back_if_erased(looked, note).await?;
+        }
         self.engine().read_notes(looked).await?;
         let counts = draft_note(looked).filter(|note| looked.connected.may_edit(note));
         match (counts.map(|note| note.id), written) {
@@ -320,6 +326,11 @@ fn missing(index: usize, path: &str) -> FieldError {
 fn unreadable(index: usize, error: GitlabError) -> OutgoingError {
     if files::is_forbidden(&error) {
         let message = "GitLab does not let the service's token read the repository: it needs at least the role Reporter";
+        return OutgoingError::field(format!("attachments[{index}]"), message);
+    }
+    if error.status().is_some_and(|status| status.is_redirection()) {
+        let message =
+            "lies in large file storage that GitLab does not hand out itself; commit the file without it";
         return OutgoingError::field(format!("attachments[{index}]"), message);
     }
     error.into()

@@ -137,8 +137,8 @@ impl Web {
     async fn do_what_is_due(&self, read_first: bool) -> Result<(), EngineError> {
         let read = if read_first { self.engine().delta().await } else { Ok(()) };
         self.engine().work_off_what_is_due_soon().await;
-        self.outgoing().tick().await;
-        self.notifier().tick().await;
+        // A receiver of events that keeps silent holds no message to a reviewer up.
+        tokio::join!(self.outgoing().tick(), self.notifier().tick());
         read
     }
 }
