@@ -2,7 +2,7 @@
 
 use super::stage::new_record;
 use super::{Connected, Engine, EngineError};
-use crate::domain::decide::{Observed, Refusal, Repair};
+use crate::domain::decide::{Act, Observed, Refusal, Repair, put_on_at};
 use crate::domain::{JobMatch, State};
 use crate::gitlab::Issue;
 use crate::gitlab::events::{LabelAction, LabelEvent};
@@ -32,6 +32,8 @@ impl Engine {
         };
         let mut record = new_record(&issue, JobMatch::titled(issue.title.clone()), None, State::Pending);
         record.label_event = events.iter().map(|event| event.id).max().unwrap_or(0);
+        let acts: Vec<Act> = events.iter().filter_map(|event| self.label_act(connected, event)).collect();
+        record.put_on_at = put_on_at(&acts, true);
         if !may {
             record.standing = Standing::Ignored;
             return Ok(self.inner.mirror.put(&record, None)?);

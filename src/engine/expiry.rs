@@ -37,7 +37,8 @@ impl Engine {
         Ok(all)
     }
 
-    /// Whether a match has been pending since then: one that was put back to pending begins anew.
+    /// Whether a match has been pending since then: one that was put back to pending begins anew, and so does one that
+    /// became a match, or became one again, long after its issue was made.
     ///
     /// # Errors
     ///
@@ -45,6 +46,6 @@ impl Engine {
     pub fn has_waited_since(&self, iid: u64, before: Timestamp) -> Result<bool, EngineError> {
         // After a lost disk it is not known at first whether it was.
         let known = self.mirror().record(iid)?.filter(|record| record.history_known);
-        Ok(known.is_some_and(|record| record.decided_at.is_none_or(|decided| decided <= before)))
+        Ok(known.is_some_and(|record| record.stands_since() <= before))
     }
 }

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::sending::left_without_step;
 use super::{Connected, Engine, EngineError, Hint};
 use crate::domain::State;
-use crate::domain::decide::{Act, Known, Refusal, Repair, Reviewers, Verdict, decide};
+use crate::domain::decide::{Act, Known, Refusal, Repair, Reviewers, Verdict, decide, put_on_at};
 use crate::domain::history::{Step, Through};
 use crate::gitlab::Issue;
 use crate::gitlab::events::StateEvent;
@@ -173,6 +173,9 @@ impl Engine {
             return self.refresh(&issue, record);
         }
         let verdict = decide(known(&record), &observed, &acts, &reviewers).repairing(&shown);
+        if !verdict.withdrawn {
+            record.put_on_at = put_on_at(&acts, record.standing == Standing::Withdrawn).max(record.put_on_at);
+        }
         self.act(connected, issue, record, verdict).await
     }
 

@@ -87,8 +87,10 @@ impl Mirror {
     pub fn untold(&self, channel: Channel) -> rusqlite::Result<Vec<Waiting>> {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(
+                // Few records say when their issue became a match: only those are looked into.
                 "SELECT iid, created_at, score,
-                        iid <= coalesce((SELECT CAST(value AS INTEGER) FROM facts WHERE name = ?2), 0)
+                        iid <= coalesce((SELECT CAST(value AS INTEGER) FROM facts WHERE name = ?2), 0),
+                        CASE WHEN instr(record, 'put_on_at') THEN json_extract(record, '$.put_on_at') END
                  FROM matches WHERE standing = 'live' AND state = 'pending'
                  AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.iid = matches.iid AND channel = ?1
                                  AND kind = 'match' AND outcome = 'sent')
@@ -371,9 +373,11 @@ impl Mirror {
 
 fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
     let (made, score): (i64, f64) = (row.get(1)?, row.get(2)?);
+    let made = Timestamp::from_millisecond(made).unwrap_or_default();
+    let put_on = row.get::<_, Option<String>>(4)?.and_then(|at| at.parse().ok());
     Ok(Waiting {
         iid: row.get(0)?,
-        since: Timestamp::from_millisecond(made).unwrap_or_default(),
+        since: put_on.map_or(made, |put_on: Timestamp| put_on.max(made)),
         score: Score::new(score).ok(),
         backlog: row.get(3)?,
     })

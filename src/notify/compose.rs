@@ -70,13 +70,13 @@ impl Notifier {
     ) -> Result<NoticeMatch, EngineError> {
         let link = |action| self.link_to(action, &record, channel, policy);
         let (approve_url, reject_url) = (link(Action::Approve), link(Action::Reject));
-        let since = record.decided_at.unwrap_or(record.created_at).max(record.created_at);
+        let waiting = self.now().duration_since(record.stands_since());
         Ok(NoticeMatch {
             possible_duplicates: self.engine().mirror().possible_duplicates(&record.job, Some(record.iid))?,
             iid: record.iid,
             web_url: record.web_url,
             job: record.job,
-            waiting: self.now().duration_since(since),
+            waiting,
             approve_url,
             reject_url,
         })

@@ -50,7 +50,7 @@ impl Notifier {
         }
         let waiting = Waiting {
             iid: record.iid,
-            since: record.created_at,
+            since: record.counts_since(),
             score: record.job.score,
             backlog: self.engine().mirror().is_backlog(record.iid)?,
         };
