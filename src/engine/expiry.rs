@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Decision, Engine, EngineError};
+use super::{Decision, DecisionError, Engine, EngineError};
 use crate::domain::State;
 use crate::domain::history::Through;
 
@@ -29,9 +29,13 @@ impl Engine {
                 through: Through::Service,
                 comment: Some(comment.to_owned()),
             };
-            if let Err(error) = self.decide(iid, decision).await {
-                tracing::warn!(iid, %error, "match {iid} has expired and could not be rejected yet");
-                all = false;
+            match self.decide_as_of(iid, decision, before).await {
+                // Somebody has decided about it, which was not heard of.
+                Ok(_) | Err(DecisionError::NotAllowed { .. }) => {}
+                Err(error) => {
+                    tracing::warn!(iid, %error, "match {iid} has expired and could not be rejected yet");
+                    all = false;
+                }
             }
         }
         Ok(all)
