@@ -157,21 +157,23 @@ impl Mirror {
         })
     }
 
-    /// The pending matches that somebody was told of before a moment and nobody was reminded of.
+    /// The pending matches that somebody was told of before a moment and nobody was reminded of. One that was told of after
+    /// `ahead`, as a clock that was wrong says, may have been told of at any time.
     ///
     /// # Errors
     ///
     /// Where the disk fails.
-    pub fn unreminded(&self, told_before: Timestamp) -> rusqlite::Result<Vec<u64>> {
+    pub fn unreminded(&self, told_before: Timestamp, ahead: Timestamp) -> rusqlite::Result<Vec<u64>> {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT iid FROM matches WHERE standing = 'live' AND state = 'pending' AND created_at <= ?1
                  AND EXISTS (SELECT 1 FROM deliveries WHERE deliveries.iid = matches.iid AND kind = 'match'
-                             AND outcome = 'sent' AND (at IS NULL OR at <= ?1))
+                             AND outcome = 'sent' AND (at IS NULL OR at <= ?1 OR at > ?2))
                  AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.iid = matches.iid AND kind = 'reminder')
                  ORDER BY iid",
             )?;
-            statement.query_map([told_before.as_millisecond()], |row| row.get(0))?.collect()
+            let times = [told_before.as_millisecond(), ahead.as_millisecond()];
+            statement.query_map(times, |row| row.get(0))?.collect()
         })
     }
 
@@ -221,7 +223,7 @@ impl Mirror {
         })
     }
 
-    /// When the last match was made that counts, in whatever state it is.
+    /// When the last match was made, whatever became of it: one that was withdrawn or erased has come all the same.
     ///
     /// # Errors
     ///
@@ -229,7 +231,12 @@ impl Mirror {
     pub fn last_match_made(&self) -> rusqlite::Result<Option<Timestamp>> {
         self.read(|connection| {
             let at: Option<i64> = connection
-                .prepare_cached("SELECT max(created_at) FROM matches WHERE standing = 'live'")?
+                .prepare_cached(
+                    // One look into the index for each: of all together it would be read from end to end.
+                    "SELECT max(made) FROM (
+                         SELECT (SELECT max(created_at) FROM matches WHERE standing = column1) AS made
+                         FROM (VALUES ('live'), ('withdrawn'), ('duplicate'), ('erased')))",
+                )?
                 .query_row([], |row| row.get(0))?;
             Ok(at.and_then(|at| Timestamp::from_millisecond(at).ok()))
         })

@@ -39,8 +39,12 @@ impl Notifier {
             Cargo::Matches => NoticeKind::Digest,
             Cargo::Reminder => NoticeKind::Reminder,
             Cargo::Quiet => {
-                let since = self.no_match_since()?;
-                NoticeKind::Quiet { since: self.now().duration_since(since) }
+                let since = self.now().duration_since(self.no_match_since()?);
+                // A match has come since the first try, or nobody wants to know any more.
+                if policy.quiet_alarm_after.is_none_or(|after| since < after) {
+                    return Ok(None);
+                }
+                NoticeKind::Quiet { since }
             }
         };
         Ok(Some(self.say(kind, matches, policy).await?))

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::failures::is_pause;
 use super::in_flight::{Cargo, Flight};
+use super::last_times::Memory;
 use super::receipts::{REMINDED, receipt};
 use super::senders::Message;
 use super::{Notice, NoticeMatch, Notifier};
 use crate::channels::Outcome;
 use crate::config::{ChannelPolicy, Policy};
-use crate::domain::schedule::Plan;
+use crate::domain::schedule::{Plan, lies_ahead};
 use crate::domain::{Channel, State};
 use crate::engine::{EngineError, Hint};
 use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome, Standing};
@@ -74,7 +76,10 @@ impl Notifier {
         }
         self.read_receipts().await?;
         if let Some(until) = self.state(channel).paused_until.filter(|until| *until > self.now()) {
-            return Ok(Step::Wait(Some(until)));
+            if is_pause(until, self.now()) {
+                return Ok(Step::Wait(Some(until)));
+            }
+            self.change(channel, |state| state.paused_until = None);
         }
         match (flight, own) {
             (Some(flight), _) => self.carry(channel, flight, &policy).await,
@@ -143,6 +148,9 @@ impl Notifier {
         let (home, now) = (&self.inner.home, self.now());
         let mut reminders = mirror.reminders(channel)?;
         reminders.retain(|iid| !aside.iter().any(|flight| flight.iids.contains(iid)));
+        if self.memory().await?.reminded_until(channel, now).is_some() {
+            reminders.clear();
+        }
         reminders.truncate(policy.channels.get(&channel).map_or(1, |own| own.schedule.batch.max.max(1)));
         if !reminders.is_empty() {
             return Ok(Some(Flight::new(home, Cargo::Reminder, reminders, true, now)));
@@ -287,14 +295,28 @@ impl Notifier {
         let at = flight.sent_at.unwrap_or_else(|| self.now());
         match flight.cargo {
             Cargo::Matches if flight.digest => {
-                self.remember(|memory| {
+                let change = |memory: &mut Memory| {
                     memory.last_digest.insert(channel, at);
-                })
-                .await
+                };
+                let policy = self.engine().policy();
+                let schedule = policy.channels.get(&channel).map(|own| &own.schedule);
+                let has_digests = schedule.is_some_and(|schedule| schedule.batch.digest.is_some());
+                // One match of a backlog by itself is no digest that has to be written down for everybody: this disk alone
+                // waits before the next.
+                if has_digests || flight.iids.len() > 1 {
+                    self.remember(change).await
+                } else {
+                    self.remember_here(change).await
+                }
             }
             Cargo::Matches => Ok(()),
             Cargo::Reminder => {
-                self.remember(|memory| memory.last_reminder = memory.last_reminder.max(Some(at))).await
+                self.remember(|memory| {
+                    let last = memory.last_reminder.filter(|last| !lies_ahead(*last, self.now()));
+                    memory.last_reminder = last.max(Some(at));
+                    memory.last_reminder_of.insert(channel, at);
+                })
+                .await
             }
             Cargo::Quiet => {
                 self.remember(|memory| {

@@ -12,6 +12,7 @@ use crate::channels::Outcome;
 use crate::domain::Channel;
 use crate::domain::inert::GitlabLine;
 use crate::domain::masked::masked;
+use crate::domain::schedule::is_recent;
 use crate::engine::EngineError;
 use crate::gitlab::notes::Note;
 use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome, Fact};
@@ -20,6 +21,8 @@ use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome, Fact};
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// The longest pause that is not asked for by the other side.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// The longest that is: no other side asks for more.
+const LONGEST_ASKED_FOR: SignedDuration = SignedDuration::from_hours(24);
 /// How often people are told in a comment that a channel is given up.
 const COMPLAIN_EVERY: SignedDuration = SignedDuration::from_hours(24);
 /// So many tries of one message of which nobody knows whether it arrived, or that does not reach everybody; then others
@@ -208,7 +211,7 @@ impl Notifier {
     ) -> Result<(), EngineError> {
         let (engine, now) = (self.engine(), self.now());
         let fact = Fact::ComplainedOf(channel);
-        let is_recent = |at: Timestamp| now.duration_since(at) < COMPLAIN_EVERY;
+        let is_recent = |at: Timestamp| is_recent(at, COMPLAIN_EVERY, now);
         let last = engine.mirror().fact(fact)?.and_then(|at| at.parse::<Timestamp>().ok());
         if last.is_some_and(is_recent) {
             return Ok(());
@@ -243,11 +246,19 @@ impl Notifier {
         Ok(())
     }
 
+    /// Pauses a channel at least so long; one that the other side asked for is not cut short.
     pub(super) fn pause(&self, channel: Channel, pause: Duration) -> Timestamp {
         let until = self.now().checked_add(pause).unwrap_or(Timestamp::MAX);
+        let before = self.state(channel).paused_until.filter(|before| is_pause(*before, self.now()));
+        let until = before.map_or(until, |before| before.max(until));
         self.change(channel, |state| state.paused_until = Some(until));
         until
     }
+}
+
+/// Whether a channel may be paused until then: longer ahead lies only what was written by a clock that was wrong.
+pub(super) fn is_pause(until: Timestamp, now: Timestamp) -> bool {
+    until.duration_since(now) <= LONGEST_ASKED_FOR
 }
 
 fn about(flight: &Flight) -> String {

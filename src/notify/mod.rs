@@ -134,8 +134,13 @@ impl Notifier {
             .finalize();
         let mut states = BTreeMap::new();
         for channel in senders.keys() {
-            let until = engine.mirror().fact(Fact::PauseAskedFor(*channel))?;
-            let paused_until = until.and_then(|until| until.parse().ok());
+            let fact = Fact::PauseAskedFor(*channel);
+            let mut paused_until = engine.mirror().fact(fact)?.and_then(|until| until.parse().ok());
+            let is_wrong = |until: &mut Timestamp| !failures::is_pause(*until, engine.clock().now());
+            if paused_until.take_if(is_wrong).is_some() {
+                // By the time that it names it would hold the channel after all.
+                engine.mirror().forget(fact)?;
+            }
             states.insert(*channel, ChannelState { paused_until, ..ChannelState::default() });
         }
         let inner = Inner {
