@@ -222,15 +222,17 @@ impl Engine {
             self.may_follow()?;
             self.may_write()?;
         }
-        // Where the token is a reviewer's own, what we write clears their ToDo as if they had acted.
-        let undoes = verdict.refusal.is_some() && connected.is_a_reviewers_token();
-        let had_todo = undoes && connected.project.has_pending_todo(iid).await.unwrap_or(false);
-        if let Some(refusal) = &verdict.refusal {
+        let issue = if let Some(refusal) = &verdict.refusal {
             // It says where the match stays, which may be where an act before it led.
             let stays = Record { state: verdict.state, ..record.clone() };
-            self.explain(connected, &issue, &stays, refusal).await?;
-        }
-        let issue = self.repair(connected, issue, &verdict.repair).await?;
+            let undoing = async {
+                self.explain(connected, &issue, &stays, refusal).await?;
+                self.repair(connected, issue, &verdict.repair).await
+            };
+            connected.keeping_todo(iid, undoing).await?
+        } else {
+            self.repair(connected, issue, &verdict.repair).await?
+        };
         let closed_by = issue.closed_by.as_ref().map(|user| &user.username);
         let steps = verdict.steps.into_iter().map(|decided| Step {
             from: decided.from,
@@ -258,9 +260,6 @@ impl Engine {
         record.comments = issue.user_notes_count;
         self.inner.mirror.put(&record, last.as_ref())?;
         self.ring_for_sends(&record);
-        if had_todo && let Err(error) = connected.project.make_todo(iid).await {
-            tracing::warn!(iid, %error, "the reviewer's own ToDo could not be put back");
-        }
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::in_flight::{Cargo, Flight};
 use super::receipts::is_refusal;
@@ -14,6 +14,7 @@ use crate::domain::inert::GitlabLine;
 use crate::domain::masked::masked;
 use crate::domain::schedule::is_recent;
 use crate::engine::EngineError;
+use crate::gitlab::hidden::Hidden;
 use crate::gitlab::notes::Note;
 use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome, Fact};
 
@@ -217,11 +218,13 @@ impl Notifier {
             return Ok(());
         }
         let Some(iid) = flight.iids.first() else { return Ok(()) };
+        let of = json!({ "channel": channel.as_str() });
         // Whoever may read the issue need not know the reviewers' addresses.
         let context = json!({
             "channel": channel.as_str(),
             "reason": GitlabLine::new(&masked(reason)),
             "is_tried_again": is_tried_again,
+            "hidden": Hidden::GivenUp.of(&of),
         });
         let text = engine.comment_text("given_up", context, Vec::new())?;
         let told = async {
@@ -229,12 +232,14 @@ impl Notifier {
             // Said before the disk was lost, about one of the same matches.
             for iid in &flight.iids {
                 let ours = connected.our_notes(*iid).await?;
-                let is_it = |note: &&Note| is_recent(note.created_at) && note.body.trim() == text.trim();
+                // The words may be others than now: most are the other side's.
+                let is_of = |note: &Note| Hidden::GivenUp.read::<Value>(&note.body).as_ref() == Some(&of);
+                let is_it = |note: &&Note| is_recent(note.created_at) && is_of(note);
                 if let Some(note) = ours.iter().rev().find(is_it) {
                     return Ok(note.created_at);
                 }
             }
-            connected.project.comment(*iid, &text).await?;
+            connected.keeping_todo(*iid, connected.project.comment(*iid, &text)).await?;
             Ok::<_, EngineError>(now)
         };
         match told.await {
