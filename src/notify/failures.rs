@@ -99,7 +99,7 @@ impl Failure {
 impl ChannelState {
     /// How often messages about these matches were set aside because nobody knew whether they arrived.
     fn times_set_aside(&self, flight: &Flight) -> u32 {
-        flight.iids.iter().filter_map(|iid| self.set_aside.get(iid)).max().copied().unwrap_or(0)
+        flight.iids.iter().filter_map(|iid| self.times_aside.get(iid)).max().copied().unwrap_or(0)
     }
 }
 
@@ -151,7 +151,7 @@ impl Notifier {
             }
             if aside.is_some() && flight.done.is_empty() {
                 let times = before.times_set_aside(&flight) + 1;
-                state.set_aside.extend(flight.iids.iter().map(|iid| (*iid, times)));
+                state.times_aside.extend(flight.iids.iter().map(|iid| (*iid, times)));
             }
         });
         let kind = if flight.cargo == Cargo::Matches { DeliveryKind::Match } else { DeliveryKind::Reminder };
