@@ -44,6 +44,16 @@ fn new_issue(title: &str) -> NewIssue {
 }
 
 #[tokio::test]
+async fn a_reaction_is_told_by_the_name_that_gitlab_gives_it() {
+    let (_sandbox, project, _) = sandbox(Options::default()).await;
+    let iid = project.create_issue(&new_issue("x")).await.unwrap().iid;
+    let given = project.react(iid, "email").await.unwrap();
+    assert_eq!(given.map(|given| given.name).as_deref(), Some("e-mail"));
+    assert!(project.react(iid, "e-mail").await.unwrap().is_none(), "it is there already");
+    assert!(project.react(iid, "no such thing").await.is_err());
+}
+
+#[tokio::test]
 async fn every_label_event_is_read_although_pages_are_short() {
     let (sandbox, project, _) = sandbox(Options { short_pages: true, ..Options::default() }).await;
     let iid = project.create_issue(&new_issue("x")).await.unwrap().iid;

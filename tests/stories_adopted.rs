@@ -12,7 +12,7 @@ mod support;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use support::{Disk, World};
+use support::{Difference, Disk, World};
 use vorhoelle::clock::Clock;
 use vorhoelle::sandbox::{Fault, Trouble};
 
@@ -61,6 +61,37 @@ async fn what_was_decided_about_adopted_issues_is_known_after_a_lost_disk() {
         for ((iid, state), before) in all.into_iter().zip(before) {
             world.expect(iid, state).await;
             assert_eq!(history(&world, iid).await, before, "#{iid}, enforced {enforced}");
+        }
+        world.finish().await;
+    }
+}
+
+/// Two months lie between an issue and its `job-match`: nobody could decide about it before.
+#[tokio::test]
+async fn what_becomes_a_match_long_after_its_issue_was_made_has_the_whole_time_until_it_expires() {
+    const DAY: u64 = 24 * 60;
+    for disk in [Disk::Kept, Disk::Wiped] {
+        let file = Some("language: en\nexpire_after: 3d\nquiet_alarm_after: off\n");
+        let mut world = World::with(Difference { file, ..Difference::default() }).await;
+        let by_hand = world.reviewer().create_issue("By hand", "", &[]).unwrap();
+        let withdrawn = world.stage("1").await;
+        world.reviewer().relabel(withdrawn, &[], &["job-match"]).unwrap();
+        world.settle().await;
+        world.tell_after(60 * DAY).await;
+        for iid in [by_hand, withdrawn] {
+            world.reviewer().relabel(iid, &["job-match"], &[]).unwrap();
+        }
+        world.settle().await;
+        world.restart(disk).await;
+        world.delta().await;
+        world.tell_after(2 * DAY).await;
+        for iid in [by_hand, withdrawn] {
+            world.expect(iid, "pending").await;
+        }
+        world.tell_after(DAY).await;
+        for iid in [by_hand, withdrawn] {
+            world.expect(iid, "rejected").await;
+            world.expect_comment(iid, "not decided in time");
         }
         world.finish().await;
     }

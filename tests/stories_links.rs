@@ -100,6 +100,31 @@ async fn opening_a_link_changes_nothing_and_its_button_approves_under_the_channe
 }
 
 #[tokio::test]
+async fn a_link_does_not_reverse_what_was_decided_and_taken_back_unheard() {
+    let (world, server) = linking(&[]).await;
+    let iid = world.stage("1").await;
+    world.tell().await;
+    let reject = path(&server, 0, "reject");
+    world.sandbox.hook_mode(vorhoelle::sandbox::HookMode::Lose);
+    world.reviewer().relabel(iid, &["job-match/approved"], &["job-match/pending"]).unwrap();
+    world.reviewer().relabel(iid, &["job-match/pending"], &["job-match/approved"]).unwrap();
+    let (status, page) = ask(&world, Method::POST, &reject, &[]).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{page}");
+    assert!(page.contains("decided about since the message was sent"), "{page}");
+    world.settle().await;
+    world.expect(iid, "pending").await;
+    // A comment is no decision.
+    let commented = world.stage("2").await;
+    world.tell().await;
+    let approve = path(&server, 1, "approve");
+    world.reviewer().comment(commented, "Hm.").unwrap();
+    let (status, page) = ask(&world, Method::POST, &approve, &[]).await;
+    assert_eq!(status, StatusCode::OK, "{page}");
+    world.settle().await;
+    world.expect(commented, "approved").await;
+}
+
+#[tokio::test]
 async fn a_forged_link_and_one_for_another_service_decide_nothing() {
     let (world, server) = linking(&[]).await;
     world.stage("1").await;

@@ -26,6 +26,9 @@ const PEER: &str = "Twilio";
 const LOOKS: [Duration; 4] =
     [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(2)];
 
+/// The longest wait for the answer to a look: the next one sees the same, and the message has left.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// A message for WhatsApp: `notify::render` makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WhatsAppMessage {
@@ -116,10 +119,8 @@ impl WhatsApp {
                 _ => return Ok(()),
             }
             self.clock.sleep(pause).await;
-            match self.look(id).await {
-                Some(seen) => state = seen,
-                None => return Ok(()),
-            }
+            // A look that fails says nothing of the message: the next one may.
+            state = self.look(id).await.unwrap_or(state);
         }
         match state["status"].as_str() {
             Some("failed" | "undelivered" | "canceled") => Err(failure(&state)),
@@ -131,10 +132,8 @@ impl WhatsApp {
     async fn look(&self, id: &str) -> Option<Value> {
         // The id comes from the other side and becomes a part of a path.
         let id = Some(id).filter(|id| id.chars().all(|c| c.is_ascii_alphanumeric()))?;
-        let answer =
-            call(PEER, self.authorized(self.http.get(format!("{}/Messages/{id}.json", self.account))))
-                .await
-                .ok()?;
+        let request = self.http.get(format!("{}/Messages/{id}.json", self.account)).timeout(LOOK);
+        let answer = call(PEER, self.authorized(request)).await.ok()?;
         (answer.status == StatusCode::OK).then(|| answer.json())
     }
 

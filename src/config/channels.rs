@@ -169,11 +169,10 @@ impl Environment {
         });
         let plain = mailbox.and_then(|mailbox| {
             // Most servers take no other letters, and say so only when the mail is on its way.
-            let ascii = mailbox.email.user().is_ascii();
-            if ascii {
-                Ok(mailbox)
-            } else {
-                Err(format!("VORHOELLE_{name}: the part before the @ must be plain ASCII"))
+            match (mailbox.email.user().is_ascii(), mailbox.email.domain().is_ascii()) {
+                (true, true) => Ok(mailbox),
+                (false, _) => Err(format!("VORHOELLE_{name}: the part before the @ must be plain ASCII")),
+                (true, false) => Err(format!("VORHOELLE_{name}: write the domain as xn--…, in plain ASCII")),
             }
         });
         plain.map_err(|error| errors.push(error)).ok()
@@ -377,5 +376,34 @@ mod tests {
         assert!(errors.is_empty(), "{errors:?}");
         assert_eq!(channels.mail.unwrap().to.len(), 2);
         assert!(read(&[]).0.mail.is_none());
+    }
+
+    #[test]
+    fn an_address_that_most_servers_do_not_take_is_refused_with_what_to_write() {
+        let wrong = [
+            ("jürgen@example.com", "the part before the @ must be plain ASCII"),
+            ("anna@müller.example", "write the domain as xn--…"),
+            ("Anna <anna@müller.example>", "write the domain as xn--…"),
+        ];
+        for (address, what) in wrong {
+            for name in ["MAIL_FROM", "MAIL_TO"] {
+                let mut all = vec![
+                    ("MAIL_FILE_DIR", "outbox"),
+                    ("MAIL_FROM", "a@example.com"),
+                    ("MAIL_TO", "b@example.com"),
+                ];
+                all.retain(|(other, _)| *other != name);
+                all.push((name, address));
+                let (_, errors) = read(&all);
+                assert_eq!(errors.len(), 1, "{errors:?}");
+                assert!(errors[0].starts_with(&format!("VORHOELLE_{name}: {what}")), "{errors:?}");
+            }
+        }
+        let fine = [
+            ("MAIL_FILE_DIR", "outbox"),
+            ("MAIL_FROM", "Jürgen Müller <a@xn--mller-kva.example>"),
+            ("MAIL_TO", "b@example.com"),
+        ];
+        assert!(read(&fine).1.is_empty(), "{:?}", read(&fine).1);
     }
 }

@@ -8,6 +8,7 @@ use super::State;
 
 mod withdrawn;
 
+pub use withdrawn::put_on_at;
 use withdrawn::{put_back, withdraw, withdrawn_for_a_while};
 
 /// Acts of one person that lie no further apart are one act: GitLab writes an event a label.

@@ -13,15 +13,19 @@ pub fn masked(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
     while at < chars.len() {
-        let end = number_end(&chars, at).or_else(|| address_end(&chars, at));
-        match end {
+        // A word is looked at from its beginning only; before a number that may be a quotation mark.
+        let begins = at == 0 || !is_of_address(chars[at - 1]);
+        let address = || address_end(&chars, at).filter(|_| begins);
+        match number_end(&chars, at).or_else(address) {
             Some(end) => {
                 out.push_str(MASK);
                 at = end;
             }
             None => {
-                // A word is looked at from its beginning only.
-                let word = chars[at..].iter().take_while(|c| is_of_address(**c)).count().max(1);
+                let word = match chars[at].is_alphanumeric() {
+                    true => chars[at..].iter().take_while(|c| is_of_address(**c)).count(),
+                    false => 1,
+                };
                 out.extend(&chars[at..at + word]);
                 at += word;
             }
@@ -79,6 +83,9 @@ mod tests {
             ("to=anna@example.com, bert@example.com.", "to=***, ***"),
             ("whatsapp:+43 1 555-0123 is not valid (21211)", "whatsapp:*** is not valid (21211)"),
             ("The number 4315550123 is unknown", "The number *** is unknown"),
+            ("'+4315550123' and \"+4315550123\" are wrong", "'***' and \"***\" are wrong"),
+            ("The number `4315550123` of 'anna@example.com'", "The number `***` of ***'"),
+            ("message SM0123456789012345 of 'match.7'", "message SM0123456789012345 of 'match.7'"),
             (
                 "the mail server 127.0.0.1:25100 said 451 at 2026-11-23",
                 "the mail server 127.0.0.1:25100 said 451 at 2026-11-23",

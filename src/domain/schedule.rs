@@ -10,8 +10,9 @@ use super::job_match::Score;
 /// In immediate mode, what should have gone longer ago than this goes together: after quiet hours, an outage of the
 /// channel, or a first start with a backlog, one message is kinder than twenty.
 pub const LATE: SignedDuration = SignedDuration::from_mins(10);
-/// How far GitLab's clock may be ahead of ours before it is doubted that a match is as new as it seems.
-const AHEAD: SignedDuration = SignedDuration::from_mins(5);
+/// How far a clock may be ahead of ours before its times are doubted: GitLab's of when a match was made, our own of what we
+/// did last.
+pub const AHEAD: SignedDuration = SignedDuration::from_mins(5);
 /// The pause between digests of what is late, in immediate mode.
 pub const CATCHING_UP: SignedDuration = SignedDuration::from_hours(1);
 /// Days to look back and ahead for a quiet time or a digest: the longest quiet time lasts less than two.
@@ -91,7 +92,7 @@ pub enum Plan {
     Send {
         /// The issues' numbers.
         iids: Vec<u64>,
-        /// Whether the message is a digest; else it tells of one match.
+        /// Whether the pause until the next digest begins with it; else it tells of one match.
         digest: bool,
     },
 }
@@ -111,6 +112,7 @@ pub enum Reason {
 impl Schedule {
     /// What to do now about everything that waits. `last_digest` is when the last digest left.
     pub fn plan(&self, waiting: &[Waiting], last_digest: Option<Timestamp>, now: Timestamp) -> Plan {
+        let last_digest = last_digest.filter(|last| !lies_ahead(*last, now));
         // What found no room in a digest comes before what is new in the next one, or it might never find any.
         let missed = |one: &Waiting| {
             let slot = last_digest.map(|_| self.due(one, None).0);
@@ -145,9 +147,9 @@ impl Schedule {
             (_, Some(iid)) => Plan::Send { iids: vec![iid], digest: false },
             ([], None) => hold(next()),
             ([one], None) if !one.backlog => Plan::Send { iids, digest: false },
-            (late, None) => match next_catching_up(last_digest).filter(|at| *at > now) {
+            // One of a backlog goes as a digest too: what of it is met after that waits for the next one.
+            (_, None) => match next_catching_up(last_digest).filter(|at| *at > now) {
                 Some(at) => Plan::Hold(next().map_or(at, |next| next.min(at))),
-                None if late.len() == 1 => Plan::Send { iids, digest: false },
                 None => digest(&iids),
             },
         }
@@ -160,6 +162,7 @@ impl Schedule {
         last_digest: Option<Timestamp>,
         now: Timestamp,
     ) -> Option<(Timestamp, Reason)> {
+        let last_digest = last_digest.filter(|last| !lies_ahead(*last, now));
         let allowed = self.allowed(one, last_digest, now);
         let catching_up =
             next_catching_up(last_digest).filter(|_| self.batch.digest.is_none() && self.is_late(one, now));
@@ -197,8 +200,8 @@ impl Schedule {
     /// When a match may go, seen from now: what was held up beyond its moment waits for the end of a quiet time too.
     fn allowed(&self, one: &Waiting, last_digest: Option<Timestamp>, now: Timestamp) -> (Timestamp, Reason) {
         // GitLab says since when it waits, by a clock that ours may be far behind: it does not wait for ours to catch up.
-        let is_ahead = one.since.duration_since(now) > AHEAD;
-        let one = &if is_ahead { Waiting { since: Timestamp::UNIX_EPOCH, ..*one } } else { *one };
+        let one =
+            &if lies_ahead(one.since, now) { Waiting { since: Timestamp::UNIX_EPOCH, ..*one } } else { *one };
         let (due, reason) = self.due(one, last_digest);
         match self.after_quiet(now, one, reason) {
             (end, quiet) if due <= now && end > now => (end, quiet),
@@ -323,6 +326,17 @@ impl QuietHours {
         let last = if self.to < self.from { day.tomorrow().ok()? } else { day };
         Some((moment(day, self.from, &self.zone)?, moment(last, self.to, &self.zone)?))
     }
+}
+
+/// Whether a time lies further ahead than clocks differ: whoever wrote it had a wrong one, and waiting for that time would
+/// be waiting for nothing.
+pub fn lies_ahead(at: Timestamp, now: Timestamp) -> bool {
+    at.duration_since(now) > AHEAD
+}
+
+/// Whether something was done less than a span ago; what a clock that was ahead says was not.
+pub fn is_recent(at: Timestamp, span: SignedDuration, now: Timestamp) -> bool {
+    now.duration_since(at) < span && !lies_ahead(at, now)
 }
 
 /// When what is late may go together again.

@@ -29,8 +29,11 @@ impl Engine {
         record: &mut Record,
         mut written: Option<Step>,
     ) -> Result<(Vec<Act>, Option<Step>), EngineError> {
-        let labels_differ =
-            !observed.is_match || observed.states.len() != 1 || !observed.states.contains(&record.state);
+        // That `job-match` is on again is such a difference, whatever else is.
+        let labels_differ = record.standing == Standing::Withdrawn
+            || !observed.is_match
+            || observed.states.len() != 1
+            || !observed.states.contains(&record.state);
         let may_hide = !labels_differ && self.may_hide_acts(connected, issue, record);
         let mut acts = Vec::new();
         // What else happened to it after its labels were moved may be a closing and a reopening.

@@ -2,7 +2,7 @@
 
 use super::stage::new_record;
 use super::{Connected, Engine, EngineError};
-use crate::domain::decide::{Observed, Refusal, Repair};
+use crate::domain::decide::{Act, Observed, Refusal, Repair, put_on_at};
 use crate::domain::{JobMatch, State};
 use crate::gitlab::Issue;
 use crate::gitlab::events::{LabelAction, LabelEvent};
@@ -21,6 +21,8 @@ impl Engine {
         let events = connected.project.label_events(issue.iid).await?;
         let mut record = new_record(&issue, JobMatch::titled(issue.title.clone()), None, State::Pending);
         record.label_event = events.iter().map(|event| event.id).max().unwrap_or(0);
+        let acts: Vec<Act> = events.iter().filter_map(|event| self.label_act(connected, event)).collect();
+        record.put_on_at = put_on_at(&acts, true);
         if self.was_followed(connected, &events) {
             // Before the disk was lost: what was decided since stands in its history. Who may adopt now was not asked then.
             return self.take_in(connected, &issue, observed, &mut record).await;

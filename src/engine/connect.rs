@@ -75,6 +75,18 @@ impl Connected {
         }
     }
 
+    /// Does something to an issue without clearing a reviewer's ToDo: where the token is their own, GitLab takes it as if they
+    /// had acted, and what was pending is put back, as far as that can be done.
+    pub async fn keeping_todo<T>(&self, iid: u64, act: impl Future<Output = T>) -> T {
+        let ours = self.is_a_reviewers_token();
+        let was_pending = ours && self.project.has_pending_todo(iid).await.unwrap_or(false);
+        let done = act.await;
+        if was_pending && let Err(error) = self.project.make_todo(iid).await {
+            tracing::warn!(iid, %error, "the reviewer's own ToDo could not be put back");
+        }
+        done
+    }
+
     /// Whether the token is a reviewer's own: then their acts cannot be told from ours.
     pub fn is_a_reviewers_token(&self) -> bool {
         self.reviewers.iter().any(|reviewer| reviewer.id == self.us.id)

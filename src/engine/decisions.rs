@@ -1,5 +1,6 @@
 //! Decisions made through the service: a comment that says who decided, then the label.
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::locks::Held;
@@ -62,14 +63,45 @@ impl Engine {
         decision: Decision,
     ) -> impl Future<Output = Result<Record, DecisionError>> + Send + use<> {
         let engine = self.clone();
-        self.to_the_end("the decision", async move { engine.decide_once(iid, decision).await })
+        self.to_the_end("the decision", async move { engine.decide_once(iid, decision, None).await })
     }
 
-    async fn decide_once(&self, iid: u64, decision: Decision) -> Result<Record, DecisionError> {
+    /// [`Engine::decide`] for who decides by how things stood at a moment: a decision since then of which nobody told us
+    /// counts, even where it was taken back.
+    ///
+    /// # Errors
+    ///
+    /// As there; [`DecisionError::NotAllowed`] where somebody has decided since.
+    pub fn decide_as_of(
+        &self,
+        iid: u64,
+        decision: Decision,
+        moment: Timestamp,
+    ) -> impl Future<Output = Result<Record, DecisionError>> + Send + use<> {
+        let engine = self.clone();
+        self.to_the_end("the decision", async move { engine.decide_once(iid, decision, Some(moment)).await })
+    }
+
+    async fn decide_once(
+        &self,
+        iid: u64,
+        decision: Decision,
+        as_of: Option<Timestamp>,
+    ) -> Result<Record, DecisionError> {
         let connected = self.connected().await?;
         self.may_write()?;
-        let (_one_at_a_time, record) =
+        let (_one_at_a_time, mut record) =
             self.hold_match(&connected, iid).await?.ok_or(DecisionError::Unknown(iid))?;
+        if let Some(moment) = as_of.filter(|moment| record.updated_at > *moment) {
+            // Of a decision that was taken back the issue shows nothing, only its history does.
+            let issue = self.read(&connected, iid, None).await?.ok_or(DecisionError::Unknown(iid))?;
+            self.catch_up(&connected, &issue, &mut record).await?;
+            let was_decided = record.decided_at.is_some_and(|decided| decided > moment);
+            if was_decided && record.state != decision.to {
+                let allowed = record.state.allowed(record.undo_sent());
+                return Err(DecisionError::NotAllowed { from: record.state, to: decision.to, allowed });
+            }
+        }
         if record.state == decision.to {
             return Ok(record);
         }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Decision, Engine, EngineError};
+use super::{Decision, DecisionError, Engine, EngineError};
 use crate::domain::State;
 use crate::domain::history::Through;
 
@@ -29,15 +29,20 @@ impl Engine {
                 through: Through::Service,
                 comment: Some(comment.to_owned()),
             };
-            if let Err(error) = self.decide(iid, decision).await {
-                tracing::warn!(iid, %error, "match {iid} has expired and could not be rejected yet");
-                all = false;
+            match self.decide_as_of(iid, decision, before).await {
+                // Somebody has decided about it, which was not heard of.
+                Ok(_) | Err(DecisionError::NotAllowed { .. }) => {}
+                Err(error) => {
+                    tracing::warn!(iid, %error, "match {iid} has expired and could not be rejected yet");
+                    all = false;
+                }
             }
         }
         Ok(all)
     }
 
-    /// Whether a match has been pending since then: one that was put back to pending begins anew.
+    /// Whether a match has been pending since then: one that was put back to pending begins anew, and so does one that
+    /// became a match, or became one again, long after its issue was made.
     ///
     /// # Errors
     ///
@@ -45,6 +50,6 @@ impl Engine {
     pub fn has_waited_since(&self, iid: u64, before: Timestamp) -> Result<bool, EngineError> {
         // After a lost disk it is not known at first whether it was.
         let known = self.mirror().record(iid)?.filter(|record| record.history_known);
-        Ok(known.is_some_and(|record| record.decided_at.is_none_or(|decided| decided <= before)))
+        Ok(known.is_some_and(|record| record.stands_since() <= before))
     }
 }

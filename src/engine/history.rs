@@ -8,7 +8,7 @@ use super::reconcile::known;
 use super::texts::decision_of;
 use super::tracker::application_of;
 use super::{Connected, Engine, EngineError, Hint};
-use crate::domain::decide::{Act, Reviewers, decide};
+use crate::domain::decide::{Act, Reviewers, decide, put_on_at};
 use crate::domain::history::Step;
 use crate::domain::sending::Sending;
 use crate::domain::{Application, State};
@@ -33,6 +33,8 @@ pub(super) struct History {
     pub(super) open_acts: Vec<Act>,
     /// The last decision made through the service, if its label was never put on: a kill came between.
     pub(super) open_decision: Option<Step>,
+    /// When `job-match` was put on an issue that was there before.
+    pub(super) put_on_at: Option<Timestamp>,
     /// The last label event.
     pub(super) label_event: u64,
     /// What the tracker's comment says; none where there is none.
@@ -106,6 +108,7 @@ pub(super) async fn read(
         replayed = follow(Some(&closings));
         life.name_closers(&mut replayed, &closings);
     }
+    let acts: Vec<Act> = events.iter().filter_map(|event| engine.label_act(connected, event)).collect();
     let label_event = events.iter().map(|event| event.id).max().unwrap_or(0);
     // Its label was never put on where nobody touched a state label since.
     let touched = events.iter().filter(|event| matches!(kind(event), Some(LabelKind::State(_))));
@@ -118,6 +121,7 @@ pub(super) async fn read(
         steps: replayed.steps,
         open_acts: replayed.open_acts,
         open_decision,
+        put_on_at: put_on_at(&acts, !ours),
         label_event,
         application,
         sending,
@@ -162,6 +166,7 @@ impl Engine {
             self.hint(iid, Hint::default());
             return Ok(());
         }
+        record.put_on_at = history.put_on_at;
         record.label_event = history.label_event;
         record.history_known = true;
         if history.state != record.state && !history.open_acts.is_empty() {

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::sending::left_without_step;
 use super::{Connected, Engine, EngineError, Hint};
 use crate::domain::State;
-use crate::domain::decide::{Act, Known, Refusal, Repair, Reviewers, Verdict, decide};
+use crate::domain::decide::{Act, Known, Refusal, Repair, Reviewers, Verdict, decide, put_on_at};
 use crate::domain::history::{Step, Through};
 use crate::gitlab::Issue;
 use crate::gitlab::events::StateEvent;
@@ -159,6 +159,9 @@ impl Engine {
         let iid = issue.iid;
         let verdict = decide(known(&record), &observed, &acts, &reviewers).repairing(&shown);
         let is_undone = verdict.refusal.is_some() && verdict.steps.is_empty() && !verdict.withdrawn;
+        if !verdict.withdrawn {
+            record.put_on_at = put_on_at(&acts, record.standing == Standing::Withdrawn).max(record.put_on_at);
+        }
         self.act(connected, issue, record, verdict).await?;
         match put_off {
             Some(step) => self.complete_or_void(connected, iid, step, is_undone).await,
@@ -254,18 +257,23 @@ impl Engine {
             self.may_follow()?;
             self.may_write()?;
         }
-        // Where the token is a reviewer's own, what we write clears their ToDo as if they had acted.
-        let undoes = verdict.refusal.is_some() && connected.is_a_reviewers_token();
-        let had_todo = undoes && connected.project.has_pending_todo(iid).await.unwrap_or(false);
-        if let Some(refusal) = &verdict.refusal {
-            // It says where the match stays, which may be where an act before it led.
-            let stays = Record { state: verdict.state, ..record.clone() };
-            self.explain(connected, &issue, &stays, refusal).await?;
-        }
         // Before our own write closes it.
         let closed_by = issue.closed_by.clone().filter(|user| !connected.is_us(user.id));
         let closed_at = issue.closed_at;
-        let issue = self.repair(connected, issue, &verdict.repair).await?;
+        let writing = async {
+            if let Some(refusal) = &verdict.refusal {
+                // It says where the match stays, which may be where an act before it led.
+                let stays = Record { state: verdict.state, ..record.clone() };
+                self.explain(connected, &issue, &stays, refusal).await?;
+            }
+            self.repair(connected, issue, &verdict.repair).await
+        };
+        let decides_nothing = verdict.steps.is_empty() && !verdict.repair.is_empty();
+        let issue = if verdict.refusal.is_some() || decides_nothing {
+            connected.keeping_todo(iid, writing).await?
+        } else {
+            writing.await?
+        };
         let steps = verdict.steps.into_iter().map(|decided| {
             let closed_by = closed_by.as_ref().filter(|_| decided.to.is_closed());
             let closed_at = closed_at.filter(|_| closed_by.is_some());
@@ -300,9 +308,6 @@ impl Engine {
         record.comments = issue.user_notes_count;
         self.inner.mirror.put(&record, last.as_ref())?;
         self.ring_for_sends(&record);
-        if had_todo && let Err(error) = connected.project.make_todo(iid).await {
-            tracing::warn!(iid, %error, "the reviewer's own ToDo could not be put back");
-        }
         Ok(())
     }
 

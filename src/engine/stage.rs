@@ -325,6 +325,7 @@ pub(super) fn new_record(issue: &Issue, job: JobMatch, nonce: Option<Uuid>, stat
         nonce,
         web_url: issue.web_url.clone(),
         created_at: issue.created_at,
+        put_on_at: None,
         updated_at: issue.updated_at,
         decided_by: None,
         decided_at: None,

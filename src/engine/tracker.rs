@@ -82,7 +82,7 @@ impl Engine {
             // An earlier bot's may not be edited: ours is written beside it, and counts from then on.
             let ours = comment_of(&connected, &notes).filter(|note| connected.may_edit(note));
             let comment = ours.map(|note| note.id);
-            self.write_application(&connected, iid, comment, &wanted).await?;
+            connected.keeping_todo(iid, self.write_application(&connected, iid, comment, &wanted)).await?;
             record.comments += u64::from(comment.is_none());
             tracing::info!(iid, "the application of match {iid} is changed");
         }

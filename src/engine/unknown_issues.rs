@@ -167,6 +167,7 @@ impl Engine {
         let history = history::read(self, connected, issue).await?;
         record.state = history.state;
         record.note_application(history.application.clone());
+        record.put_on_at = history.put_on_at;
         record.label_event = history.label_event;
         record.history_known = true;
         record.sending = history.sending.clone();

@@ -20,6 +20,8 @@ pub enum Hidden {
     Attempt,
     /// When the last digest, quiet alarm and reminder left.
     Told,
+    /// Which channel's messages do not arrive.
+    GivenUp,
 }
 
 impl Hidden {
@@ -29,6 +31,7 @@ impl Hidden {
             Self::Application => "<!-- vorhoelle application ",
             Self::Attempt => "<!-- vorhoelle send ",
             Self::Told => "<!-- vorhoelle told ",
+            Self::GivenUp => "<!-- vorhoelle given up ",
         }
     }
 
@@ -61,13 +64,13 @@ mod tests {
 
     #[test]
     fn each_is_found_beside_the_others_in_any_order() {
-        let all = [Hidden::Told, Hidden::Attempt, Hidden::Application, Hidden::Decision];
+        let all = [Hidden::GivenUp, Hidden::Told, Hidden::Attempt, Hidden::Application, Hidden::Decision];
         let parts: Vec<String> = all.iter().map(|one| one.of(&json!({ "is": format!("{one:?}") }))).collect();
         let body = format!("<!-- vorhoelle draft -->\n{}", parts.join("\n"));
         for one in all {
             assert_eq!(one.read::<Value>(&body), Some(json!({ "is": format!("{one:?}") })));
         }
-        assert_eq!(Hidden::Told.read::<Value>(&parts[3]), None);
+        assert_eq!(Hidden::Told.read::<Value>(&parts[4]), None);
     }
 
     #[test]

@@ -20,17 +20,20 @@ pub struct Reaction {
 }
 
 impl Project {
-    /// Reacts to an issue. Where we did before, GitLab answers 404 "has already been taken": that is as good.
+    /// Reacts to an issue, and tells the reaction as GitLab has it now. Where we did before, it answers 404 "has already been
+    /// taken" and tells none: that is as good.
     ///
     /// # Errors
     ///
     /// [`GitlabError::is_gone`] where the issue is not there.
-    pub async fn react(&self, iid: u64, name: &str) -> Result<(), GitlabError> {
+    pub async fn react(&self, iid: u64, name: &str) -> Result<Option<Reaction>, GitlabError> {
         let endpoint =
             self.plain(Method::POST, &format!("issues/{iid}/award_emoji")).json(json!({ "name": name }));
-        match self.gitlab.call(&endpoint).await {
-            Err(GitlabError::Refused { message, .. }) if message.contains("already been taken") => Ok(()),
-            other => other.map(drop),
+        match self.gitlab.get(&endpoint).await {
+            Err(GitlabError::Refused { message, .. }) if message.contains("already been taken") => Ok(None),
+            // It stands there, whatever the answer says.
+            Err(GitlabError::Shape(_)) => Ok(None),
+            other => other.map(Some),
         }
     }
 

@@ -87,8 +87,10 @@ impl Mirror {
     pub fn untold(&self, channel: Channel) -> rusqlite::Result<Vec<Waiting>> {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(
+                // Few records say when their issue became a match: only those are looked into.
                 "SELECT iid, created_at, score,
-                        iid <= coalesce((SELECT CAST(value AS INTEGER) FROM facts WHERE name = ?2), 0)
+                        iid <= coalesce((SELECT CAST(value AS INTEGER) FROM facts WHERE name = ?2), 0),
+                        CASE WHEN instr(record, 'put_on_at') THEN json_extract(record, '$.put_on_at') END
                  FROM matches WHERE standing = 'live' AND state = 'pending'
                  AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.iid = matches.iid AND channel = ?1
                                  AND kind = 'match' AND outcome = 'sent')
@@ -155,21 +157,23 @@ impl Mirror {
         })
     }
 
-    /// The pending matches that somebody was told of before a moment and nobody was reminded of.
+    /// The pending matches that somebody was told of before a moment and nobody was reminded of. One that was told of after
+    /// `ahead`, as a clock that was wrong says, may have been told of at any time.
     ///
     /// # Errors
     ///
     /// Where the disk fails.
-    pub fn unreminded(&self, told_before: Timestamp) -> rusqlite::Result<Vec<u64>> {
+    pub fn unreminded(&self, told_before: Timestamp, ahead: Timestamp) -> rusqlite::Result<Vec<u64>> {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT iid FROM matches WHERE standing = 'live' AND state = 'pending' AND created_at <= ?1
                  AND EXISTS (SELECT 1 FROM deliveries WHERE deliveries.iid = matches.iid AND kind = 'match'
-                             AND outcome = 'sent' AND (at IS NULL OR at <= ?1))
+                             AND outcome = 'sent' AND (at IS NULL OR at <= ?1 OR at > ?2))
                  AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.iid = matches.iid AND kind = 'reminder')
                  ORDER BY iid",
             )?;
-            statement.query_map([told_before.as_millisecond()], |row| row.get(0))?.collect()
+            let times = [told_before.as_millisecond(), ahead.as_millisecond()];
+            statement.query_map(times, |row| row.get(0))?.collect()
         })
     }
 
@@ -219,7 +223,7 @@ impl Mirror {
         })
     }
 
-    /// When the last match was made that counts, in whatever state it is.
+    /// When the last match was made, whatever became of it: one that was withdrawn or erased has come all the same.
     ///
     /// # Errors
     ///
@@ -227,7 +231,12 @@ impl Mirror {
     pub fn last_match_made(&self) -> rusqlite::Result<Option<Timestamp>> {
         self.read(|connection| {
             let at: Option<i64> = connection
-                .prepare_cached("SELECT max(created_at) FROM matches WHERE standing = 'live'")?
+                .prepare_cached(
+                    // One look into the index for each: of all together it would be read from end to end.
+                    "SELECT max(made) FROM (
+                         SELECT (SELECT max(created_at) FROM matches WHERE standing = column1) AS made
+                         FROM (VALUES ('live'), ('withdrawn'), ('duplicate'), ('erased')))",
+                )?
                 .query_row([], |row| row.get(0))?;
             Ok(at.and_then(|at| Timestamp::from_millisecond(at).ok()))
         })
@@ -371,9 +380,11 @@ impl Mirror {
 
 fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
     let (made, score): (i64, f64) = (row.get(1)?, row.get(2)?);
+    let made = Timestamp::from_millisecond(made).unwrap_or_default();
+    let put_on = row.get::<_, Option<String>>(4)?.and_then(|at| at.parse().ok());
     Ok(Waiting {
         iid: row.get(0)?,
-        since: Timestamp::from_millisecond(made).unwrap_or_default(),
+        since: put_on.map_or(made, |put_on: Timestamp| put_on.max(made)),
         score: Score::new(score).ok(),
         backlog: row.get(3)?,
     })

@@ -110,6 +110,7 @@ impl Mirror {
     }
 
     fn put_in(&self, connection: &Connection, record: &Record) -> rusqlite::Result<()> {
+        forget_another_issue(connection, record)?;
         let score = record.job.score.map_or(-1.0, crate::domain::job_match::Score::percent);
         connection
             .prepare_cached(
@@ -251,4 +252,19 @@ impl Mirror {
         }
         Ok(differences)
     }
+}
+
+/// A number may come again with another issue behind it, where a project was made anew or GitLab set back: what was told of
+/// the one before, and done about it, is not this one's.
+fn forget_another_issue(connection: &Connection, record: &Record) -> rusqlite::Result<()> {
+    let known: Option<u64> = connection
+        .prepare_cached("SELECT json_extract(record, '$.issue_id') FROM matches WHERE iid = ?1")?
+        .query_row([record.iid], |row| row.get(0))
+        .optional()?;
+    if known.is_some_and(|known| known != record.issue_id) {
+        for table in ["deliveries", "steps", "attempts"] {
+            connection.execute(&format!("DELETE FROM {table} WHERE iid = ?1"), [record.iid])?;
+        }
+    }
+    Ok(())
 }

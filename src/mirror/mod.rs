@@ -335,6 +335,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::domain::Channel;
 
     fn record(iid: u64) -> Record {
         serde_json::from_value(json!({
@@ -366,6 +367,44 @@ mod tests {
             }
         });
         assert_eq!(mirror(&folder).counts().unwrap().pending, 600);
+    }
+
+    #[test]
+    fn another_issue_of_the_same_number_has_nothing_of_the_one_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let mirror = mirror(&folder);
+        let told = Delivery {
+            channel: Channel::Email,
+            kind: DeliveryKind::Match,
+            outcome: DeliveryOutcome::Sent,
+            at: None,
+            deferred_until: None,
+            reason: None,
+        };
+        let at = "2026-11-23T09:00:00Z";
+        let step = serde_json::from_value(json!({
+            "from": "pending", "to": "approved", "by": "anna", "at": at, "through": "gitlab",
+        }));
+        let attempt = serde_json::from_value(json!({
+            "nonce": uuid::Uuid::from_u128(1), "instance": uuid::Uuid::nil(), "since": at, "draft": "", "to": "",
+            "message_id": "", "by": "anna", "through": "api", "outcome": "unknown",
+        }));
+        let step: crate::domain::history::Step = step.unwrap();
+        for iid in [1, 2] {
+            mirror.put(&record(iid), Some(&step)).unwrap();
+        }
+        mirror.note_deliveries(&[1, 2], &told).unwrap();
+        mirror.keep_attempt(1, &attempt.unwrap()).unwrap();
+        let what_is_left = |iid| {
+            let kept = mirror.kept_attempts(iid).unwrap().len();
+            (mirror.deliveries(iid).unwrap().len(), mirror.steps(iid).unwrap().len(), kept)
+        };
+        mirror.put(&record(1), None).unwrap();
+        assert_eq!(what_is_left(1), (1, 1, 1), "the same issue");
+        mirror.put(&Record { issue_id: 2001, ..record(1) }, None).unwrap();
+        assert_eq!((what_is_left(1), what_is_left(2)), ((0, 0, 0), (1, 1, 0)));
+        let untold: Vec<u64> = mirror.untold(Channel::Email).unwrap().iter().map(|one| one.iid).collect();
+        assert_eq!(untold, [1]);
     }
 
     #[test]

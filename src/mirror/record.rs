@@ -30,6 +30,9 @@ pub struct Record {
     pub web_url: String,
     /// When the issue was made.
     pub created_at: Timestamp,
+    /// When `job-match` was put on an issue that people made by hand, or on one again that was withdrawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub put_on_at: Option<Timestamp>,
     /// When the issue last changed, by GitLab's clock.
     pub updated_at: Timestamp,
     /// Who took the last step.
@@ -77,6 +80,16 @@ impl Record {
     /// Notes who decided last, and when.
     pub fn note_decision(&mut self, step: &Step) {
         (self.decided_by, self.decided_at) = (Some(step.by.clone()), Some(step.at));
+    }
+
+    /// Since when it counts as a match.
+    pub fn counts_since(&self) -> Timestamp {
+        self.put_on_at.map_or(self.created_at, |put_on| put_on.max(self.created_at))
+    }
+
+    /// Since when it has stood where it stands, as far as its history is known: one that was put back begins anew.
+    pub fn stands_since(&self) -> Timestamp {
+        self.decided_at.map_or(self.counts_since(), |decided| decided.max(self.counts_since()))
     }
 
     /// Whether the step back from sent is open: the service itself has sent nothing, and no send is in doubt.

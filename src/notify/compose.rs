@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::in_flight::{Cargo, Flight};
 use super::{Notice, NoticeKind, NoticeMatch, Notifier};
 use crate::config::Policy;
-use crate::domain::Channel;
 use crate::domain::action_link::{Action, ActionLink};
 use crate::domain::job_match::Score;
-use crate::engine::EngineError;
-use crate::mirror::Record;
+use crate::domain::{Channel, State};
+use crate::engine::{EngineError, Hint};
+use crate::mirror::{Record, Standing};
+
+/// How long a match is left alone that GitLab says is not pending although the mirror does.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 
 impl Notifier {
     /// What a message says, from what GitLab says now: what was decided or told meanwhile is left out. None where
@@ -21,7 +26,7 @@ impl Notifier {
         policy: &Policy,
     ) -> Result<Option<Arc<Notice>>, EngineError> {
         if flight.cargo != Cargo::Quiet {
-            self.drop_what_is_done(channel, flight).await?;
+            self.leave_out_what_is_done(channel, flight).await?;
             if flight.iids.is_empty() {
                 return Ok(None);
             }
@@ -39,11 +44,64 @@ impl Notifier {
             Cargo::Matches => NoticeKind::Digest,
             Cargo::Reminder => NoticeKind::Reminder,
             Cargo::Quiet => {
-                let since = self.no_match_since()?;
-                NoticeKind::Quiet { since: self.now().duration_since(since) }
+                let since = self.now().duration_since(self.no_match_since()?);
+                // A match has come since the first try, or nobody wants to know any more.
+                if policy.quiet_alarm_after.is_none_or(|after| since < after) {
+                    return Ok(None);
+                }
+                NoticeKind::Quiet { since }
             }
         };
         Ok(Some(self.say(kind, matches, policy).await?))
+    }
+
+    /// Leaves out of a message what was decided or told meanwhile, as GitLab says now.
+    async fn leave_out_what_is_done(&self, channel: Channel, flight: &mut Flight) -> Result<(), EngineError> {
+        let engine = self.engine();
+        let connected = engine.connected().await?;
+        let issues = connected.project.issues_by_iid(&flight.iids).await?;
+        let is_pending = |iid: u64| issues.iter().any(|issue| issue.iid == iid && engine.is_pending(issue));
+        let told = match flight.cargo {
+            Cargo::Matches => self.told_by_now(&connected, channel, &flight.iids).await?,
+            Cargo::Reminder | Cargo::Quiet => Vec::new(),
+        };
+        let (mut pending, mut done): (Vec<u64>, Vec<u64>) =
+            flight.iids.iter().partition(|iid| is_pending(**iid));
+        for iid in &done {
+            engine.hint(*iid, Hint::default());
+        }
+        pending.retain(|iid| !told.contains(iid));
+        done.retain(|iid| !told.contains(iid));
+        flight.iids = pending;
+        self.let_go_of(channel, flight, done).await?;
+        if flight.cargo == Cargo::Reminder {
+            let owed = engine.mirror().reminders(channel)?;
+            flight.iids.retain(|iid| owed.contains(iid));
+        }
+        Ok(())
+    }
+
+    /// What becomes of matches that GitLab does not show as pending any more: where somebody has the message they count as
+    /// told of, else they are left alone until they have been looked at.
+    async fn let_go_of(&self, channel: Channel, flight: &Flight, done: Vec<u64>) -> Result<(), EngineError> {
+        if flight.done.is_empty() || done.is_empty() {
+            let again = self.now().checked_add(LOOK_AGAIN).unwrap_or(Timestamp::MAX);
+            self.change(channel, |state| {
+                state.later.extend(done.iter().map(|iid| (*iid, again)));
+                state.in_doubt.extend(done);
+            });
+            return Ok(());
+        }
+        // Put back to pending, it would be planned afresh and go to those once more who have it.
+        for iid in &done {
+            let known = self.engine().mirror().record(*iid)?;
+            if known.is_some_and(|one| one.standing == Standing::Live && one.state == State::Pending) {
+                // It only looks decided, by a label that may be taken back or a copy that lags: it is looked at first.
+                return Err(EngineError::Stale);
+            }
+        }
+        let told = Flight { iids: done, sent_at: Some(self.now()), ..flight.clone() };
+        self.acknowledge(channel, &told).await
     }
 
     /// A notice with the addresses that every notice has.
@@ -70,13 +128,13 @@ impl Notifier {
     ) -> Result<NoticeMatch, EngineError> {
         let link = |action| self.link_to(action, &record, channel, policy);
         let (approve_url, reject_url) = (link(Action::Approve), link(Action::Reject));
-        let since = record.decided_at.unwrap_or(record.created_at).max(record.created_at);
+        let waiting = self.now().duration_since(record.stands_since());
         Ok(NoticeMatch {
             possible_duplicates: self.engine().mirror().possible_duplicates(&record.job, Some(record.iid))?,
             iid: record.iid,
             web_url: record.web_url,
             job: record.job,
-            waiting: self.now().duration_since(since),
+            waiting,
             approve_url,
             reject_url,
         })

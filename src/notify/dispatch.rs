@@ -3,21 +3,20 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
+use super::failures::is_pause;
 use super::in_flight::{Cargo, Flight};
+use super::last_times::Memory;
 use super::receipts::{REMINDED, receipt};
 use super::senders::Message;
 use super::{Notice, NoticeMatch, Notifier};
 use crate::channels::Outcome;
 use crate::config::{ChannelPolicy, Policy};
-use crate::domain::schedule::Plan;
-use crate::domain::{Channel, State};
-use crate::engine::{EngineError, Hint};
-use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome, Standing};
-
-/// How long a match is left alone that GitLab says is not pending although the mirror does.
-const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
+use crate::domain::Channel;
+use crate::domain::schedule::{Plan, lies_ahead};
+use crate::engine::EngineError;
+use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome};
 
 /// So often GitLab may refuse a receipt before it is let go: the mirror remembers what was told, and others go on.
 const RECEIPT_TRIES: u32 = 3;
@@ -74,7 +73,10 @@ impl Notifier {
         }
         self.read_receipts().await?;
         if let Some(until) = self.state(channel).paused_until.filter(|until| *until > self.now()) {
-            return Ok(Step::Wait(Some(until)));
+            if is_pause(until, self.now()) {
+                return Ok(Step::Wait(Some(until)));
+            }
+            self.change(channel, |state| state.paused_until = None);
         }
         match (flight, own) {
             (Some(flight), _) => self.carry(channel, flight, &policy).await,
@@ -143,6 +145,9 @@ impl Notifier {
         let (home, now) = (&self.inner.home, self.now());
         let mut reminders = mirror.reminders(channel)?;
         reminders.retain(|iid| !aside.iter().any(|flight| flight.iids.contains(iid)));
+        if self.memory().await?.reminded_until(channel, now).is_some() {
+            reminders.clear();
+        }
         reminders.truncate(policy.channels.get(&channel).map_or(1, |own| own.schedule.batch.max.max(1)));
         if !reminders.is_empty() {
             return Ok(Some(Flight::new(home, Cargo::Reminder, reminders, true, now)));
@@ -184,8 +189,11 @@ impl Notifier {
                     let now = self.now();
                     flight.sent_at = Some(now);
                     flight.message_ids = id.filter(|id| id.starts_with('<'));
-                    flight.keep(engine, channel)?;
-                    let aside = Flight::laid_aside(engine, channel)?;
+                    if let Err(error) = flight.keep(engine, channel) {
+                        // Its receipts keep it from going again.
+                        tracing::warn!(%channel, %error, "the disk could not be told that a message was sent");
+                    }
+                    let aside = Flight::laid_aside(engine, channel).unwrap_or_default();
                     let has_extra = aside.iter().any(|flight| flight.cargo != Cargo::Matches);
                     self.change(channel, |state| {
                         *state = super::ChannelState {
@@ -193,14 +201,16 @@ impl Notifier {
                             extras_after: state.extras_after.filter(|_| has_extra),
                             later: std::mem::take(&mut state.later),
                             in_doubt: std::mem::take(&mut state.in_doubt),
-                            set_aside: std::mem::take(&mut state.set_aside),
+                            times_aside: std::mem::take(&mut state.times_aside),
                             refused: refused.clone(),
                             ..super::ChannelState::default()
                         };
                     });
                     tracing::info!(%channel, iids = ?flight.iids, cargo = ?flight.cargo, "a message is sent");
-                    if let Some(reason) = refused {
-                        self.complain(channel, &flight, &reason, false).await?;
+                    if let Some(reason) = refused
+                        && let Err(error) = self.complain(channel, &flight, &reason, false).await
+                    {
+                        tracing::warn!(%channel, %error, "nobody could be told who gets no message");
                     }
                 }
                 failed => {
@@ -247,15 +257,15 @@ impl Notifier {
         outcome
     }
 
-    /// What the mails that told of a match are called, that about it alone or the digest. After a lost disk nobody
-    /// knows, and none is named rather than one that never was.
+    /// What the mails that told of a match are called, as the other side named them, else as we did. After a lost disk
+    /// nobody knows, and a reminder refers to none.
     fn ids_of(&self, channel: Channel, iid: u64) -> Vec<String> {
         let ids = self.engine().mirror().message_ids(iid, channel).unwrap_or_default();
         ids.map(|ids| ids.split(' ').map(str::to_owned).collect()).unwrap_or_default()
     }
 
     /// Receipts in GitLab, then the mirror, then what has no match to hang on.
-    async fn acknowledge(&self, channel: Channel, flight: &Flight) -> Result<(), EngineError> {
+    pub(super) async fn acknowledge(&self, channel: Channel, flight: &Flight) -> Result<(), EngineError> {
         let (kind, emoji) = match flight.cargo {
             Cargo::Matches => (DeliveryKind::Match, receipt(channel)),
             Cargo::Reminder | Cargo::Quiet => (DeliveryKind::Reminder, Some(REMINDED)),
@@ -282,19 +292,33 @@ impl Notifier {
         self.change(channel, |state| {
             state.later.retain(|iid, _| !flight.iids.contains(iid));
             state.in_doubt.retain(|iid| !flight.iids.contains(iid));
-            state.set_aside.retain(|iid, _| !flight.iids.contains(iid));
+            state.times_aside.retain(|iid, _| !flight.iids.contains(iid));
         });
         let at = flight.sent_at.unwrap_or_else(|| self.now());
         match flight.cargo {
             Cargo::Matches if flight.digest => {
-                self.remember(|memory| {
+                let change = |memory: &mut Memory| {
                     memory.last_digest.insert(channel, at);
-                })
-                .await
+                };
+                let policy = self.engine().policy();
+                let schedule = policy.channels.get(&channel).map(|own| &own.schedule);
+                let has_digests = schedule.is_some_and(|schedule| schedule.batch.digest.is_some());
+                // One match of a backlog by itself is no digest that has to be written down for everybody: this disk alone
+                // waits before the next.
+                if has_digests || flight.iids.len() > 1 {
+                    self.remember(change).await
+                } else {
+                    self.remember_here(change).await
+                }
             }
             Cargo::Matches => Ok(()),
             Cargo::Reminder => {
-                self.remember(|memory| memory.last_reminder = memory.last_reminder.max(Some(at))).await
+                self.remember(|memory| {
+                    let last = memory.last_reminder.filter(|last| !lies_ahead(*last, self.now()));
+                    memory.last_reminder = last.max(Some(at));
+                    memory.last_reminder_of.insert(channel, at);
+                })
+                .await
             }
             Cargo::Quiet => {
                 self.remember(|memory| {
@@ -303,53 +327,6 @@ impl Notifier {
                 .await
             }
         }
-    }
-
-    pub(super) async fn drop_what_is_done(
-        &self,
-        channel: Channel,
-        flight: &mut Flight,
-    ) -> Result<(), EngineError> {
-        let engine = self.engine();
-        let connected = engine.connected().await?;
-        let issues = connected.project.issues_by_iid(&flight.iids).await?;
-        let is_pending = |iid: u64| issues.iter().any(|issue| issue.iid == iid && engine.is_pending(issue));
-        let mut told = Vec::new();
-        if let (Cargo::Matches, Some(emoji)) = (flight.cargo, receipt(channel)) {
-            told = connected.project.iids_with_our_reaction(emoji, None, &flight.iids).await?;
-            // Another instance, or ourselves before the disk was lost.
-            engine.mirror().note_receipts(&told, channel, DeliveryKind::Match)?;
-        }
-        let (pending, mut gone): (Vec<u64>, Vec<u64>) = flight.iids.iter().partition(|iid| is_pending(**iid));
-        flight.iids = pending;
-        flight.iids.retain(|iid| !told.contains(iid));
-        for iid in &gone {
-            engine.hint(*iid, Hint::default());
-        }
-        gone.retain(|iid| !told.contains(iid));
-        if !flight.done.is_empty() && !gone.is_empty() {
-            // Put back to pending, it would be planned afresh and go to those once more who have it.
-            for iid in &gone {
-                let known = engine.mirror().record(*iid)?;
-                if known.is_some_and(|one| one.standing == Standing::Live && one.state == State::Pending) {
-                    // It only looks decided, by a label that may be taken back or a copy that lags: it is looked at first.
-                    return Err(EngineError::Stale);
-                }
-            }
-            let told = Flight { iids: gone, sent_at: Some(self.now()), ..flight.clone() };
-            self.acknowledge(channel, &told).await?;
-        } else {
-            let again = self.now().checked_add(LOOK_AGAIN).unwrap_or(Timestamp::MAX);
-            self.change(channel, |state| {
-                state.later.extend(gone.iter().map(|iid| (*iid, again)));
-                state.in_doubt.extend(gone);
-            });
-        }
-        if flight.cargo == Cargo::Reminder {
-            let owed = engine.mirror().reminders(channel)?;
-            flight.iids.retain(|iid| owed.contains(iid));
-        }
-        Ok(())
     }
 
     /// Until when a message that was interrupted has to wait because it has become quiet.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::in_flight::{Cargo, Flight};
 use super::receipts::is_refusal;
@@ -12,7 +12,9 @@ use crate::channels::Outcome;
 use crate::domain::Channel;
 use crate::domain::inert::GitlabLine;
 use crate::domain::masked::masked;
+use crate::domain::schedule::is_recent;
 use crate::engine::EngineError;
+use crate::gitlab::hidden::Hidden;
 use crate::gitlab::notes::Note;
 use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome, Fact};
 
@@ -20,6 +22,8 @@ use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome, Fact};
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// The longest pause that is not asked for by the other side.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// The longest that is: no other side asks for more.
+const LONGEST_ASKED_FOR: SignedDuration = SignedDuration::from_hours(24);
 /// How often people are told in a comment that a channel is given up.
 const COMPLAIN_EVERY: SignedDuration = SignedDuration::from_hours(24);
 /// So many tries of one message of which nobody knows whether it arrived, or that does not reach everybody; then others
@@ -95,7 +99,7 @@ impl Failure {
 impl ChannelState {
     /// How often messages about these matches were set aside because nobody knew whether they arrived.
     fn times_set_aside(&self, flight: &Flight) -> u32 {
-        flight.iids.iter().filter_map(|iid| self.set_aside.get(iid)).max().copied().unwrap_or(0)
+        flight.iids.iter().filter_map(|iid| self.times_aside.get(iid)).max().copied().unwrap_or(0)
     }
 }
 
@@ -147,7 +151,7 @@ impl Notifier {
             }
             if aside.is_some() && flight.done.is_empty() {
                 let times = before.times_set_aside(&flight) + 1;
-                state.set_aside.extend(flight.iids.iter().map(|iid| (*iid, times)));
+                state.times_aside.extend(flight.iids.iter().map(|iid| (*iid, times)));
             }
         });
         let kind = if flight.cargo == Cargo::Matches { DeliveryKind::Match } else { DeliveryKind::Reminder };
@@ -208,17 +212,19 @@ impl Notifier {
     ) -> Result<(), EngineError> {
         let (engine, now) = (self.engine(), self.now());
         let fact = Fact::ComplainedOf(channel);
-        let is_recent = |at: Timestamp| now.duration_since(at) < COMPLAIN_EVERY;
+        let is_recent = |at: Timestamp| is_recent(at, COMPLAIN_EVERY, now);
         let last = engine.mirror().fact(fact)?.and_then(|at| at.parse::<Timestamp>().ok());
         if last.is_some_and(is_recent) {
             return Ok(());
         }
         let Some(iid) = flight.iids.first() else { return Ok(()) };
+        let of = json!({ "channel": channel.as_str() });
         // Whoever may read the issue need not know the reviewers' addresses.
         let context = json!({
             "channel": channel.as_str(),
             "reason": GitlabLine::new(&masked(reason)),
             "is_tried_again": is_tried_again,
+            "hidden": Hidden::GivenUp.of(&of),
         });
         let text = engine.comment_text("given_up", context, Vec::new())?;
         let told = async {
@@ -226,12 +232,14 @@ impl Notifier {
             // Said before the disk was lost, about one of the same matches.
             for iid in &flight.iids {
                 let ours = connected.our_notes(*iid).await?;
-                let is_it = |note: &&Note| is_recent(note.created_at) && note.body.trim() == text.trim();
+                // The words may be others than now: most are the other side's.
+                let is_of = |note: &Note| Hidden::GivenUp.read::<Value>(&note.body).as_ref() == Some(&of);
+                let is_it = |note: &&Note| is_recent(note.created_at) && is_of(note);
                 if let Some(note) = ours.iter().rev().find(is_it) {
                     return Ok(note.created_at);
                 }
             }
-            connected.project.comment(*iid, &text).await?;
+            connected.keeping_todo(*iid, connected.project.comment(*iid, &text)).await?;
             Ok::<_, EngineError>(now)
         };
         match told.await {
@@ -243,11 +251,19 @@ impl Notifier {
         Ok(())
     }
 
+    /// Pauses a channel at least so long; one that the other side asked for is not cut short.
     pub(super) fn pause(&self, channel: Channel, pause: Duration) -> Timestamp {
         let until = self.now().checked_add(pause).unwrap_or(Timestamp::MAX);
+        let before = self.state(channel).paused_until.filter(|before| is_pause(*before, self.now()));
+        let until = before.map_or(until, |before| before.max(until));
         self.change(channel, |state| state.paused_until = Some(until));
         until
     }
+}
+
+/// Whether a channel may be paused until then: longer ahead lies only what was written by a clock that was wrong.
+pub(super) fn is_pause(until: Timestamp, now: Timestamp) -> bool {
+    until.duration_since(now) <= LONGEST_ASKED_FOR
 }
 
 fn about(flight: &Flight) -> String {

@@ -13,6 +13,8 @@ use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome, Record, Standing};
 const FAILING: &str = "channel_failing";
 /// GitLab shows the match in another state than it counts as; it is looked at first.
 const IN_DOUBT: &str = "state_in_doubt";
+/// Another reminder has just gone.
+const ONE_A_DAY: &str = "one_reminder_a_day";
 /// Most matches that are looked at for the health of a channel: it is asked for often.
 const LOOKED_AT: usize = 200;
 
@@ -50,14 +52,14 @@ impl Notifier {
         }
         let waiting = Waiting {
             iid: record.iid,
-            since: record.created_at,
+            since: record.counts_since(),
             score: record.job.score,
             backlog: self.engine().mirror().is_backlog(record.iid)?,
         };
         let owed =
             |one: &&mut Delivery| one.kind == DeliveryKind::Reminder && one.outcome != DeliveryOutcome::Sent;
         for reminder in deliveries.iter_mut().filter(owed) {
-            let held = self.held_reminder(reminder.channel);
+            let held = self.held_reminder(reminder.channel, memory);
             reminder.deferred_until = held.map(|(until, _)| until);
             if reminder.outcome == DeliveryOutcome::Deferred {
                 reminder.reason = held.map(|(_, reason)| reason.to_owned());
@@ -85,12 +87,13 @@ impl Notifier {
     }
 
     /// Until when a channel holds its reminders, and why; none where they are to go now.
-    fn held_reminder(&self, channel: Channel) -> Option<(Timestamp, &'static str)> {
+    fn held_reminder(&self, channel: Channel, memory: &Memory) -> Option<(Timestamp, &'static str)> {
         let (now, state, policy) = (self.now(), self.state(channel), self.engine().policy());
         let quiet_until = policy.channels.get(&channel)?.schedule.not_before(now);
         let by_schedule = (quiet_until > now).then_some((quiet_until, in_words(Reason::QuietHours)));
         let by_trouble = state.paused_until.max(state.extras_after).filter(|until| *until > now);
-        by_schedule.max(by_trouble.map(|until| (until, FAILING)))
+        let by_another = memory.reminded_until(channel, now).map(|until| (until, ONE_A_DAY));
+        by_schedule.max(by_trouble.map(|until| (until, FAILING))).max(by_another)
     }
 
     /// Until when the first of what a channel holds is held, and why; none where nothing is.

@@ -18,6 +18,7 @@ mod rounds;
 mod senders;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
@@ -57,6 +58,8 @@ struct Inner {
     states: Mutex<BTreeMap<Channel, ChannelState>>,
     /// Whether GitLab's receipts have been read since the start.
     receipts_read: tokio::sync::Mutex<bool>,
+    /// Whether it was said that GitLab calls a receipt by another name.
+    is_misnamed_said: AtomicBool,
     memory: tokio::sync::Mutex<Option<Memory>>,
     first_work: Mutex<FirstWork>,
     /// Says that the service is about to end.
@@ -82,7 +85,7 @@ struct ChannelState {
     /// Those of them that GitLab shows in another state than they count as.
     in_doubt: BTreeSet<u64>,
     /// How often a match's message was set aside because nobody knew whether it arrived.
-    set_aside: BTreeMap<u64, u32>,
+    times_aside: BTreeMap<u64, u32>,
     /// No reminder and no alarm is tried before then: new matches go first.
     extras_after: Option<Timestamp>,
     /// Which recipients were refused although others have the last message.
@@ -134,8 +137,13 @@ impl Notifier {
             .finalize();
         let mut states = BTreeMap::new();
         for channel in senders.keys() {
-            let until = engine.mirror().fact(Fact::PauseAskedFor(*channel))?;
-            let paused_until = until.and_then(|until| until.parse().ok());
+            let fact = Fact::PauseAskedFor(*channel);
+            let mut paused_until = engine.mirror().fact(fact)?.and_then(|until| until.parse().ok());
+            let is_wrong = |until: &mut Timestamp| !failures::is_pause(*until, engine.clock().now());
+            if paused_until.take_if(is_wrong).is_some() {
+                // By the time that it names it would hold the channel after all.
+                engine.mirror().forget(fact)?;
+            }
             states.insert(*channel, ChannelState { paused_until, ..ChannelState::default() });
         }
         let inner = Inner {
@@ -151,6 +159,7 @@ impl Notifier {
             metrics,
             states: Mutex::new(states),
             receipts_read: tokio::sync::Mutex::default(),
+            is_misnamed_said: AtomicBool::new(false),
             memory: tokio::sync::Mutex::default(),
             first_work: Mutex::default(),
             stop: OnceLock::new(),

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::Notifier;
 use crate::config::Policy;
 use crate::domain::Channel;
+use crate::domain::schedule::lies_ahead;
 use crate::engine::EngineError;
 use crate::mirror::Fact;
 
@@ -19,6 +20,7 @@ impl Notifier {
         let Some(after) = policy.quiet_alarm_after else { return Ok(false) };
         let Ok(due) = self.no_match_since()?.checked_add(after) else { return Ok(false) };
         let alarmed = self.memory().await?.last_quiet_alarm.get(&channel).copied();
+        let alarmed = alarmed.filter(|at| !lies_ahead(*at, self.now()));
         // Where no match was ever staged, the first alarm is the only one: a lost disk begins to count anew.
         let never_staged = self.engine().mirror().last_match_made()?.is_none();
         let has_said_so = alarmed.is_some_and(|at| never_staged || at >= due);
@@ -31,10 +33,11 @@ impl Notifier {
         if let Some(last) = mirror.last_match_made()? {
             return Ok(last);
         }
-        if let Some(begun) = mirror.fact(Fact::WaitsSince)?.and_then(|text| text.parse().ok()) {
+        let now = self.now();
+        let begun = mirror.fact(Fact::WaitsSince)?.and_then(|text| text.parse().ok());
+        if let Some(begun) = begun.filter(|begun| !lies_ahead(*begun, now)) {
             return Ok(begun);
         }
-        let now = self.now();
         mirror.remember(Fact::WaitsSince, &now.to_string())?;
         Ok(now)
     }

@@ -1,6 +1,8 @@
-//! Receipts: our own reactions to the issues. They are read at the start and given after each message.
+//! Receipts: our own reactions to the issues. All are read at the start and once this disk has forgotten them; those of a
+//! message's matches before it leaves, and afterwards it gets its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 
 use http::StatusCode;
 
@@ -9,6 +11,7 @@ use crate::domain::{Channel, State};
 use crate::engine::{Connected, EngineError};
 use crate::gitlab::GitlabError;
 use crate::gitlab::labels::LabelKind;
+use crate::gitlab::reactions::Reaction;
 use crate::mirror::{DeliveryKind, Fact};
 
 /// The names of the reactions that are receipts.
@@ -25,16 +28,16 @@ pub(super) const fn receipt(channel: Channel) -> Option<&'static str> {
 pub(super) const REMINDED: &str = "alarm_clock";
 
 impl Notifier {
-    /// Reads which matches were told of already: once a start, of the pending ones; where the disk was lost, of all.
+    /// Reads which matches were told of already: once a start, of the pending ones; where this disk knows of none, of all.
     pub(super) async fn read_receipts(&self) -> Result<(), EngineError> {
         let mut read = self.inner.receipts_read.lock().await;
-        if *read {
+        let (engine, mirror) = (self.engine(), self.engine().mirror());
+        // A command beside us that rebuilds the mirror throws them away.
+        let everything = mirror.fact(Fact::ReceiptsRead)?.is_none();
+        if *read && !everything {
             return Ok(());
         }
-        let engine = self.engine();
         let connected = engine.connected().await?;
-        let mirror = engine.mirror();
-        let everything = mirror.fact(Fact::ReceiptsRead)?.is_none();
         let label = (!everything).then(|| engine.label_name(LabelKind::State(State::Pending)));
         for channel in Channel::MESSAGES {
             let Some(emoji) = receipt(channel) else { continue };
@@ -45,24 +48,45 @@ impl Notifier {
         for channel in self.active() {
             mirror.note_receipts(&reminded, channel, DeliveryKind::Reminder)?;
         }
-        self.read_former_receipts(&connected).await?;
+        let mut untold = BTreeSet::new();
+        for channel in Channel::MESSAGES {
+            untold.extend(mirror.untold(channel)?.into_iter().map(|one| one.iid));
+        }
+        self.read_former_receipts(&connected, untold).await?;
         mirror.remember(Fact::ReceiptsRead, "read")?;
         *read = true;
         Ok(())
     }
 
-    /// `my_reaction_emoji` knows only the token's own user: the receipts of earlier ones are read issue by issue, where
-    /// it matters.
-    async fn read_former_receipts(&self, connected: &Connected) -> Result<(), EngineError> {
+    /// Which of these matches a channel was told of by now: by another instance, by ourselves before the disk was lost, or
+    /// by an earlier bot before somebody put the match back to pending.
+    pub(super) async fn told_by_now(
+        &self,
+        connected: &Connected,
+        channel: Channel,
+        iids: &[u64],
+    ) -> Result<Vec<u64>, EngineError> {
+        let Some(emoji) = receipt(channel) else { return Ok(Vec::new()) };
+        let mut told = connected.project.iids_with_our_reaction(emoji, None, iids).await?;
+        self.engine().mirror().note_receipts(&told, channel, DeliveryKind::Match)?;
+        let others: Vec<u64> = iids.iter().copied().filter(|iid| !told.contains(iid)).collect();
+        told.extend(self.read_former_receipts(connected, others).await?.remove(&channel).unwrap_or_default());
+        Ok(told)
+    }
+
+    /// Reads which of these matches each channel was told of by an earlier bot: `my_reaction_emoji` knows only the token's own
+    /// user, so that is read issue by issue, where it matters.
+    async fn read_former_receipts(
+        &self,
+        connected: &Connected,
+        iids: impl IntoIterator<Item = u64>,
+    ) -> Result<BTreeMap<Channel, Vec<u64>>, EngineError> {
         let engine = self.engine();
+        let mut told: BTreeMap<Channel, Vec<u64>> = BTreeMap::new();
         if engine.policy().former_users.is_empty() {
-            return Ok(());
+            return Ok(told);
         }
-        let mut untold = BTreeSet::new();
-        for channel in Channel::MESSAGES {
-            untold.extend(engine.mirror().untold(channel)?.into_iter().map(|one| one.iid));
-        }
-        for iid in untold {
+        for iid in iids {
             let reactions = match connected.project.reactions(iid).await {
                 Err(error) if error.is_gone() => continue,
                 other => other?,
@@ -71,7 +95,10 @@ impl Notifier {
             for reaction in ours {
                 let channel = Channel::MESSAGES.into_iter().find(|one| receipt(*one) == Some(&reaction.name));
                 match channel {
-                    Some(channel) => engine.mirror().note_receipts(&[iid], channel, DeliveryKind::Match)?,
+                    Some(channel) => {
+                        engine.mirror().note_receipts(&[iid], channel, DeliveryKind::Match)?;
+                        told.entry(channel).or_default().push(iid);
+                    }
                     None if reaction.name == REMINDED => {
                         for channel in self.active() {
                             engine.mirror().note_receipts(&[iid], channel, DeliveryKind::Reminder)?;
@@ -81,7 +108,17 @@ impl Notifier {
                 }
             }
         }
-        Ok(())
+        Ok(told)
+    }
+
+    /// Says once where GitLab calls a receipt by another name: by ours it will not be found again after a lost disk.
+    fn compare(&self, iid: u64, emoji: &str, given: Option<Reaction>) {
+        let other = given.map(|given| given.name).filter(|name| name != emoji);
+        if let Some(name) = other
+            && !self.inner.is_misnamed_said.swap(true, Ordering::Relaxed)
+        {
+            tracing::error!(iid, emoji, %name, "GitLab calls the receipt {emoji} {name}: after a lost disk it is not found");
+        }
     }
 
     /// Gives receipts. Where the token is a reviewer's own, reacting clears their ToDo: it is put back. One that GitLab
@@ -96,22 +133,20 @@ impl Notifier {
         let connected = self.engine().connected().await?;
         let (mut refused, mut some_given) = (None, false);
         for iid in iids {
-            let own = connected.is_a_reviewers_token();
-            let had_todo = own && connected.project.has_pending_todo(*iid).await.unwrap_or(false);
-            match connected.project.react(*iid, emoji).await {
-                // Deleted meanwhile: nobody will be told of it again.
-                Err(error) if error.is_gone() => self.engine().hint(*iid, crate::engine::Hint::default()),
+            match connected.keeping_todo(*iid, connected.project.react(*iid, emoji)).await {
+                // Deleted meanwhile, most likely: then nobody will be told of it again.
+                Err(error) if error.is_gone() => {
+                    tracing::warn!(iid, emoji, %error, "GitLab does not find what is to get a receipt");
+                    self.engine().hint(*iid, crate::engine::Hint::default());
+                }
                 Err(error) if is_refusal(&error) => {
                     tracing::warn!(iid, emoji, %error, "GitLab refuses the receipt of a message");
                     refused = Some(error);
                 }
                 other => {
-                    other?;
+                    self.compare(*iid, emoji, other?);
                     some_given = true;
                 }
-            }
-            if had_todo && let Err(error) = connected.project.make_todo(*iid).await {
-                tracing::warn!(iid, %error, "the reviewer's own ToDo could not be put back");
             }
         }
         let Some(error) = refused else { return Ok(()) };

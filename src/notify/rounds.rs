@@ -10,13 +10,14 @@ use tokio_util::task::TaskTracker;
 use super::Notifier;
 use super::last_times::Memory;
 use crate::domain::Channel;
+use crate::domain::schedule::{AHEAD, is_recent};
 use crate::engine::EngineError;
 use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome};
 
 /// The longest pause between two looks: settings change, clocks jump.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 /// Reminders go together, at most so often.
-const REMIND_EVERY: SignedDuration = SignedDuration::from_hours(24);
+pub(super) const REMIND_EVERY: SignedDuration = SignedDuration::from_hours(24);
 /// What is due so soon after what is due goes with it; where people are reminded after less than ten hours, a tenth of
 /// that.
 const SOON: SignedDuration = SignedDuration::from_hours(1);
@@ -80,6 +81,7 @@ impl Notifier {
         let done = async {
             let all = self.engine().expire().await?;
             self.remind().await?;
+            self.publish_what_was_not().await?;
             Ok::<_, EngineError>(if all { Ok(self.next_round()?) } else { Err(Troubled) })
         };
         done.await.unwrap_or_else(|error| {
@@ -110,7 +112,7 @@ impl Notifier {
         let before = engine.policy().remind_after.and_then(|after| now.checked_sub(after).ok());
         let (Some(before), false) = (before, channels.is_empty()) else { return Ok(()) };
         self.read_receipts().await?;
-        let recently = |last: Timestamp| now.duration_since(last) < REMIND_EVERY;
+        let recently = |last| is_recent(last, REMIND_EVERY, now);
         if self.memory().await?.last_reminder.is_some_and(recently) {
             return Ok(());
         }
@@ -152,7 +154,8 @@ impl Notifier {
     /// The matches that were told of and have been pending since then, and that nobody was reminded of.
     fn waited_since(&self, before: Timestamp) -> Result<Vec<u64>, EngineError> {
         let mut waited = Vec::new();
-        for iid in self.engine().mirror().unreminded(before)? {
+        let ahead = self.now().checked_add(AHEAD).unwrap_or(Timestamp::MAX);
+        for iid in self.engine().mirror().unreminded(before, ahead)? {
             if self.engine().has_waited_since(iid, before)? {
                 waited.push(iid);
             }
@@ -175,10 +178,24 @@ impl Notifier {
         let mut slot = self.inner.memory.lock().await;
         let memory = slot.get_or_insert_default();
         change(memory);
-        memory.keep(self.engine())?;
-        if let Err(error) = memory.publish(self.engine()).await {
-            tracing::warn!(%error, "GitLab could not be told of the last digest; this disk remembers it");
+        memory.publish(self.engine()).await
+    }
+
+    /// The same, here alone.
+    pub(super) async fn remember_here(&self, change: impl FnOnce(&mut Memory)) -> Result<(), EngineError> {
+        self.memory().await?;
+        let mut slot = self.inner.memory.lock().await;
+        let memory = slot.get_or_insert_default();
+        change(memory);
+        memory.keep(self.engine())
+    }
+
+    /// Tells GitLab what it could not be told before.
+    async fn publish_what_was_not(&self) -> Result<(), EngineError> {
+        if !self.memory().await?.is_to_be_published(self.now()) {
+            return Ok(());
         }
-        Ok(())
+        let mut slot = self.inner.memory.lock().await;
+        slot.get_or_insert_default().publish(self.engine()).await
     }
 }

@@ -208,6 +208,24 @@ async fn outside_of_the_session_the_template_goes_out() {
 }
 
 #[tokio::test]
+async fn looks_that_fail_do_not_hide_that_a_message_failed() {
+    for failed in [refusal(429, 20_429), Reply::text(503, ""), Reply::Drop, Reply::Torn(200)] {
+        let script = vec![
+            Reply::json(201, state("queued", None)),
+            failed.clone(),
+            failed.clone(),
+            Reply::json(200, state("failed", Some(63_016))),
+            Reply::json(201, state("sent", None)),
+        ];
+        let (outcome, receiver) = sent(script, Some(TEMPLATE)).await;
+        assert!(is_sent(&outcome), "{failed:?} {outcome:?}");
+        let arrived = receiver.arrived();
+        assert_eq!(arrived.len(), 5, "{failed:?}");
+        assert_eq!(arrived[4].form()["ContentSid"], TEMPLATE);
+    }
+}
+
+#[tokio::test]
 async fn outside_of_the_session_without_a_template_it_says_what_to_do() {
     let script =
         vec![Reply::json(201, state("queued", None)), Reply::json(200, state("undelivered", Some(63_016)))];

@@ -148,8 +148,14 @@ fn comments(templates: &Templates, word: &str, texts: &mut Vec<Text>) {
         ("application", json!({"rows": [row("Stage", "applied"), row("Notes", "x")], "hidden": HIDDEN})),
         ("application", json!({"rows": [row("Stage", "")], "hidden": HIDDEN})),
         ("duplicate", json!({"first": 12})),
-        ("given_up", json!({"channel": "email", "reason": "no such mailbox", "is_tried_again": false})),
-        ("given_up", json!({"channel": "slack", "reason": "mailbox full", "is_tried_again": true})),
+        (
+            "given_up",
+            json!({"channel": "email", "reason": "no such mailbox", "is_tried_again": false, "hidden": HIDDEN}),
+        ),
+        (
+            "given_up",
+            json!({"channel": "slack", "reason": "mailbox full", "is_tried_again": true, "hidden": HIDDEN}),
+        ),
         ("told", json!({"hidden": HIDDEN})),
         ("unreadable", json!({"cells": [{"label": "Stage", "text": "hired"}]})),
         (

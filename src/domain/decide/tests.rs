@@ -55,6 +55,24 @@ fn every_cell_of_the_table_by_an_added_label() {
 }
 
 #[test]
+fn a_label_that_is_put_on_counts_from_then_only_where_it_was_off() {
+    let all = acts(&[
+        ("anna", &[What::PutBack]),
+        ("anna", &[What::Withdraw]),
+        ("anna", &[What::Add(Approved)]),
+        ("anna", &[What::PutBack]),
+    ]);
+    for (acts, by_hand, known) in [
+        (&all[..], Some(all[3].at), Some(all[3].at)),
+        (&all[..3], Some(all[0].at), None),
+        (&all[..1], Some(all[0].at), None),
+        (&[], None, None),
+    ] {
+        assert_eq!((put_on_at(acts, true), put_on_at(acts, false)), (by_hand, known));
+    }
+}
+
+#[test]
 fn a_dragged_card_is_a_step_and_needs_at_most_the_closing() {
     let verdict = decide(known(Pending), &seen(&[Approved], false), &[], &anyone());
     assert_eq!((verdict.state, verdict.repair), (Approved, Repair::default()));

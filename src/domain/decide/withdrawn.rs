@@ -1,5 +1,7 @@
 //! `job-match` taken off and put on again.
 
+use jiff::Timestamp;
+
 use super::{Act, Decided, Known, ONE_ACT, Observed, Refusal, Repair, Reviewers, Verdict, What, decide};
 use crate::domain::State;
 
@@ -35,6 +37,19 @@ pub(super) fn put_back(known: Known, observed: &Observed, acts: &[Act], reviewer
     }
     let again = Known { state: staged.state, withdrawn: false, ..known };
     staged.and_then(decide(again, observed, since, reviewers), known)
+}
+
+/// When `job-match` was put on last that was off before; none where it was not. `was_off` says whether it was at first.
+pub fn put_on_at(acts: &[Act], was_off: bool) -> Option<Timestamp> {
+    let (mut is_off, mut put_on) = (was_off, None);
+    for act in acts {
+        match act.what {
+            What::Withdraw => is_off = true,
+            What::PutBack if is_off => put_on = Some(act.at),
+            _ => {}
+        }
+    }
+    put_on
 }
 
 /// Acts among which `job-match` was taken off and put on again, so that nobody saw it off: what came before that are

@@ -85,6 +85,37 @@ fn in_immediate_mode_each_match_has_its_message_and_what_is_late_goes_together()
 }
 
 #[test]
+fn a_backlog_that_is_met_one_by_one_does_not_go_one_by_one() {
+    let now = at("2026-11-23T08:05:00Z");
+    let one = |iid| [Waiting { backlog: true, ..waiting(iid, "2026-11-01T08:00:00Z") }];
+    assert_eq!(immediate().plan(&one(1), None, now), Plan::Send { iids: vec![1], digest: true });
+    assert_eq!(immediate().plan(&one(2), Some(now), now), Plan::Hold(at("2026-11-23T09:05:00Z")));
+}
+
+#[test]
+fn what_a_clock_that_was_ahead_says_of_the_last_digest_holds_nothing() {
+    let now = at("2026-11-23T08:05:00Z");
+    let waits = [1, 2].map(|iid| waiting(iid, "2026-11-23T06:00:00Z"));
+    let daily = digests(&[(9, 5)]);
+    for schedule in [immediate(), daily] {
+        for ahead in ["2026-11-23T08:11:00Z", "2027-11-23T08:00:00Z"] {
+            let plan = schedule.plan(&waits, Some(at(ahead)), now);
+            assert_eq!(plan, Plan::Send { iids: vec![1, 2], digest: true });
+            assert_eq!(schedule.held(&waits[0], Some(at(ahead)), now), None);
+        }
+        // Two clocks may differ a little.
+        assert!(matches!(schedule.plan(&waits, Some(at("2026-11-23T08:08:00Z")), now), Plan::Hold(_)));
+    }
+    let day = SignedDuration::from_hours(24);
+    assert!(
+        is_recent(at("2026-11-23T08:08:00Z"), day, now) && is_recent(at("2026-11-22T08:06:00Z"), day, now)
+    );
+    assert!(
+        !is_recent(at("2026-11-24T08:05:00Z"), day, now) && !is_recent(at("2026-11-22T08:05:00Z"), day, now)
+    );
+}
+
+#[test]
 fn quiet_hours_hold_everything_but_the_urgent() {
     let schedule = Schedule { quiet: Some(nights("Europe/Vienna")), ..immediate() };
     // 23:30 in Vienna.
@@ -372,7 +403,7 @@ fn what_was_there_at_the_first_read_goes_together_however_new_it_is() {
     let then = at("2026-11-23T09:01:00Z");
     assert_eq!(schedule.plan(&[left], sent, at("2026-11-23T08:02:00Z")), Plan::Hold(then));
     assert_eq!(schedule.held(&left, sent, at("2026-11-23T08:02:00Z")), Some((then, Reason::Digest)));
-    assert_eq!(schedule.plan(&[left], sent, then), Plan::Send { iids: vec![21], digest: false });
+    assert_eq!(schedule.plan(&[left], sent, then), Plan::Send { iids: vec![21], digest: true });
     assert_eq!(schedule.held(&left, sent, then), None);
     let fresh = waiting(30, "2026-11-23T08:02:00Z");
     assert_eq!(

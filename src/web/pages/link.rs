@@ -127,7 +127,7 @@ pub(super) async fn post(
         through: Through::Link,
         comment: (!comment.is_empty()).then_some(comment),
     };
-    let decided = web.engine().decide(link.iid, decision).await;
+    let decided = web.engine().decide_as_of(link.iid, decision, link.made()).await;
     web.finish_inside_the_request().await;
     match decided {
         Ok(record) => visit.answer(draw(&visit, StatusCode::OK, "done", &token, link, &record)),
