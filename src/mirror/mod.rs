@@ -408,6 +408,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_put_on_later_than_it_was_made_waits_from_then() {
+        let folder = tempfile::tempdir().unwrap();
+        let mirror = mirror(&folder);
+        let (made, later): (Timestamp, Timestamp) =
+            ("2026-11-23T08:00:00Z".parse().unwrap(), "2026-12-24T08:00:00.123Z".parse().unwrap());
+        mirror.put(&record(1), None).unwrap();
+        let put_on = Record { put_on_at: Some(later), ..record(2) };
+        mirror.put(&put_on, None).unwrap();
+        let since: Vec<Timestamp> =
+            mirror.untold(Channel::Email).unwrap().iter().map(|one| one.since).collect();
+        assert_eq!(since, [made, later]);
+        assert_eq!((record(1).counts_since(), put_on.counts_since()), (made, later));
+    }
+
+    #[test]
     fn every_write_makes_another_version_whoever_wrote() {
         let folder = tempfile::tempdir().unwrap();
         let (ours, theirs) = (mirror(&folder), mirror(&folder));
