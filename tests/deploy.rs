@@ -286,6 +286,7 @@ fn alerts_ask_for_figures_that_exist() {
     let metrics = Metrics::default();
     metrics.answered(&http::Method::GET, "/livez", 200, std::time::Duration::ZERO);
     metrics.called_gitlab("GET", Some(200), std::time::Duration::ZERO);
+    metrics.gitlab_said(Some(2000), Some(0));
     metrics.set_channel("email", true, 0);
     for part in [
         Part::Backlog,

@@ -102,6 +102,20 @@ async fn who_announces_much_and_sends_little_takes_no_room_from_others() {
     assert!(resident_mebibytes(&running) < MEBIBYTES, "{} MiB", resident_mebibytes(&running));
 }
 
+/// More pieces than the sum of bodies being read has kibibytes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_in_tiny_pieces_takes_no_more_room_than_it_has() {
+    let (setting, _running) = place().await;
+    let mut stream = TcpStream::connect(address(&setting)).await.unwrap();
+    let head = "POST /webhooks/gitlab HTTP/1.1\r\nHost: x\r\nX-Gitlab-Token: secret-of-the-webhook\r\n\
+                Transfer-Encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    for _ in 0..70 {
+        stream.write_all("1\r\n \r\n".repeat(1_000).as_bytes()).await.unwrap();
+    }
+    others_are_served(&setting, "1").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn heads_and_bodies_have_limits() {
     let (setting, running) = place().await;

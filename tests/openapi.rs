@@ -169,7 +169,14 @@ async fn the_page_loads_nothing_from_elsewhere() {
     }
     let initializer = world.http.get(world.url("/docs/swagger-initializer.js")).send().await.unwrap();
     let initializer = initializer.text().await.unwrap();
-    assert!(initializer.contains("/docs/openapi.json") && !initializer.contains("https://"), "{initializer}");
+    assert!(initializer.contains("\"openapi.json\"") && !initializer.contains("https://"), "{initializer}");
+    // Below the path of a proxy too.
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let bare = http.get(world.url("/docs")).send().await.unwrap();
+    assert_eq!(
+        (bare.status(), &bare.headers()["location"]),
+        (StatusCode::PERMANENT_REDIRECT, &"docs/".parse().unwrap())
+    );
     let document = world.http.get(world.url("/docs/openapi.json")).send().await.unwrap();
     assert_eq!(document.status(), StatusCode::OK);
 }

@@ -93,11 +93,16 @@ async fn read(web: &Web, headers: &HeaderMap, body: Body) -> Result<Bytes, Probl
         let (mut whole, mut room) = (Bytes::new(), None::<SemaphorePermit<'_>>);
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame?.into_data() else { continue };
-            let kibibytes = u32::try_from(data.len().div_ceil(1024)).unwrap_or(u32::MAX);
-            let taken = web.inner.hooks.0.acquire_many(kibibytes).await?;
-            match &mut room {
-                Some(room) => room.merge(taken),
-                None => room = Some(taken),
+            // What is held, not how often something came: pieces may be of one byte.
+            let held = room.as_ref().map_or(0, SemaphorePermit::num_permits);
+            let wanted = (whole.len() + data.len()).div_ceil(1024).saturating_sub(held);
+            if wanted > 0 {
+                let kibibytes = u32::try_from(wanted).unwrap_or(u32::MAX);
+                let taken = web.inner.hooks.0.acquire_many(kibibytes).await?;
+                match &mut room {
+                    Some(room) => room.merge(taken),
+                    None => room = Some(taken),
+                }
             }
             whole = if whole.is_empty() { data } else { joined(whole, &data) };
         }

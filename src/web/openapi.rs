@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
@@ -111,6 +111,8 @@ pub(super) fn page() -> Router<Web> {
 /// The page itself is ours: the one that comes with Swagger UI is empty for whoever has no scripts.
 async fn ours(request: Request, next: Next) -> Response {
     match request.uri().path() {
+        // What comes with it leads to the root, whatever path a proxy has put before ours.
+        "/docs" => (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, "docs/")]).into_response(),
         "/docs/" | "/docs/index.html" => Html(include_str!("docs.html")).into_response(),
         _ => next.run(request).await,
     }
