@@ -318,11 +318,12 @@ async fn the_doctor_goes_by_the_settings_issue() {
     let setting = Setting::new(Options::default()).await;
     setting.run(&["setup"]).await;
     let running = setting.serve().await;
-    let off = serde_json::json!({ "channels": { "todo": { "enabled": false } } });
+    let off = serde_json::json!({ "quiet_hours": { "from": "22:00", "to": "07:00" } });
     let request = setting.http.patch(setting.url("/api/v1/config")).bearer_auth("token-of-the-pipeline");
     assert_eq!(request.json(&off).send().await.unwrap().status(), StatusCode::OK);
     let (_, said, _) = setting.run(&["doctor"]).await;
     assert!(said.contains("can be used, with what issue #1 says"), "{said}");
+    assert!(said.contains("quiet hours"), "{said}");
     drop(running);
 }
 

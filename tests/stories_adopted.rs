@@ -246,3 +246,20 @@ async fn a_label_whose_event_comes_later_is_looked_at_again() {
     world.expect(iid, "pending").await;
     world.finish().await;
 }
+
+/// Nobody but its maker ever put a state label on it.
+#[tokio::test]
+async fn what_somebody_made_with_all_its_labels_stays_adopted_after_a_lost_disk() {
+    let mut world = World::new().await;
+    let iid = world.reviewer().create_issue("By hand", "", &["job-match", "job-match/pending"]).unwrap();
+    world.settle().await;
+    world.expect(iid, "pending").await;
+    world.sandbox.as_user("owner").delete_label("job-match").unwrap();
+    world.delta().await;
+    world.restart(Disk::Wiped).await;
+    for _ in 0..2 {
+        world.delta().await;
+    }
+    world.expect(iid, "pending").await;
+    world.finish().await;
+}

@@ -457,22 +457,34 @@ async fn deliveries_are_believed_only_with_the_secret() {
 
 #[tokio::test]
 async fn a_decision_that_a_kill_broke_off_is_completed_although_an_act_since_is_undone() {
-    let mut world = World::new().await;
-    let iid = world.stage("1").await;
-    world.sandbox.fault(Fault::new(Method::PUT, "/issues/", Trouble::bad_gateway()).times(9));
-    let decision = json!({"state": "approved"});
-    assert_eq!(world.patch(iid, &decision).await.0, StatusCode::SERVICE_UNAVAILABLE);
-    world.expect_comment(iid, "**pipeline**");
-    world.kill(Disk::Kept).await;
-    world.sandbox.clear_faults();
-    world.reviewer().relabel(iid, &["job-match/sent"], &[]).unwrap();
-    world.start().await;
-    world.delta().await;
-    world.expect(iid, "approved").await;
-    world.expect_comment(iid, "There is no step");
-    let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
-    assert_eq!((&answer["decided_by"], answer["history"].as_array().unwrap().len()), (&json!("pipeline"), 1));
-    world.finish().await;
+    for (disk, fails_again) in
+        [(Disk::Kept, false), (Disk::Kept, true), (Disk::Wiped, false), (Disk::Wiped, true)]
+    {
+        let mut world = World::new().await;
+        let iid = world.stage("1").await;
+        let put_fails = || Fault::new(Method::PUT, "/issues/", Trouble::bad_gateway());
+        world.sandbox.fault(put_fails().times(9));
+        let decision = json!({"state": "approved"});
+        assert_eq!(world.patch(iid, &decision).await.0, StatusCode::SERVICE_UNAVAILABLE);
+        world.expect_comment(iid, "**pipeline**");
+        world.kill(disk).await;
+        world.sandbox.clear_faults();
+        world.reviewer().relabel(iid, &["job-match/sent"], &[]).unwrap();
+        if fails_again {
+            // What undoes the act comes through, what completes the decision does not.
+            world.sandbox.fault(put_fails().after(1).times(4));
+        }
+        world.start().await;
+        for _ in 0..4 {
+            world.delta().await;
+        }
+        world.expect(iid, "approved").await;
+        world.expect_comment(iid, "There is no step");
+        let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
+        let steps = answer["history"].as_array().unwrap().len();
+        assert_eq!((&answer["decided_by"], steps), (&json!("pipeline"), 1), "{disk:?} {fails_again}");
+        world.finish().await;
+    }
 }
 
 /// GitLab takes the request of somebody who may not set labels, and leaves the labels out.

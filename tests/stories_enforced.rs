@@ -220,18 +220,21 @@ async fn a_sentence_about_a_stranger_says_where_the_match_stays() {
 
 #[tokio::test]
 async fn a_stranger_who_takes_the_label_of_matches_off_hides_no_decision() {
-    let mut world = enforced().await;
-    let iid = world.stage("1").await;
-    world.sandbox.hook_mode(HookMode::Lose);
-    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
-    world.clock.advance(Duration::from_secs(60));
-    world.person("colleague").relabel(iid, &[], &["job-match"]).unwrap();
-    world.delta().await;
-    world.expect(iid, "approved").await;
-    world.expect_comment(iid, "stays `job-match/approved`");
-    let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
-    assert_eq!(answer["decided_by"], "reviewer");
-    world.finish().await;
+    for disk in [Disk::Kept, Disk::Wiped] {
+        let mut world = enforced().await;
+        let iid = world.stage("1").await;
+        world.sandbox.hook_mode(HookMode::Lose);
+        world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+        world.clock.advance(Duration::from_secs(60));
+        world.person("colleague").relabel(iid, &[], &["job-match"]).unwrap();
+        world.restart(disk).await;
+        world.delta().await;
+        world.expect(iid, "approved").await;
+        world.expect_comment(iid, "stays `job-match/approved`");
+        let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
+        assert_eq!(answer["decided_by"], "reviewer", "{disk:?}");
+        world.finish().await;
+    }
 }
 
 #[tokio::test]

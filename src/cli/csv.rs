@@ -16,6 +16,8 @@ use crate::engine::Engine;
 const TRIES: usize = 3;
 /// How often `--watch` looks whether the file has changed.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How long a stop waits for what GitLab is just being told.
+const LAST_WRITE: Duration = Duration::from_secs(3);
 /// How many new rows of the file are told one by one after a run.
 const NAMED: usize = 100;
 
@@ -101,7 +103,11 @@ async fn keep_in_sync(engine: &Engine, options: &Options) -> anyhow::Result<Exit
             shows = shown();
             let knows_gitlab = is_first || is_waiting || (is_news && !due && !is_edited);
             let looked = tokio::select! {
-                () = &mut stop => return Ok(code),
+                () = &mut stop => {
+                    // What GitLab is just being told comes to its end; the run breaks off like any other.
+                    let _ = tokio::time::timeout(LAST_WRITE, engine.ended()).await;
+                    return Ok(code);
+                }
                 looked = look_again(engine, options, was_there, knows_gitlab) => looked,
             };
             match looked {

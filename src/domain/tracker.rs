@@ -196,6 +196,12 @@ impl Application {
         }
     }
 
+    /// What a field says, in the words of the API; empty where it is not known. The stage `none` says nothing either.
+    pub fn field(&self, name: &str) -> String {
+        let said = self.fields().get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        if name == "stage" && said == Stage::None.as_str() { String::new() } else { said }
+    }
+
     /// The application with some fields changed: each a text, or null to clear it.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use super::reconcile::{is_newer_than_the_step, is_older};
 use super::{Connected, Engine, EngineError};
 use crate::domain::State;
-use crate::domain::decide::{Act, Observed, What};
+use crate::domain::decide::{Act, Observed, What, put_on_at};
 use crate::domain::history::Step;
 use crate::gitlab::Issue;
 use crate::gitlab::events::{LabelAction, LabelEvent, StateEvent};
@@ -49,6 +49,12 @@ impl Engine {
                 self.take_step(record, &step)?;
             }
             self.refuse_lagging_labels(connected, issue, observed, record, &events)?;
+            if observed.is_match {
+                let all: Vec<Act> =
+                    events.iter().filter_map(|event| self.label_act(connected, event)).collect();
+                let by_hand = !connected.is_us(issue.author.id);
+                record.put_on_at = put_on_at(&all, by_hand).max(record.put_on_at);
+            }
             let since = self.label_events_since(&events, record, may_hide);
             acts.extend(since.iter().filter_map(|event| self.label_act(connected, event)));
             if self.has_forgotten_its_label(&events, record) {

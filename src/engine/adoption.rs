@@ -7,6 +7,7 @@ use crate::domain::{JobMatch, State};
 use crate::gitlab::Issue;
 use crate::gitlab::events::{LabelAction, LabelEvent};
 use crate::gitlab::labels::LabelKind;
+use crate::gitlab::people::User;
 use crate::mirror::Standing;
 
 impl Engine {
@@ -22,7 +23,7 @@ impl Engine {
         let mut record = new_record(&issue, JobMatch::titled(issue.title.clone()), None, State::Pending);
         record.label_event = events.iter().map(|event| event.id).max().unwrap_or(0);
         let acts: Vec<Act> = events.iter().filter_map(|event| self.label_act(connected, event)).collect();
-        record.put_on_at = put_on_at(&acts, true);
+        record.put_on_at = put_on_at(&acts, !ours);
         if self.was_followed(connected, &events) {
             // Before the disk was lost: what was decided since stands in its history. Who may adopt now was not asked then.
             return self.take_in(connected, &issue, observed, &mut record).await;
@@ -41,6 +42,7 @@ impl Engine {
             _ => State::Pending,
         };
         let decider = self.decider(connected, &issue, &events, record.state).await?;
+        let decider = decider.map(|user| user.username);
         let reviewers = self.reviewers(connected);
         if record.state != State::Pending && !reviewers.may(decider.as_deref()) {
             record.state = State::Pending;
@@ -91,11 +93,12 @@ impl Engine {
         self.may_adopt(&connected.project, user).await
     }
 
-    /// Whether we have put a state label on an issue ourselves.
+    /// Whether we have put a label of ours on an issue ourselves.
     fn was_followed(&self, connected: &Connected, events: &[LabelEvent]) -> bool {
         let ours = |event: &LabelEvent| connected.is_ours(event.user.as_ref());
-        let is_state = |event: &LabelEvent| matches!(self.kind_of(event), Some(LabelKind::State(_)));
-        !connected.is_a_reviewers_token() && events.iter().any(|event| ours(event) && is_state(event))
+        let is_its =
+            |event: &LabelEvent| matches!(self.kind_of(event), Some(LabelKind::State(_) | LabelKind::Match));
+        !connected.is_a_reviewers_token() && events.iter().any(|event| ours(event) && is_its(event))
     }
 
     /// Who brought an issue that was made by hand into this state.
@@ -105,16 +108,16 @@ impl Engine {
         issue: &Issue,
         events: &[LabelEvent],
         state: State,
-    ) -> Result<Option<String>, EngineError> {
+    ) -> Result<Option<User>, EngineError> {
         let is_it = |event: &&LabelEvent| {
             event.action == LabelAction::Add && self.kind_of(event) == Some(LabelKind::State(state))
         };
         if let Some(event) = events.iter().rev().find(is_it) {
-            return Ok(event.user.as_ref().map(|user| user.username.clone()));
+            return Ok(event.user.clone());
         }
         // No such label: it was closed by hand.
         let events = connected.project.state_events(issue.iid).await?;
         let last = events.last().and_then(|event| event.user.as_ref()).or(issue.closed_by.as_ref());
-        Ok(last.map(|user| user.username.clone()))
+        Ok(last.cloned())
     }
 }

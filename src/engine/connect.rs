@@ -150,11 +150,15 @@ impl Engine {
         }
         fit?;
         let names = self.policy().reviewers.usernames.clone();
-        if connected.reviewers.len() < names.len()
-            && self.find_reviewers(&connected.project, &names).await? != connected.reviewers
-        {
-            // Somebody named has become a member since.
-            *self.inner.connected.write().await = None;
+        if connected.reviewers.len() < names.len() {
+            match self.find_reviewers(&connected.project, &names).await {
+                // Somebody named has become a member since.
+                Ok(found) if found.len() > connected.reviewers.len() => {
+                    *self.inner.connected.write().await = None;
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "whether a reviewer has joined could not be asked"),
+            }
         }
         Ok(())
     }

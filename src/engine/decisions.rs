@@ -209,7 +209,6 @@ impl Engine {
         record: &mut Record,
     ) -> Result<Option<Step>, EngineError> {
         let notes = connected.our_notes(issue.iid).await?;
-        record.comments = issue.user_notes_count;
         self.keep_sending(record, self.sending_of(issue.iid, &notes)?)?;
         self.ring_for_sends(record);
         let read = application_of(connected, &notes);
@@ -227,6 +226,8 @@ impl Engine {
             // What nobody may write, or GitLab does not take now, holds nothing up.
             tracing::warn!(iid = record.iid, %error, "what people wrote into the application's table could not be answered");
         }
+        // Not kept before what they say is done: a decision that is not completed now is to be found again.
+        record.comments = issue.user_notes_count;
         let last = notes.iter().filter_map(decision_of).next_back();
         Ok(last.filter(|step| record.decided_at.is_none_or(|decided| step.at > decided)))
     }
@@ -240,6 +241,7 @@ impl Engine {
         record: &mut Record,
     ) -> Result<Option<Step>, EngineError> {
         let history = history::read(self, connected, issue).await?;
+        record.put_on_at = history.put_on_at.max(record.put_on_at);
         let known_until = record.decided_at;
         for step in history.steps.iter().filter(|step| known_until.is_none_or(|known| step.at > known)) {
             if step.from == record.state {

@@ -21,8 +21,8 @@ const OPEN_AT_ONCE: usize = 2_000;
 enum Seen {
     /// It is known, and whatever it says is followed now or soon.
     Followed,
-    /// It is not known yet, and is met once everything has been read: the next read begins no later than with it, for a
-    /// process that ends before that leaves no trace of it.
+    /// It is met once everything has been read, or by whoever follows the project: the next read begins no later than with
+    /// it, for a process that ends before that leaves no trace of it.
     MetLater,
 }
 

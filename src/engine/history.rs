@@ -110,12 +110,13 @@ pub(super) async fn read(
     }
     let acts: Vec<Act> = events.iter().filter_map(|event| engine.label_act(connected, event)).collect();
     let label_event = events.iter().map(|event| event.id).max().unwrap_or(0);
-    // Its label was never put on where nobody touched a state label since.
-    let touched = events.iter().filter(|event| matches!(kind(event), Some(LabelKind::State(_))));
-    let touched_at = touched.map(|event| event.created_at).max();
-    let open_decision = notes.iter().filter_map(decision_of).next_back().filter(|decision| {
-        decision.from == replayed.state && touched_at.is_none_or(|touched_at| decision.at > touched_at)
-    });
+    // Its label was never put on where no step was taken since.
+    let last = replayed.steps.last().map(|step| step.at);
+    let open_decision = notes
+        .iter()
+        .filter_map(decision_of)
+        .next_back()
+        .filter(|decision| decision.from == replayed.state && last.is_none_or(|last| decision.at > last));
     Ok(History {
         state: replayed.state,
         steps: replayed.steps,
@@ -179,21 +180,26 @@ impl Engine {
         if let Some(last) = history.steps.last() {
             record.note_decision(last);
         }
+        let open = history.open_decision.filter(|decision| decision.from == record.state);
+        if open.is_some() {
+            // Until its label is on, its comment is to be read again.
+            record.comments = 0;
+        }
         let raise = self.raises(&record, &history.steps)?;
         self.inner.mirror.put_whole(&record, &history.steps, raise)?;
         self.inner.news.notify_waiters();
         if self.may_follow().is_err() {
             return Ok(());
         }
-        let open = history.open_decision.filter(|decision| decision.from == record.state);
-        if let Some(decision) = open {
-            return self.carry_out(connected, record, decision).await.map(drop);
+        if open.is_some() {
+            // With what people did after it. Boxed: the future would be large, and its frames deep.
+            return Box::pin(self.follow(connected, issue.clone(), record)).await;
         }
         // A decision may be hidden by what a stranger did after it.
         let (observed, known) = (self.observed(issue), known(&record));
         let verdict = decide(known, &observed, &history.open_acts, &self.reviewers(connected));
         if observed.agrees_with(known) && verdict.state != record.state {
-            return self.act(connected, issue.clone(), record, verdict).await;
+            return self.act(connected, issue.clone(), record, verdict, false).await;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::sending::left_without_step;
 use super::{Connected, Engine, EngineError, Hint};
 use crate::domain::State;
-use crate::domain::decide::{Act, Known, Refusal, Repair, Reviewers, Verdict, decide, put_on_at};
+use crate::domain::decide::{Act, Known, Refusal, Repair, Reviewers, Verdict, decide};
 use crate::domain::history::{Step, Through};
 use crate::gitlab::Issue;
 use crate::gitlab::events::StateEvent;
@@ -116,7 +116,7 @@ impl Engine {
     }
 
     /// A match that the mirror knows.
-    async fn follow(
+    pub(super) async fn follow(
         &self,
         connected: &Connected,
         issue: Issue,
@@ -154,17 +154,19 @@ impl Engine {
         let put_off = written.filter(|_| mail_that_left.is_none());
         let reviewers = self.reviewers(connected);
         if shown.agrees_with(known(&record)) && !is_hidden(&acts, &reviewers) {
-            return self.refresh(&issue, record);
+            return match put_off {
+                // What people did they undid themselves.
+                Some(step) => self.carry_out(connected, record, step).await.map(drop),
+                None => self.refresh(&issue, record),
+            };
         }
         let iid = issue.iid;
         let verdict = decide(known(&record), &observed, &acts, &reviewers).repairing(&shown);
-        let is_undone = verdict.refusal.is_some() && verdict.steps.is_empty() && !verdict.withdrawn;
-        if !verdict.withdrawn {
-            record.put_on_at = put_on_at(&acts, record.standing == Standing::Withdrawn).max(record.put_on_at);
-        }
-        self.act(connected, issue, record, verdict).await?;
+        // What people did since is undone, and it is still the state that the decision started from.
+        let is_owed = put_off.is_some() && verdict.steps.is_empty() && !verdict.withdrawn;
+        self.act(connected, issue, record, verdict, is_owed).await?;
         match put_off {
-            Some(step) => self.complete_or_void(connected, iid, step, is_undone).await,
+            Some(step) => self.complete_or_void(connected, iid, step, is_owed).await,
             None => Ok(()),
         }
     }
@@ -203,10 +205,10 @@ impl Engine {
         connected: &Connected,
         iid: u64,
         step: Step,
-        is_undone: bool,
+        is_owed: bool,
     ) -> Result<(), EngineError> {
         let now = self.inner.mirror.record(iid)?;
-        let Some(record) = now.filter(|record| is_undone && record.state == step.from) else {
+        let Some(record) = now.filter(|record| is_owed && record.state == step.from) else {
             tracing::info!(iid, to = %step.to, "a decision that was written down is void: people acted since");
             return Ok(());
         };
@@ -244,13 +246,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Carries a verdict out: one write, the mirror, and where something was undone one sentence why.
+    /// Carries a verdict out: one write, the mirror, and where something was undone one sentence why. Where a decision that
+    /// was written down `is_owed`, its comment is read again until its label is on.
     pub(super) async fn act(
         &self,
         connected: &Connected,
         issue: Issue,
         mut record: Record,
         verdict: Verdict,
+        is_owed: bool,
     ) -> Result<(), EngineError> {
         let iid = issue.iid;
         if verdict.refusal.is_some() || !verdict.repair.is_empty() {
@@ -305,7 +309,7 @@ impl Engine {
         record.state = verdict.state;
         record.standing = if verdict.withdrawn { Standing::Withdrawn } else { Standing::Live };
         record.updated_at = issue.updated_at;
-        record.comments = issue.user_notes_count;
+        record.comments = if is_owed { 0 } else { issue.user_notes_count };
         self.inner.mirror.put(&record, last.as_ref())?;
         self.ring_for_sends(&record);
         Ok(())

@@ -71,15 +71,24 @@ impl Engine {
         let by_hand = || issue.closed_by.as_ref().is_some_and(|user| !connected.is_us(user.id));
         let is_rejected = observed.is_match && observed.closed && by_hand();
         let labelled = observed.states.iter().copied().find(|state| *state != State::Pending);
-        let Some(to) = labelled.or(is_rejected.then_some(State::Rejected)) else { return Ok(None) };
+        let decided = match labelled {
+            // Closing what is pending or approved rejects it.
+            None | Some(State::Approved) if is_rejected => Some(State::Rejected),
+            other => other,
+        };
+        let Some(to) = decided else { return Ok(None) };
         let reviewers = self.reviewers(connected);
         if !reviewers.enforced {
             return Ok(Some(to));
         }
         let events = connected.project.label_events(issue.iid).await?;
+        if self.has_no_event_yet(observed, None, &events) {
+            self.refuse_lagging_events(issue)?;
+        }
         let who = self.decider(connected, issue, &events, to).await?;
         // What an instance of ours labelled was decided through it.
-        let by_us = who.as_deref() == Some(connected.us.username.as_str());
+        let by_us = connected.is_ours(who.as_ref());
+        let who = who.map(|user| user.username);
         Ok(Some(to).filter(|_| by_us || reviewers.may(who.as_deref())))
     }
 

@@ -6,6 +6,7 @@ use super::{Connected, Engine, EngineError};
 use crate::domain::Application;
 use crate::domain::inert::GitlabLine;
 use crate::domain::posted_match::FieldError;
+use crate::domain::tracker::FIELDS;
 use crate::gitlab::application_text::{self, Read};
 use crate::gitlab::notes::{Note, that_counts};
 use crate::mirror::Record;
@@ -16,6 +17,9 @@ pub enum ApplicationError {
     /// There is no such match.
     #[error("there is no match {0}")]
     Unknown(u64),
+    /// Somebody changed the same fields meanwhile.
+    #[error("somebody changed the same fields meanwhile: {}", .0.join(", "))]
+    Meanwhile(Vec<String>),
     /// Fields are unknown or wrong.
     #[error("some fields of the tracker are wrong")]
     Invalid(Vec<FieldError>),
@@ -35,6 +39,15 @@ pub(super) fn application_of(connected: &Connected, notes: &[Note]) -> Option<Re
     application_text::read_back(&comment_of(connected, notes)?.body)
 }
 
+/// The fields that would be changed and say something else than somebody saw, who does not want just that.
+fn changed_meanwhile(saw: &Application, present: &Application, wanted: &Application) -> Vec<String> {
+    let is_it = |name: &&str| {
+        let (saw, present, wanted) = (saw.field(name), present.field(name), wanted.field(name));
+        wanted != present && present != saw
+    };
+    FIELDS.iter().map(|(name, ..)| *name).filter(is_it).map(str::to_owned).collect()
+}
+
 impl Engine {
     /// Changes fields of the tracker: each a text, or null to clear it. The comment is read first, so that what people
     /// edited in GitLab stays.
@@ -47,12 +60,27 @@ impl Engine {
         iid: u64,
         changes: Map<String, Value>,
     ) -> impl Future<Output = Result<Record, ApplicationError>> + Send + use<> {
+        self.change_application_as_seen(iid, changes, None)
+    }
+
+    /// [`Engine::change_application`] by somebody who `saw` the fields: where one of those that they change says something
+    /// else by now, nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// [`ApplicationError`]; nothing was changed then, or GitLab left it unclear.
+    pub fn change_application_as_seen(
+        &self,
+        iid: u64,
+        changes: Map<String, Value>,
+        saw: Option<Application>,
+    ) -> impl Future<Output = Result<Record, ApplicationError>> + Send + use<> {
         let engine = self.clone();
         self.to_the_end("the change", async move {
-            match engine.change_application_once(iid, &changes).await {
+            match engine.change_application_once(iid, &changes, saw.as_ref()).await {
                 // Another process wrote the first comment at this very moment: once more, into that one.
                 Err(ApplicationError::Engine(EngineError::Stale)) => {
-                    engine.change_application_once(iid, &changes).await
+                    engine.change_application_once(iid, &changes, saw.as_ref()).await
                 }
                 changed => changed,
             }
@@ -63,6 +91,7 @@ impl Engine {
         &self,
         iid: u64,
         changes: &Map<String, Value>,
+        saw: Option<&Application>,
     ) -> Result<Record, ApplicationError> {
         // What is wrong in itself is said before GitLab is asked.
         Application::default().changed(changes).map_err(ApplicationError::Invalid)?;
@@ -78,6 +107,13 @@ impl Engine {
         let is_there = present.is_some();
         let present = present.unwrap_or_default();
         let wanted = present.changed(changes).map_err(ApplicationError::Invalid)?;
+        let meanwhile = saw.map(|saw| changed_meanwhile(saw, &present, &wanted)).unwrap_or_default();
+        if !meanwhile.is_empty() {
+            // Whoever is told so is shown what stands there now.
+            record.note_application(is_there.then_some(present));
+            self.inner.mirror.put(&record, None).map_err(EngineError::from)?;
+            return Err(ApplicationError::Meanwhile(meanwhile));
+        }
         if wanted != present {
             // An earlier bot's may not be edited: ours is written beside it, and counts from then on.
             let ours = comment_of(&connected, &notes).filter(|note| connected.may_edit(note));
@@ -185,7 +221,7 @@ impl Engine {
             (Err(error), None) => return Err(error.into()),
         };
         match comment_of(connected, &notes) {
-            Some(first) if first.id != ours => {
+            Some(first) if first.id != ours && connected.may_edit(first) => {
                 connected.project.delete_comment(iid, ours).await?;
                 Err(EngineError::Stale)
             }

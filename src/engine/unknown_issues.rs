@@ -9,7 +9,7 @@ use super::reconcile::{is_newer_than_the_step, known};
 use super::stage::new_record;
 use super::{Connected, Engine, EngineError, Hint, history};
 use crate::domain::State;
-use crate::domain::decide::{Observed, decide};
+use crate::domain::decide::{Observed, What, decide};
 use crate::domain::identity::Fingerprint;
 use crate::gitlab::Issue;
 use crate::gitlab::events::StateEvent;
@@ -174,11 +174,21 @@ impl Engine {
         if let Some(last) = history.steps.last() {
             record.note_decision(last);
         }
-        if !observed.is_match {
+        let reviewers = self.reviewers(connected);
+        let taken_off = history.open_acts.iter().rfind(|act| act.what == What::Withdraw);
+        if !observed.is_match && taken_off.is_none_or(|act| reviewers.may(act.by.as_deref())) {
             record.standing = Standing::Withdrawn;
+        }
+        let is_owed = history.open_decision.is_some() && record.standing == Standing::Live;
+        if is_owed {
+            // Until its label is on, the comment of a decision is to be read again.
+            record.comments = 0;
         }
         let raise = self.raises(record, &history.steps)?;
         self.inner.mirror.put_whole(record, &history.steps, raise)?;
+        if is_owed {
+            return Box::pin(self.follow(connected, issue.clone(), record.clone())).await;
+        }
         let (mut observed, mut acts) = (observed.clone(), history.open_acts);
         if record.state.is_closed() != observed.closed {
             // Closed or reopened by somebody, or did the service not come to it after the label was moved? Both look
@@ -194,9 +204,8 @@ impl Engine {
                 observed.closed = record.state.is_closed();
             }
         }
-        let verdict = decide(known(record), &observed, &acts, &self.reviewers(connected))
-            .repairing(&self.observed(issue));
-        self.act(connected, issue.clone(), record.clone(), verdict).await
+        let verdict = decide(known(record), &observed, &acts, &reviewers).repairing(&self.observed(issue));
+        self.act(connected, issue.clone(), record.clone(), verdict, false).await
     }
 }
 

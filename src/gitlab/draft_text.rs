@@ -77,7 +77,12 @@ pub fn draft(
         "body": GitlabMarkdown::new(&content.body),
     });
     let template = format!("comments/draft.{}.md", language.pick("de", "en"));
-    let text = comment(templates, &template, &context, &Wanted::default())?;
+    let mut text = comment(templates, &template, &context, &Wanted::default())?;
+    if is_draft(&text).is_none() {
+        // A template of somebody's own that does not begin with it: the draft would not be found again.
+        let mark = if sent.is_some() { DRAFT_SENT } else { DRAFT };
+        text = format!("{mark}\n{}", text.replace(mark, "").trim_end());
+    }
     Ok(match is {
         DraftIs::Programs(name) => {
             let mark = written(&text, name);

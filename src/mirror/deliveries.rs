@@ -223,7 +223,7 @@ impl Mirror {
         })
     }
 
-    /// When the last match was made, whatever became of it: one that was withdrawn or erased has come all the same.
+    /// When the last match was made: one that was withdrawn, erased or is a second issue has come all the same.
     ///
     /// # Errors
     ///

@@ -262,7 +262,7 @@ fn forget_another_issue(connection: &Connection, record: &Record) -> rusqlite::R
         .query_row([record.iid], |row| row.get(0))
         .optional()?;
     if known.is_some_and(|known| known != record.issue_id) {
-        for table in ["deliveries", "steps", "attempts"] {
+        for table in ["deliveries", "steps", "attempts", "rows", "agreed"] {
             connection.execute(&format!("DELETE FROM {table} WHERE iid = ?1"), [record.iid])?;
         }
     }

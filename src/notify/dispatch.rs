@@ -190,7 +190,7 @@ impl Notifier {
                     flight.sent_at = Some(now);
                     flight.message_ids = id.filter(|id| id.starts_with('<'));
                     if let Err(error) = flight.keep(engine, channel) {
-                        // Its receipts keep it from going again.
+                        // What tells of matches is kept from going again by its receipts.
                         tracing::warn!(%channel, %error, "the disk could not be told that a message was sent");
                     }
                     let aside = Flight::laid_aside(engine, channel).unwrap_or_default();

@@ -125,10 +125,12 @@ impl Notifier {
             None if !flight.done.is_empty() && !failure.given_up => growing_pause(flight.partly),
             None => growing_pause(failures),
         };
-        // A `Retry-After` of nothing is no reason to hurry.
-        let pause = pause.max(failure.after.unwrap_or_default());
+        // A `Retry-After` of nothing is no reason to hurry, and none holds a channel for longer than is believed of one.
+        let longest = Duration::try_from(LONGEST_ASKED_FOR).unwrap_or(LONGEST_PAUSE);
+        let asked_for = failure.after.map(|after| after.min(longest));
+        let pause = pause.max(asked_for.unwrap_or_default());
         let until = self.pause(channel, pause);
-        if let Some(asked) = failure.after.and_then(|after| now.checked_add(after).ok()) {
+        if let Some(asked) = asked_for.and_then(|after| now.checked_add(after).ok()) {
             // Ours end with a restart, for whoever starts anew may have mended what was wrong.
             self.engine().mirror().remember(Fact::PauseAskedFor(channel), &asked.to_string())?;
         }

@@ -164,7 +164,12 @@ impl Outgoing {
             resolved_by: None,
         };
         let attempt = self.announce(&looked, attempt).await?;
-        if let Err(error) = self.is_ours_alone(&mut looked, &attempt).await {
+        let may_leave = match self.take_back_if_erased(&looked, attempt.note).await {
+            Err(OutgoingError::Unknown(iid)) => return Err(OutgoingError::Unknown(iid)),
+            Err(error) => Err(error),
+            Ok(()) => self.is_ours_alone(&mut looked, &attempt).await,
+        };
+        if let Err(error) = may_leave {
             self.resolve(&mut looked, attempt, AttemptOutcome::Withdrawn, Some(error.to_string())).await?;
             return Err(error);
         }
@@ -283,7 +288,13 @@ impl Outgoing {
 
     /// A person had it tried again: attempts in doubt are done with.
     async fn give_up_doubts(&self, looked: &mut Looked) -> Result<(), OutgoingError> {
+        let mut given_up = Vec::new();
         while let Some(doubt) = looked.record.sending.doubt().cloned() {
+            if given_up.contains(&doubt.nonce) {
+                // A copy of GitLab that does not show yet what was just written.
+                return Err(EngineError::Stale.into());
+            }
+            given_up.push(doubt.nonce);
             // Of another instance, which was ordered to repeat it at the same time: that one is not in doubt.
             if let Some(left) = self.is_under_way(&doubt) {
                 return Err(OutgoingError::UnderWay(left));
@@ -303,7 +314,6 @@ impl Outgoing {
             return Err(OutgoingError::Unknown(iid));
         }
         attempt.note = looked.connected.comment_marked(iid, &text, &mark).await?.id;
-        self.take_back_if_erased(looked, attempt.note).await?;
         Ok(attempt)
     }
 

@@ -141,6 +141,11 @@ pub(super) async fn tick(State(web): State<Web>) -> Result<Response, Problem> {
     let worker = web.clone();
     // A scheduler that waits no longer breaks off no message in mid-step.
     let work = async move {
+        // One whose caller gave up still runs: it is waited for, not queued behind.
+        let Ok(_one_at_a_time) = worker.inner.ticking.try_lock() else {
+            drop(worker.inner.ticking.lock().await);
+            return Ok(());
+        };
         let done = worker.do_what_is_due(true).await;
         if let Some(watch) = &worker.inner.watch {
             worker.engine().check_hook(watch).await;

@@ -244,6 +244,7 @@ pub(super) async fn patch_application(
     ApiJson(changes): ApiJson<Map<String, Value>>,
 ) -> Result<Response, Problem> {
     let record = web.engine().change_application(iid, changes).await?;
+    web.finish_inside_the_request().await;
     Ok(axum::Json(WholeAnswer::of(web.engine(), web.notifier(), record)?).into_response())
 }
 

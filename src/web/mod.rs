@@ -46,8 +46,8 @@ use problem::Problem;
 const API_BODY_LIMIT: usize = 32 * 1024 * 1024;
 /// How long a request's body may take: long enough for 32 MiB on a slow line.
 const BODY_DEADLINE: Duration = Duration::from_secs(60);
-/// How long a form may take; it is small, and comes from whoever is not logged in yet too.
-const FORM_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a form may take, a mebibyte at the most; it comes from whoever is not logged in yet too.
+const FORM_DEADLINE: Duration = Duration::from_secs(30);
 /// How long work inside a request may take: GitLab waits ten seconds for an answer.
 const WORK_DEADLINE: Duration = Duration::from_secs(8);
 /// Longest `X-Request-Id` that is taken over from a caller.
@@ -68,6 +68,7 @@ struct Inner {
     settings: Settings,
     hooks: hooks::Room,
     running: idempotency::Running,
+    ticking: tokio::sync::Mutex<()>,
     lists: lists::Lists,
     pages: pages::Room,
 }
@@ -91,6 +92,7 @@ impl Web {
             settings,
             hooks: hooks::Room::default(),
             running: idempotency::Running::default(),
+            ticking: tokio::sync::Mutex::default(),
             lists: lists::Lists::default(),
             pages: pages::Room::default(),
         };
@@ -171,13 +173,12 @@ fn open() -> Router<Web> {
 
 /// What answers while the service is being put together: it lives, and asks to be asked again in a second.
 pub fn router_at_the_start() -> Router {
-    let closing = [(header::CONNECTION, HeaderValue::from_static("close"))];
     let not_yet = Problem::new(StatusCode::SERVICE_UNAVAILABLE)
         .detail("the service is starting")
         .retry_after(Duration::from_secs(1));
     Router::new()
-        .route("/livez", get((closing.clone(), health::ALIVE)))
-        .fallback(async move || (closing, not_yet))
+        .route("/livez", get(health::live))
+        .fallback(async move || not_yet)
         .layer(middleware::from_fn(attend))
 }
 

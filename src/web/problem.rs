@@ -170,6 +170,7 @@ impl From<ApplicationError> for Problem {
     fn from(error: ApplicationError) -> Self {
         match error {
             ApplicationError::Unknown(_) => Self::new(StatusCode::NOT_FOUND).detail(error.to_string()),
+            ApplicationError::Meanwhile(_) => Self::new(StatusCode::CONFLICT).detail(error.to_string()),
             ApplicationError::Invalid(errors) => Self::invalid(errors),
             ApplicationError::Engine(error) => error.into(),
         }

@@ -7,6 +7,30 @@ use vorhoelle::sandbox::Outage;
 use super::support::World;
 use super::visitor::{Browser, Page};
 
+/// A text of the page as a browser reads it.
+fn unescaped(html: &str) -> String {
+    let quotes = html.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&#39;", "'");
+    quotes.replace("&amp;", "&")
+}
+
+/// What a browser sends of a field that nobody touched: what the page shows in it.
+fn untouched(page: &Page, name: &str) -> String {
+    match name {
+        "stage" => {
+            let chosen = page
+                .html
+                .split("<option value=\"")
+                .find(|option| option.split('>').next().is_some_and(|start| start.ends_with(" selected")));
+            chosen.expect("a stage is chosen").split('"').next().unwrap().to_owned()
+        }
+        "notes" => {
+            let field = page.between("<textarea id=\"tracker-notes\"", "</textarea>");
+            unescaped(field.split_once(">\n").unwrap().1)
+        }
+        _ => unescaped(page.between(&format!("name=\"{name}\" value=\""), "\"")),
+    }
+}
+
 /// The form as a browser would send it back, with some fields filled in.
 async fn fill_in(browser: &Browser, made: &Page, typed: &[(&str, &str)]) -> Page {
     let names = [
@@ -24,10 +48,10 @@ async fn fill_in(browser: &Browser, made: &Page, typed: &[(&str, &str)]) -> Page
     ];
     let mut fields = Vec::new();
     for name in names {
-        let was = made.between(&format!("name=\"was.{name}\" hidden>\n"), "</textarea>").to_owned();
-        let value = typed.iter().find(|(one, _)| *one == name);
-        fields.push((name.to_owned(), value.map_or_else(|| was.clone(), |(_, value)| (*value).to_owned())));
-        fields.push((format!("was.{name}"), was));
+        let was = made.between(&format!("name=\"was.{name}\" hidden>\n"), "</textarea>");
+        let value = typed.iter().find(|(one, _)| *one == name).map(|(_, value)| (*value).to_owned());
+        fields.push((name.to_owned(), value.unwrap_or_else(|| untouched(made, name))));
+        fields.push((format!("was.{name}"), unescaped(was)));
     }
     let fields: Vec<(&str, &str)> =
         fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -74,7 +98,8 @@ async fn what_cannot_be_is_said_beside_its_field_and_nothing_is_written() {
     page.shows("is no right to represent");
     page.shows("value=\"call\"");
     world.sandbox.outage(Outage::Refused);
-    let page = fill_in(&browser, &page, &[("next_step", "call Clara")]).await;
+    let mended = [("applied_on", ""), ("rtr", ""), ("next_step", "call Clara")];
+    let page = fill_in(&browser, &page, &mended).await;
     assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
     page.shows("value=\"call Clara\"");
     world.sandbox.outage(Outage::None);
@@ -102,4 +127,38 @@ async fn what_somebody_else_wrote_meanwhile_is_shown_and_not_written_over() {
     assert_eq!(answer["application"], expected);
     world.expect_comment(1, "Clara");
     world.finish().await;
+}
+
+/// The page that says that GitLab does not answer forgets nothing of what it was made with.
+#[tokio::test]
+async fn trying_again_after_an_outage_writes_over_nobody() {
+    let mut world = World::new().await;
+    world.stage("1").await;
+    let browser = Browser::of(&world).await;
+    let made = browser.get("/matches/1").await;
+    let theirs = json!({"next_step": "wait"});
+    let request = world.http.patch(world.url("/api/v1/matches/1/application")).json(&theirs);
+    assert_eq!(world.call(request).await.0, StatusCode::OK);
+    world.sandbox.outage(Outage::Refused);
+    let page = fill_in(&browser, &made, &[("next_step", "call")]).await;
+    assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
+    world.sandbox.outage(Outage::None);
+    let page = fill_in(&browser, &page, &[("next_step", "call")]).await;
+    assert_eq!(page.status, StatusCode::CONFLICT);
+    page.shows("<strong><bdi>wait</bdi></strong>");
+    world.expect_comment(1, "wait");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn of_a_match_that_is_none_any_more_the_form_says_so() {
+    let world = World::new().await;
+    world.stage("1").await;
+    let browser = Browser::of(&world).await;
+    let made = browser.get("/matches/1").await;
+    world.reviewer().relabel(1, &[], &["job-match"]).unwrap();
+    let page = fill_in(&browser, &made, &[("next_step", "call")]).await;
+    assert_eq!(page.status, StatusCode::NOT_FOUND);
+    world.engine.erase(1).await.unwrap();
+    assert_eq!(fill_in(&browser, &made, &[("next_step", "call")]).await.status, StatusCode::GONE);
 }

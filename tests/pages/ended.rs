@@ -20,6 +20,10 @@ async fn whose_session_ended_is_led_back_and_keeps_what_they_wrote() {
         assert_eq!(page.between("name=\"next\" value=\"", "\""), next);
         page.shows("Dear &lt;b&gt;Clara&lt;/b&gt;");
     }
+    let page =
+        browser.send("/matches/1/application", &[("notes", "what she said"), ("stage", "offer")]).await;
+    assert_eq!(page.between("name=\"next\" value=\"", "\""), "/matches/1/application");
+    page.shows("what she said");
     let page = browser.send("/decide", &[("iid", "1"), ("back", "/?q=x"), ("comment", "call her")]).await;
     assert_eq!(page.between("name=\"next\" value=\"", "\""), "/?q=x");
     page.shows("call her");

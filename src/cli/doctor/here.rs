@@ -177,8 +177,12 @@ fn mirror(settings: &Settings) -> Finding {
     let writable =
         std::fs::OpenOptions::new().append(true).open(path).map(drop).and_then(|()| may_write(folder));
     if let Err(why) = writable {
-        let advice = "serve does not start with it; give the file and its folder to the service's user";
-        return Finding::fail("mirror", format!("{} cannot be written: {why}", path.display()), advice);
+        let advice = "run doctor as the service's user; if this is that one, give it the file and its folder";
+        return Finding::fail(
+            "mirror",
+            format!("{} cannot be written by this user: {why}", path.display()),
+            advice,
+        );
     }
     match Mirror::inspect(path, &owner) {
         Ok(counts) => {

@@ -20,7 +20,7 @@ pub(super) async fn page(visit: Visit) -> Response {
 }
 
 /// The fields that somebody may have written a while at.
-const WRITTEN: [&str; 4] = ["subject", "body", "attachments", "comment"];
+const WRITTEN: [&str; 6] = ["subject", "body", "attachments", "comment", "next_step", "notes"];
 
 /// The form for somebody whose session ended while they filled in another one: it leads back to that one's page, and
 /// what they wrote is shown so that they can take it along.

@@ -127,6 +127,8 @@ pub(super) fn groups(
     meanwhile: &[String],
 ) -> BTreeMap<&'static str, Vec<Field>> {
     let now = current(engine);
+    let saw = sent.and_then(|sent| serde_json::from_str::<BTreeMap<String, Value>>(sent.one("seen")).ok());
+    let saw = saw.unwrap_or_default();
     let field = |(key, kind): (String, Kind)| {
         let setting = now.get(&key);
         let value = setting.map_or(&Value::Null, |setting| &setting.value);
@@ -147,7 +149,11 @@ pub(super) fn groups(
                 Kind::Days => DAYS.to_vec(),
                 _ => Vec::new(),
             },
-            value: sent.map_or_else(|| shown(kind, value), |fields| as_sent(kind, &key, fields)),
+            value: match sent.map(|fields| as_sent(kind, &key, fields)) {
+                // What nobody touched is shown as it is: somebody else may have changed it.
+                Some(typed) if saw.get(&key).is_none_or(|saw| shown(kind, saw) != typed) => typed,
+                _ => shown(kind, value),
+            },
             origin: setting.map(|setting| origin(&setting.origin)),
             fixed_by,
             wrong: wrong.iter().filter(|one| one.key == key).map(|one| Complaint::of(&one.message)).collect(),

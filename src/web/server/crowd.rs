@@ -168,4 +168,19 @@ mod tests {
         drop((Arc::clone(&place).busy(), Arc::clone(&place).busy()));
         assert_eq!(crowd.waiting.by_turn().len(), 1);
     }
+
+    #[tokio::test]
+    async fn where_all_are_answered_at_once_who_waits_again_makes_room() {
+        let crowd = Crowd::of(1);
+        let only = crowd.enter().await;
+        let busy = Arc::clone(&only).busy();
+        let leaving = async {
+            // Nobody could be sent away when the next one came.
+            tokio::task::yield_now().await;
+            drop(busy);
+            only.until_asked_to_leave(std::future::pending()).await;
+            drop(only);
+        };
+        tokio::join!(crowd.enter(), leaving);
+    }
 }
