@@ -226,6 +226,14 @@ async fn every_page(world: &World, browser: &Browser, mut look: impl AsyncFnMut(
     look("nothing found").await;
     browser.go("/matches/4").await;
     look("a match").await;
+    browser.click("#application summary").await;
+    look("the tracker's form").await;
+    browser.fill("#tracker-rtr", "maybe").await;
+    browser.click("#application .main").await;
+    look("the tracker's form, wrong").await;
+    browser.fill("#tracker-rtr", "yes").await;
+    browser.click("#application .main").await;
+    look("the tracker, noted").await;
     browser.click(".decide .application").await;
     look("application, to be written").await;
     browser.fill("#to", "clara").await;

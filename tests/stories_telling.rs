@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
+#[path = "support/mailing.rs"]
+mod mailing;
 #[path = "support/smtp.rs"]
 mod smtp;
 mod support;
@@ -9,39 +11,14 @@ mod support;
 use std::time::Duration;
 
 use http::Method;
-use mail_parser::{Message, MessageParser};
+use mailing::{ids, mailing, mailing_to, parsed, subjects};
 use reqwest::StatusCode;
 use serde_json::json;
-use smtp::{MailServer, Mood};
-use support::{Difference, Disk, World, job};
+use smtp::Mood;
+use support::{Disk, job};
 use vorhoelle::sandbox::{Fault, Trouble};
 
-/// A world whose service mails to Anna.
-async fn mailing(file: &'static str) -> (World, MailServer) {
-    mailing_to(file, "anna@example.com").await
-}
-
-async fn mailing_to(file: &'static str, to: &'static str) -> (World, MailServer) {
-    let server = MailServer::start(false).await;
-    let url: &'static str = Box::leak(format!("smtp://{}", server.address).into_boxed_str());
-    let variables = vec![("SMTP_URL", url), ("MAIL_FROM", "Vorhölle <jobs@example.com>"), ("MAIL_TO", to)];
-    let world = World::with(Difference { variables, file: Some(file), ..Difference::default() }).await;
-    (world, server)
-}
-
 const ENGLISH: &str = "language: en\n";
-
-fn subjects(server: &MailServer) -> Vec<String> {
-    server.mails().iter().map(|mail| parsed(&mail.message).subject().unwrap().to_owned()).collect()
-}
-
-fn parsed(message: &[u8]) -> Message<'_> {
-    MessageParser::default().parse(message).unwrap()
-}
-
-fn ids(server: &MailServer) -> Vec<String> {
-    server.mails().iter().map(|mail| parsed(&mail.message).message_id().unwrap().to_owned()).collect()
-}
 
 #[tokio::test]
 async fn a_new_match_is_told_once_and_its_receipt_stands_in_gitlab() {

@@ -10,6 +10,8 @@
     reason = "a test; a part of the receivers is used"
 )]
 
+#[path = "support/mailing.rs"]
+mod mailing;
 #[path = "support/receivers.rs"]
 mod receivers;
 #[path = "support/smtp.rs"]
@@ -19,7 +21,7 @@ mod support;
 use std::time::Duration;
 
 use http::Method;
-use mail_parser::MessageParser;
+use mailing::{kept, mailing, single, subjects};
 use receivers::{Receiver, Reply};
 use serde_json::Value;
 use smtp::{MailServer, Mood};
@@ -33,19 +35,6 @@ const DIGESTS: &str =
     "language: en\nremind_after: off\nquiet_alarm_after: off\nbatch: {mode: digest, every: 2h}\n";
 const DAY: u64 = 24 * 60;
 
-fn kept(text: String) -> &'static str {
-    Box::leak(text.into_boxed_str())
-}
-
-async fn mailing(file: &'static str) -> (World, MailServer) {
-    let server = MailServer::start(false).await;
-    let url = kept(format!("smtp://{}", server.address));
-    let variables =
-        vec![("SMTP_URL", url), ("MAIL_FROM", "jobs@example.com"), ("MAIL_TO", "anna@example.com")];
-    let world = World::with(Difference { variables, file: Some(file), ..Difference::default() }).await;
-    (world, server)
-}
-
 /// A world whose service writes on Slack, and with whose token.
 async fn slacking(slack: &Receiver, more: &[(&'static str, &'static str)]) -> World {
     let mut variables = vec![("SLACK_WEBHOOK_URL", kept(format!("{}/services/T0/B0/x", slack.url)))];
@@ -53,17 +42,8 @@ async fn slacking(slack: &Receiver, more: &[(&'static str, &'static str)]) -> Wo
     World::with(Difference { variables, file: Some(NEW_ONLY), ..Difference::default() }).await
 }
 
-fn subjects(server: &MailServer) -> Vec<String> {
-    let parsed = |message: &[u8]| MessageParser::default().parse(message).unwrap().into_owned();
-    server.mails().iter().map(|mail| parsed(&mail.message).subject().unwrap().to_owned()).collect()
-}
-
 fn reminders(server: &MailServer) -> usize {
     subjects(server).iter().filter(|subject| subject.starts_with("Reminder")).count()
-}
-
-fn single(id: &str) -> String {
-    format!("[97 %] Cloud Architect {id} – Amoria Bond")
 }
 
 /// The service goes on as another bot, which is told of the first.

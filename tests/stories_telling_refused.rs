@@ -9,6 +9,8 @@
     reason = "a story that fails, panics"
 )]
 
+#[path = "support/mailing.rs"]
+mod mailing;
 #[path = "support/smtp.rs"]
 mod smtp;
 mod support;
@@ -17,26 +19,15 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use mail_parser::MessageParser;
+use mailing::{channel, delivery, mailing, mailing_to};
 use serde_json::{Value, json};
 use smtp::{MailServer, Mood};
-use support::{Difference, Disk, World};
+use support::{Disk, World};
 use vorhoelle::sandbox::{Fault, HookMode, Trouble};
 
 const ENGLISH: &str = "language: en\nremind_after: off\nquiet_alarm_after: off\n";
 const DIGESTS: &str =
     "language: en\nremind_after: off\nquiet_alarm_after: off\nbatch: {mode: digest, every: 2h}\n";
-
-async fn mailing_to(file: &'static str, to: &'static str) -> (World, MailServer) {
-    let server = MailServer::start(false).await;
-    let url: &'static str = Box::leak(format!("smtp://{}", server.address).into_boxed_str());
-    let variables = vec![("SMTP_URL", url), ("MAIL_FROM", "jobs@example.com"), ("MAIL_TO", to)];
-    let world = World::with(Difference { variables, file: Some(file), ..Difference::default() }).await;
-    (world, server)
-}
-
-async fn mailing(file: &'static str) -> (World, MailServer) {
-    mailing_to(file, "anna@example.com").await
-}
 
 /// How often each match stands in the mails that arrived, by its title's last word.
 fn times_told(server: &MailServer, ids: &[&str]) -> Vec<usize> {
@@ -49,14 +40,6 @@ fn times_told(server: &MailServer, ids: &[&str]) -> Vec<usize> {
 
 fn recipients(server: &MailServer) -> Vec<String> {
     server.mails().into_iter().flat_map(|mail| mail.to).collect()
-}
-
-async fn channel(world: &World) -> Value {
-    world.get("/health").await.1["channels"][0].clone()
-}
-
-async fn delivery(world: &World, iid: u64) -> Value {
-    world.get(&format!("/api/v1/matches/{iid}")).await.1["deliveries"][0].clone()
 }
 
 /// Seconds go by, and what is due is told each few of them.

@@ -9,6 +9,8 @@
     reason = "a test; a part of the receivers is used"
 )]
 
+#[path = "support/mailing.rs"]
+mod mailing;
 #[path = "support/receivers.rs"]
 mod receivers;
 #[path = "support/smtp.rs"]
@@ -17,7 +19,7 @@ mod support;
 
 use std::time::Duration;
 
-use mail_parser::{Message, MessageParser};
+use mailing::{channel, delivery, ids, kept, mailing, mailing_to, mailing_with, parsed, single, subjects};
 use receivers::{Receiver, Reply, slow_slack};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -27,51 +29,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 const ENGLISH: &str = "language: en\n";
-
-fn kept(text: String) -> &'static str {
-    Box::leak(text.into_boxed_str())
-}
-
-async fn mailing_to(
-    file: &'static str,
-    to: &'static str,
-    more: &[(&'static str, &'static str)],
-) -> (World, MailServer) {
-    let server = MailServer::start(false).await;
-    let url = kept(format!("smtp://{}", server.address));
-    let mut variables = vec![("SMTP_URL", url), ("MAIL_FROM", "jobs@example.com"), ("MAIL_TO", to)];
-    variables.extend(more);
-    let world = World::with(Difference { variables, file: Some(file), ..Difference::default() }).await;
-    (world, server)
-}
-
-async fn mailing(file: &'static str) -> (World, MailServer) {
-    mailing_to(file, "anna@example.com", &[]).await
-}
-
-fn parsed(message: &[u8]) -> Message<'_> {
-    MessageParser::default().parse(message).unwrap()
-}
-
-fn subjects(server: &MailServer) -> Vec<String> {
-    server.mails().iter().map(|mail| parsed(&mail.message).subject().unwrap().to_owned()).collect()
-}
-
-fn ids(server: &MailServer) -> Vec<String> {
-    server.mails().iter().map(|mail| parsed(&mail.message).message_id().unwrap().to_owned()).collect()
-}
-
-async fn channel(world: &World) -> Value {
-    world.get("/health").await.1["channels"][0].clone()
-}
-
-async fn delivery(world: &World, iid: u64) -> Value {
-    world.get(&format!("/api/v1/matches/{iid}")).await.1["deliveries"][0].clone()
-}
-
-fn single(id: &str) -> String {
-    format!("[97 %] Cloud Architect {id} – Amoria Bond")
-}
 
 async fn stage_urgent(world: &World, id: &str) {
     let mut urgent = job(id);
@@ -191,7 +148,7 @@ async fn a_receiver_that_never_says_yes_gets_a_message_three_times_and_then_othe
 
 #[tokio::test]
 async fn a_refused_reminder_lets_new_matches_go_first() {
-    let (mut world, server) = mailing_to(ENGLISH, "nobody@example.com", &[]).await;
+    let (mut world, server) = mailing_to(ENGLISH, "nobody@example.com").await;
     world.stage("1").await;
     world.tell().await;
     server.set_mood(Mood::Picky);
@@ -210,7 +167,7 @@ async fn a_refused_reminder_lets_new_matches_go_first() {
 
 #[tokio::test]
 async fn one_refused_recipient_is_a_failure_that_is_said_though_the_match_is_told() {
-    let (mut world, server) = mailing_to(ENGLISH, "nobody@example.com,anna@example.com", &[]).await;
+    let (mut world, server) = mailing_to(ENGLISH, "nobody@example.com,anna@example.com").await;
     server.set_mood(Mood::Picky);
     world.stage("1").await;
     world.tell().await;
@@ -248,7 +205,7 @@ async fn a_match_whose_label_is_looked_at_first_blames_no_channel() {
 
 #[tokio::test]
 async fn a_recipient_who_is_put_off_for_hours_holds_up_nobody_elses_mail_and_gets_theirs() {
-    let (mut world, server) = mailing_to(ENGLISH, "nobody@example.com,anna@example.com", &[]).await;
+    let (mut world, server) = mailing_to(ENGLISH, "nobody@example.com,anna@example.com").await;
     server.set_mood(Mood::Full);
     let to = |server: &MailServer| server.mails().into_iter().flat_map(|mail| mail.to).collect::<Vec<_>>();
     world.stage("1").await;
@@ -288,7 +245,7 @@ async fn a_reminder_that_one_channel_owes_survives_a_restart() {
     let busy = Reply::text(429, "rate_limited").and_header("retry-after", "120");
     let slack = Receiver::start(vec![Reply::text(200, "ok"), busy, Reply::text(200, "ok")]).await;
     let url = kept(format!("{}/services/T0/B0/x", slack.url));
-    let (mut world, server) = mailing_to(ENGLISH, "anna@example.com", &[("SLACK_WEBHOOK_URL", url)]).await;
+    let (mut world, server) = mailing_with(ENGLISH, "anna@example.com", &[("SLACK_WEBHOOK_URL", url)]).await;
     world.stage("1").await;
     world.tell().await;
     world.tell_after(2 * 24 * 60).await;

@@ -171,6 +171,10 @@ async fn much(language: &'static str, templates: &Path) -> Vec<(String, String)>
         .await;
     visitor.post("/decide", &[("state", "sent"), ("back", "/")]).await;
     visitor.post("/matches/3/draft", &[("to", "clara"), ("subject", ""), ("body", "x")]).await;
+    visitor.post("/matches/1/application", &[("applied_on", "7.2."), ("rtr", "maybe")]).await;
+    visitor.post("/matches/1/application", &[("next_step", "call"), ("stage", "offer")]).await;
+    visitor.get("/matches/1?said=noted").await;
+    visitor.post("/matches/1/application", &[("next_step", "wait"), ("stage", "applied")]).await;
     visitor.post("/settings/test", &[("channel", "email")]).await;
     // A banner on every page.
     let (status, answer) =
