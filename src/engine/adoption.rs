@@ -72,11 +72,12 @@ impl Engine {
             event.action == LabelAction::Add && self.kind_of(event) == Some(LabelKind::Match)
         };
         let Some(put_on) = events.iter().rfind(is_it) else {
-            if !ours {
+            let may = self.may_put_it_on(connected, issue.author.id, ours).await?;
+            if !may {
                 // The event may only be late; an issue that is ignored is not looked at again.
                 self.refuse_lagging_events(issue)?;
             }
-            return self.may_put_it_on(connected, issue.author.id, ours).await;
+            return Ok(may);
         };
         match &put_on.user {
             Some(user) => self.may_put_it_on(connected, user.id, ours).await,
