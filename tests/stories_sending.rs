@@ -27,6 +27,8 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use smtp::{MailServer, Mood};
 use support::{Difference, Disk, World, job};
+use vorhoelle::domain::history::Through;
+use vorhoelle::outgoing::SendRequest;
 use vorhoelle::sandbox::HookMode;
 
 /// A world with a mail server; nothing but applications is mailed.
@@ -78,6 +80,19 @@ async fn drafted(world: &mut World, id: &str) -> u64 {
     world.settle().await;
     world.expect_comment(iid, "Draft of the application");
     iid
+}
+
+/// Begins to send and stops once the mail server has the message and has not answered.
+async fn break_off(world: &World, mails: &MailServer, iid: u64) {
+    mails.set_mood(Mood::SilentAfterMessage);
+    let outgoing = world.outgoing.clone();
+    let sending =
+        tokio::spawn(async move { outgoing.send(iid, SendRequest::default(), "anna", Through::Api).await });
+    while mails.mails().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    sending.abort();
+    mails.set_mood(Mood::Fine);
 }
 
 /// The comment of ours that holds this.

@@ -144,13 +144,7 @@ async fn an_earlier_bots_comment_is_none_that_ours_may_edit() {
     world.stage("1").await;
     patch_application(&world, 1, &json!({"stage": "applied"})).await;
     world.settle().await;
-    let former = world.sandbox.as_user("bot").id();
-    let token = world.replace_bot();
-    world.kill(Disk::Kept).await;
-    world.set_variable("GITLAB_TOKEN", &token);
-    world.set_variable("FORMER_USERS", &former.to_string());
-    world.start().await;
-    world.delta().await;
+    writers::bot_is_replaced(&mut world).await;
     let (note, body) = comment(&world, 1);
     world
         .person("owner")

@@ -4,13 +4,10 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use vorhoelle::domain::history::Through;
-use vorhoelle::outgoing::SendRequest;
 use vorhoelle::sandbox::{Fault, Trouble};
 
-use super::smtp::Mood;
 use super::support::{Disk, World};
-use super::{desk, drafted, letter, note_with, put, send, the_match};
+use super::{break_off, desk, drafted, letter, note_with, put, send, the_match};
 
 /// The service starts again as another user of GitLab.
 async fn replaced(world: &mut World, disk: Disk) {
@@ -103,17 +100,7 @@ async fn what_an_earlier_bot_began_to_send_is_in_doubt_and_may_be_sent_again() {
     for (disk, is_looked_at_first) in [(Disk::Kept, true), (Disk::Kept, false), (Disk::Wiped, true)] {
         let (mut world, mails) = desk().await;
         let iid = drafted(&mut world, "1").await;
-        mails.set_mood(Mood::SilentAfterMessage);
-        let outgoing = world.outgoing.clone();
-        let sending =
-            tokio::spawn(
-                async move { outgoing.send(iid, SendRequest::default(), "anna", Through::Api).await },
-            );
-        while mails.mails().is_empty() {
-            tokio::task::yield_now().await;
-        }
-        sending.abort();
-        mails.set_mood(Mood::Fine);
+        break_off(&world, &mails, iid).await;
         replaced(&mut world, disk).await;
         world.clock.advance(Duration::from_secs(200));
         if is_looked_at_first {

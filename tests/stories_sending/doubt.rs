@@ -5,13 +5,11 @@ use std::time::Duration;
 use mail_parser::MessageParser;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use vorhoelle::domain::history::Through;
-use vorhoelle::outgoing::SendRequest;
 use vorhoelle::sandbox::{Fault, HookMode, Trouble};
 
 use super::smtp::Mood;
 use super::support::Disk;
-use super::{desk, drafted, letter, note_with, put, send, the_match};
+use super::{break_off, desk, drafted, letter, note_with, put, send, the_match};
 
 #[tokio::test]
 async fn an_unclear_end_is_in_doubt_until_a_person_resolves_it() {
@@ -104,17 +102,7 @@ async fn killed_in_the_middle_it_is_in_doubt() {
     for disk in [Disk::Kept, Disk::Wiped] {
         let (mut world, mails) = desk().await;
         let iid = drafted(&mut world, "1").await;
-        mails.set_mood(Mood::SilentAfterMessage);
-        let outgoing = world.outgoing.clone();
-        let sending =
-            tokio::spawn(
-                async move { outgoing.send(iid, SendRequest::default(), "anna", Through::Api).await },
-            );
-        while mails.mails().is_empty() {
-            tokio::task::yield_now().await;
-        }
-        sending.abort();
-        mails.set_mood(Mood::Fine);
+        break_off(&world, &mails, iid).await;
         world.restart(disk).await;
         note_with(&world, iid, "is being sent");
         if disk == Disk::Wiped {

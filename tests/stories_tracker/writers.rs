@@ -20,7 +20,7 @@ fn trackers(world: &World, iid: u64) -> Vec<(u64, String)> {
 }
 
 /// The service starts again as another user of GitLab; tells both.
-async fn bot_is_replaced(world: &mut World) -> (u64, u64) {
+pub async fn bot_is_replaced(world: &mut World) -> (u64, u64) {
     let former = world.sandbox.as_user("bot").id();
     let token = world.replace_bot();
     world.kill(Disk::Kept).await;
