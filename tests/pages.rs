@@ -8,6 +8,8 @@ mod application;
 mod ended;
 #[path = "pages/german.rs"]
 mod german;
+#[path = "pages/settings.rs"]
+mod settings;
 #[path = "pages/status.rs"]
 mod status;
 mod support;
