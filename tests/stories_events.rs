@@ -148,6 +148,28 @@ async fn an_event_is_given_up_after_a_day_or_where_the_receiver_is_gone() {
     assert_eq!(pipeline.kinds(iid), ["approved", "approved"]);
 }
 
+#[tokio::test]
+async fn what_failed_by_a_clock_that_was_ahead_is_tried_for_a_day_once_it_is_right() {
+    let (mut world, pipeline) = heard().await;
+    world.clock_jumps(30 * 86_400);
+    let iid = world.stage("1").await;
+    pipeline.always(Some(500));
+    after(&world, 0).await;
+    world.clock_jumps(-30 * 86_400);
+    world.restart(Disk::Kept).await;
+    after(&world, 60).await;
+    assert_eq!(pipeline.all().len(), 2, "it is tried at once");
+    for _ in 0..23 {
+        after(&world, 3_600).await;
+    }
+    let given_up = async |world: &World| world.get("/health").await.1["events"]["given_up"].clone();
+    assert_eq!(given_up(&world).await, 0);
+    for _ in 0..3 {
+        after(&world, 3_600).await;
+    }
+    assert_eq!((given_up(&world).await, pipeline.kinds(iid).len()), (json!(1), 0));
+}
+
 /// Rows of a spreadsheet are of the past: who follows events hears of none of them, however fast GitLab's delivery is.
 #[tokio::test]
 async fn what_is_staged_in_another_state_raises_no_event() {
