@@ -17,8 +17,8 @@ use serde_json::json;
 use support::{Difference, Disk, World, job};
 use vorhoelle::domain::State;
 use vorhoelle::domain::history::Through;
-use vorhoelle::engine::{Decision, HookHealth};
-use vorhoelle::sandbox::{Fault, HookMode, IssueType, Options, Trouble};
+use vorhoelle::engine::Decision;
+use vorhoelle::sandbox::{Fault, HookMode, IssueType, Trouble};
 
 #[tokio::test]
 async fn a_block_that_a_person_forged_is_plain_text() {
@@ -237,18 +237,49 @@ async fn where_the_clock_stops_between_requests_a_slow_gitlab_is_not_waited_for_
     world.finish().await;
 }
 
+/// GitLab tells of them under other names, or of none.
 #[tokio::test]
 async fn confidential_issues_and_other_types_are_followed_too() {
-    let world = World::new().await;
+    let mut world = World::new().await;
     let confidential = world.stage("1").await;
     world.reviewer().set_confidential(confidential, true).unwrap();
-    world.reviewer().relabel(confidential, &["job-match/approved"], &[]).unwrap();
-    let task = world.stage("2").await;
-    world.reviewer().set_type(task, IssueType::Task).unwrap();
-    world.reviewer().relabel(task, &["job-match/rejected"], &[]).unwrap();
-    world.settle().await;
-    world.expect(confidential, "approved").await;
-    world.expect(task, "rejected").await;
+    let mut iids = vec![confidential];
+    for (id, issue_type) in [("2", IssueType::Task), ("3", IssueType::Incident)] {
+        let iid = world.stage(id).await;
+        world.reviewer().set_type(iid, issue_type).unwrap();
+        iids.push(iid);
+    }
+    for (from, to, mode) in [
+        ("pending", "approved", HookMode::Deliver),
+        ("approved", "rejected", HookMode::Lose),
+        ("rejected", "approved", HookMode::Lose),
+    ] {
+        world.sandbox.hook_mode(mode);
+        for iid in &iids {
+            world.reviewer().relabel(*iid, &[&format!("job-match/{to}")], &[]).unwrap();
+        }
+        world.settle().await;
+        if mode == HookMode::Lose {
+            for iid in &iids {
+                assert_eq!(world.state(*iid).await, from);
+            }
+            world.delta().await;
+        }
+        for iid in &iids {
+            world.expect(*iid, to).await;
+        }
+    }
+    world.kill(Disk::Wiped).await;
+    for iid in &iids {
+        world.reviewer().close(*iid).unwrap();
+    }
+    world.restart(Disk::Wiped).await;
+    world.delta().await;
+    for iid in &iids {
+        world.expect(*iid, "rejected").await;
+        let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
+        assert_eq!(answer["history"].as_array().unwrap().len(), 4, "{answer}");
+    }
     world.finish().await;
 }
 
@@ -266,28 +297,6 @@ async fn job_match_taken_off_while_webhooks_were_lost() {
         (StatusCode::OK, Some(iid)),
         "it is not staged a second time"
     );
-    world.finish().await;
-}
-
-#[tokio::test]
-async fn a_disabled_webhook_is_revived_by_a_test_delivery() {
-    let world = World::with(Difference {
-        options: Options { auto_disable: true, ..Options::default() },
-        ..Difference::default()
-    })
-    .await;
-    world.stage("1").await;
-    let status = |world: &World| world.engine.status().hook;
-    world.check_hook("bot").await;
-    assert_eq!(status(&world), Some(HookHealth::Unknown), "a Reporter may not look");
-    world.check_hook("owner").await;
-    assert_eq!(status(&world), Some(HookHealth::Executable));
-    world.disable_hook();
-    world.check_hook("owner").await;
-    assert_eq!(status(&world), Some(HookHealth::Executable), "revived");
-    world.sandbox.world().hooks.clear();
-    world.check_hook("owner").await;
-    assert_eq!(status(&world), Some(HookHealth::Missing));
     world.finish().await;
 }
 
