@@ -72,6 +72,7 @@ async fn a_test_delivery_and_an_update_that_changes_nothing_change_nothing() {
             world.settle().await;
             let calls = world.calls_by_bot();
             assert!(calls.iter().all(|call| call.starts_with("GET ")), "{calls:?}");
+            assert!(!is_test || !calls.is_empty(), "it is looked at");
             world.expect(iid, state).await;
             let after = world.get(&format!("/api/v1/matches/{iid}")).await.1;
             assert_eq!((&after["state"], &after["history"]), (&before["state"], &before["history"]));
