@@ -1,4 +1,5 @@
-//! Stories of GitLab's deliveries: whose are believed, what one says that tells of no change, and a webhook that is disabled.
+//! Stories of GitLab's deliveries: whose are believed, what one says that tells of no change, what none tells of,
+//! and a webhook that is disabled.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,9 +13,9 @@ mod support;
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use support::{Difference, World};
+use support::{Difference, Disk, World};
 use vorhoelle::engine::HookHealth;
-use vorhoelle::sandbox::{HookMode, Options};
+use vorhoelle::sandbox::{HookMode, IssueType, Options};
 
 #[tokio::test]
 async fn deliveries_are_believed_only_with_the_secret() {
@@ -134,5 +135,51 @@ async fn a_disabled_webhook_is_revived_by_a_test_delivery() {
     world.sandbox.world().hooks.clear();
     world.check_hook("owner").await;
     assert_eq!(status(&world), Some(HookHealth::Missing));
+    world.finish().await;
+}
+
+/// GitLab tells of them under other names, or of none.
+#[tokio::test]
+async fn confidential_issues_and_other_types_are_followed_too() {
+    let mut world = World::new().await;
+    let confidential = world.stage("1").await;
+    world.reviewer().set_confidential(confidential, true).unwrap();
+    let mut iids = vec![confidential];
+    for (id, issue_type) in [("2", IssueType::Task), ("3", IssueType::Incident)] {
+        let iid = world.stage(id).await;
+        world.reviewer().set_type(iid, issue_type).unwrap();
+        iids.push(iid);
+    }
+    for (from, to, mode) in [
+        ("pending", "approved", HookMode::Deliver),
+        ("approved", "rejected", HookMode::Lose),
+        ("rejected", "approved", HookMode::Lose),
+    ] {
+        world.sandbox.hook_mode(mode);
+        for iid in &iids {
+            world.reviewer().relabel(*iid, &[&format!("job-match/{to}")], &[]).unwrap();
+        }
+        world.settle().await;
+        if mode == HookMode::Lose {
+            for iid in &iids {
+                assert_eq!(world.state(*iid).await, from);
+            }
+            world.delta().await;
+        }
+        for iid in &iids {
+            world.expect(*iid, to).await;
+        }
+    }
+    world.kill(Disk::Wiped).await;
+    for iid in &iids {
+        world.reviewer().close(*iid).unwrap();
+    }
+    world.restart(Disk::Wiped).await;
+    world.delta().await;
+    for iid in &iids {
+        world.expect(*iid, "rejected").await;
+        let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
+        assert_eq!(answer["history"].as_array().unwrap().len(), 4, "{answer}");
+    }
     world.finish().await;
 }

@@ -185,6 +185,29 @@ async fn a_match_that_a_rebuild_beside_the_service_threw_away_is_told_once_it_is
     }
 }
 
+/// Nobody knows whether its message arrived; it was taken out since, and put back unheard.
+#[tokio::test]
+async fn a_match_that_does_not_count_at_the_moment_holds_up_no_other() {
+    let (world, server) = mailing(NEW_ONLY).await;
+    let first = world.stage("1").await;
+    server.set_mood(Mood::GoneAfterMessage);
+    world.tell().await;
+    server.set_mood(Mood::Fine);
+    world.reviewer().relabel(first, &[], &["job-match"]).unwrap();
+    world.settle().await;
+    assert_eq!(world.state(first).await, "none");
+    world.sandbox.hook_mode(HookMode::Lose);
+    world.reviewer().relabel(first, &["job-match"], &[]).unwrap();
+    world.stage("2").await;
+    let before = server.mails().len();
+    world.tell_after(1).await;
+    assert_eq!(subjects(&server)[before..], [single("2")]);
+    world.expect(first, "pending").await;
+    world.tell_after(1).await;
+    assert_eq!(subjects(&server)[before + 1..], [single("1")]);
+    world.finish().await;
+}
+
 #[tokio::test]
 async fn what_was_sent_gets_its_receipt_although_the_disk_does_not_take_that_it_was() {
     let (mut world, server) = mailing(NEW_ONLY).await;

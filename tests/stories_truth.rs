@@ -18,7 +18,7 @@ use support::{Difference, Disk, World, job};
 use vorhoelle::domain::State;
 use vorhoelle::domain::history::Through;
 use vorhoelle::engine::Decision;
-use vorhoelle::sandbox::{Fault, HookMode, IssueType, Trouble};
+use vorhoelle::sandbox::{Fault, HookMode, Trouble};
 
 #[tokio::test]
 async fn a_block_that_a_person_forged_is_plain_text() {
@@ -234,52 +234,6 @@ async fn where_the_clock_stops_between_requests_a_slow_gitlab_is_not_waited_for_
     }
     world.settle().await;
     world.expect(iid, "approved").await;
-    world.finish().await;
-}
-
-/// GitLab tells of them under other names, or of none.
-#[tokio::test]
-async fn confidential_issues_and_other_types_are_followed_too() {
-    let mut world = World::new().await;
-    let confidential = world.stage("1").await;
-    world.reviewer().set_confidential(confidential, true).unwrap();
-    let mut iids = vec![confidential];
-    for (id, issue_type) in [("2", IssueType::Task), ("3", IssueType::Incident)] {
-        let iid = world.stage(id).await;
-        world.reviewer().set_type(iid, issue_type).unwrap();
-        iids.push(iid);
-    }
-    for (from, to, mode) in [
-        ("pending", "approved", HookMode::Deliver),
-        ("approved", "rejected", HookMode::Lose),
-        ("rejected", "approved", HookMode::Lose),
-    ] {
-        world.sandbox.hook_mode(mode);
-        for iid in &iids {
-            world.reviewer().relabel(*iid, &[&format!("job-match/{to}")], &[]).unwrap();
-        }
-        world.settle().await;
-        if mode == HookMode::Lose {
-            for iid in &iids {
-                assert_eq!(world.state(*iid).await, from);
-            }
-            world.delta().await;
-        }
-        for iid in &iids {
-            world.expect(*iid, to).await;
-        }
-    }
-    world.kill(Disk::Wiped).await;
-    for iid in &iids {
-        world.reviewer().close(*iid).unwrap();
-    }
-    world.restart(Disk::Wiped).await;
-    world.delta().await;
-    for iid in &iids {
-        world.expect(*iid, "rejected").await;
-        let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
-        assert_eq!(answer["history"].as_array().unwrap().len(), 4, "{answer}");
-    }
     world.finish().await;
 }
 
