@@ -246,3 +246,34 @@ async fn a_file_of_a_windows_program_is_staged() {
     desk.write("marked.json", &format!("\u{feff}{}\r\n", demo()[0]));
     assert!(desk.said(&["stage", "marked.json"]).await.ends_with("exit 0\n"));
 }
+
+/// A service account is free, and tells the reviewer's acts from the service's.
+#[tokio::test]
+async fn doctor_says_whose_the_token_should_be_and_who_may_edit_comments() {
+    let desk = Desk::new().await;
+    let maintainer = "none is Maintainer, so none may edit the service's comments in GitLab";
+    for (token, reviewers, enforced, identity, may_edit) in [
+        ("bot", "colleague", "true", ("ok", "the service is bot in GitLab"), false),
+        ("bot", "reviewer", "false", ("ok", "the service is bot in GitLab"), true),
+        ("colleague", "colleague", "false", ("warn", "their acts cannot be told from the service's"), false),
+        ("colleague", "colleague", "true", ("fail", "reviewers cannot be enforced with it"), false),
+    ] {
+        let mut command = desk.command(&["doctor", "--json"]);
+        command
+            .env("VORHOELLE_GITLAB_TOKEN", desk.sandbox.token(token))
+            .env("VORHOELLE_REVIEWERS", reviewers)
+            .env("VORHOELLE_ENFORCE_REVIEWERS", enforced);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let findings: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        let of =
+            |check: &str| findings.iter().filter(|one| one["check"] == check).cloned().collect::<Vec<_>>();
+        let [about] = &of("identity")[..] else { panic!("{findings:#?}") };
+        let detail = about["detail"].as_str().unwrap();
+        assert!(about["status"] == identity.0 && detail.contains(identity.1), "{about}");
+        if identity.0 != "ok" {
+            assert_eq!(about["advice"], "use a service account or a project token");
+        }
+        let warned = of("reviewers").iter().any(|one| one["status"] == "warn" && one["detail"] == maintainer);
+        assert_eq!(warned, !may_edit, "{findings:#?}");
+    }
+}

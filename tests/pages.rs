@@ -8,6 +8,8 @@ mod application;
 mod ended;
 #[path = "pages/german.rs"]
 mod german;
+#[path = "pages/settings.rs"]
+mod settings;
 #[path = "pages/status.rs"]
 mod status;
 mod support;
@@ -691,6 +693,7 @@ async fn the_status_says_what_is_held_until_when() {
     page.shows("disabled by GitLab");
     page.shows("vorhoelle doctor");
     browser.get("/").await.shows("disabled by GitLab");
+    assert_eq!(world.get("/health").await.1["webhook"]["status"], "disabled");
 }
 
 #[tokio::test]
@@ -706,6 +709,7 @@ async fn the_status_says_how_old_the_mirror_is_and_when_the_token_ends() {
     let page = browser.get("/status").await;
     assert_eq!(page.between("<dt>token valid until</dt><dd>", " <"), "1 Dec 2026");
     page.shows("renew it soon");
+    assert_eq!(world.get("/health").await.1["gitlab"]["token_expires_at"], "2026-12-01");
     assert!(page.between("<dt>last read from end to end</dt>", "</dd>").contains("3 min ago"));
     assert!(page.between("<dt>last event</dt>", "</dd>").contains("3 min ago"));
     page.shows("delivers");

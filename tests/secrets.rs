@@ -110,6 +110,22 @@ fn matches() -> Value {
         .collect()
 }
 
+/// Somebody takes a setting for one that it is not, and writes a person's address into it.
+async fn spoil_settings(setting: &Setting) {
+    let issues: Vec<u64> = setting.sandbox.world().issues.keys().copied().collect();
+    let is_settings =
+        |iid: &u64| setting.sandbox.world().labels_of(*iid).contains(&"job-match/settings".to_owned());
+    let iid = issues.into_iter().find(is_settings).unwrap();
+    let text = "```yaml\nreviewers: [anna@example.com]\n```\n";
+    setting.sandbox.as_user("reviewer").edit_description(iid, text).unwrap();
+    setting
+        .until("the edit is refused", async || {
+            let health = setting.http.get(setting.url("/health")).send().await.unwrap();
+            health.json::<Value>().await.unwrap()["settings"]["status"] == "failing"
+        })
+        .await;
+}
+
 /// Uses everything once, well and badly; tells what was answered to whoever has no token, and to the pipeline.
 async fn use_everything(setting: &Setting) -> (String, String) {
     let call = async |method: &str, path: &str, token: &str, body: Value| {
@@ -142,6 +158,7 @@ async fn use_everything(setting: &Setting) -> (String, String) {
     ] {
         pipeline += &call(method, path, API_TOKEN, body).await;
     }
+    spoil_settings(setting).await;
     setting
         .until("the failing channel is known", async || {
             let health = setting.http.get(setting.url("/health")).send().await.unwrap().text().await.unwrap();

@@ -148,6 +148,28 @@ async fn an_event_is_given_up_after_a_day_or_where_the_receiver_is_gone() {
     assert_eq!(pipeline.kinds(iid), ["approved", "approved"]);
 }
 
+#[tokio::test]
+async fn what_failed_by_a_clock_that_was_ahead_is_tried_for_a_day_once_it_is_right() {
+    let (mut world, pipeline) = heard().await;
+    world.clock_jumps(30 * 86_400);
+    let iid = world.stage("1").await;
+    pipeline.always(Some(500));
+    after(&world, 0).await;
+    world.clock_jumps(-30 * 86_400);
+    world.restart(Disk::Kept).await;
+    after(&world, 60).await;
+    assert_eq!(pipeline.all().len(), 2, "it is tried at once");
+    for _ in 0..23 {
+        after(&world, 3_600).await;
+    }
+    let given_up = async |world: &World| world.get("/health").await.1["events"]["given_up"].clone();
+    assert_eq!(given_up(&world).await, 0);
+    for _ in 0..3 {
+        after(&world, 3_600).await;
+    }
+    assert_eq!((given_up(&world).await, pipeline.kinds(iid).len()), (json!(1), 0));
+}
+
 /// Rows of a spreadsheet are of the past: who follows events hears of none of them, however fast GitLab's delivery is.
 #[tokio::test]
 async fn what_is_staged_in_another_state_raises_no_event() {
@@ -262,4 +284,54 @@ async fn after_a_lost_disk_a_step_over_a_label_that_was_never_alone_is_not_told_
     assert_eq!(pipeline.kinds(iid), ["staged", "rejected", "approved", "sent"]);
     assert_eq!(world.get(&path).await.1["history"], before["history"]);
     world.finish().await;
+}
+
+#[tokio::test]
+async fn what_a_stranger_does_raises_no_event_where_reviewers_are_enforced() {
+    let pipeline = Pipeline::start().await;
+    let mut variables = pipeline.variables();
+    variables.extend([("ENFORCE_REVIEWERS", "true"), ("REVIEWERS", "reviewer")]);
+    let mut world = World::with(Difference { variables, ..Difference::default() }).await;
+    for (id, add, remove) in [
+        ("1", &["job-match/approved"][..], &[][..]),
+        ("2", &["job-match/rejected"], &[]),
+        ("3", &["job-match/rejected"], &["job-match/pending"]),
+        ("4", &[], &["job-match"]),
+    ] {
+        let iid = world.stage(id).await;
+        world.person("colleague").relabel(iid, add, remove).unwrap();
+        after(&world, 60).await;
+        world.expect(iid, "pending").await;
+        world.expect_comment(iid, "Only the listed reviewers");
+        assert_eq!(pipeline.kinds(iid), ["staged"], "of {id}");
+    }
+    let closed_or_reopened = world.sandbox.world().state_events.len();
+    assert_eq!(closed_or_reopened, 0, "none was ever closed");
+    world.finish().await;
+}
+
+/// Neither of two instances could know of the other's issue; the later one is decided before anybody notices.
+#[tokio::test]
+async fn a_second_issue_of_a_match_raises_no_event_of_its_own() {
+    let pipeline = Pipeline::start().await;
+    let mut world =
+        World::with(Difference { variables: pipeline.variables(), ..Difference::default() }).await;
+    let other = world.another_instance().await;
+    other.engine.delta().await.unwrap();
+    let parsed = vorhoelle::domain::posted_match::parse(support::job("1")).unwrap();
+    let (mine, theirs) = tokio::join!(world.engine.stage(parsed.clone()), other.engine.stage(parsed));
+    drop((mine.unwrap(), theirs.unwrap()));
+    world.sandbox.hook_mode(HookMode::Lose);
+    world.reviewer().relabel(2, &["job-match/approved"], &["job-match/pending"]).unwrap();
+    for _ in 0..3 {
+        world.delta().await;
+        other.engine.delta().await.unwrap();
+        world.settle_all().await;
+        after(&world, 60).await;
+        other.outgoing.tick().await;
+    }
+    world.expect(1, "approved").await;
+    let of_second = pipeline.kinds(2);
+    assert!(of_second.iter().all(|kind| kind == "staged"), "{of_second:?}");
+    assert!(pipeline.kinds(1).contains(&"approved".to_owned()), "{:?}", pipeline.kinds(1));
 }

@@ -10,6 +10,10 @@
 
 #[path = "stories_lost/disk.rs"]
 mod disk;
+#[path = "stories_lost/instances.rs"]
+mod instances;
+#[path = "stories_lost/labels.rs"]
+mod labels;
 mod support;
 
 use std::time::Duration;

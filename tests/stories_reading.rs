@@ -186,23 +186,28 @@ async fn decisions_are_told_in_order_and_with_the_same_ids_after_a_lost_disk() {
 }
 
 #[tokio::test]
-async fn while_history_is_being_read_decisions_are_503() {
+async fn while_history_is_being_read_decisions_and_figures_are_503() {
     let mut world = furnished().await;
     world.reviewer().relabel(2, &["job-match/approved"], &[]).unwrap();
     world.settle().await;
     world.kill(Disk::Wiped).await;
     world.start().await;
-    assert_eq!(world.get("/api/v1/decisions").await.0, StatusCode::SERVICE_UNAVAILABLE);
+    let need_history = ["/api/v1/decisions", "/api/v1/stats"];
+    for path in need_history {
+        assert_eq!(world.get(path).await.0, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+    }
     let bad = vorhoelle::sandbox::Trouble::bad_gateway();
     world.sandbox.fault(vorhoelle::sandbox::Fault::any("label_events", bad).times(99));
     assert!(world.engine.delta().await.is_err());
-    let answer =
-        world.http.get(world.url("/api/v1/decisions")).bearer_auth(support::TOKEN).send().await.unwrap();
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert!(answer.headers().contains_key("retry-after"));
+    for path in need_history {
+        let answer = world.http.get(world.url(path)).bearer_auth(support::TOKEN).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert!(answer.headers().contains_key("retry-after"), "{path}");
+    }
     assert_eq!(world.get("/api/v1/matches/2").await.1["state"], "approved", "the state is known already");
     world.sandbox.clear_faults();
     world.delta().await;
     assert_eq!(world.get("/api/v1/decisions").await.1["decisions"].as_array().unwrap().len(), 1);
+    assert!(world.get("/api/v1/stats").await.1["median_hours_to_decision"].is_f64());
     world.finish().await;
 }

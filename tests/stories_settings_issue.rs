@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 mod support;
+#[path = "support/visitor.rs"]
+mod visitor;
 
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{Difference, Disk, World};
+use visitor::Browser;
 use vorhoelle::sandbox::{Fault, Trouble};
 
 const ENFORCED: &str = "language: en\nenforce_reviewers: true\n";
@@ -336,5 +339,20 @@ async fn a_settings_issue_that_one_answer_lacks_is_not_made_twice() {
     assert_eq!(setting(&world, "min_score").await, 80.0);
     changed(&world, json!({ "min_score": 85 })).await;
     assert_eq!(world.sandbox.world().issues.len(), 1);
+    world.finish().await;
+}
+
+/// What needs no token names nobody; who is logged in sees what to mend.
+#[tokio::test]
+async fn whom_a_wrong_edit_names_stands_on_the_page_and_in_the_comment_alone() {
+    let mut world = World::new().await;
+    changed(&world, json!({ "min_score": 80 })).await;
+    let wrong = "```yaml\nmin_score: 80\nreviewers: [anna@example.com]\n```\n";
+    world.reviewer().edit_description(1, wrong).unwrap();
+    world.settle().await;
+    let said = problem(&world).await.as_str().unwrap().to_owned();
+    assert!(said.contains("reviewers") && said.contains("***") && !said.contains("example.com"), "{said}");
+    Browser::of(&world).await.get("/").await.shows("anna@example.com");
+    world.expect_comment(1, "example.com");
     world.finish().await;
 }

@@ -8,6 +8,8 @@
     reason = "a story that fails, panics"
 )]
 
+#[path = "stories_staging/issue.rs"]
+mod issue;
 mod support;
 
 use reqwest::{Method, StatusCode};
@@ -322,11 +324,15 @@ async fn what_was_not_compared_before_a_kill_is_set_right_after_it() {
     let iid = world.stage("1").await;
     let reviewer = assigned(&world, iid);
     world.kill(Disk::Wiped).await;
-    world.sandbox.world().issues.get_mut(&iid).unwrap().assignees.clear();
+    if let Some(issue) = world.sandbox.world().issues.get_mut(&iid) {
+        issue.assignees.clear();
+        issue.confidential = true;
+    }
     world.start().await;
     world.engine.delta().await.unwrap();
     world.settle().await;
     assert_eq!(assigned(&world, iid), reviewer);
+    assert!(!world.sandbox.world().issue(iid).unwrap().confidential);
     world.finish().await;
 }
 

@@ -26,6 +26,7 @@ use receivers::{Receiver, Reply};
 use serde_json::Value;
 use smtp::{MailServer, Mood};
 use support::{Difference, Disk, World};
+use vorhoelle::clock::Clock;
 use vorhoelle::sandbox::{Fault, HookMode, Trouble};
 
 const ENGLISH: &str = "language: en\n";
@@ -150,6 +151,63 @@ async fn a_rebuild_beside_the_service_makes_it_read_the_receipts_again() {
     world.finish().await;
 }
 
+/// The rebuild begins while GitLab's answer about what the message tells of is on its way.
+#[tokio::test]
+async fn a_match_that_a_rebuild_beside_the_service_threw_away_is_told_once_it_is_read_again() {
+    for matches in [1, 2] {
+        let (mut world, server) = mailing(NEW_ONLY).await;
+        for id in 1..=matches {
+            world.stage(&id.to_string()).await;
+        }
+        world.settle().await;
+        let slow = Trouble::slow_body(Duration::from_secs(2));
+        world.sandbox.fault(Fault::new(Method::GET, "iids%5B%5D=1", slow));
+        let before = world.sandbox.calls().len();
+        let asked = || world.sandbox.calls()[before..].iter().any(|call| call.path.contains("iids%5B%5D=1"));
+        let rebuild = async {
+            while !asked() {
+                Clock::System.sleep(Duration::from_millis(5)).await;
+            }
+            world.engine.mirror().clear().unwrap();
+        };
+        tokio::join!(world.notifier.tick(), rebuild);
+        assert_eq!((server.mails().len(), world.receipts(1)), (0, vec![]));
+        world.delta().await;
+        world.tell().await;
+        for iid in 1..=matches {
+            assert_eq!(world.receipts(iid), ["e-mail"], "of {iid}");
+        }
+        assert_eq!(server.mails().len(), 1, "{:?}", subjects(&server));
+        if matches > 1 {
+            world.expect_comment(3, "when it last sent a digest");
+        }
+        world.finish().await;
+    }
+}
+
+/// Nobody knows whether its message arrived; it was taken out since, and put back unheard.
+#[tokio::test]
+async fn a_match_that_does_not_count_at_the_moment_holds_up_no_other() {
+    let (world, server) = mailing(NEW_ONLY).await;
+    let first = world.stage("1").await;
+    server.set_mood(Mood::GoneAfterMessage);
+    world.tell().await;
+    server.set_mood(Mood::Fine);
+    world.reviewer().relabel(first, &[], &["job-match"]).unwrap();
+    world.settle().await;
+    assert_eq!(world.state(first).await, "none");
+    world.sandbox.hook_mode(HookMode::Lose);
+    world.reviewer().relabel(first, &["job-match"], &[]).unwrap();
+    world.stage("2").await;
+    let before = server.mails().len();
+    world.tell_after(1).await;
+    assert_eq!(subjects(&server)[before..], [single("2")]);
+    world.expect(first, "pending").await;
+    world.tell_after(1).await;
+    assert_eq!(subjects(&server)[before + 1..], [single("1")]);
+    world.finish().await;
+}
+
 #[tokio::test]
 async fn what_was_sent_gets_its_receipt_although_the_disk_does_not_take_that_it_was() {
     let (mut world, server) = mailing(NEW_ONLY).await;
@@ -225,6 +283,35 @@ async fn a_pause_that_a_clock_ahead_of_ours_wrote_down_holds_no_channel() {
     world.restart(Disk::Kept).await;
     world.tell().await;
     assert_eq!((slack.arrived().len(), world.receipts(1)), (2, vec!["speech_balloon".to_owned()]));
+    world.finish().await;
+}
+
+/// The service runs on while its clock is set right.
+#[tokio::test]
+async fn what_a_clock_ahead_of_ours_let_others_go_before_waits_no_longer_than_that() {
+    let (mut world, server) = mailing(NO_ALARM).await;
+    // A match that nobody knows of whether it arrived, and a reminder that failed.
+    for is_reminder in [false, true] {
+        world.clock_jumps(30 * 86_400);
+        if is_reminder {
+            world.clock.advance(Duration::from_secs(2 * DAY * 60));
+            server.set_mood(Mood::Busy);
+            world.tell().await;
+        } else {
+            world.stage("1").await;
+            server.set_mood(Mood::GoneAfterMessage);
+            for _ in 0..3 {
+                world.tell_after(1).await;
+            }
+        }
+        world.clock_jumps(-30 * 86_400);
+        let before = server.mails().len();
+        server.set_mood(Mood::Fine);
+        world.tell_after(1).await;
+        assert_eq!(server.mails().len(), before + 1, "{:?}", subjects(&server));
+    }
+    assert_eq!(reminders(&server), 1);
+    world.expect_comment(2, "when it last sent a digest");
     world.finish().await;
 }
 

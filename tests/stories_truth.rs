@@ -17,8 +17,8 @@ use serde_json::json;
 use support::{Difference, Disk, World, job};
 use vorhoelle::domain::State;
 use vorhoelle::domain::history::Through;
-use vorhoelle::engine::{Decision, HookHealth};
-use vorhoelle::sandbox::{Fault, HookMode, IssueType, Options, Trouble};
+use vorhoelle::engine::Decision;
+use vorhoelle::sandbox::{Fault, HookMode, Trouble};
 
 #[tokio::test]
 async fn a_block_that_a_person_forged_is_plain_text() {
@@ -238,21 +238,6 @@ async fn where_the_clock_stops_between_requests_a_slow_gitlab_is_not_waited_for_
 }
 
 #[tokio::test]
-async fn confidential_issues_and_other_types_are_followed_too() {
-    let world = World::new().await;
-    let confidential = world.stage("1").await;
-    world.reviewer().set_confidential(confidential, true).unwrap();
-    world.reviewer().relabel(confidential, &["job-match/approved"], &[]).unwrap();
-    let task = world.stage("2").await;
-    world.reviewer().set_type(task, IssueType::Task).unwrap();
-    world.reviewer().relabel(task, &["job-match/rejected"], &[]).unwrap();
-    world.settle().await;
-    world.expect(confidential, "approved").await;
-    world.expect(task, "rejected").await;
-    world.finish().await;
-}
-
-#[tokio::test]
 async fn job_match_taken_off_while_webhooks_were_lost() {
     let world = World::new().await;
     let iid = world.stage("1").await;
@@ -266,28 +251,6 @@ async fn job_match_taken_off_while_webhooks_were_lost() {
         (StatusCode::OK, Some(iid)),
         "it is not staged a second time"
     );
-    world.finish().await;
-}
-
-#[tokio::test]
-async fn a_disabled_webhook_is_revived_by_a_test_delivery() {
-    let world = World::with(Difference {
-        options: Options { auto_disable: true, ..Options::default() },
-        ..Difference::default()
-    })
-    .await;
-    world.stage("1").await;
-    let status = |world: &World| world.engine.status().hook;
-    world.check_hook("bot").await;
-    assert_eq!(status(&world), Some(HookHealth::Unknown), "a Reporter may not look");
-    world.check_hook("owner").await;
-    assert_eq!(status(&world), Some(HookHealth::Executable));
-    world.disable_hook();
-    world.check_hook("owner").await;
-    assert_eq!(status(&world), Some(HookHealth::Executable), "revived");
-    world.sandbox.world().hooks.clear();
-    world.check_hook("owner").await;
-    assert_eq!(status(&world), Some(HookHealth::Missing));
     world.finish().await;
 }
 

@@ -106,6 +106,13 @@ impl Environment {
             );
         }
         let url = self.url("GITLAB_URL", errors).or_else(|| Url::parse("https://gitlab.com/").ok());
+        if url.as_ref().is_some_and(|url| !url.username().is_empty() || url.password().is_some()) {
+            // It is shown, logged and kept in the mirror.
+            errors.push(
+                "VORHOELLE_GITLAB_URL: must hold no user and no password; the token goes into VORHOELLE_GITLAB_TOKEN"
+                    .to_owned(),
+            );
+        }
         let extra_ca = self.get("GITLAB_CA_FILE").and_then(|path| {
             let read = std::fs::read(path).map_err(|error| format!("cannot read {path}: {error}"));
             let pem = read.and_then(|pem| {

@@ -299,6 +299,15 @@ mod tests {
     }
 
     #[test]
+    fn the_address_of_gitlab_holds_no_password() {
+        for address in ["https://proxy:geheim@gitlab.example", "https://glpat-geheim@gitlab.example/git/"] {
+            let said = errors(&[("VORHOELLE_GITLAB_URL", address)]);
+            assert!(said.contains("VORHOELLE_GITLAB_URL: must hold no user and no password"), "{said}");
+            assert!(!said.contains("geheim"), "{said}");
+        }
+    }
+
+    #[test]
     fn the_shipped_file_is_right_and_a_wrong_one_says_where() {
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join(DEFAULT_FILE);
         assert!(File::read(Some(&shipped)).is_ok());

@@ -42,7 +42,9 @@ fn is_of_address(c: char) -> bool {
 fn address_end(chars: &[char], begin: usize) -> Option<usize> {
     let local = chars[begin..].iter().take_while(|c| is_of_address(**c)).count();
     let sign = begin + local;
-    if local == 0 || chars.get(sign) != Some(&'@') {
+    // Quotation marks before a user's name make no address of it.
+    let has_local = chars[begin..sign].iter().any(|c| c.is_alphanumeric());
+    if !has_local || chars.get(sign) != Some(&'@') {
         return None;
     }
     let domain =
@@ -90,6 +92,7 @@ mod tests {
                 "the mail server 127.0.0.1:25100 said 451 at 2026-11-23",
                 "the mail server 127.0.0.1:25100 said 451 at 2026-11-23",
             ),
+            ("`@anna` is no user, `anna@example.com` neither", "`@anna` is no user, ***` neither"),
             ("grüße + @ 7", "grüße + @ 7"),
             ("", ""),
         ] {

@@ -10,6 +10,7 @@ use super::reconcile::{NOT_COPIED_YET, is_older};
 use super::{Engine, EngineError, SettingsProblem};
 use crate::config::{File, IssueLayer, Settings, WrongSetting};
 use crate::domain::inert::GitlabLine;
+use crate::domain::masked::masked;
 use crate::gitlab::Issue;
 use crate::gitlab::notes::Note;
 use crate::mirror::{Fact, Mirror};
@@ -69,6 +70,8 @@ impl Refused {
                 (text, vec![WrongSetting { key: place, message }], context)
             }
         };
+        // `/health` asks for no token, and a log is read by many: whom a mistyped value names stands on the page alone.
+        let text = masked(&text);
         tracing::warn!(iid, "{text}");
         (SettingsProblem { text, wrong }, context)
     }

@@ -1,7 +1,7 @@
 //! The queue of outgoing events. An event is raised in the transaction that notes its cause; it stays known by match,
 //! kind and time once it has left, so that nothing is raised twice from one disk.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,8 @@ use crate::domain::history::Step;
 
 /// Events that are read at once.
 const AT_ONCE: u32 = 100;
+/// No event is delayed for longer: a day, and what the clock went on by during a try.
+const LONGEST_DELAY: SignedDuration = SignedDuration::from_hours(25);
 
 /// What happened to a match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -227,19 +229,21 @@ impl Mirror {
     }
 
     /// Some of the events that are due by a moment, in the order in which they were raised: of each match only the first
-    /// that waits.
+    /// that waits. One that is to wait for longer than any is, was delayed by a clock that was wrong: it is due too.
     ///
     /// # Errors
     ///
     /// Where the disk fails.
     pub fn due_events(&self, by: Timestamp) -> Result<Vec<Waiting>, MirrorError> {
+        let latest = by.saturating_add(LONGEST_DELAY).unwrap_or(Timestamp::MAX);
         self.read(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT raised, number, message, failures, since FROM events WHERE number IN
                  (SELECT min(number) FROM events WHERE outcome = 'waiting' GROUP BY iid)
-                 AND due <= ?1 ORDER BY number LIMIT ?2",
+                 AND (due <= ?1 OR due > ?2) ORDER BY number LIMIT ?3",
             )?;
-            statement.query_map(params![by.as_millisecond(), AT_ONCE], waiting)?.collect()
+            let moments = (by.as_millisecond(), latest.as_millisecond());
+            statement.query_map(params![moments.0, moments.1, AT_ONCE], waiting)?.collect()
         })
     }
 

@@ -33,9 +33,9 @@ impl Notifier {
         }
         let mut matches = Vec::with_capacity(flight.iids.len());
         for iid in &flight.iids {
-            if let Some(record) = self.engine().mirror().record(*iid)? {
-                matches.push(self.notice_match(record, channel, policy)?);
-            }
+            // A rebuild beside us has thrown it away: it is read again first, for who is not told of must get no receipt.
+            let record = self.engine().mirror().record(*iid)?.filter(|one| one.standing == Standing::Live);
+            matches.push(self.notice_match(record.ok_or(EngineError::Stale)?, channel, policy)?);
         }
         let score = |one: &NoticeMatch| one.job.score.map_or(-1.0, Score::percent);
         matches.sort_by(|a, b| score(b).total_cmp(&score(a)).then(a.iid.cmp(&b.iid)));
@@ -55,12 +55,19 @@ impl Notifier {
         Ok(Some(self.say(kind, matches, policy).await?))
     }
 
-    /// Leaves out of a message what was decided or told meanwhile, as GitLab says now.
+    /// Leaves out of a message what was decided or told meanwhile, as GitLab says now, and what counts no more.
     async fn leave_out_what_is_done(&self, channel: Channel, flight: &mut Flight) -> Result<(), EngineError> {
         let engine = self.engine();
         let connected = engine.connected().await?;
         let issues = connected.project.issues_by_iid(&flight.iids).await?;
-        let is_pending = |iid: u64| issues.iter().any(|issue| issue.iid == iid && engine.is_pending(issue));
+        let mut out = Vec::new();
+        for iid in &flight.iids {
+            let known = engine.mirror().record(*iid)?;
+            out.extend(known.filter(|one| one.standing != Standing::Live).map(|one| one.iid));
+        }
+        let is_pending = |iid: u64| {
+            !out.contains(&iid) && issues.iter().any(|issue| issue.iid == iid && engine.is_pending(issue))
+        };
         let told = match flight.cargo {
             Cargo::Matches => self.told_by_now(&connected, channel, &flight.iids).await?,
             Cargo::Reminder | Cargo::Quiet => Vec::new(),

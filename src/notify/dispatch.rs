@@ -106,7 +106,7 @@ impl Notifier {
             flight.take_up(engine, channel)?;
             return Ok(Step::Again);
         }
-        let extras_after = state.extras_after.filter(|at| *at > now);
+        let extras_after = state.extras_after(now);
         if free <= now
             && extras_after.is_none()
             && let Some(flight) = self.extra(channel, policy, &aside).await?
@@ -115,9 +115,9 @@ impl Notifier {
             return Ok(Step::Again);
         }
         let mut waiting = engine.mirror().untold(channel)?;
-        waiting.retain(|one| state.later.get(&one.iid).is_none_or(|later| *later <= now));
+        waiting.retain(|one| state.later(one.iid, now).is_none());
         waiting.retain(|one| !aside.iter().any(|flight| flight.iids.contains(&one.iid)));
-        let later = state.later.values().copied().chain(extras_after).filter(|later| *later > now).min();
+        let later = state.later.keys().filter_map(|iid| state.later(*iid, now)).chain(extras_after).min();
         let last_digest = self.memory().await?.last_digest.get(&channel).copied();
         let plan = own.schedule.plan(&waiting, last_digest, now);
         if let (Plan::Hold(_) | Plan::Nothing, Some(flight)) = (&plan, due(true)) {

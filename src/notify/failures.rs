@@ -24,6 +24,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// The longest that is: no other side asks for more.
 const LONGEST_ASKED_FOR: SignedDuration = SignedDuration::from_hours(24);
+/// The longest for which a match or a reminder is left alone: after the longest pause for as long again.
+const LONGEST_HELD_BACK: SignedDuration = SignedDuration::from_hours(48);
 /// How often people are told in a comment that a channel is given up.
 const COMPLAIN_EVERY: SignedDuration = SignedDuration::from_hours(24);
 /// So many tries of one message of which nobody knows whether it arrived, or that does not reach everybody; then others
@@ -266,6 +268,11 @@ impl Notifier {
 /// Whether a channel may be paused until then: longer ahead lies only what was written by a clock that was wrong.
 pub(super) fn is_pause(until: Timestamp, now: Timestamp) -> bool {
     until.duration_since(now) <= LONGEST_ASKED_FOR
+}
+
+/// Whether what is to be tried then is still to wait; longer ahead, too, lies only what a clock wrote down that was wrong.
+pub(super) fn holds_back(until: Timestamp, now: Timestamp) -> bool {
+    until > now && until.duration_since(now) <= LONGEST_HELD_BACK
 }
 
 fn about(flight: &Flight) -> String {

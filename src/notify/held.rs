@@ -91,7 +91,7 @@ impl Notifier {
         let (now, state, policy) = (self.now(), self.state(channel), self.engine().policy());
         let quiet_until = policy.channels.get(&channel)?.schedule.not_before(now);
         let by_schedule = (quiet_until > now).then_some((quiet_until, in_words(Reason::QuietHours)));
-        let by_trouble = state.paused_until.max(state.extras_after).filter(|until| *until > now);
+        let by_trouble = state.paused_until.max(state.extras_after(now)).filter(|until| *until > now);
         let by_another = memory.reminded_until(channel, now).map(|until| (until, ONE_A_DAY));
         by_schedule.max(by_trouble.map(|until| (until, FAILING))).max(by_another)
     }
@@ -116,8 +116,7 @@ impl Notifier {
         let last_digest = memory.last_digest.get(&channel).copied();
         let by_schedule =
             schedule.held(one, last_digest, now).map(|(until, reason)| (until, in_words(reason)));
-        let by_trouble =
-            state.paused_until.max(state.later.get(&one.iid).copied()).filter(|until| *until > now);
+        let by_trouble = state.paused_until.max(state.later(one.iid, now)).filter(|until| *until > now);
         let why = if state.in_doubt.contains(&one.iid) { IN_DOUBT } else { FAILING };
         by_schedule.max(by_trouble.map(|until| (until, why)))
     }

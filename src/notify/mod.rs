@@ -99,12 +99,21 @@ struct ChannelState {
 }
 
 impl ChannelState {
+    /// Until when a match is still left alone.
+    fn later(&self, iid: u64, now: Timestamp) -> Option<Timestamp> {
+        self.later.get(&iid).copied().filter(|until| failures::holds_back(*until, now))
+    }
+
+    /// Until when no reminder and no alarm is tried still.
+    fn extras_after(&self, now: Timestamp) -> Option<Timestamp> {
+        self.extras_after.filter(|until| failures::holds_back(*until, now))
+    }
+
     /// Whether a message that was laid aside may go on by now.
     fn may_take_up(&self, flight: &Flight, now: Timestamp) -> bool {
-        let over = |until: &Timestamp| *until <= now;
         match flight.cargo {
-            Cargo::Matches => flight.iids.iter().all(|iid| self.later.get(iid).is_none_or(over)),
-            Cargo::Reminder | Cargo::Quiet => self.extras_after.as_ref().is_none_or(over),
+            Cargo::Matches => flight.iids.iter().all(|iid| self.later(*iid, now).is_none()),
+            Cargo::Reminder | Cargo::Quiet => self.extras_after(now).is_none(),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::channels::http;
 use crate::config::EventSettings;
 use crate::domain::State;
 use crate::domain::masked::masked;
+use crate::domain::schedule::lies_ahead;
 use crate::engine::EngineError;
 use crate::gitlab::events::{LabelAction, LabelEvent};
 use crate::gitlab::labels::LabelKind;
@@ -112,7 +113,9 @@ impl Outgoing {
         let mirror = self.engine().mirror();
         let (iid, kind) = (waiting.raised.record.iid, waiting.raised.kind.as_str());
         let started = self.now();
-        let since = waiting.since.unwrap_or(started);
+        // What a clock said that was ahead would make the day longer.
+        let first_try = waiting.since.filter(|since| !lies_ahead(*since, started));
+        let since = first_try.unwrap_or(started);
         let message = match self.message(&waiting).await {
             Ok(message) => message,
             Err(error) => {
@@ -120,7 +123,7 @@ impl Outgoing {
                 let due = started.saturating_add(pause("", waiting.failures)).unwrap_or(Timestamp::MAX);
                 return Ok(mirror.delay_event(
                     waiting.number,
-                    waiting.since,
+                    first_try,
                     due,
                     &masked(&error.to_string()),
                 )?);

@@ -60,18 +60,25 @@ pub(super) async fn list(
     if !(1..=500).contains(&limit) {
         return Err(Problem::asked("limit", "must be from 1 to 500"));
     }
-    let mirror = web.engine().mirror();
-    if !web.engine().has_read_everything()? || !mirror.iids_without_history()?.is_empty() {
-        let detail = "the history is still being read from GitLab";
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE).detail(detail).retry_after(HISTORY_SOON));
-    }
+    history_is_read(&web)?;
     let after = asked.cursor.as_deref().filter(|cursor| !cursor.is_empty()).map(read_cursor).transpose()?;
-    let mut rows = mirror.decisions(asked.since, after, limit + 1)?;
+    let mut rows = web.engine().mirror().decisions(asked.since, after, limit + 1)?;
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(|(place, ..)| write_cursor(*place));
     let decisions = rows.into_iter().map(|(place, step, record)| decision(place, step, record)).collect();
     Ok(Json(Decisions { decisions, next_cursor: next }).into_response())
+}
+
+/// Refuses what would be half of the truth: after a lost disk the states are known first, and how matches came to them only
+/// once every issue's history was read.
+pub(super) fn history_is_read(web: &Web) -> Result<(), Problem> {
+    let engine = web.engine();
+    if engine.has_read_everything()? && engine.mirror().iids_without_history()?.is_empty() {
+        return Ok(());
+    }
+    let detail = "the history is still being read from GitLab";
+    Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE).detail(detail).retry_after(HISTORY_SOON))
 }
 
 /// A page of decisions.

@@ -154,7 +154,7 @@ pub(super) fn read_cursor(text: &str, sort: Sort) -> Result<Cursor, Problem> {
     }
 }
 
-/// One match with its life.
+/// One match with its life. While the service still reads what GitLab has, after a lost disk, `history` may be short.
 #[utoipa::path(
     get, path = "/matches/{iid}", operation_id = "get_match", tag = "matches", params(("iid" = u64, Path, description = "The issue's number")),
     responses(

@@ -11,16 +11,22 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Web;
-use super::openapi::Refusals;
-use super::problem::Problem;
+use super::decisions::history_is_read;
+use super::openapi::{PROBLEM, Refusals};
+use super::problem::{Parts, Problem};
 use crate::mirror::Counts;
 
 /// What all of it amounts to.
 #[utoipa::path(
     get, path = "/stats", operation_id = "get_stats", tag = "decisions",
-    responses((status = 200, description = "The figures", body = Stats), Refusals),
+    responses(
+        (status = 200, description = "The figures", body = Stats),
+        (status = 503, description = "The history is still being read", body = Parts, content_type = PROBLEM),
+        Refusals,
+    ),
 )]
 pub(super) async fn show(State(web): State<Web>) -> Result<Response, Problem> {
+    history_is_read(&web)?;
     let mirror = web.engine().mirror();
     let counts = mirror.counts()?;
     let (hours, made) = mirror.times()?;

@@ -84,6 +84,33 @@ async fn nor_where_the_row_could_not_be_read_while_the_column_was_out() {
 }
 
 #[tokio::test]
+async fn nor_where_the_match_did_not_count_or_had_no_row_while_the_column_was_out() {
+    for is_withdrawn in [false, true] {
+        let world = World::new().await;
+        let iid = world.stage("1").await;
+        patch_application(&world, iid, &json!({"notes": "bleibt"})).await;
+        world.settle().await;
+        let sheet = Sheet::new("iid;Titel;Notizen\r\n");
+        sheet.run(&world, Direction::Sync).await;
+        if is_withdrawn {
+            world.reviewer().relabel(iid, &[], &["job-match"]).unwrap();
+            world.settle().await;
+            std::fs::write(&sheet.path, "iid;Titel\r\n1;Cloud Architect 1\r\n").unwrap();
+            sheet.run(&world, Direction::Sync).await;
+            world.reviewer().relabel(iid, &["job-match"], &[]).unwrap();
+            world.settle().await;
+        } else {
+            std::fs::write(&sheet.path, "iid;Titel\r\n").unwrap();
+            sheet.run(&world, Direction::Import).await;
+        }
+        std::fs::write(&sheet.path, "iid;Titel;Notizen\r\n1;Cloud Architect 1;\r\n").unwrap();
+        sheet.run(&world, Direction::Sync).await;
+        assert_eq!(application(&world, iid).await, json!({"notes": "bleibt"}));
+        assert!(sheet.text().ends_with(";bleibt\r\n"), "{}", sheet.text());
+    }
+}
+
+#[tokio::test]
 async fn a_column_that_was_taken_out_and_put_back_with_another_text_gives_way_and_is_kept() {
     let world = World::new().await;
     world.stage("1").await;

@@ -197,10 +197,13 @@ impl<'r, 'a> Look<'r, 'a> {
                     _ => self.at_unknown(place),
                 }
             }
-            return Ok(None);
+            return Ok(if seen.presence == Presence::Erased { None } else { self.still_agreed(seen) });
         }
         let Some((_, row)) = places.next_if(|(iid, _)| *iid == seen.iid) else {
-            return if self.direction == Direction::Import { Ok(None) } else { self.append(seen, &gitlab) };
+            return match self.direction {
+                Direction::Import => Ok(self.still_agreed(seen)),
+                _ => self.append(seen, &gitlab),
+            };
         };
         let agreed = self.at_row(row, seen, &gitlab);
         while let Some((iid, row)) = places.next_if(|(iid, _)| *iid == seen.iid) {
@@ -230,13 +233,10 @@ impl<'r, 'a> Look<'r, 'a> {
             Ok(values) => values?,
             Err(errors) => {
                 self.run.errors.extend(errors);
-                let fields = base_fields?.within(self.fields);
-                let agreed = Agreed { fields: fields.0, ..seen.agreed?.clone() };
-                return Some(agreed).filter(|_| base_fields != Some(fields));
+                return self.still_agreed(seen);
             }
         };
         let known = gitlab.row();
-        // Of a column that the file has not there is nothing to agree on: should it come back empty, nobody cleared it.
         let base = seen.agreed.map(|agreed| {
             let cells = agreed.cells.as_deref().unwrap_or(seen.cells);
             Cells::read(cells, &self.days_then).some(Fields(agreed.fields).within(self.fields))
@@ -259,6 +259,14 @@ impl<'r, 'a> Look<'r, 'a> {
         None
     }
 
+    /// What is left of what was agreed on about a match that is left as it is; none where that is all of it. Of a column
+    /// that the file has not there is nothing to agree on: should it come back empty, nobody cleared it.
+    fn still_agreed(&self, seen: Seen<'_>) -> Option<Agreed> {
+        let agreed = seen.agreed?;
+        let fields = Fields(agreed.fields).within(self.fields).0;
+        (fields != agreed.fields).then(|| Agreed { fields, ..agreed.clone() })
+    }
+
     /// The step that a row asks for, where the match cannot take it.
     fn is_no_step(&self, iid: u64, plan: &RowPlan) -> Option<(State, State)> {
         let to = plan.step?.to;
@@ -271,7 +279,7 @@ impl<'r, 'a> Look<'r, 'a> {
         let iid = seen.iid;
         match self.append_row(gitlab) {
             // It gets its row once the quote is mended, which is reported.
-            Err(EditError::UnclosedQuote { .. }) => return Ok(None),
+            Err(EditError::UnclosedQuote { .. }) => return Ok(self.still_agreed(seen)),
             other => other?,
         }
         if self.run.appended.len() < self.run.names {

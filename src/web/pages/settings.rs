@@ -43,17 +43,14 @@ pub(super) async fn page(Member { visit }: Member) -> Response {
 fn show(visit: &Visit, status: StatusCode, shown: Shown<'_>) -> Response {
     let engine = visit.web.engine();
     // What is wrong with a key that the form has no field for is said above it.
-    let fields = seen(engine);
+    // What was typed was typed over what the form showed, unless somebody is told what is there now.
+    let fields = seen(engine, shown.sent.filter(|_| shown.meanwhile.is_empty()));
     let elsewhere = shown.wrong.iter().filter(|one| !fields.contains_key(&one.key));
     let elsewhere: Vec<Value> =
         elsewhere.map(|one| json!({ "key": one.key, "wrong": Complaint::of(&one.message) })).collect();
-    // What was typed was typed over what the form showed, unless somebody is told what is there now.
-    let typed_over =
-        shown.sent.filter(|_| shown.meanwhile.is_empty()).map(|sent| sent.one("seen").to_owned());
-    let seen = typed_over.unwrap_or_else(|| serde_json::to_string(&fields).unwrap_or_default());
     let context = json!({
         "groups": groups(engine, shown.sent, &shown.wrong, &shown.meanwhile),
-        "seen": seen,
+        "seen": serde_json::to_string(&fields).unwrap_or_default(),
         "said": shown.said,
         "detail": shown.detail,
         "elsewhere": elsewhere,

@@ -107,12 +107,25 @@ fn layout() -> Vec<(&'static str, Vec<(String, Kind)>)> {
     groups
 }
 
-/// The values that the form shows, by their keys.
-pub(super) fn seen(engine: &Engine) -> BTreeMap<String, Value> {
+/// The values that the form shows, by their keys; of what somebody typed in it, those that they typed over.
+pub(super) fn seen(engine: &Engine, typed: Option<&Fields>) -> BTreeMap<String, Value> {
     let now = current(engine);
-    let keys = layout().into_iter().flat_map(|(_, fields)| fields).map(|(key, _)| key);
-    keys.map(|key| (key.clone(), now.get(&key).map_or(Value::Null, |setting| setting.value.clone())))
-        .collect()
+    let saw = saw(typed);
+    let seen = |(key, kind): (String, Kind)| {
+        let over = typed
+            .zip(saw.get(&key))
+            .filter(|(typed, saw)| shown(kind, saw) != as_sent(kind, &key, typed))
+            .filter(|_| engine.setting_fixed_by(&key).is_none())
+            .map(|(_, saw)| saw);
+        let value = over.or_else(|| now.get(&key).map(|setting| &setting.value));
+        (key.clone(), value.cloned().unwrap_or_default())
+    };
+    layout().into_iter().flat_map(|(_, fields)| fields).map(seen).collect()
+}
+
+/// What a form that was sent had shown.
+fn saw(sent: Option<&Fields>) -> BTreeMap<String, Value> {
+    sent.and_then(|sent| serde_json::from_str(sent.one("seen")).ok()).unwrap_or_default()
 }
 
 fn current(engine: &Engine) -> BTreeMap<String, Setting> {
@@ -127,8 +140,7 @@ pub(super) fn groups(
     meanwhile: &[String],
 ) -> BTreeMap<&'static str, Vec<Field>> {
     let now = current(engine);
-    let saw = sent.and_then(|sent| serde_json::from_str::<BTreeMap<String, Value>>(sent.one("seen")).ok());
-    let saw = saw.unwrap_or_default();
+    let saw = saw(sent);
     let field = |(key, kind): (String, Kind)| {
         let setting = now.get(&key);
         let value = setting.map_or(&Value::Null, |setting| &setting.value);

@@ -1,0 +1,79 @@
+//! Two instances on one project, as in a deploy that overlaps: where a match ends up is the same.
+
+use serde_json::{Value, json};
+use vorhoelle::app::Parts;
+use vorhoelle::sandbox::HookMode;
+
+use crate::support::{World, job};
+
+/// Two instances, and two issues of one match: neither could know of the other's.
+async fn two_of_one_match() -> World {
+    let mut world = World::new().await;
+    let other = world.another_instance().await;
+    other.engine.delta().await.unwrap();
+    let parsed = vorhoelle::domain::posted_match::parse(job("1")).unwrap();
+    let (mine, theirs) = tokio::join!(world.engine.stage(parsed.clone()), other.engine.stage(parsed));
+    let mut iids = [mine.unwrap().record.iid, theirs.unwrap().record.iid];
+    iids.sort_unstable();
+    assert_eq!(iids, [1, 2]);
+    world
+}
+
+#[tokio::test]
+async fn of_two_issues_of_one_match_that_were_both_decided_the_firsts_decision_stands() {
+    let mut world = two_of_one_match().await;
+    world.sandbox.hook_mode(HookMode::Lose);
+    for (iid, state) in [(2, "approved"), (1, "rejected")] {
+        world.reviewer().relabel(iid, &[&format!("job-match/{state}")], &["job-match/pending"]).unwrap();
+    }
+    for _ in 0..3 {
+        world.delta().await;
+        world.settle_all().await;
+    }
+    world.expect(1, "rejected").await;
+    assert_eq!((world.labels(2), world.is_open(2), world.state(2).await), (vec![], false, "none".to_owned()));
+    let (_, answer) = world.get("/api/v1/matches/1").await;
+    let steps: Vec<&Value> = answer["history"].as_array().unwrap().iter().map(|step| &step["to"]).collect();
+    assert_eq!((steps, &answer["decided_by"]), (vec![&json!("rejected")], &json!("reviewer")), "{answer}");
+    world.expect_comment(2, "#1");
+    world.finish().await;
+}
+
+/// Both hear of everything by reading alone, and act in the same moment.
+#[tokio::test]
+async fn two_instances_that_follow_the_same_acts_come_to_the_same_end() {
+    let mut world = World::new().await;
+    let Parts { engine: other, .. } = world.another_instance().await;
+    for id in ["1", "2", "3"] {
+        world.stage(id).await;
+    }
+    other.delta().await.unwrap();
+    world.sandbox.hook_mode(HookMode::Lose);
+    world.reviewer().relabel(1, &["job-match/approved"], &[]).unwrap();
+    world.reviewer().close(2).unwrap();
+    world.reviewer().relabel(3, &["job-match/sent"], &[]).unwrap();
+    for _ in 0..3 {
+        world.clock.advance(std::time::Duration::from_secs(300));
+        let follow = async |engine: &vorhoelle::engine::Engine| {
+            engine.delta().await.unwrap();
+            engine.work_off().await;
+        };
+        tokio::join!(follow(&world.engine), follow(&other));
+    }
+    for (iid, state) in [(1, "approved"), (2, "rejected"), (3, "pending")] {
+        world.expect(iid, state).await;
+        assert_eq!(other.mirror().record(iid).unwrap().unwrap().state.as_str(), state, "in the other");
+    }
+    let history = async |iid: u64| world.get(&format!("/api/v1/matches/{iid}")).await.1["history"].clone();
+    for (iid, steps) in [(1, 1), (2, 1), (3, 0)] {
+        assert_eq!(history(iid).await.as_array().unwrap().len(), steps, "of {iid}");
+        assert_eq!(other.mirror().steps(iid).unwrap().len(), steps, "of {iid} in the other");
+    }
+    // Each may say why; neither says anything else.
+    let said: Vec<Vec<String>> = [1, 2, 3].map(|iid| world.comments(iid)).into();
+    assert!(said[0].is_empty() && said[1].is_empty(), "{said:?}");
+    assert!(
+        matches!(said[2].len(), 1 | 2) && said[2].iter().all(|one| one.contains("no step from")),
+        "{said:?}"
+    );
+}
