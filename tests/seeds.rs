@@ -1,6 +1,6 @@
 //! Seeded interleavings: people's acts, webhooks lost, doubled, late and out of order, answers dropped, errors, kills
-//! with the disk kept or wiped, drafts and applications, a receiver of events that fails, time passing – in an order that
-//! a seed decides, over the real service and the sandbox.
+//! with the disk kept or wiped, drafts and applications, links, a spreadsheet, wishes to be forgotten, a receiver of events
+//! that fails, time passing – in an order that a seed decides, over the real service and the sandbox.
 //!
 //! A seed that fails prints itself; `VORHOELLE_TEST_SEED=N` replays it alone. `VORHOELLE_TEST_SEEDS=N` runs so many,
 //! `VORHOELLE_TEST_SEEDS=M..N` those; `VORHOELLE_TEST_MOVE` and `VORHOELLE_TEST_MOVES` do the same for moves alone.
@@ -27,8 +27,12 @@ mod events;
 mod life;
 #[path = "seeds/moves.rs"]
 mod moves;
+#[path = "seeds/other_ways.rs"]
+mod other_ways;
 #[path = "support/events.rs"]
 mod receiver;
+#[path = "support/sheet.rs"]
+mod sheet;
 #[path = "support/smtp.rs"]
 mod smtp;
 mod support;

@@ -113,6 +113,33 @@ async fn a_refused_step_is_no_step_after_a_lost_disk() {
     world.finish().await;
 }
 
+/// Whatever its maker had put on, who may not decide or put on two: it was taken in as pending, and that is no step.
+#[tokio::test]
+async fn what_an_issue_carried_before_it_was_taken_in_is_no_step() {
+    for (enforced, who, labels) in [
+        ("true", "colleague", vec!["job-match/approved"]),
+        ("true", "colleague", vec!["job-match/rejected"]),
+        ("false", "reviewer", vec!["job-match/sent", "job-match/approved"]),
+    ] {
+        let mut world = World::set(&[("ENFORCE_REVIEWERS", enforced), ("REVIEWERS", "reviewer")]).await;
+        world.kill(Disk::Kept).await;
+        let iid = world.person(who).create_issue("By hand", "", &["job-match", labels[0]]).unwrap();
+        if let [_, then @ ..] = labels.as_slice() {
+            world.person(who).relabel(iid, then, &[]).unwrap();
+        }
+        world.start().await;
+        world.delta().await;
+        world.expect(iid, "pending").await;
+        for disk in [Disk::Kept, Disk::Wiped] {
+            world.restart(disk).await;
+            for _ in 0..2 {
+                world.delta().await;
+            }
+            assert_eq!(history(&world, iid).await, json!([]), "{labels:?}, disk {disk:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_sentence_whose_comment_failed_is_written_at_the_next_look() {
     for trouble in [Trouble::status(503), Trouble::DropAnswer, Trouble::CutBefore] {

@@ -301,3 +301,33 @@ async fn a_second_issue_is_no_way_round_the_reviewers() {
         assert_eq!(world.comments(1).len(), usize::from(who == "reviewer"), "{:?}", world.comments(1));
     }
 }
+
+/// A stranger puts the label of a closing or reopening on that a reviewer made: the step is the reviewer's, at their time.
+#[tokio::test]
+async fn a_closing_is_the_reviewers_whoever_put_its_label_on() {
+    for disk in [Disk::Kept, Disk::Wiped] {
+        let mut world = enforced().await;
+        let (closed, reopened) = (world.stage("1").await, world.stage("2").await);
+        world.reviewer().relabel(reopened, &["job-match/rejected"], &[]).unwrap();
+        world.settle().await;
+        world.kill(Disk::Kept).await;
+        world.reviewer().close(closed).unwrap();
+        world.reviewer().reopen(reopened).unwrap();
+        world.clock.advance(Duration::from_secs(9));
+        let (pending, rejected) = (["job-match/pending"], ["job-match/rejected"]);
+        world.person("colleague").relabel(closed, &rejected, &pending).unwrap();
+        world.person("colleague").relabel(reopened, &pending, &rejected).unwrap();
+        world.start().await;
+        world.delta().await;
+        world.restart(disk).await;
+        for _ in 0..2 {
+            world.delta().await;
+        }
+        for (iid, state) in [(closed, "rejected"), (reopened, "pending")] {
+            world.expect(iid, state).await;
+            let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
+            let last = answer["history"].as_array().unwrap().last().unwrap();
+            assert_eq!((&last["to"], &last["by"]), (&json!(state), &json!("reviewer")), "{disk:?}: {answer}");
+        }
+    }
+}

@@ -140,7 +140,7 @@ async fn the_second_issue_of_a_match_is_erased_with_the_first() {
 
 #[tokio::test]
 async fn wherever_an_erased_issue_goes_its_match_is_not_staged_again() {
-    let world = World::new().await;
+    let mut world = World::new().await;
     let (moved, deleted) = (stage(&world, "1").await, stage(&world, "2").await);
     for iid in [moved, deleted] {
         assert_eq!(world.engine.erase(iid).await.unwrap().told, [], "no channel is set up");
@@ -158,6 +158,9 @@ async fn wherever_an_erased_issue_goes_its_match_is_not_staged_again() {
     for iid in [moved, deleted] {
         assert_eq!(world.get(&format!("/api/v1/matches/{iid}")).await.0, StatusCode::GONE);
     }
+    // What is left of the moved one is still there to be read.
+    world.restart(Disk::Wiped).await;
+    assert_refused(&world, "1").await;
     world.finish().await;
 }
 

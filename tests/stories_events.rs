@@ -71,6 +71,24 @@ async fn a_match_is_told_of_step_by_step_as_the_api_answers_it() {
 
 /// The first rejection's label was put on together with another one, and counts only since the issue was closed: by then
 /// no label event tells of it, and the next one is that of the second rejection.
+/// For the pipeline it is as if it had been taken out.
+#[tokio::test]
+async fn a_match_whose_issue_is_deleted_or_moved_is_withdrawn() {
+    let (world, pipeline) = heard().await;
+    let (deleted, moved) = (world.stage("1").await, world.stage("2").await);
+    world.clock.advance(Duration::from_secs(60));
+    world.sandbox.as_user("owner").delete_issue(deleted).unwrap();
+    world.sandbox.as_user("owner").move_issue(moved).unwrap();
+    for _ in 0..2 {
+        world.delta().await;
+    }
+    after(&world, 0).await;
+    for iid in [deleted, moved] {
+        assert_eq!(pipeline.kinds(iid), ["staged", "withdrawn"]);
+        assert_eq!(world.state(iid).await, "none");
+    }
+}
+
 #[tokio::test]
 async fn two_events_never_share_an_id_even_where_a_label_was_on_before_its_step() {
     let (world, pipeline) = heard().await;

@@ -8,6 +8,8 @@
     reason = "a story that fails, panics"
 )]
 
+#[path = "stories_lost/decisions.rs"]
+mod decisions;
 #[path = "stories_lost/disk.rs"]
 mod disk;
 #[path = "stories_lost/instances.rs"]

@@ -24,7 +24,7 @@ impl Engine {
         record.label_event = events.iter().map(|event| event.id).max().unwrap_or(0);
         let acts: Vec<Act> = events.iter().filter_map(|event| self.label_act(connected, event)).collect();
         record.put_on_at = put_on_at(&acts, !ours);
-        if self.was_followed(connected, &events) {
+        if self.was_followed(connected, &issue, observed, &events).await? {
             // Before the disk was lost: what was decided since stands in its history. Who may adopt now was not asked then.
             return self.take_in(connected, &issue, observed, &mut record).await;
         }
@@ -94,12 +94,31 @@ impl Engine {
         self.may_adopt(&connected.project, user).await
     }
 
-    /// Whether we have put a label of ours on an issue ourselves.
-    fn was_followed(&self, connected: &Connected, events: &[LabelEvent]) -> bool {
+    /// Whether we have put a label of ours on an issue ourselves; or closed it, where it had one that says so.
+    async fn was_followed(
+        &self,
+        connected: &Connected,
+        issue: &Issue,
+        observed: &Observed,
+        events: &[LabelEvent],
+    ) -> Result<bool, EngineError> {
+        if connected.is_a_reviewers_token() {
+            return Ok(false);
+        }
         let ours = |event: &LabelEvent| connected.is_ours(event.user.as_ref());
         let is_its =
             |event: &LabelEvent| matches!(self.kind_of(event), Some(LabelKind::State(_) | LabelKind::Match));
-        !connected.is_a_reviewers_token() && events.iter().any(|event| ours(event) && is_its(event))
+        if events.iter().any(|event| ours(event) && is_its(event)) {
+            return Ok(true);
+        }
+        // One label that fits says everything.
+        let says_all = observed.states.len() == 1
+            && observed.states.iter().all(|state| state.is_closed() == observed.closed);
+        if says_all {
+            return Ok(false);
+        }
+        let closings = connected.project.state_events(issue.iid).await?;
+        Ok(closings.iter().any(|event| connected.is_ours(event.user.as_ref())))
     }
 
     /// Who brought an issue that was made by hand into this state.

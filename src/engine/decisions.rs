@@ -110,7 +110,7 @@ impl Engine {
             let allowed = record.state.allowed(record.undo_sent());
             return Err(DecisionError::NotAllowed { from: record.state, to: decision.to, allowed });
         }
-        let step = self.announce(&connected, &record, decision).await?;
+        let step = self.announce(&connected, &mut record, decision).await?;
         let carried_out = self.carry_out(&connected, record, step).await;
         if carried_out.is_err() {
             self.hint(iid, super::Hint::default());
@@ -152,12 +152,13 @@ impl Engine {
     async fn announce(
         &self,
         connected: &Connected,
-        record: &Record,
+        record: &mut Record,
         decision: Decision,
     ) -> Result<Step, EngineError> {
         let nonce = Uuid::new_v4();
         let text = self.decision_text(record.state, &decision, nonce)?;
         let note = connected.comment_marked(record.iid, &text, &nonce.to_string()).await?;
+        record.comments += 1;
         Ok(Step {
             from: record.state,
             to: decision.to,
@@ -193,7 +194,8 @@ impl Engine {
         tracing::info!(iid = record.iid, from = %step.from, to = %step.to, through = ?step.through, "match {} is {} now", record.iid, step.to);
         record.follow(&step);
         record.updated_at = issue.updated_at;
-        record.comments = issue.user_notes_count;
+        // What another process wrote since the issue was read is not read yet.
+        record.comments = record.comments.min(issue.user_notes_count);
         self.inner.mirror.put(&record, Some(&step))?;
         self.ring_for_sends(&record);
         Ok(record)
@@ -229,7 +231,9 @@ impl Engine {
         // Not kept before what they say is done: a decision that is not completed now is to be found again.
         record.comments = issue.user_notes_count;
         let last = notes.iter().filter_map(decision_of).next_back();
-        Ok(last.filter(|step| record.decided_at.is_none_or(|decided| step.at > decided)))
+        // What was withdrawn meanwhile was staged anew.
+        let since = record.decided_at.max(record.put_on_at);
+        Ok(last.filter(|step| since.is_none_or(|since| step.at > since)))
     }
 
     /// Another process decided about a match that stood otherwise than it is known here: people had moved it, which was

@@ -77,6 +77,7 @@ impl Engine {
         connected: &Connected,
         settings: &mut Vec<Issue>,
     ) -> Result<bool, EngineError> {
+        let filling = self.inner.mirror.fact(Fact::Filling)?;
         let saved = self.inner.mirror.fact(Fact::Cursor)?.and_then(|text| text.parse::<Timestamp>().ok());
         let mut newest = saved;
         // The oldest change that could not be followed: the next read begins there again.
@@ -126,13 +127,18 @@ impl Engine {
         // What was left out of the last page may have changed just then: the next read begins before it.
         let cursor = if but.is_empty() { newest } else { since.max(saved).unwrap_or(newest) };
         let cursor = not_followed.map_or(cursor, |oldest| cursor.min(oldest));
+        let mut facts = Vec::new();
         if saved.is_none() {
-            self.inner.mirror.remember(Fact::FollowsSince, &newest.to_string())?;
-            self.inner.mirror.remember_backlog(last_iid)?;
+            facts.push((Fact::FollowsSince, newest.to_string()));
+            facts.push((Fact::Backlog, last_iid.to_string()));
         }
         // Last: after a kill before it everything is read, and this is noted, once more.
         if Some(cursor) != saved {
-            self.inner.mirror.remember(Fact::Cursor, &cursor.to_string())?;
+            facts.push((Fact::Cursor, cursor.to_string()));
+        }
+        if !self.inner.mirror.remember_read(filling.as_deref(), &facts)? {
+            // `mirror rebuild` emptied it meanwhile: what was read before that is not there any more.
+            return Err(EngineError::NotReady);
         }
         Ok(saved.is_none())
     }

@@ -16,6 +16,7 @@ use crate::gitlab::Issue;
 use crate::gitlab::events::{LabelAction, LabelEvent, StateEvent};
 use crate::gitlab::labels::LabelKind;
 use crate::gitlab::notes::Note;
+use crate::mirror::Standing;
 use replay::{Replay, Replayed, is_one_moment};
 
 /// The service has looked by then at what was done while it was awake, or twice as long as it pauses between two reads.
@@ -110,19 +111,20 @@ pub(super) async fn read(
     }
     let acts: Vec<Act> = events.iter().filter_map(|event| engine.label_act(connected, event)).collect();
     let label_event = events.iter().map(|event| event.id).max().unwrap_or(0);
-    // Its label was never put on where no step was taken since.
+    // Its label was never put on where no step was taken since; what was withdrawn meanwhile was staged anew.
     let last = replayed.steps.last().map(|step| step.at);
-    let open_decision = notes
-        .iter()
-        .filter_map(decision_of)
-        .next_back()
-        .filter(|decision| decision.from == replayed.state && last.is_none_or(|last| decision.at > last));
+    let put_on_at = put_on_at(&acts, !ours);
+    let since = last.max(put_on_at);
+    let open_decision =
+        notes.iter().filter_map(decision_of).next_back().filter(|decision| {
+            decision.from == replayed.state && since.is_none_or(|since| decision.at > since)
+        });
     Ok(History {
         state: replayed.state,
         steps: replayed.steps,
         open_acts: replayed.open_acts,
         open_decision,
-        put_on_at: put_on_at(&acts, !ours),
+        put_on_at,
         label_event,
         application,
         sending,
@@ -180,7 +182,8 @@ impl Engine {
         if let Some(last) = history.steps.last() {
             record.note_decision(last);
         }
-        let open = history.open_decision.filter(|decision| decision.from == record.state);
+        let is_open = |decision: &Step| decision.from == record.state && record.standing == Standing::Live;
+        let open = history.open_decision.filter(is_open);
         if open.is_some() {
             // Until its label is on, its comment is to be read again.
             record.comments = 0;

@@ -77,14 +77,14 @@ impl Engine {
 
     /// Follows what an issue says. The caller holds the issue's lock.
     pub(super) async fn settle(&self, connected: &Connected, issue: Issue) -> Result<(), EngineError> {
+        if let Some(fingerprint) = self.left_of(connected, &issue) {
+            return self.note_erased(&issue, fingerprint);
+        }
         if issue.moved_to_id.is_some() {
             return self.note_gone(issue.iid);
         }
         if self.is_about_settings(connected, &issue) {
             self.read_settings(connected, None).await?;
-        }
-        if let Some(fingerprint) = self.left_of(connected, &issue) {
-            return self.note_erased(&issue, fingerprint);
         }
         let known = self.inner.mirror.record(issue.iid)?;
         let live = |record: &Record| matches!(record.standing, Standing::Live | Standing::Withdrawn);
@@ -190,8 +190,8 @@ impl Engine {
         } else {
             None
         };
-        // Which of old decisions is open is told by the history alone.
-        let mut written = written.filter(|_| record.history_known);
+        // Which of old decisions is open is told by the history alone. What is withdrawn nobody decides about.
+        let mut written = written.filter(|_| record.history_known && record.standing == Standing::Live);
         if written.take_if(|step| step.from != record.state).is_some() {
             written = self.catch_up(connected, issue, record).await?;
         }
@@ -264,6 +264,8 @@ impl Engine {
         // Before our own write closes it.
         let closed_by = issue.closed_by.clone().filter(|user| !connected.is_us(user.id));
         let closed_at = issue.closed_at;
+        // What another process writes after this read is not read yet.
+        let comments = issue.user_notes_count;
         let writing = async {
             if let Some(refusal) = &verdict.refusal {
                 // It says where the match stays, which may be where an act before it led.
@@ -309,7 +311,7 @@ impl Engine {
         record.state = verdict.state;
         record.standing = if verdict.withdrawn { Standing::Withdrawn } else { Standing::Live };
         record.updated_at = issue.updated_at;
-        record.comments = if is_owed { 0 } else { issue.user_notes_count };
+        record.comments = if is_owed { 0 } else { comments.min(issue.user_notes_count) };
         self.inner.mirror.put(&record, last.as_ref())?;
         self.ring_for_sends(&record);
         Ok(())

@@ -100,15 +100,6 @@ impl Mirror {
         })
     }
 
-    /// Remembers the last issue that was there when GitLab was read for the first time.
-    ///
-    /// # Errors
-    ///
-    /// Where the disk fails.
-    pub fn remember_backlog(&self, last_iid: u64) -> rusqlite::Result<()> {
-        self.remember(Fact::Backlog, &last_iid.to_string())
-    }
-
     /// Whether an issue was there when GitLab was read for the first time.
     ///
     /// # Errors

@@ -135,7 +135,14 @@ pub(super) fn raise_for(
         .optional()?
         .map(|before| before.standing);
     match (before, record.standing) {
-        (Some(Standing::Live), Standing::Withdrawn) => {
+        (Some(Standing::Live), Standing::Withdrawn | Standing::Gone) => {
+            if record.standing == Standing::Gone {
+                // GitLab does not tell any more after what they would be named.
+                connection.execute(
+                    "DELETE FROM events WHERE iid = ?1 AND outcome = 'waiting' AND message IS NULL",
+                    [record.iid],
+                )?;
+            }
             raise(connection, EventKind::Withdrawn, record.updated_at, record, None)?;
         }
         (Some(Standing::Withdrawn), Standing::Live) => {

@@ -19,6 +19,8 @@ pub enum Fact {
     Form,
     /// What this disk is called.
     Instance,
+    /// Which filling of this mirror it is; another one after each rebuild.
+    Filling,
     /// Up to where GitLab was read.
     Cursor,
     /// The newest change that this disk's first read saw.
@@ -63,6 +65,7 @@ impl Fact {
             Self::OwnerNames => "owner_names",
             Self::Form => "form",
             Self::Instance => "instance",
+            Self::Filling => "filling",
             Self::Cursor => "cursor",
             Self::FollowsSince => "follows_since",
             Self::Backlog => "backlog",
@@ -108,6 +111,29 @@ impl Mirror {
     /// Where the disk fails.
     pub fn remember(&self, fact: Fact, value: &str) -> Result<(), MirrorError> {
         write(&self.write(), fact, value)
+    }
+
+    /// Remembers what was read, unless the mirror was emptied since it was [filled](Fact::Filling) so; tells whether it was
+    /// remembered.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn remember_read(
+        &self,
+        filling: Option<&str>,
+        facts: &[(Fact, String)],
+    ) -> Result<bool, MirrorError> {
+        let mut connection = self.write();
+        let transaction = connection.transaction()?;
+        if read(&transaction, Fact::Filling)?.as_deref() != filling {
+            return Ok(false);
+        }
+        for (fact, value) in facts {
+            write(&transaction, *fact, value)?;
+        }
+        transaction.commit()?;
+        Ok(true)
     }
 
     /// Forgets a fact.

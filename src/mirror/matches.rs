@@ -1,5 +1,7 @@
 //! Matches in the mirror: put in, and found by their numbers.
 
+use std::borrow::Cow;
+
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::Mirror;
@@ -36,7 +38,12 @@ impl Mirror {
         if is_told {
             events::raise_for(&transaction, record, step)?;
         }
-        self.put_in(&transaction, record)?;
+        let mut record = Cow::Borrowed(record);
+        if record.decided_at.is_some() && !is_there(&transaction, record.iid)? {
+            // A rebuild beside this took its earlier steps away; they are read again.
+            record.to_mut().history_known = false;
+        }
+        self.put_in(&transaction, &record)?;
         if let Some(step) = step {
             transaction
                 .prepare_cached(
@@ -252,6 +259,11 @@ impl Mirror {
         }
         Ok(differences)
     }
+}
+
+/// Whether the mirror knows an issue.
+fn is_there(connection: &Connection, iid: u64) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT 1 FROM matches WHERE iid = ?1")?.exists([iid])
 }
 
 /// A number may come again with another issue behind it, where a project was made anew or GitLab set back: what was told of

@@ -180,6 +180,8 @@ impl Mirror {
              UPDATE rows SET presence = 0 WHERE presence = 1;",
         )?;
         transaction.execute("DELETE FROM facts WHERE name NOT IN (?1, ?2, ?3, ?4, ?5)", Fact::KEPT)?;
+        // What reads beside this begins anew too.
+        facts::write(&transaction, Fact::Filling, &uuid::Uuid::new_v4().to_string())?;
         transaction.commit()
     }
 

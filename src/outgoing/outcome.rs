@@ -104,8 +104,12 @@ impl Outgoing {
             return Ok(self.engine().read_notes(looked).await?);
         }
         match connected.project.edit_comment(iid, note, text).await {
-            // Somebody deleted it: then GitLab cannot be told.
-            Err(error) if error.is_gone() => Ok(()),
+            // A single answer may be of a moment without rights, or a proxy's: the list says the same of one that somebody
+            // deleted. Then GitLab cannot be told.
+            Err(error) if error.is_gone() => {
+                let notes = connected.project.notes(iid).await?;
+                if notes.iter().any(|one| one.id == note) { Err(error.into()) } else { Ok(()) }
+            }
             other => other.map(drop).map_err(Into::into),
         }
     }

@@ -11,15 +11,17 @@ use crate::checks::matches;
 use crate::dice::Dice;
 use crate::events::trouble_the_receiver;
 use crate::life::{Life, STATES};
+use crate::other_ways;
 use crate::smtp::Mood;
 use crate::support::{Disk, job};
 
 /// Does one thing and tells what.
 pub async fn act(dice: &mut Dice, life: &mut Life) -> String {
-    let what = dice.roll(44);
+    let what = dice.roll(44 + other_ways::ACTS);
     if what >= 28 {
         return match what {
             28 => trouble_the_receiver(dice, &life.pipeline),
+            44.. => other_ways::act(dice, life, what - 44).await,
             _ => applications::act(dice, life, what - 29).await,
         };
     }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use vorhoelle::sandbox::{Fault, HookMode, Trouble};
+use vorhoelle::sandbox::{Fault, HookMode, Outage, Trouble};
 
 use crate::acts::act;
 use crate::applications::Applications;
 use crate::checks::{check, check_mails, come_to_rest, picture};
 use crate::dice::Dice;
 use crate::events::check_events;
+use crate::other_ways::{OtherWays, PUBLIC};
 use crate::receiver::Pipeline;
 use crate::smtp::{MailServer, Mood};
 use crate::support::{Difference, Disk, World};
@@ -19,10 +20,11 @@ pub const STATES: [&str; 4] = ["pending", "approved", "rejected", "sent"];
 const ACTS: usize = 35;
 
 /// How a service of a seed tells people.
-const SETTINGS: [&str; 3] = [
+const SETTINGS: [&str; 4] = [
     "language: en\nremind_after: off\nquiet_alarm_after: off\n",
     "language: en\nremind_after: off\nquiet_alarm_after: off\nchannels: {email: {delay: 5m}}\n",
     "language: en\nbatch: {mode: digest, every: 30m, max: 2}\nremind_after: off\nquiet_alarm_after: off\n",
+    "language: en\nexpire_after: 1h\nremind_after: off\nquiet_alarm_after: off\n",
 ];
 
 /// What happened that bears on what may be true at the end.
@@ -39,6 +41,8 @@ pub struct Past {
     /// Whether the list that a fresh disk reads first may have come from a copy that lagged: it lacks what was made just
     /// before, which looks as if it had been made since.
     pub list_lagged: bool,
+    /// Whether only the reviewer may decide; else the colleague may too.
+    pub enforced: bool,
 }
 
 /// A service with everybody around it.
@@ -48,6 +52,7 @@ pub struct Life {
     pub pipeline: Pipeline,
     pub past: Past,
     pub applications: Applications,
+    pub ways: OtherWays,
 }
 
 impl Life {
@@ -58,12 +63,25 @@ impl Life {
         let mut variables =
             vec![("SMTP_URL", address), ("MAIL_FROM", "jobs@example.com"), ("MAIL_TO", "anna@example.com")];
         variables.extend(pipeline.variables());
+        variables.extend([("PUBLIC_URL", PUBLIC), ("LINK_SECRET", "key-of-the-links-0123456789")]);
+        let enforced = dice.roll(3) == 0;
+        if enforced {
+            variables.extend([("ENFORCE_REVIEWERS", "true"), ("REVIEWERS", "reviewer")]);
+        }
         let file = Some(*dice.pick(&SETTINGS));
         let world = World::with(Difference { variables, file, ..Difference::default() }).await;
         let lists = STATES.map(|state| format!("job-match/{state}"));
         let lists: Vec<&str> = lists.iter().map(String::as_str).collect();
         world.sandbox.as_user("owner").create_board("Job matches", &lists).unwrap();
-        Self { world, mails, pipeline, past: Past::default(), applications: Applications::default() }
+        let past = Past { enforced, ..Past::default() };
+        Self {
+            world,
+            mails,
+            pipeline,
+            past,
+            applications: Applications::default(),
+            ways: OtherWays::default(),
+        }
     }
 
     /// Kills the service and starts it again; tells whether it could read GitLab.
@@ -97,31 +115,39 @@ pub async fn live(seed: u64, log: &Mutex<Vec<String>>) {
         }
         life.applications.watch(&life.mails, None);
     }
+    life.world.sandbox.outage(Outage::None);
     life.world.sandbox.clear_faults();
     life.world.sandbox.hook_mode(HookMode::Deliver);
     life.mails.set_mood(Mood::Fine);
     life.pipeline.be_well();
     log.lock().unwrap().push("the storm is over".to_owned());
     come_to_rest(&life.world).await;
+    life.ways.come_to_rest(&life.world).await;
+    come_to_rest(&life.world).await;
     log.lock().unwrap().extend(what_gitlab_tells(&life.world));
     look(&mut life).await;
-    check_mails(&life.world, &life.mails, life.past.repeats);
-    let before = picture(&life.world).await;
+    check_mails(&life.world, &life.mails, life.past.repeats, &life.ways.erased);
+    let before = picture(&life.world, &life.ways.erased).await;
     let told = life.mails.mails().len();
     life.past.wiped.push(life.pipeline.all().len());
     life.world.restart(Disk::Wiped).await;
     come_to_rest(&life.world).await;
-    assert_eq!(picture(&life.world).await, before, "what GitLab alone tells is what the mirror knew");
+    assert_eq!(
+        picture(&life.world, &life.ways.erased).await,
+        before,
+        "what GitLab alone tells is what the mirror knew"
+    );
     assert_eq!(life.mails.mails().len(), told, "a lost disk repeats no message");
     look(&mut life).await;
 }
 
 /// Everything that must hold at rest.
 async fn look(life: &mut Life) {
-    check(&life.world, &life.past.accepted).await;
+    check(&life.world, &life.past, &life.ways.erased).await;
     life.applications.watch(&life.mails, None);
     life.applications.check(&life.world).await;
-    check_events(&life.world, &life.pipeline, &life.past).await;
+    check_events(&life.world, &life.pipeline, &life.past, &life.ways.erased).await;
+    life.ways.check(&life.world).await;
 }
 
 /// What happened to each issue as GitLab tells it, for whoever reads of a failure.

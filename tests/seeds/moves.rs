@@ -2,6 +2,7 @@
 //! More of that happens to a match here than in a whole life, so that what it saw and what it slept through meet in every
 //! order: read anew from GitLab, each match stands where it stood.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use vorhoelle::sandbox::HookMode;
 
 use crate::checks::{check, matches, picture};
 use crate::dice::Dice;
-use crate::life::{STATES, what_gitlab_tells};
+use crate::life::{Past, STATES, what_gitlab_tells};
 use crate::support::{Disk, World};
 
 /// Matches of one seed.
@@ -35,11 +36,15 @@ pub async fn move_about(seed: u64, log: &Mutex<Vec<String>>) {
     }
     look_twice(&world).await;
     log.lock().unwrap().extend(what_gitlab_tells(&world));
-    check(&world, &[].into()).await;
-    let before = picture(&world).await;
+    check(&world, &Past::default(), &BTreeSet::new()).await;
+    let before = picture(&world, &BTreeSet::new()).await;
     world.restart(Disk::Wiped).await;
     look_twice(&world).await;
-    assert_eq!(picture(&world).await, before, "what GitLab alone tells is what the mirror knew");
+    assert_eq!(
+        picture(&world, &BTreeSet::new()).await,
+        before,
+        "what GitLab alone tells is what the mirror knew"
+    );
 }
 
 async fn look_twice(world: &World) {

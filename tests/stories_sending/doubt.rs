@@ -221,6 +221,35 @@ async fn killed_before_the_label_it_is_completed() {
     }
 }
 
+/// The bot's membership ran out for a moment, or a proxy answered: what is certain stays so until GitLab knows it.
+#[tokio::test]
+async fn one_answer_that_the_comment_is_not_there_makes_no_doubt() {
+    for is_label_refused in [false, true] {
+        let (mut world, mails) = desk().await;
+        let iid = drafted(&mut world, "1").await;
+        world.sandbox.fault(Fault::new(Method::PUT, "/notes/", Trouble::status(404)));
+        if is_label_refused {
+            let refused = Fault::new(Method::PUT, &format!("/issues/{iid}"), Trouble::status(404));
+            world.sandbox.fault(refused.after(1).times(9));
+        }
+        let (status, answer) = send(&world, iid, json!({})).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        world.sandbox.clear_faults();
+        world.clock.advance(Duration::from_secs(60));
+        world.outgoing.tick().await;
+        world.restart(Disk::Wiped).await;
+        world.outgoing.tick().await;
+        world.settle().await;
+        world.expect(iid, "sent").await;
+        let answer = the_match(&world, iid).await;
+        assert_eq!(answer["send"]["outcome"], "sent", "{answer}");
+        assert_eq!(answer["history"].as_array().unwrap().last().unwrap()["by"], "pipeline");
+        assert_eq!(mails.mails().len(), 1);
+        world.expect_comment(iid, "sent the application");
+        note_with(&world, iid, "Exactly this was sent");
+    }
+}
+
 /// Neither the comment nor the label tells of it yet: the disk alone knows that the mail left.
 #[tokio::test]
 async fn nobody_decides_between_the_mail_and_its_label() {

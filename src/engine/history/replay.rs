@@ -1,23 +1,21 @@
 //! Label events followed one by one: where they led, and what of them is still open.
 
+mod closings;
+
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::Life;
 use crate::domain::State;
-use crate::domain::decide::{
-    Act, CLOSING_THEN_LABELS, Known, Observed, Verdict, What, decide, reopened_by_hand,
-};
+use crate::domain::decide::{Act, Known, Observed, Verdict, What, decide, reopened_by_hand};
 use crate::domain::history::{Step, Through};
 use crate::engine::Connected;
 use crate::engine::texts::decision_of;
-use crate::gitlab::draft_text;
 use crate::gitlab::events::{LabelAction, LabelEvent, StateEvent};
-use crate::gitlab::notes::Note;
 
-/// A decision's comment is written just before its label.
-const COMMENT_BEFORE_LABEL: SignedDuration = SignedDuration::from_mins(10);
+/// GitLab's own clocks may differ by so much.
+const SKEW: SignedDuration = SignedDuration::from_secs(2);
 
 /// Follows label events: whenever exactly one state label is on, and it is another than before, that is a step.
 pub(super) struct Replay<'a> {
@@ -39,6 +37,8 @@ pub(super) struct Replay<'a> {
     /// The last event of a state label.
     last_event: u64,
     match_label: MatchLabel,
+    /// When `job-match` was put on last that was off before.
+    put_back_at: Option<Timestamp>,
     /// How it stood, oldest first, since the last label of ours: there the service saw how it stands.
     stood: Vec<Stood>,
     /// Whether the last label was ours: where people's labels show one state after it, the service has followed them.
@@ -91,6 +91,7 @@ impl<'a> Replay<'a> {
             all_acts: Vec::new(),
             last_event: 0,
             match_label: if is_off { MatchLabel::Off } else { MatchLabel::On },
+            put_back_at: None,
             stood: Vec::new(),
             moved_by_us: false,
         }
@@ -119,6 +120,9 @@ impl<'a> Replay<'a> {
 
     pub(super) fn match_label(&mut self, event: &LabelEvent) {
         let who = event.user.as_ref().map(|user| user.username.as_str());
+        if event.action == LabelAction::Add && self.match_label != MatchLabel::On {
+            self.put_back_at = Some(event.created_at);
+        }
         self.match_label = match event.action {
             LabelAction::Add if self.match_label == MatchLabel::On => MatchLabel::On,
             LabelAction::Add => MatchLabel::PutBack,
@@ -132,7 +136,7 @@ impl<'a> Replay<'a> {
     /// `at` is its time, `next` what comes after it.
     pub(super) fn end_of_moment(&mut self, at: Timestamp, next: Option<(State, &LabelEvent)>) {
         if self.match_label != MatchLabel::Off {
-            self.settle(next);
+            self.settle(at, next);
         }
         if self.moved_by_us {
             self.stood.clear();
@@ -160,7 +164,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn settle(&mut self, next: Option<(State, &LabelEvent)>) {
+    fn settle(&mut self, at: Timestamp, next: Option<(State, &LabelEvent)>) {
         let alone = match self.on.as_slice() {
             [alone] => Some(alone),
             several => self.decided_beside(several),
@@ -173,12 +177,14 @@ impl<'a> Replay<'a> {
             }
             return;
         }
-        if !is_first && state == self.state && self.is_hidden() {
+        // What the service did it did after looking at everything.
+        if !is_first && state == self.state && !self.moved_by_us && self.is_hidden() {
             return;
         }
         let led = self.led_to(state);
         let put_on = self.acts.iter().any(|(_, act)| act.what == What::Add(state));
-        if !is_first && led.is_none() && self.is_a_strangers(state, &event) {
+        let closed = self.closed_by_one_who_may(state, &event, at);
+        if !is_first && led.is_none() && closed.is_none() && self.is_a_strangers(state, &event, next) {
             return;
         }
         self.has_settled = true;
@@ -189,20 +195,28 @@ impl<'a> Replay<'a> {
         let by_us = self.life.connected.is_ours(event.user.as_ref());
         let when_made = self.life.made_until.is_some_and(|until| event.created_at <= until);
         let no_decision = || self.decision_before(&event, self.state, state).is_none();
-        if is_first && (self.life.is_adopted || (by_us && when_made && no_decision())) {
+        let is_none = !self.state.may_become(state, true);
+        let is_judged = self.is_of_a_stranger(&event) || (self.moved_by_us && is_none);
+        let is_made = is_first || (self.steps.is_empty() && is_judged);
+        if (is_made && self.life.is_adopted) || (is_first && by_us && when_made && no_decision()) {
             // The state that it was made or adopted in is no step.
             self.state = state;
             return;
         }
         let from = self.state;
+        self.needs_closings |= is_none;
+        let reopened = self.reopened_before(&event).filter(|step| is_none && step.to.may_become(state, true));
         let theirs = || {
             let by = event.user.as_ref().map(|user| user.username.clone()).unwrap_or_default();
-            Step { from, to: state, by, at: event.created_at, through: Through::Gitlab, comment: None }
+            let from = reopened.as_ref().map_or(from, |step| step.to);
+            let step =
+                Step { from, to: state, by, at: event.created_at, through: Through::Gitlab, comment: None };
+            reopened.iter().cloned().chain([step]).collect::<Vec<_>>()
         };
         let ours = || self.decision_before(&event, from, state).map(|step| vec![step]);
         let steps = match (by_us, self.life.connected.is_a_reviewers_token()) {
-            (false, _) => led.or_else(|| Some(vec![theirs()])),
-            (true, true) => ours().or_else(|| Some(vec![theirs()])),
+            (false, _) => led.or(closed.map(|step| vec![step])).or_else(|| Some(theirs())),
+            (true, true) => ours().or_else(|| Some(theirs())),
             // Where nobody put that label on, a closing or reopening led there, at its own time.
             (true, false) => ours().or(led.filter(|led| put_on || led.len() > 1)),
         };
@@ -214,8 +228,10 @@ impl<'a> Replay<'a> {
                 self.steps.pop();
                 self.followed.remove(&self.steps.len());
             }
+            None if self.was_taken_in(from, state, &event) => {}
             None => {
                 self.needs_closings = true;
+                let from = self.stood_before_the_label(from, state);
                 self.followed.insert(self.steps.len());
                 let at = event.created_at;
                 self.steps.push(Step {
@@ -230,6 +246,21 @@ impl<'a> Replay<'a> {
         }
     }
 
+    /// Whether our label is that with which the service took in an issue made by hand, whatever its maker had put on.
+    fn was_taken_in(&mut self, from: State, to: State, event: &LabelEvent) -> bool {
+        let is_one = to == State::Pending || !from.may_become(to, true);
+        if !self.life.is_adopted || !self.steps.is_empty() || !is_one {
+            return false;
+        }
+        // Or one that was taken in as rejected was reopened since.
+        self.needs_closings |= from == State::Rejected;
+        let by_hand = |one: &StateEvent| {
+            let ours = self.life.connected.is_ours(one.user.as_ref());
+            one.state == "reopened" && !ours && one.created_at <= event.created_at
+        };
+        from != State::Rejected || !self.closings.into_iter().flatten().any(by_hand)
+    }
+
     /// Of several labels that which we have just put on to carry a decision out: the others were not seen then.
     fn decided_beside<'l>(&self, several: &'l [(State, LabelEvent)]) -> Option<&'l (State, LabelEvent)> {
         several.last().filter(|(state, event)| {
@@ -239,19 +270,10 @@ impl<'a> Replay<'a> {
         })
     }
 
-    /// Whether our label undoes the last step, rather than that it follows somebody's closing or reopening.
-    fn was_taken_back(&self, from: State, to: State, event: &LabelEvent) -> bool {
-        let last = self.steps.last().filter(|last| last.from == to && last.through == Through::Gitlab);
-        let Some(last) = last else { return false };
-        let Some(closings) = self.closings.filter(|_| closed_or_opened(from, to)) else {
-            return !closed_or_opened(from, to);
-        };
-        let wanted = if to.is_closed() { "closed" } else { "reopened" };
-        let between =
-            |closing: &StateEvent| closing.created_at >= last.at && closing.created_at <= event.created_at;
-        !closings
-            .iter()
-            .any(|one| one.state == wanted && !self.life.connected.is_ours(one.user.as_ref()) && between(one))
+    /// Whether a label was put on by somebody who may not decide.
+    fn is_of_a_stranger(&self, event: &LabelEvent) -> bool {
+        let who = event.user.as_ref().map(|user| user.username.as_str());
+        !self.life.connected.is_ours(event.user.as_ref()) && !self.life.reviewers.may(who)
     }
 
     /// Whether somebody decided, and a stranger took the label off again so that nothing shows.
@@ -259,34 +281,6 @@ impl<'a> Replay<'a> {
         let may = |(_, act): &(u64, Act)| self.life.reviewers.may(act.by.as_deref());
         !self.acts.iter().all(may)
             && self.verdict_of(self.state, &self.open_acts(), self.state).state != self.state
-    }
-
-    /// A step of somebody who may not decide that the service has not come to yet: that is open.
-    fn is_a_strangers(&mut self, to: State, event: &LabelEvent) -> bool {
-        if to == self.state || self.moved_by_us || self.match_label != MatchLabel::On {
-            return false;
-        }
-        let life = self.life;
-        if life.reviewers.may(event.user.as_ref().map(|user| user.username.as_str())) {
-            return false;
-        }
-        // Reviewers change. Of what was followed when it was done, the service went on.
-        let went_on = |note: &Note| {
-            let is_about_it = decision_of(note).is_some_and(|decision| decision.from == to)
-                || draft_text::read_attempt(note).is_some()
-                || draft_text::is_draft(&note.body).is_some();
-            note.created_at > event.created_at && is_about_it
-        };
-        if life.awake_at.is_some_and(|awake| event.created_at < awake) || life.notes.iter().any(went_on) {
-            return false;
-        }
-        self.needs_closings |= to.is_closed() != self.state.is_closed();
-        let wanted = if to.is_closed() { "closed" } else { "reopened" };
-        let followed = |closing: &StateEvent| {
-            let ours = life.connected.is_ours(closing.user.as_ref());
-            ours && closing.state == wanted && closing.created_at > event.created_at
-        };
-        !self.closings.into_iter().flatten().any(followed)
     }
 
     /// A step that is none, which people made and the service has not taken back yet: what they did since is open.
@@ -304,7 +298,7 @@ impl<'a> Replay<'a> {
         let reopened = reopened_by_hand(self.state);
         let opens_a_way = self.state.may_become(reopened, undo_sent) && reopened.may_become(to, undo_sent);
         self.needs_closings |= opens_a_way;
-        !(opens_a_way && self.was_reopened_before(event))
+        !(opens_a_way && self.reopened_before(event).is_some())
     }
 
     /// Whether the service put the label of where the match stands on again next.
@@ -314,63 +308,6 @@ impl<'a> Replay<'a> {
                 && self.life.connected.is_ours(label.user.as_ref())
                 && self.decision_before(label, to, next).is_none()
         })
-    }
-
-    /// A step that is none, and the service did not take it back: it had seen the match stand otherwise. What came between
-    /// its looks shows in the labels, but where it saw them it closes and reopens.
-    fn see_what_the_service_saw(
-        &mut self,
-        to: State,
-        event: &LabelEvent,
-        next: Option<(State, &LabelEvent)>,
-    ) {
-        self.needs_closings = true;
-        let Some(closings) = self.closings else { return };
-        let ours = |one: &&StateEvent| self.life.connected.is_ours(one.user.as_ref());
-        let attempts = self.life.notes.iter().filter(|note| draft_text::read_attempt(note).is_some());
-        let acted = closings.iter().filter(ours).map(|one| one.created_at);
-        let acted = acted.chain(attempts.map(|note| note.created_at));
-        let acted = acted.filter(|acted| *acted < event.created_at).max();
-        // How it stood when the service acted last, and what came after that.
-        let seen = self.stood.iter().rposition(|stood| acted.is_some_and(|acted| stood.since <= acted));
-        let since = &self.stood[seen.unwrap_or(0)..];
-        let wanted = if to.is_closed() { "closed" } else { "reopened" };
-        let is_an_answer = |one: &StateEvent| {
-            let before_next = next.is_none_or(|(_, label)| {
-                // One write of ours closes before it labels.
-                let pause = label.created_at.duration_since(one.created_at);
-                pause > CLOSING_THEN_LABELS
-                    || (!pause.is_negative() && !self.life.connected.is_ours(label.user.as_ref()))
-            });
-            one.state == wanted && one.created_at >= event.created_at && before_next
-        };
-        if closings.iter().filter(ours).any(is_an_answer) {
-            // It went there by what had been done since it acted last.
-            if let Some(from) = since.first().copied()
-                && let Some(steps) = self.steps_since(from, to)
-            {
-                self.go_back_to(from);
-                self.steps.extend(steps);
-                self.state = to;
-            }
-        } else if let Some(stood) = since.iter().rfind(|stood| stood.state == to).copied() {
-            // It saw none of it, and for it nothing happened.
-            self.go_back_to(stood);
-        }
-    }
-
-    fn go_back_to(&mut self, stood: Stood) {
-        self.state = stood.state;
-        self.steps.truncate(stood.steps);
-        self.followed.retain(|place| *place < stood.steps);
-        self.acts.retain(|(event, _)| *event > self.last_event);
-    }
-
-    /// The steps that everything amounts to that people did since a match stood so.
-    fn steps_since(&self, from: Stood, to: State) -> Option<Vec<Step>> {
-        let acts: Vec<Act> = self.all_acts.iter().filter(|act| act.at > from.since).cloned().collect();
-        let steps = steps_of(&acts, self.verdict_of(from.state, &acts, to));
-        steps.last().is_some_and(|last| last.to == to).then_some(steps)
     }
 
     /// The steps there that people's labels were, those too which did not stand alone: beside others, or taken off again
@@ -390,30 +327,27 @@ impl<'a> Replay<'a> {
         let last = acts.last().map(|act| act.at);
         let undo_sent = self.life.sent_since.is_none_or(|since| last.is_none_or(|last| last <= since));
         let known = Known { state: stood, withdrawn: false, undo_sent };
-        // These acts are of labels alone: closings are none of them.
-        let shown = Observed { is_match: true, states: BTreeSet::from([shown]), closed: stood.is_closed() };
+        let closed = acts.iter().rev().find_map(|act| match act.what {
+            What::Close => Some(true),
+            What::Reopen => Some(false),
+            _ => None,
+        });
+        let closed = closed.unwrap_or(stood.is_closed());
+        let shown = Observed { is_match: true, states: BTreeSet::from([shown]), closed };
         decide(known, &shown, acts, &self.life.reviewers)
-    }
-
-    /// Whether somebody who may had reopened the issue by then, in an act of its own: that was a step, which left no
-    /// label where the next one was taken before the service came to it.
-    fn was_reopened_before(&self, event: &LabelEvent) -> bool {
-        let mut closings = self.closings.into_iter().flatten();
-        let last = closings.rfind(|closing| closing.created_at < event.created_at);
-        last.is_some_and(|last| {
-            let who = last.user.as_ref().map(|user| user.username.as_str());
-            let same = event.user == last.user;
-            let is_one_act = same && event.created_at.duration_since(last.created_at) <= CLOSING_THEN_LABELS;
-            last.state == "reopened" && !is_one_act && self.life.reviewers.may(who)
-        })
     }
 
     /// The decision made through the service that this label event carried out.
     fn decision_before(&self, event: &LabelEvent, from: State, to: State) -> Option<Step> {
-        // Each is carried out once.
-        let is_it = |step: &Step| step.from == from && step.to == to && !self.steps.contains(step);
-        let decisions: Vec<Step> =
-            self.life.notes.iter().filter_map(|note| near(note, event)).filter(is_it).collect();
+        // Each is carried out once, however long after its comment, unless the match went on meanwhile.
+        let went_on = self.steps.last().map(|step| step.at).max(self.put_back_at);
+        let is_it = |step: &Step| {
+            let is_open = went_on.is_none_or(|at| at.duration_since(step.at) <= SKEW);
+            step.from == from && step.to == to && is_open && !self.steps.contains(step)
+        };
+        let until = event.created_at.saturating_add(SKEW).unwrap_or(event.created_at);
+        let written = self.life.notes.iter().filter(|note| note.created_at <= until);
+        let decisions: Vec<Step> = written.filter_map(decision_of).filter(is_it).collect();
         // The last one before it; GitLab's own clocks may differ a little.
         let before = decisions.iter().rfind(|step| step.at <= event.created_at);
         before.or(decisions.first()).cloned()
@@ -439,19 +373,4 @@ fn steps_of(acts: &[Act], verdict: Verdict) -> Vec<Step> {
         comment: None,
     });
     steps.collect()
-}
-
-/// The decision that a comment of ours writes down, where the label event may be its own.
-fn near(note: &Note, event: &LabelEvent) -> Option<Step> {
-    let age = event.created_at.duration_since(note.created_at);
-    let near = age <= COMMENT_BEFORE_LABEL && age >= SignedDuration::from_secs(-2);
-    decision_of(note).filter(|_| near)
-}
-
-/// Whether closing or reopening by hand leads from one state to the other.
-fn closed_or_opened(from: State, to: State) -> bool {
-    matches!(
-        (from, to),
-        (_, State::Rejected) | (State::Rejected, State::Pending) | (State::Sent, State::Approved)
-    )
 }

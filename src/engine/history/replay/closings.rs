@@ -1,0 +1,210 @@
+//! What closings and reopenings tell where the labels alone do not: who closed, what the service followed, and what it had
+//! seen when it did.
+
+use jiff::Timestamp;
+
+use super::{MatchLabel, Replay, Stood, steps_of};
+use crate::domain::State;
+use crate::domain::decide::{Act, CLOSING_THEN_LABELS, reopened_by_hand};
+use crate::domain::history::{Step, Through};
+use crate::engine::acts::state_act;
+use crate::engine::texts::decision_of;
+use crate::gitlab::draft_text;
+use crate::gitlab::events::{LabelEvent, StateEvent};
+use crate::gitlab::notes::Note;
+
+impl Replay<'_> {
+    /// The step of somebody who may and had closed or reopened the issue, where a stranger put the label of that on.
+    pub(super) fn closed_by_one_who_may(
+        &mut self,
+        to: State,
+        event: &LabelEvent,
+        until: Timestamp,
+    ) -> Option<Step> {
+        let from = self.state;
+        if !closed_or_opened(from, to) || !self.is_of_a_stranger(event) {
+            return None;
+        }
+        self.needs_closings = true;
+        let last = self.closings?.iter().rfind(|one| one.created_at <= until)?;
+        let by = last.user.as_ref().map(|user| user.username.as_str());
+        let wanted = if to.is_closed() { "closed" } else { "reopened" };
+        let is_new = self.steps.last().is_none_or(|step| step.at < last.created_at);
+        let is_theirs = !self.life.connected.is_ours(last.user.as_ref()) && self.life.reviewers.may(by);
+        (is_new && is_theirs && last.state == wanted).then(|| Step {
+            from,
+            to,
+            by: by.unwrap_or_default().to_owned(),
+            at: last.created_at,
+            through: Through::Gitlab,
+            comment: None,
+        })
+    }
+
+    /// Where the match stood before a closing or reopening that the service followed. Where that leads nowhere from its
+    /// last label, it came before that label, which the service took back.
+    pub(super) fn stood_before_the_label(&mut self, from: State, to: State) -> State {
+        let last = self.steps.last().filter(|last| last.through == Through::Gitlab);
+        let is_none = |from: State| !from.may_become(to, true);
+        match last.map(|last| last.from).filter(|before| is_none(from) && !is_none(*before)) {
+            Some(before) => {
+                self.steps.pop();
+                self.followed.remove(&self.steps.len());
+                before
+            }
+            None => from,
+        }
+    }
+
+    /// Whether our label undoes the last step, rather than that it follows somebody's closing or reopening.
+    pub(super) fn was_taken_back(&self, from: State, to: State, event: &LabelEvent) -> bool {
+        let last = self.steps.last().filter(|last| last.from == to && last.through == Through::Gitlab);
+        let Some(last) = last else { return false };
+        let Some(closings) = self.closings.filter(|_| closed_or_opened(from, to)) else {
+            return !closed_or_opened(from, to);
+        };
+        let wanted = if to.is_closed() { "closed" } else { "reopened" };
+        let between =
+            |closing: &StateEvent| closing.created_at >= last.at && closing.created_at <= event.created_at;
+        !closings
+            .iter()
+            .any(|one| one.state == wanted && !self.life.connected.is_ours(one.user.as_ref()) && between(one))
+    }
+
+    /// A step of somebody who may not decide that the service has not come to yet: that is open.
+    pub(super) fn is_a_strangers(
+        &mut self,
+        to: State,
+        event: &LabelEvent,
+        next: Option<(State, &LabelEvent)>,
+    ) -> bool {
+        if to == self.state || self.moved_by_us || self.match_label != MatchLabel::On {
+            return false;
+        }
+        let life = self.life;
+        if life.reviewers.may(event.user.as_ref().map(|user| user.username.as_str())) {
+            return false;
+        }
+        // Reviewers change. Of what was followed when it was done, the service went on.
+        let went_on = |note: &Note| {
+            let is_about_it = decision_of(note).is_some_and(|decision| decision.from == to)
+                || draft_text::read_attempt(note).is_some()
+                || draft_text::is_draft(&note.body).is_some();
+            note.created_at > event.created_at && is_about_it
+        };
+        let closes_or_opens = to.is_closed() != self.state.is_closed();
+        self.needs_closings |= closes_or_opens;
+        let wanted = if to.is_closed() { "closed" } else { "reopened" };
+        if life.awake_at.is_some_and(|awake| event.created_at < awake) || life.notes.iter().any(went_on) {
+            // It would have closed or reopened the issue too, where nobody had.
+            let until = next.map(|(_, label)| label.created_at);
+            let before_next = |one: &&StateEvent| until.is_none_or(|until| one.created_at <= until);
+            let is_as_wanted = |closings: &[StateEvent]| {
+                closings.iter().rfind(before_next).map_or(!to.is_closed(), |last| last.state == wanted)
+            };
+            return closes_or_opens && self.closings.is_some_and(|closings| !is_as_wanted(closings));
+        }
+        let followed = |closing: &StateEvent| {
+            let ours = life.connected.is_ours(closing.user.as_ref());
+            ours && closing.state == wanted && closing.created_at > event.created_at
+        };
+        !self.closings.into_iter().flatten().any(followed)
+    }
+
+    /// A step that is none, and the service did not take it back: it had seen the match stand otherwise. What came between
+    /// its looks shows in the labels, but where it saw them it closes and reopens.
+    pub(super) fn see_what_the_service_saw(
+        &mut self,
+        to: State,
+        event: &LabelEvent,
+        next: Option<(State, &LabelEvent)>,
+    ) {
+        self.needs_closings = true;
+        let Some(closings) = self.closings else { return };
+        let ours = |one: &&StateEvent| self.life.connected.is_ours(one.user.as_ref());
+        let attempts = self.life.notes.iter().filter(|note| draft_text::read_attempt(note).is_some());
+        let acted = closings.iter().filter(ours).map(|one| one.created_at);
+        let acted = acted.chain(attempts.map(|note| note.created_at));
+        let acted = acted.filter(|acted| *acted < event.created_at).max();
+        // How it stood when the service acted last, and what came after that.
+        let seen = self.stood.iter().rposition(|stood| acted.is_some_and(|acted| stood.since <= acted));
+        let since = &self.stood[seen.unwrap_or(0)..];
+        let wanted = if to.is_closed() { "closed" } else { "reopened" };
+        let is_an_answer = |one: &StateEvent| {
+            let before_next = next.is_none_or(|(_, label)| {
+                // One write of ours closes before it labels.
+                let pause = label.created_at.duration_since(one.created_at);
+                pause > CLOSING_THEN_LABELS
+                    || (!pause.is_negative() && !self.life.connected.is_ours(label.user.as_ref()))
+            });
+            one.state == wanted && one.created_at >= event.created_at && before_next
+        };
+        if closings.iter().filter(ours).any(is_an_answer) {
+            // It went there by what had been done since it acted last.
+            if let Some(from) = since.first().copied()
+                && let Some(steps) = self.steps_since(from, acted, to, event.created_at)
+            {
+                self.go_back_to(from);
+                self.steps.extend(steps);
+                self.state = to;
+            }
+        } else if let Some(stood) = since.iter().rfind(|stood| stood.state == to).copied() {
+            // It saw none of it, and for it nothing happened.
+            self.go_back_to(stood);
+        }
+    }
+
+    fn go_back_to(&mut self, stood: Stood) {
+        self.state = stood.state;
+        self.steps.truncate(stood.steps);
+        self.followed.retain(|place| *place < stood.steps);
+        self.acts.retain(|(event, _)| *event > self.last_event);
+    }
+
+    /// The steps that everything amounts to that people did from when a match stood so, and the service had acted, until
+    /// then.
+    fn steps_since(
+        &self,
+        from: Stood,
+        acted: Option<Timestamp>,
+        to: State,
+        until: Timestamp,
+    ) -> Option<Vec<Step>> {
+        let since = acted.map_or(from.since, |acted| acted.max(from.since));
+        let closings = self.closings.into_iter().flatten();
+        let closings = closings.filter_map(|one| state_act(self.life.connected, one));
+        let acts = self.all_acts.iter().cloned().chain(closings);
+        let mut acts: Vec<Act> = acts.filter(|act| act.at > since && act.at <= until).collect();
+        acts.sort_by_key(|act| act.at);
+        let steps = steps_of(&acts, self.verdict_of(from.state, &acts, to));
+        steps.last().is_some_and(|last| last.to == to).then_some(steps)
+    }
+
+    /// The step of somebody who may and had reopened the issue by then, in an act of its own, which left no label where the
+    /// next one was put on before the service came to it.
+    pub(super) fn reopened_before(&self, event: &LabelEvent) -> Option<Step> {
+        let from = self.state;
+        let mut closings = self.closings?.iter();
+        let last = closings.rfind(|closing| closing.created_at < event.created_at)?;
+        let by = last.user.as_ref().map(|user| user.username.as_str());
+        let same = event.user == last.user;
+        let is_one_act = same && event.created_at.duration_since(last.created_at) <= CLOSING_THEN_LABELS;
+        let counts = last.state == "reopened" && !is_one_act && self.life.reviewers.may(by);
+        counts.then(|| Step {
+            from,
+            to: reopened_by_hand(from),
+            by: by.unwrap_or_default().to_owned(),
+            at: last.created_at,
+            through: Through::Gitlab,
+            comment: None,
+        })
+    }
+}
+
+/// Whether closing or reopening by hand leads from one state to the other.
+fn closed_or_opened(from: State, to: State) -> bool {
+    matches!(
+        (from, to),
+        (_, State::Rejected) | (State::Rejected, State::Pending) | (State::Sent, State::Approved)
+    )
+}
