@@ -6,6 +6,7 @@
 #[path = "support/program.rs"]
 mod program;
 
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use program::{Running, Setting, job};
@@ -18,6 +19,8 @@ use vorhoelle::sandbox::Options;
 const IDLE: usize = 10_000;
 /// What the program may take in memory meanwhile.
 const MEBIBYTES: u64 = 250;
+/// Forms that are never sent whole; more than the program takes connections at the same time.
+const UNFINISHED: usize = 5_000;
 /// GitLab's own limit on a delivery's body.
 const LARGEST_BODY: usize = 25 * 1024 * 1024;
 
@@ -100,6 +103,71 @@ async fn who_announces_much_and_sends_little_takes_no_room_from_others() {
     }
     others_are_served(&setting, "1").await;
     assert!(resident_mebibytes(&running) < MEBIBYTES, "{} MiB", resident_mebibytes(&running));
+}
+
+/// A form with a large body, of which so much is sent; the connection stays open.
+async fn unfinished_form(setting: &Setting, path: &str, announced: usize, sent: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(address(setting)).await.unwrap();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {announced}\r\n\r\n");
+    // It may be refused while it still comes.
+    let _ = stream.write_all((head + &"a".repeat(sent)).as_bytes()).await;
+    stream
+}
+
+/// Whoever has a token comes in, and a match is decided about by a link as ever.
+async fn people_are_served(setting: &Setting) {
+    let patient = reqwest::redirect::Policy::none();
+    let browser = reqwest::Client::builder().redirect(patient).build().unwrap();
+    let form = |path: &str, body: &'static str| browser.post(setting.url(path)).body(body).send();
+    let login = form("/login", "token=token-of-the-pipeline&next=/").await.unwrap();
+    assert_eq!(login.status(), StatusCode::SEE_OTHER);
+    assert_eq!(form("/a/none", "comment=fine").await.unwrap().status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_thousand_who_never_finish_a_form_keep_nobody_out() {
+    let (setting, running) = place().await;
+    let mut open = Vec::with_capacity(UNFINISHED);
+    let started = Instant::now();
+    for _ in 0..UNFINISHED {
+        open.push(unfinished_form(&setting, "/login", 2, 1).await);
+    }
+    // The last ones come in before the time of the first is over.
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    others_are_served(&setting, "1").await;
+    people_are_served(&setting).await;
+    assert!(resident_mebibytes(&running) < MEBIBYTES, "{} MiB", resident_mebibytes(&running));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_forms_of_strangers_have_a_bound_in_sum() {
+    let (setting, running) = place().await;
+    let mut open = Vec::new();
+    for _ in 0..500 {
+        open.push(unfinished_form(&setting, "/decide", 1024 * 1024, 1024 * 1024 - 1).await);
+    }
+    others_are_served(&setting, "1").await;
+    people_are_served(&setting).await;
+    assert!(resident_mebibytes(&running) < MEBIBYTES, "{} MiB", resident_mebibytes(&running));
+    // Who finds no room hears when to come back. What was refused just now left some: it is filled up.
+    let open = Mutex::new(open);
+    setting
+        .until("there is no room", async || {
+            let another = unfinished_form(&setting, "/decide", 1024 * 1024, 1024 * 1024 - 1).await;
+            open.lock().unwrap().push(another);
+            let form = setting.http.post(setting.url("/decide")).body("a".repeat(512 * 1024));
+            let Ok(answer) = form.send().await else { return false };
+            let is_refused = answer.status() == StatusCode::SERVICE_UNAVAILABLE;
+            assert_eq!(is_refused, answer.headers().contains_key("retry-after"));
+            is_refused
+        })
+        .await;
+    // Nor does anybody without a session announce more than a form of theirs holds.
+    let head = "Host: x\r\nConnection: close\r\nContent-Length: 200000\r\n\r\n";
+    for path in ["/login", "/a/none"] {
+        let answer = say(&setting, format!("POST {path} HTTP/1.1\r\n{head}").as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 413"), "{path}: {answer}");
+    }
 }
 
 /// More pieces than the sum of bodies being read has kibibytes.
