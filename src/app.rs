@@ -93,6 +93,14 @@ fn put_together(settings: Settings, clock: Clock, patience: Patience, care: Care
             tracing::warn!("{note}");
             engine.note_about_the_mirror(note);
         }
+        Found::BesideOneOfNoUse { why } => {
+            let note = format!(
+                "the mirror could not be used: {why}; GitLab is read into one of our own beside it. The service replaces \
+                 it when it starts; where none runs, delete the file"
+            );
+            tracing::warn!("{note}");
+            engine.note_about_the_mirror(note);
+        }
     }
     let notifier = Notifier::new(engine.clone(), &settings, Arc::clone(&metrics))?;
     let outgoing = Outgoing::new(engine.clone(), &settings, Arc::clone(&metrics), web::answer::as_json)?;
