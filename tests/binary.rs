@@ -93,6 +93,16 @@ async fn a_gitlab_that_is_down_at_the_start_is_waited_for() {
     setting.until("it is ready", async || setting.post(&job("1")).await == Some(StatusCode::CREATED)).await;
 }
 
+/// A picture of its memory would hold every secret.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_core_file_is_ever_written() {
+    let setting = Setting::new(Options::default()).await;
+    let running = setting.serve().await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", running.child.id())).unwrap();
+    let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().take(2).collect::<Vec<_>>(), ["0", "0"], "{limits}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_webhook_is_said_once_and_made_by_setup() {
     let setting = Setting::new(Options::default()).await;

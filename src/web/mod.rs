@@ -288,3 +288,28 @@ async fn attend_and_count(
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+    use hyper::service::Service as _;
+    use hyper_util::service::TowerToHyperService;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn where_a_handler_panics_the_caller_is_told_and_not_what_it_said() {
+        async fn fails() -> StatusCode {
+            panic!("the token is {}", "geheim-1")
+        }
+        let router = Router::new().route("/", get(fails)).layer(middleware::from_fn(attend));
+        let request = Request::new(axum::body::Body::empty());
+        let answer = TowerToHyperService::new(router).call(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/problem+json");
+        assert!(answer.headers().contains_key("x-request-id"));
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let body = String::from_utf8_lossy(&body);
+        assert!(body.contains("500") && !body.contains("geheim"), "{body}");
+    }
+}
