@@ -87,7 +87,14 @@ impl Engine {
         let engine = self.clone();
         let staged = Staged { job, nonce };
         let staging = async move { engine.stage_once(staged, state).await };
-        self.to_the_end("staging", staging).await?.ok_or(StagingError::Erased)
+        let staged: Result<_, EngineError> = self.to_the_end("staging", staging).await;
+        match &staged {
+            Ok(Some(Staging { created: true, .. })) => self.note_writing(Ok(())),
+            // What was there is found without writing.
+            Ok(_) => {}
+            Err(error) => self.note_writing(Err(error)),
+        }
+        staged?.ok_or(StagingError::Erased)
     }
 
     /// None where the match's data was removed.
