@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -161,6 +161,16 @@ fn hook_watch(settings: &Settings, clock: &Clock) -> anyhow::Result<Option<HookW
     }))
 }
 
+/// Listens, with room for those who come while others are let in: the usual 128 are full in a crowd, and whoever comes
+/// then waits for a second at least.
+fn listening(at: SocketAddr) -> std::io::Result<TcpListener> {
+    const COMING: u32 = 1024;
+    let socket = if at.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(at)?;
+    socket.listen(COMING)
+}
+
 impl App {
     /// Starts a service: listens, reads GitLab, follows it.
     ///
@@ -170,7 +180,7 @@ impl App {
     pub async fn start(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
         let listen = settings.listen;
         let (interval, idle) = (settings.policy.sync_interval, settings.idle);
-        let listener = TcpListener::bind(listen).await.with_context(|| {
+        let listener = listening(listen).with_context(|| {
             format!(
                 "cannot listen on {listen}; is another service there? VORHOELLE_LISTEN names another address"
             )

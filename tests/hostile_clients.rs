@@ -14,7 +14,7 @@ use reqwest::{Response, StatusCode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use vorhoelle::clock::Clock;
-use vorhoelle::sandbox::Options;
+use vorhoelle::sandbox::{Fault, Options, Trouble};
 
 /// Connections that say nothing; more than the program takes at the same time.
 const IDLE: usize = 10_000;
@@ -138,6 +138,31 @@ async fn five_thousand_who_never_finish_a_form_keep_nobody_out() {
     others_are_served(&setting, "1").await;
     people_are_served(&setting).await;
     assert!(resident_mebibytes(&running) < MEBIBYTES, "{} MiB", resident_mebibytes(&running));
+}
+
+/// Neither over HTTP/1 nor, where a connection has several requests at once, over HTTP/2.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_worked_on_is_answered_however_many_come() {
+    let (setting, _running) = place().await;
+    let slow = Trouble::slow_body(Duration::from_secs(8));
+    setting.sandbox.fault(Fault::new(reqwest::Method::POST, "/issues", slow).times(2));
+    let http2 = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let post = |http: &reqwest::Client, id: &str| {
+        let request = http.post(setting.url("/api/v1/matches")).bearer_auth("token-of-the-pipeline");
+        tokio::spawn(request.json(&job(id)).send())
+    };
+    let worked_on = [post(&setting.http, "1"), post(&http2, "2")];
+    setting.until("both are worked on", async || setting.sandbox.world().issues.len() == 2).await;
+    // Another one on the same connection is answered meanwhile.
+    let lives = http2.get(setting.url("/livez")).send().await.unwrap();
+    assert_eq!(lives.version(), reqwest::Version::HTTP_2);
+    let mut open = Vec::with_capacity(UNFINISHED);
+    for _ in 0..UNFINISHED {
+        open.push(unfinished_form(&setting, "/login", 2, 1).await);
+    }
+    for one in worked_on {
+        assert_eq!(one.await.unwrap().unwrap().status(), StatusCode::CREATED);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

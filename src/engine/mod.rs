@@ -366,9 +366,9 @@ impl Engine {
     }
 
     /// Notes for `/health` how the mirror fares, by how something ended that writes into it.
-    fn note_writing(&self, written: Result<(), &EngineError>) {
+    fn note_writing<T>(&self, written: Result<T, &EngineError>) {
         let error = match written {
-            Ok(()) => None,
+            Ok(_) => None,
             Err(EngineError::Mirror(error)) => Some(error.to_string()),
             Err(_) => return,
         };

@@ -88,11 +88,9 @@ impl Engine {
         let staged = Staged { job, nonce };
         let staging = async move { engine.stage_once(staged, state).await };
         let staged: Result<_, EngineError> = self.to_the_end("staging", staging).await;
-        match &staged {
-            Ok(Some(Staging { created: true, .. })) => self.note_writing(Ok(())),
-            // What was there is found without writing.
-            Ok(_) => {}
-            Err(error) => self.note_writing(Err(error)),
+        // What was there is found without writing.
+        if !matches!(&staged, Ok(None | Some(Staging { created: false, .. }))) {
+            self.note_writing(staged.as_ref());
         }
         staged?.ok_or(StagingError::Erased)
     }
