@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -93,6 +93,14 @@ fn put_together(settings: Settings, clock: Clock, patience: Patience, care: Care
             tracing::warn!("{note}");
             engine.note_about_the_mirror(note);
         }
+        Found::BesideOneOfNoUse { why } => {
+            let note = format!(
+                "the mirror could not be used: {why}; GitLab is read into one of our own beside it. The service replaces \
+                 it when it starts; where none runs, delete the file"
+            );
+            tracing::warn!("{note}");
+            engine.note_about_the_mirror(note);
+        }
     }
     let notifier = Notifier::new(engine.clone(), &settings, Arc::clone(&metrics))?;
     let outgoing = Outgoing::new(engine.clone(), &settings, Arc::clone(&metrics), web::answer::as_json)?;
@@ -153,6 +161,16 @@ fn hook_watch(settings: &Settings, clock: &Clock) -> anyhow::Result<Option<HookW
     }))
 }
 
+/// Listens, with room for those who come while others are let in: the usual 128 are full in a crowd, and whoever comes
+/// then waits for a second at least.
+fn listening(at: SocketAddr) -> std::io::Result<TcpListener> {
+    const COMING: u32 = 1024;
+    let socket = if at.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(at)?;
+    socket.listen(COMING)
+}
+
 impl App {
     /// Starts a service: listens, reads GitLab, follows it.
     ///
@@ -162,7 +180,7 @@ impl App {
     pub async fn start(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
         let listen = settings.listen;
         let (interval, idle) = (settings.policy.sync_interval, settings.idle);
-        let listener = TcpListener::bind(listen).await.with_context(|| {
+        let listener = listening(listen).with_context(|| {
             format!(
                 "cannot listen on {listen}; is another service there? VORHOELLE_LISTEN names another address"
             )

@@ -93,6 +93,16 @@ async fn a_gitlab_that_is_down_at_the_start_is_waited_for() {
     setting.until("it is ready", async || setting.post(&job("1")).await == Some(StatusCode::CREATED)).await;
 }
 
+/// A picture of its memory would hold every secret.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_core_file_is_ever_written() {
+    let setting = Setting::new(Options::default()).await;
+    let running = setting.serve().await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", running.child.id())).unwrap();
+    let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().take(2).collect::<Vec<_>>(), ["0", "0"], "{limits}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_webhook_is_said_once_and_made_by_setup() {
     let setting = Setting::new(Options::default()).await;
@@ -125,53 +135,6 @@ async fn a_setup_that_breaks_off_says_what_it_changed_and_whose_token_is_wrong()
     let (code, said, error) = setting.run(&["setup"]).await;
     assert_eq!((code, said.lines().count()), (1, 11), "{said}{error}");
     assert!(error.contains("Maintainer"), "{error}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_mirror_of_another_project_is_left_alone_by_commands_and_replaced_by_the_service() {
-    let mut setting = Setting::new(Options::default()).await;
-    setting.run(&["setup"]).await;
-    let project = |name: &str| vec![("VORHOELLE_GITLAB_PROJECT".to_owned(), name.to_owned())];
-    let running = setting.serve().await;
-    assert_eq!(setting.post(&job("1")).await, Some(StatusCode::CREATED));
-    let aside = setting.folder.path().join("data/mirror.sqlite.unusable");
-    // The same project by its other name, and one that is none.
-    setting.variables = project("acme/job-matches");
-    let (code, said, error) = setting.run(&["list"]).await;
-    assert_eq!((code, said.lines().count(), error.as_str()), (0, 1, ""), "{said}");
-    setting.variables = project("acme/typo");
-    let (_, _, error) = setting.run(&["list"]).await;
-    assert!(error.contains("another project") && error.contains("VORHOELLE_GITLAB_PROJECT"), "{error}");
-    assert!(!aside.exists());
-    drop(running);
-    setting.variables = project("acme/job-matches");
-    let running = setting.serve().await;
-    assert_eq!(setting.get("/health").await["mirror"]["note"], Value::Null);
-    drop(running);
-    let mirror = rusqlite::Connection::open(setting.folder.path().join("data/mirror.sqlite")).unwrap();
-    mirror.execute("UPDATE facts SET value = 'https://elsewhere/ 7' WHERE name LIKE 'owner%'", []).unwrap();
-    drop(mirror);
-    let _running = setting.serve().await;
-    assert!(aside.exists());
-    assert_eq!(setting.post(&job("1")).await, Some(StatusCode::OK));
-}
-
-/// An older program in somebody's crontab, after the service was brought up to date.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_mirror_of_a_newer_service_is_left_alone_by_commands() {
-    let setting = Setting::new(Options::default()).await;
-    setting.run(&["setup"]).await;
-    let running = setting.serve().await;
-    assert_eq!(setting.post(&job("1")).await, Some(StatusCode::CREATED));
-    let mirror = rusqlite::Connection::open(setting.folder.path().join("data/mirror.sqlite")).unwrap();
-    mirror.pragma_update(None, "user_version", 99).unwrap();
-    let (code, said, error) = setting.run(&["list"]).await;
-    assert_eq!((code, said.lines().count()), (0, 1), "{said}{error}");
-    assert!(error.contains("a newer Vorhölle wrote it"), "{error}");
-    assert!(!setting.folder.path().join("data/mirror.sqlite.unusable").exists());
-    // It has lost nothing of its own.
-    assert_eq!(setting.post(&job("1")).await, Some(StatusCode::OK));
-    drop(running);
 }
 
 #[tokio::test(flavor = "multi_thread")]

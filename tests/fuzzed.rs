@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
 use proptest::prelude::*;
+use serde_json::Value;
 
 #[path = "../fuzz/src/lib.rs"]
 mod checks;
@@ -19,17 +23,45 @@ const TARGETS: [(&str, Check); 7] = [
     ("posted", checks::posted),
 ];
 
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn entries(folder: &str) -> Vec<PathBuf> {
+    std::fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
 #[test]
 fn the_corpus_holds() {
     for (name, check) in TARGETS {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
-        let files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut files = entries(&format!("fuzz/corpus/{name}"));
         assert!(!files.is_empty(), "{name}");
+        if name == "csv" {
+            // What real programs saved.
+            files.extend(entries("tests/data/csv"));
+        }
         for file in files {
             let bytes = std::fs::read(&file).unwrap();
             let checked = std::panic::catch_unwind(|| check(&bytes));
             assert!(checked.is_ok(), "{}", file.display());
         }
+    }
+}
+
+/// None is fuzzed without being run here, or has no corpus to begin with.
+#[test]
+fn every_target_is_named_everywhere() {
+    let ours: BTreeSet<String> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let manifest = std::fs::read_to_string(root().join("fuzz/Cargo.toml")).unwrap();
+    let programs = manifest.split("[[bin]]").skip(1);
+    let program = |text: &str| text.split('"').nth(1).unwrap().to_owned();
+    assert_eq!(programs.map(program).collect::<BTreeSet<_>>(), ours, "fuzz/Cargo.toml");
+    for folder in ["fuzz/corpus", "fuzz/fuzz_targets"] {
+        let names = entries(folder)
+            .iter()
+            .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(ours, names, "{folder}");
     }
 }
 
@@ -43,6 +75,40 @@ fn anything() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// JSON of any shape, with the names that a delivery has.
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+        Just("issue".into()),
+        Just("note".into()),
+    ];
+    let names = [
+        "object_kind",
+        "object_attributes",
+        "project",
+        "project_id",
+        "issue",
+        "user",
+        "id",
+        "iid",
+        "updated_at",
+        "x",
+    ];
+    leaf.prop_recursive(5, 100, 10, move |inner| {
+        let name = prop::sample::select(names.to_vec());
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..10).prop_map(Value::from),
+            prop::collection::vec((name, inner), 0..10)
+                .prop_map(|pairs| pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
+        ]
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -51,6 +117,13 @@ proptest! {
         let token = if token { "x-gitlab-token: secret-of-the-webhook\n" } else { "" };
         let timestamp = "webhook-timestamp: 1764000000\nwebhook-id: a\nwebhook-signature: v1,AAAA\n";
         checks::webhook(&[head.as_bytes(), token.as_bytes(), timestamp.as_bytes(), b"\n", &body].concat());
+    }
+
+    #[test]
+    fn any_json_of_a_delivery(json in any_json(), deep in 0..300_usize) {
+        checks::webhook(format!("x-gitlab-token: secret-of-the-webhook\n\n{json}").as_bytes());
+        let nested = "[".repeat(deep) + &json.to_string() + &"]".repeat(deep);
+        checks::webhook(format!("x-gitlab-token: secret-of-the-webhook\n\n{nested}").as_bytes());
     }
 
     #[test]

@@ -213,13 +213,108 @@ async fn post_until_taken(setting: &Setting, id: u64) {
         .await;
 }
 
-/// Killed while the mail server has the application and has not answered: as soon as the service is there again, it says
-/// that nobody knows, without being asked.
+fn as_pipeline(request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+    request.bearer_auth("token-of-the-pipeline")
+}
+
+/// What came of a call: its status and its answer; none where nobody answered.
+async fn heard(request: reqwest::RequestBuilder) -> Option<(StatusCode, Value)> {
+    let answer = as_pipeline(request).send().await.ok()?;
+    Some((answer.status(), answer.json().await.ok()?))
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn an_application_that_a_kill_broke_off_is_in_doubt_at_once() {
+async fn settings_survive_kills_while_they_are_edited() {
+    let kills = number("VORHOELLE_TEST_KILLS", 12);
+    let mut dice = Dice(number("VORHOELLE_TEST_SEED", 1));
+    let setting = Setting::new(Options::default()).await;
+    setting.run(&["setup"]).await;
+    let mut running = setting.serve().await;
+    for minimum in (10..90).cycle().take(usize::try_from(kills).unwrap()) {
+        let edit = json!({ "min_score": minimum });
+        let somebody_edits = setting.until("the edit is taken", async || {
+            let patch = setting.http.patch(setting.url("/api/v1/config")).json(&edit);
+            matches!(heard(patch).await, Some((StatusCode::OK, _)))
+        });
+        let somebody_kills = async {
+            let calls = usize::try_from(dice.below(6)).unwrap();
+            let then = Duration::from_micros(dice.below(20_000));
+            assert_eq!(kill_after(&setting, &mut running, calls, then).await, None, "it ended by itself");
+            running = setting.serve().await;
+        };
+        tokio::join!(somebody_edits, somebody_kills);
+        let counts = json!({"key": "min_score", "origin": "settings issue #1", "value": f64::from(minimum)});
+        setting
+            .until("the edit counts", async || {
+                let settings = setting.get("/api/v1/config").await["settings"].clone();
+                settings.as_array().is_some_and(|all| all.contains(&counts))
+            })
+            .await;
+        let gitlab = setting.sandbox.world();
+        let bodies: Vec<&str> =
+            gitlab.issues.values().map(|issue| issue.description.as_deref().unwrap()).collect();
+        assert_eq!(bodies.len(), 1, "one settings issue: {bodies:#?}");
+        let lines: Vec<&str> = bodies[0].lines().filter(|line| line.starts_with("min_score:")).collect();
+        assert_eq!(lines, [format!("min_score: {minimum}")], "{}", bodies[0]);
+    }
+}
+
+/// Somebody orders an application to be sent until it is said what became of it, as a pipeline does that heard nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_is_sent_at_most_once_whenever_the_service_is_killed() {
+    let kills = number("VORHOELLE_TEST_KILLS", 12);
+    let mut dice = Dice(number("VORHOELLE_TEST_SEED", 1));
+    let (setting, mails) = with_mails().await;
+    let mut running = setting.serve().await;
+    let mut certain = 0;
+    for iid in 1..=kills {
+        post_until_taken(&setting, iid).await;
+        let reviewer = setting.sandbox.as_user("reviewer");
+        reviewer.relabel(iid, &["job-match/approved"], &["job-match/pending"]).unwrap();
+        setting.until_state(iid, "approved").await;
+        let of_match = |path: &str| setting.url(&format!("/api/v1/matches/{iid}/{path}"));
+        let to = format!("clara-{iid}@agency.example");
+        let draft = json!({"to": to, "subject": "Architect", "body": "Dear Clara"});
+        let somebody_sends = async {
+            setting
+                .until("the draft is taken", async || {
+                    let put = heard(setting.http.put(of_match("draft")).json(&draft)).await;
+                    put.is_some_and(|(status, _)| status.is_success())
+                })
+                .await;
+            setting
+                .until("it is said what became of it", async || {
+                    match heard(setting.http.post(of_match("send"))).await {
+                        Some((StatusCode::OK, _)) => true,
+                        Some((StatusCode::BAD_GATEWAY, answer)) => answer["title"] == "send_unknown",
+                        _ => false,
+                    }
+                })
+                .await;
+        };
+        let somebody_kills = async {
+            let calls = usize::try_from(dice.below(14)).unwrap();
+            let then = Duration::from_micros(dice.below(20_000));
+            assert_eq!(kill_after(&setting, &mut running, calls, then).await, None, "it ended by itself");
+            running = setting.serve().await;
+        };
+        tokio::join!(somebody_sends, somebody_kills);
+        let left = mails.mails().iter().filter(|mail| mail.to == [to.as_str()]).count();
+        let outcome = setting.get(&format!("/api/v1/matches/{iid}")).await["send"]["outcome"].clone();
+        match outcome.as_str().unwrap() {
+            "sent" => assert_eq!(left, 1, "match {iid}"),
+            "send_unknown" => assert!(left <= 1, "match {iid}: {left} mails"),
+            other => panic!("match {iid} is {other}"),
+        }
+        certain += u64::from(outcome == "sent");
+    }
+    assert!(certain > 0, "nothing was ever sent for certain");
+}
+
+/// A service that is set up, and the server that it sends by.
+async fn with_mails() -> (Setting, MailServer) {
     let mut setting = Setting::new(Options::default()).await;
     let mails = MailServer::start(false).await;
-    mails.set_mood(Mood::SilentAfterMessage);
     let variables = [
         ("VORHOELLE_SMTP_URL", format!("smtp://{}", mails.address)),
         ("VORHOELLE_MAIL_FROM", "jobs@example.com".to_owned()),
@@ -227,17 +322,28 @@ async fn an_application_that_a_kill_broke_off_is_in_doubt_at_once() {
     ];
     setting.variables = variables.map(|(name, value)| (name.to_owned(), value)).to_vec();
     setting.run(&["setup"]).await;
+    (setting, mails)
+}
+
+/// Killed while the mail server has the application and has not answered: as soon as the service is there again, it says
+/// that nobody knows, without being asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_that_a_kill_broke_off_is_in_doubt_at_once() {
+    let (setting, mails) = with_mails().await;
+    mails.set_mood(Mood::SilentAfterMessage);
     let running = setting.serve().await;
     assert_eq!(setting.post(&job("1")).await, Some(StatusCode::CREATED));
     let reviewer = setting.sandbox.as_user("reviewer");
     reviewer.relabel(1, &["job-match/approved"], &["job-match/pending"]).unwrap();
     setting.until_state(1, "approved").await;
-    let call = |request: reqwest::RequestBuilder| request.bearer_auth("token-of-the-pipeline");
     let draft = json!({"to": "clara@agency.example", "subject": "Architect", "body": "Dear Clara"});
-    let put =
-        call(setting.http.put(setting.url("/api/v1/matches/1/draft"))).json(&draft).send().await.unwrap();
+    let put = as_pipeline(setting.http.put(setting.url("/api/v1/matches/1/draft")))
+        .json(&draft)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(put.status(), StatusCode::CREATED);
-    let sending = tokio::spawn(call(setting.http.post(setting.url("/api/v1/matches/1/send"))).send());
+    let sending = tokio::spawn(as_pipeline(setting.http.post(setting.url("/api/v1/matches/1/send"))).send());
     let left = || mails.mails().iter().filter(|mail| mail.to == ["clara@agency.example"]).count();
     setting.until("the mail is there", async || left() == 1).await;
     drop(running);

@@ -163,6 +163,35 @@ async fn a_mirror_of_no_use_is_read_anew_and_that_is_said() {
     }
 }
 
+/// As a disk leaves one that loses its blocks, or a copy that broke off.
+#[tokio::test]
+async fn a_real_mirror_that_lost_a_part_is_read_anew_and_that_is_said() {
+    const PAGE: usize = 4096;
+    for is_cut in [true, false] {
+        let mut world = World::new().await;
+        for id in 0..20 {
+            world.stage(&id.to_string()).await;
+        }
+        world.kill(Disk::Kept).await;
+        world.spoil_mirror("PRAGMA wal_checkpoint(TRUNCATE)");
+        let mut bytes = std::fs::read(world.mirror_file()).unwrap();
+        let middle = bytes.len() / PAGE / 2 * PAGE;
+        if is_cut {
+            bytes.truncate(middle);
+        } else {
+            bytes[middle..middle + PAGE].fill(0xA5);
+        }
+        std::fs::write(world.mirror_file(), bytes).unwrap();
+        world.start().await;
+        world.engine.delta().await.unwrap();
+        world.settle().await;
+        assert_eq!(world.engine.mirror().counts().unwrap().pending, 20);
+        let (_, health) = world.get("/health").await;
+        assert!(health["mirror"]["note"].as_str().unwrap().contains("damaged"), "{health}");
+        world.finish().await;
+    }
+}
+
 #[tokio::test]
 async fn a_mirror_of_a_newer_version_or_another_project_is_read_anew() {
     for (sql, why) in [

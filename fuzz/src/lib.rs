@@ -57,10 +57,8 @@ pub fn webhook(data: &[u8]) {
     let longer = [body, b" "].concat();
     assert!(!(believed(&alone[1], body) && believed(&alone[1], &longer)), "a signature is of one body");
     if webhook::parse(body).is_err() {
-        assert!(
-            serde_json::from_slice::<Value>(body).is_err() || body.len() > 100,
-            "JSON of any shape is no error"
-        );
+        // Nested deeper than 128 brackets, it would be an error here, and is none there.
+        assert!(serde_json::from_slice::<Value>(body).is_err(), "JSON of any shape is no error");
     }
 }
 

@@ -80,7 +80,10 @@ impl Gmail {
                     refreshed = true;
                     self.forget(&access).await;
                 }
-                Ok(answer) => return self.outcome(&answer, &access).await,
+                Ok(answer) => {
+                    let answer = answer.without(&[access.token.expose_secret()]);
+                    return self.outcome(&answer, &access).await;
+                }
                 Err(lost) => return lost.into(),
             }
         }

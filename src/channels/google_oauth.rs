@@ -21,6 +21,8 @@ pub const SEND_SCOPE: &str = "https://www.googleapis.com/auth/gmail.send";
 pub const METADATA_SCOPE: &str = "https://www.googleapis.com/auth/gmail.metadata";
 
 const PEER: &str = "Google";
+/// What nobody else may know of what it is told; a code is used up with that.
+const SECRET: [&str; 2] = ["client_secret", "refresh_token"];
 
 /// An app of the Google console, and where its tokens come from.
 pub struct GoogleApp {
@@ -138,7 +140,9 @@ impl GoogleApp {
             .await
             .map_err(|lost| TokenError::Passing { reason: lost.reason, after: None })?;
         if answer.status != StatusCode::OK {
-            return Err(refusal(&answer));
+            let told: Vec<&str> =
+                form.iter().filter(|(name, _)| SECRET.contains(name)).map(|(_, told)| *told).collect();
+            return Err(refusal(&answer.without(&told)));
         }
         tokens(&answer).ok_or_else(|| TokenError::Passing {
             reason: "the answer held no token; does VORHOELLE_GMAIL_TOKEN_URL lead to Google?".to_owned(),

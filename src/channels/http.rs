@@ -22,6 +22,8 @@ const SLOWEST: u64 = 125_000;
 const BODY_LIMIT: usize = 64 * 1024;
 /// Longest wait that a peer may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3_600);
+/// Shorter ones are no secrets, and parts of other words.
+const SHORTEST_SECRET: usize = 6;
 /// Most characters that a peer's own words get in one of our sentences.
 const WORDS_LIMIT: usize = 200;
 
@@ -73,6 +75,21 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
 
+    /// The answer without these words: a peer may say back what it was told, and what it says is logged and shown.
+    pub(crate) fn without(mut self, secrets: &[&str]) -> Self {
+        let secrets = secrets.iter().copied().filter(|secret| secret.len() >= SHORTEST_SECRET);
+        let secrets: Vec<&str> = secrets.collect();
+        self.body = match serde_json::from_str::<Value>(&self.body) {
+            // In JSON a secret may be written with escapes.
+            Ok(mut json) => {
+                hide_in(&mut json, &secrets);
+                json.to_string()
+            }
+            Err(_) => hidden(&self.body, &secrets),
+        };
+        self
+    }
+
     /// What any peer means by a status that asks to try again; none where it means something else.
     pub(crate) fn try_again(&self, peer: &str) -> Option<Outcome> {
         let status = self.status.as_u16();
@@ -84,6 +101,19 @@ impl Answer {
             _ => return None,
         };
         Some(Outcome::TryAgain { after: self.retry_after, reason, unclear })
+    }
+}
+
+fn hidden(text: &str, secrets: &[&str]) -> String {
+    secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+}
+
+fn hide_in(json: &mut Value, secrets: &[&str]) {
+    match json {
+        Value::String(text) => *text = hidden(text, secrets),
+        Value::Array(parts) => parts.iter_mut().for_each(|part| hide_in(part, secrets)),
+        Value::Object(parts) => parts.values_mut().for_each(|part| hide_in(part, secrets)),
+        _ => {}
     }
 }
 
@@ -206,6 +236,18 @@ mod tests {
         let request = || client(&url).unwrap().post(url.clone());
         assert_eq!(tell("the receiver", request()).await.unwrap().status, StatusCode::OK);
         assert!(call("the receiver", request()).await.unwrap_err().unclear);
+    }
+
+    #[test]
+    fn what_a_peer_was_told_it_says_back_to_nobody() {
+        let of = |body: &str| {
+            let body = body.to_owned();
+            let answer = Answer { status: StatusCode::FORBIDDEN, retry_after: None, body };
+            answer.without(&["1//refresh", "", "T0/B0/x"]).body
+        };
+        assert_eq!(of("<p>no such hook: /services/T0/B0/x</p>"), "<p>no such hook: /services/***</p>");
+        let escaped = r#"{"error": {"message": "the token 1\/\/refresh is old", "code": 403}}"#;
+        assert_eq!(of(escaped), r#"{"error":{"code":403,"message":"the token *** is old"}}"#);
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Slack {
     /// Sends a message.
     pub async fn send(&self, message: &SlackMessage) -> Outcome {
         match call(PEER, self.http.post(self.webhook_url.expose_secret()).json(message)).await {
-            Ok(answer) => outcome(&answer),
+            Ok(answer) => self.outcome(answer),
             Err(lost) => lost.into(),
         }
     }
@@ -58,9 +58,16 @@ impl Slack {
     pub async fn check(&self) -> Outcome {
         match call(PEER, self.http.post(self.webhook_url.expose_secret()).json(&json!({}))).await {
             Ok(answer) if answer.body.trim() == "no_text" => Outcome::Sent { id: None },
-            Ok(answer) => outcome(&answer),
+            Ok(answer) => self.outcome(answer),
             Err(lost) => lost.into(),
         }
+    }
+
+    /// What an answer means. A page of Slack's may name the address that was asked for.
+    fn outcome(&self, answer: Answer) -> Outcome {
+        let address = self.webhook_url.expose_secret();
+        let path = address.splitn(4, '/').nth(3).unwrap_or_default();
+        outcome(&answer.without(&[address, path]))
     }
 }
 

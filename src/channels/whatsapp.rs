@@ -87,7 +87,7 @@ impl WhatsApp {
         let request = self.authorized(self.http.get(format!("{}.json", self.account)));
         match call(PEER, request).await {
             Ok(answer) if answer.status.is_success() => Outcome::Sent { id: None },
-            Ok(answer) => refusal(answer).into_outcome(),
+            Ok(answer) => self.refusal(answer).into_outcome(),
             Err(lost) => lost.into(),
         }
     }
@@ -97,7 +97,7 @@ impl WhatsApp {
         let request = self.http.post(format!("{}/Messages.json", self.account)).form(&self.form(content));
         let answer = call(PEER, self.authorized(request)).await?;
         if !answer.status.is_success() {
-            return Err(refusal(answer));
+            return Err(self.refusal(answer));
         }
         let state = answer.json();
         let Some(id) = state["sid"].as_str().map(str::to_owned) else {
@@ -135,6 +135,10 @@ impl WhatsApp {
         let request = self.http.get(format!("{}/Messages/{id}.json", self.account)).timeout(LOOK);
         let answer = call(PEER, self.authorized(request)).await.ok()?;
         (answer.status == StatusCode::OK).then(|| answer.json())
+    }
+
+    fn refusal(&self, answer: Answer) -> Trouble {
+        refusal(&answer.without(&[self.settings.auth_token.expose_secret()]))
     }
 
     fn authorized(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
@@ -184,7 +188,7 @@ fn sent(id: String) -> Outcome {
 }
 
 /// A request that Twilio refused: `{"code": 21211, "message": "…", "status": 400}`.
-fn refusal(answer: Answer) -> Trouble {
+fn refusal(answer: &Answer) -> Trouble {
     let json = answer.json();
     let code = json["code"].as_u64().unwrap_or_default();
     // A server that broke off may have taken the message, whatever number it gives that.

@@ -12,6 +12,7 @@ mod healthcheck;
 mod list;
 mod mirror;
 mod notify;
+mod panics;
 mod sandbox;
 mod serve;
 mod setup;
@@ -129,6 +130,8 @@ impl Context {
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
+    // A picture of the memory would hold every secret. Where the system refuses, the program runs all the same.
+    let _ = rlimit::setrlimit(rlimit::Resource::CORE, 0, 0);
     let matches = Arguments::command().color(colour_of_usage()).get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let mut environment = Environment::of_the_process();
@@ -148,6 +151,7 @@ pub fn main() -> ExitCode {
     if let Err(error) = start_log(&environment, coloured(std::io::stderr().is_terminal())) {
         return fail(&error.into());
     }
+    std::panic::set_hook(Box::new(panics::log));
     let context = Context { config: arguments.config, environment, colour };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

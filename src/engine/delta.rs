@@ -35,6 +35,7 @@ impl Engine {
     pub async fn delta(&self) -> Result<(), EngineError> {
         let _one_at_a_time = self.inner.delta.lock().await;
         let result = self.delta_once().await;
+        self.note_writing(result.as_ref());
         self.note(result)
     }
 

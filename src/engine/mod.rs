@@ -136,6 +136,8 @@ pub struct Status {
     pub token_expires: Option<Date>,
     /// What is to be said of the mirror.
     pub mirror_note: Option<String>,
+    /// Why the mirror could not be written, as on a full disk; gone once it could.
+    pub mirror_error: Option<String>,
     /// Which label of ours was deleted last and made again, since the start.
     pub label_made_again: Option<&'static str>,
     /// Why what stands in the settings issue does not count.
@@ -361,6 +363,16 @@ impl Engine {
     /// Says how the mirror was found, for `/health`.
     pub fn note_about_the_mirror(&self, note: String) {
         self.status_mut().mirror_note = Some(note);
+    }
+
+    /// Notes for `/health` how the mirror fares, by how something ended that writes into it.
+    fn note_writing<T>(&self, written: Result<T, &EngineError>) {
+        let error = match written {
+            Ok(_) => None,
+            Err(EngineError::Mirror(error)) => Some(error.to_string()),
+            Err(_) => return,
+        };
+        self.status_mut().mirror_error = error;
     }
 
     /// Looks at every issue that is due, and ends when none is. Before GitLab has been read once nothing is looked at:

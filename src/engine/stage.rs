@@ -87,7 +87,12 @@ impl Engine {
         let engine = self.clone();
         let staged = Staged { job, nonce };
         let staging = async move { engine.stage_once(staged, state).await };
-        self.to_the_end("staging", staging).await?.ok_or(StagingError::Erased)
+        let staged: Result<_, EngineError> = self.to_the_end("staging", staging).await;
+        // What was there is found without writing.
+        if !matches!(&staged, Ok(None | Some(Staging { created: false, .. }))) {
+            self.note_writing(staged.as_ref());
+        }
+        staged?.ok_or(StagingError::Erased)
     }
 
     /// None where the match's data was removed.

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::hex;
@@ -57,6 +57,11 @@ pub enum Found {
         /// Why.
         why: String,
     },
+    /// There, and of no use; it stays for the service to replace, and this is one of our own beside it.
+    BesideOneOfNoUse {
+        /// Why.
+        why: String,
+    },
 }
 
 /// The mirror's file.
@@ -83,12 +88,11 @@ pub struct Answered {
 impl Mirror {
     /// Opens the mirror of a project; `owner` names instance and project. A file that is corrupt, of a newer version or
     /// of another project is moved aside, and a new one started: GitLab knows everything that was in it. A command moves
-    /// none of another project or a newer program aside, for the service may have it open, and be right: it keeps one
-    /// beside it.
+    /// none aside, for the service may have it open, and be right: it keeps one beside it.
     ///
     /// # Errors
     ///
-    /// Where the folder cannot be made or the file cannot be written.
+    /// Where the folder cannot be made or the file cannot be written, or another program made it.
     pub fn open(path: &Path, owner: &str, shown: Shown, care: Care) -> anyhow::Result<(Self, Found)> {
         use anyhow::Context as _;
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -98,17 +102,21 @@ impl Mirror {
         let there = path.exists();
         let (writer, found) = match schema::open(path, owner, &shown, care) {
             Ok(connection) => (connection, if there { Found::Kept } else { Found::New }),
-            Err(error @ (schema::Unusable::Foreign(_) | schema::Unusable::Newer(_)))
-                if care == Care::Soon =>
-            {
-                let (mirror, _) = Self::open(&beside(path, owner), owner, shown, Care::Whole)?;
-                return Ok((mirror, Found::Beside { why: error.to_string() }));
-            }
+            Err(error @ schema::Unusable::OfAnother) => anyhow::bail!("{} {error}", path.display()),
             Err(error @ schema::Unusable::Io(_)) => {
                 return Err(anyhow::anyhow!("{error}").context(format!(
                     "the mirror {} cannot be used; is the folder writable and on a local disk?",
                     path.display()
                 )));
+            }
+            Err(error) if care == Care::Soon => {
+                let (mirror, _) = Self::open(&beside(path, owner), owner, shown, Care::Whole)?;
+                let why = error.to_string();
+                let found = match error {
+                    schema::Unusable::Content(_) => Found::BesideOneOfNoUse { why },
+                    _ => Found::Beside { why },
+                };
+                return Ok((mirror, found));
             }
             Err(error) => {
                 let why = error.to_string();
@@ -125,6 +133,14 @@ impl Mirror {
         };
         let (writer, readers, watcher) = (Mutex::new(writer), Mutex::default(), Mutex::default());
         Ok((Self { path: path.to_owned(), shown, writer, readers, watcher }, found))
+    }
+
+    /// Whether a file is another program's database. It is left as it is.
+    pub fn is_of_another(path: &Path) -> bool {
+        // One that may only read leaves files of its own beside another program's.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags);
+        connection.and_then(|connection| schema::is_of_another(&connection)).unwrap_or_default()
     }
 
     /// Looks at a mirror's file and leaves it as it is.

@@ -135,6 +135,9 @@ pub(super) enum Unusable {
     /// It is the mirror of another project.
     #[error("it mirrors another project ({0})")]
     Foreign(String),
+    /// It is a database, and none of ours.
+    #[error("is another program's database; VORHOELLE_DATABASE must name a file of its own")]
+    OfAnother,
     /// A newer program wrote it.
     #[error("a newer Vorhölle wrote it (version {0})")]
     Newer(usize),
@@ -169,6 +172,10 @@ impl From<rusqlite::Error> for Unusable {
 pub(super) fn open(path: &Path, owner: &str, shown: &Shown, care: Care) -> Result<Connection, Unusable> {
     let mut connection = Connection::open(path)?;
     tune(&connection)?;
+    // Before anything is written: a typing error in a setting must not cost another program its data.
+    if is_of_another(&connection)? {
+        return Err(Unusable::OfAnother);
+    }
     // One that reads first and writes then would fail at once, not wait, where a command beside us wrote in between.
     connection.set_transaction_behavior(TransactionBehavior::Immediate);
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -192,6 +199,12 @@ pub(super) fn open(path: &Path, owner: &str, shown: &Shown, care: Care) -> Resul
     }
     rows::refresh(&mut connection, shown)?;
     Ok(connection)
+}
+
+/// Whether another program made the file: every version of ours has the table of facts, and a new file has none at all.
+pub(super) fn is_of_another(connection: &Connection) -> rusqlite::Result<bool> {
+    let sql = "SELECT count(*) > 0 AND NOT coalesce(max(name = 'facts'), 0) FROM sqlite_master WHERE type = 'table'";
+    connection.query_row(sql, [], |row| row.get(0))
 }
 
 /// Whose mirror it is, where it is somebody else's. A project has several names: its number, its path, and whatever it was

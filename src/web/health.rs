@@ -47,7 +47,8 @@ pub(super) async fn health(State(web): State<Web>) -> Response {
     let status = web.engine().status();
     let counts = web.engine().mirror().counts();
     let gitlab_fine = status.gitlab_error.is_none() && status.caught_up;
-    let fine = gitlab_fine && counts.is_ok() && web.engine().unlisted_bots().is_empty();
+    let mirror_error = counts.as_ref().err().map(ToString::to_string).or(status.mirror_error);
+    let fine = gitlab_fine && mirror_error.is_none() && web.engine().unlisted_bots().is_empty();
     let hook = status.hook.as_ref().map_or(json!("unknown"), |hook| json!(hook));
     let unlisted_bots = web.engine().unlisted_bots();
     let doubts = web.engine().mirror().sends_in_doubt().unwrap_or_default();
@@ -58,8 +59,8 @@ pub(super) async fn health(State(web): State<Web>) -> Response {
         "gitlab": { "status": part(gitlab_fine), "error": status.gitlab_error, "last_read": status.last_delta, "token_expires_at": status.token_expires },
         "webhook": { "status": hook, "last_event": status.last_event },
         "mirror": {
-            "status": part(counts.is_ok()),
-            "error": counts.as_ref().err().map(ToString::to_string),
+            "status": part(mirror_error.is_none()),
+            "error": mirror_error,
             "note": status.mirror_note,
             "matches": counts.as_ref().ok(),
         },

@@ -2,6 +2,7 @@
 
 pub mod answer;
 mod auth;
+mod bodies;
 mod config;
 mod decisions;
 mod draft;
@@ -46,8 +47,6 @@ use problem::Problem;
 const API_BODY_LIMIT: usize = 32 * 1024 * 1024;
 /// How long a request's body may take: long enough for 32 MiB on a slow line.
 const BODY_DEADLINE: Duration = Duration::from_secs(60);
-/// How long a form may take, a mebibyte at the most; it comes from whoever is not logged in yet too.
-const FORM_DEADLINE: Duration = Duration::from_secs(30);
 /// How long work inside a request may take: GitLab waits ten seconds for an answer.
 const WORK_DEADLINE: Duration = Duration::from_secs(8);
 /// Longest `X-Request-Id` that is taken over from a caller.
@@ -66,7 +65,7 @@ struct Inner {
     watch: Option<HookWatch>,
     metrics: Arc<Metrics>,
     settings: Settings,
-    hooks: hooks::Room,
+    deliveries: bodies::Room,
     running: idempotency::Running,
     ticking: tokio::sync::Mutex<()>,
     lists: lists::Lists,
@@ -90,7 +89,7 @@ impl Web {
             watch,
             metrics,
             settings,
-            hooks: hooks::Room::default(),
+            deliveries: bodies::Room::of(hooks::ROOM),
             running: idempotency::Running::default(),
             ticking: tokio::sync::Mutex::default(),
             lists: lists::Lists::default(),
@@ -193,7 +192,7 @@ pub fn router(web: Web) -> Router {
     Router::new()
         .nest("/api/v1", api)
         .merge(open())
-        .merge(pages::routes().layer(RequestBodyDeadlineLayer::new(FORM_DEADLINE)))
+        .merge(pages::routes())
         .merge(openapi::page())
         .fallback(nowhere)
         .method_not_allowed_fallback(not_allowed)
@@ -288,4 +287,29 @@ async fn attend_and_count(
         web.inner.metrics.answered(&method, route.as_str(), response.status().as_u16(), started.elapsed());
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+    use hyper::service::Service as _;
+    use hyper_util::service::TowerToHyperService;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn where_a_handler_panics_the_caller_is_told_and_not_what_it_said() {
+        async fn fails() -> StatusCode {
+            panic!("the token is {}", "geheim-1")
+        }
+        let router = Router::new().route("/", get(fails)).layer(middleware::from_fn(attend));
+        let request = Request::new(axum::body::Body::empty());
+        let answer = TowerToHyperService::new(router).call(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/problem+json");
+        assert!(answer.headers().contains_key("x-request-id"));
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let body = String::from_utf8_lossy(&body);
+        assert!(body.contains("500") && !body.contains("geheim"), "{body}");
+    }
 }

@@ -1,8 +1,9 @@
 //! The accept loop: a deadline on headers, a cap on connections, an end in time. `axum::serve` has none of them.
 //!
-//! Where the cap is reached, the connection that has waited longest for its next request makes room: whoever opens
-//! thousands and says nothing keeps nobody out.
+//! Where the cap is reached, the connection that has waited longest for its next request, or for the rest of it, makes
+//! room: whoever opens thousands and says nothing, or never says all, keeps nobody out.
 
+mod coming;
 mod crowd;
 
 use std::io;
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use coming::Coming;
 use crowd::Crowd;
 
 /// Connections at the same time, where the system lets a process have so many.
@@ -32,6 +34,10 @@ const CONNECTIONS: u64 = 4096;
 const OWN_FILES: u64 = 128;
 /// Largest head of a request in HTTP/1, in bytes; GitLab's have one or two thousand.
 const HEAD_LIMIT: usize = 32 * 1024;
+/// Requests at the same time on a connection in HTTP/2, and bytes of their bodies that come before somebody reads them:
+/// every connection may cost so much.
+const STREAMS: u32 = 32;
+const WINDOW: u32 = 64 * 1024;
 /// How long a request's headers may take, and a kept-alive connection idle.
 const HEADER_DEADLINE: Duration = Duration::from_secs(30);
 /// How long running requests have when the service stops: platforms kill after ten seconds.
@@ -54,7 +60,9 @@ pub async fn serve_latest(
     let graceful = GracefulShutdown::new();
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE).max_buf_size(HEAD_LIMIT);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEADER_DEADLINE).max_concurrent_streams(100);
+    let mut http2 = builder.http2();
+    http2.timer(TokioTimer::new()).keep_alive_interval(HEADER_DEADLINE).max_concurrent_streams(STREAMS);
+    http2.initial_connection_window_size(WINDOW).initial_stream_window_size(WINDOW);
     loop {
         let (stream, peer) = tokio::select! {
             () = stop.cancelled() => break,
@@ -66,10 +74,11 @@ pub async fn serve_latest(
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
             let service = TowerToHyperService::new(app.borrow().clone());
-            let (busy, answer) = (Arc::clone(&seat).busy(), service.call(request));
+            let coming = coming::Request::at(&seat);
+            let answer = service.call(request.map(|body| Coming::new(body, &coming)));
             async move {
                 let answer = answer.await;
-                drop(busy);
+                coming.answered();
                 answer
             }
         });

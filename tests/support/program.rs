@@ -4,6 +4,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -50,14 +51,27 @@ impl Drop for Running {
     }
 }
 
+/// A free port below those that the system gives to clients: between a kill and the next start the program's own could
+/// become another test's connection's.
+fn free_port() -> u16 {
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(37);
+    loop {
+        let next = first.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        let port = 20_000 + u16::try_from(next).unwrap();
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
 impl Setting {
     pub async fn new(options: Options) -> Self {
         let sandbox = Sandbox::start(options).await.unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         Self {
             sandbox,
             folder: TempDir::new().unwrap(),
-            port,
+            port: free_port(),
             http: Client::builder().build().unwrap(),
             variables: Vec::new(),
         }

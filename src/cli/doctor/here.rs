@@ -184,6 +184,10 @@ fn mirror(settings: &Settings) -> Finding {
             advice,
         );
     }
+    if Mirror::is_of_another(path) {
+        let found = format!("{} is another program's database", path.display());
+        return Finding::fail("mirror", found, "let VORHOELLE_DATABASE name a file of its own");
+    }
     match Mirror::inspect(path, &owner) {
         Ok(counts) => {
             let all = counts.pending + counts.approved + counts.rejected + counts.sent;

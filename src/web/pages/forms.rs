@@ -1,6 +1,7 @@
 //! What a form sends: by somebody who is logged in, from a page of ours.
 
-use axum::body::Bytes;
+use std::time::Duration;
+
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
@@ -9,7 +10,16 @@ use super::Visit;
 use super::login;
 use super::session::Session;
 use crate::web::Web;
+use crate::web::bodies::{self, Bounds, Unread};
 
+/// Largest form: settings, a draft.
+const LIMIT: usize = 1024 * 1024;
+/// Largest form that asks for no login: a token, or a comment on a decision.
+pub(super) const SMALL: usize = 128 * 1024;
+/// How long a form may take.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// Kibibytes of forms that are being read at the same time from whoever is not logged in.
+pub(super) const ROOM: usize = 16 * 1024;
 /// Longest comment on a decision, in characters.
 pub(super) const COMMENT_LIMIT: usize = 5_000;
 
@@ -47,7 +57,7 @@ impl FromRequest<Web> for Posted {
     type Rejection = Response;
 
     async fn from_request(request: Request, web: &Web) -> Result<Self, Response> {
-        let (visit, headers, fields) = read(request, web).await?;
+        let (visit, headers, fields) = read(request, web, LIMIT).await?;
         let Some(session) = visit.session.clone() else {
             return Err(login::ended(&visit, &fields, comes_from_us(&headers, web)));
         };
@@ -60,13 +70,23 @@ impl FromRequest<Web> for Posted {
 }
 
 /// A form as it was sent, by whomever.
-pub(super) async fn read(request: Request, web: &Web) -> Result<(Visit, HeaderMap, Fields), Response> {
+pub(super) async fn read(
+    request: Request,
+    web: &Web,
+    limit: usize,
+) -> Result<(Visit, HeaderMap, Fields), Response> {
     let (mut parts, body) = request.into_parts();
     let Ok(visit) = Visit::from_request_parts(&mut parts, web).await;
-    let headers = parts.headers.clone();
-    match Bytes::from_request(Request::from_parts(parts, body), web).await {
-        Ok(body) => Ok((visit, headers, Fields::parse(&body))),
-        Err(rejection) => Err(visit.say(rejection.status(), "broken_form", "")),
+    let room = visit.session.is_none().then_some(&web.inner.pages.forms);
+    let bounds = Bounds { limit, deadline: DEADLINE, room };
+    match bodies::read(&parts.headers, body, bounds).await {
+        Ok(body) => Ok((visit, parts.headers, Fields::parse(&body))),
+        Err(Unread::NoRoom) => {
+            let mut response = visit.say(Unread::NoRoom.status(), "later", "");
+            response.headers_mut().insert(header::RETRY_AFTER, Unread::RETRY_AFTER.as_secs().into());
+            Err(response)
+        }
+        Err(why) => Err(visit.say(why.status(), "broken_form", "")),
     }
 }
 

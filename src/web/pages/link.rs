@@ -101,7 +101,7 @@ pub(super) async fn post(
     Path(token): Path<String>,
     request: Request,
 ) -> Response {
-    let (visit, _, fields) = match forms::read(request, &web).await {
+    let (visit, _, fields) = match forms::read(request, &web, forms::SMALL).await {
         Ok(form) => form,
         Err(response) => return response,
     };

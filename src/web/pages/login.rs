@@ -52,7 +52,7 @@ fn form(
 /// Logs in.
 pub(super) async fn post(State(web): State<Web>, request: Request) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0);
-    let (visit, headers, fields) = match forms::read(request, &web).await {
+    let (visit, headers, fields) = match forms::read(request, &web, forms::SMALL).await {
         Ok(read) => read,
         Err(response) => return response,
     };

@@ -25,24 +25,29 @@ mod when;
 use std::sync::OnceLock;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path};
+use axum::extract::Path;
 use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::get;
 
-use super::Web;
+use super::{Web, bodies};
 use crate::templates::Templates;
 
 pub(in crate::web) use visit::Visit;
 
-/// Largest form: a comment, settings, a draft.
-const FORM_LIMIT: usize = 1024 * 1024;
-
 /// What the pages keep while the service runs.
-#[derive(Default)]
 pub(super) struct Room {
     assets: OnceLock<assets::Assets>,
     attempts: session::Attempts,
+    /// Forms of whoever is not logged in.
+    forms: bodies::Room,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        let forms = bodies::Room::of(forms::ROOM);
+        Self { assets: OnceLock::default(), attempts: session::Attempts::default(), forms }
+    }
 }
 
 impl Room {
@@ -68,7 +73,6 @@ pub(super) fn routes() -> Router<Web> {
         .route("/logout", get(to_the_inbox).post(login::logout))
         .route("/assets/{name}", get(assets::get))
         .merge(sending::routes())
-        .layer(DefaultBodyLimit::max(FORM_LIMIT))
 }
 
 /// Where somebody opens the address of a form once more: to the page that the form is on.

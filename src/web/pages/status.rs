@@ -48,7 +48,7 @@ fn show(visit: &Visit) -> Result<Response, EngineError> {
         "hook": figures::hook(visit),
         "mirror": {
             "matches": counts.pending + counts.approved + counts.rejected + counts.sent,
-            "note": status.mirror_note,
+            "note": status.mirror_error.or(status.mirror_note),
             "unread": engine.mirror().iids_without_history()?.len(),
         },
         "channels": figures::channels(visit),

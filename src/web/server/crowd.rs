@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// How soon somebody is sent away again where nobody has made room.
@@ -18,7 +18,7 @@ pub(super) struct Crowd {
     waiting: Arc<Waiting>,
 }
 
-/// Connections without a running request, by when they began to wait.
+/// Connections without a request that has come whole, by when they began to wait.
 #[derive(Default)]
 struct Waiting {
     turns: AtomicU64,
@@ -30,6 +30,7 @@ pub(super) struct Place {
     waiting: Arc<Waiting>,
     leave: CancellationToken,
     now: Mutex<Now>,
+    answered: Notify,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -65,7 +66,8 @@ impl Crowd {
         };
         let (waiting, leave) = (Arc::clone(&self.waiting), CancellationToken::new());
         let turn = waiting.enter(&leave);
-        Arc::new(Place { waiting, leave, now: Mutex::new(Now { requests: 0, turn }), _permit: permit })
+        let now = Mutex::new(Now { requests: 0, turn });
+        Arc::new(Place { waiting, leave, now, answered: Notify::new(), _permit: permit })
     }
 }
 
@@ -90,7 +92,15 @@ impl Waiting {
 }
 
 impl Place {
-    /// A request has come. Its connection stays until it is answered.
+    /// A request has begun to come. Until it is there its connection waits on, behind those who said something before.
+    pub(super) fn heard(&self) {
+        let mut now = lock(&self.now);
+        if now.requests == 0 && self.waiting.by_turn().remove(&now.turn).is_some() {
+            now.turn = self.waiting.enter(&self.leave);
+        }
+    }
+
+    /// A request has come whole. Its connection stays until it is answered.
     pub(super) fn busy(self: Arc<Self>) -> Busy {
         let mut now = lock(&self.now);
         now.requests += 1;
@@ -103,7 +113,19 @@ impl Place {
 
     /// Runs a connection until it ends or makes room.
     pub(super) async fn until_asked_to_leave(&self, connection: impl Future<Output = ()>) {
-        let _ = self.leave.run_until_cancelled(connection).await;
+        let asked = async {
+            self.leave.cancelled().await;
+            // A request that came whole in this very moment is answered first.
+            while lock(&self.now).requests > 0 {
+                self.answered.notified().await;
+            }
+        };
+        tokio::select! {
+            // What was answered just now is written first.
+            biased;
+            () = connection => {}
+            () = asked => {}
+        }
     }
 }
 
@@ -113,6 +135,7 @@ impl Drop for Busy {
         now.requests -= 1;
         if now.requests == 0 {
             now.turn = self.0.waiting.enter(&self.0.leave);
+            self.0.answered.notify_one();
         }
     }
 }
@@ -157,6 +180,22 @@ mod tests {
         };
         let (_, ()) = tokio::join!(crowd.enter(), leaving);
         assert!(!leaves(&answered) && !leaves(&newest));
+    }
+
+    #[tokio::test]
+    async fn a_request_that_only_begins_to_come_keeps_no_place_and_one_that_is_there_is_answered_first() {
+        let crowd = Crowd::of(2);
+        let (begun, silent) = (crowd.enter().await, crowd.enter().await);
+        // It has said something later than the other one.
+        begun.heard();
+        crowd.waiting.send_the_first_away();
+        assert!(leaves(&silent) && !leaves(&begun));
+        crowd.waiting.send_the_first_away();
+        let busy = Arc::clone(&begun).busy();
+        let mut leaving = std::pin::pin!(begun.until_asked_to_leave(std::future::pending()));
+        assert!(futures_util::poll!(&mut leaving).is_pending());
+        drop(busy);
+        leaving.await;
     }
 
     #[tokio::test]

@@ -1,0 +1,124 @@
+//! The real program and a mirror's file that is none, or is not its own: what commands leave alone, what the service
+//! replaces, and what nobody touches.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a story that fails, panics")]
+
+#[path = "support/program.rs"]
+mod program;
+
+use program::{Setting, job};
+use reqwest::StatusCode;
+use serde_json::Value;
+use vorhoelle::sandbox::Options;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_of_another_project_is_left_alone_by_commands_and_replaced_by_the_service() {
+    let mut setting = Setting::new(Options::default()).await;
+    setting.run(&["setup"]).await;
+    let project = |name: &str| vec![("VORHOELLE_GITLAB_PROJECT".to_owned(), name.to_owned())];
+    let running = setting.serve().await;
+    assert_eq!(setting.post(&job("1")).await, Some(StatusCode::CREATED));
+    let aside = setting.folder.path().join("data/mirror.sqlite.unusable");
+    // The same project by its other name, and one that is none.
+    setting.variables = project("acme/job-matches");
+    let (code, said, error) = setting.run(&["list"]).await;
+    assert_eq!((code, said.lines().count(), error.as_str()), (0, 1, ""), "{said}");
+    setting.variables = project("acme/typo");
+    let (_, _, error) = setting.run(&["list"]).await;
+    assert!(error.contains("another project") && error.contains("VORHOELLE_GITLAB_PROJECT"), "{error}");
+    assert!(!aside.exists());
+    drop(running);
+    setting.variables = project("acme/job-matches");
+    let running = setting.serve().await;
+    assert_eq!(setting.get("/health").await["mirror"]["note"], Value::Null);
+    drop(running);
+    let mirror = rusqlite::Connection::open(setting.folder.path().join("data/mirror.sqlite")).unwrap();
+    mirror.execute("UPDATE facts SET value = 'https://elsewhere/ 7' WHERE name LIKE 'owner%'", []).unwrap();
+    drop(mirror);
+    let _running = setting.serve().await;
+    assert!(aside.exists());
+    assert_eq!(setting.post(&job("1")).await, Some(StatusCode::OK));
+}
+
+/// A typing error in a setting costs another program nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_programs_database_is_refused_and_left_as_it_is() {
+    let mut setting = Setting::new(Options::default()).await;
+    setting.run(&["setup"]).await;
+    let folder = setting.folder.path().join("other");
+    std::fs::create_dir(&folder).unwrap();
+    let file = folder.join("app.db");
+    setting.variables = vec![("VORHOELLE_DATABASE".to_owned(), file.display().to_string())];
+    std::fs::write(setting.folder.path().join("tracker.csv"), "iid;Titel\n;Cloud Architect\n").unwrap();
+    // The second has a table that is called as one of ours.
+    for (table, journal) in [("customers", "DELETE"), ("events", "WAL")] {
+        let other = rusqlite::Connection::open(&file).unwrap();
+        let made = format!(
+            "PRAGMA journal_mode = {journal}; CREATE TABLE {table} (name TEXT); INSERT INTO {table} VALUES ('Amoria');
+             PRAGMA user_version = 3;"
+        );
+        other.execute_batch(&made).unwrap();
+        other.close().unwrap();
+        let before = std::fs::read(&file).unwrap();
+        for command in [
+            &["serve"][..],
+            &["list"],
+            &["erase", "1"],
+            &["mirror", "rebuild"],
+            &["mirror", "check"],
+            &["csv", "sync", "tracker.csv"],
+            &["doctor"],
+        ] {
+            let (code, said, error) = setting.run(command).await;
+            assert_eq!(code, 1, "{command:?}: {said}{error}");
+            assert!((said + &error).contains("another program's database"), "{command:?}: {error}");
+            let files: Vec<_> =
+                std::fs::read_dir(&folder).unwrap().map(|one| one.unwrap().file_name()).collect();
+            assert_eq!(files, ["app.db"], "{command:?}");
+            assert!(std::fs::read(&file).unwrap() == before, "{command:?} wrote into it");
+        }
+        std::fs::remove_file(&file).unwrap();
+    }
+}
+
+/// A command of an older program, or one that meets a disk's fault first: the service may have the file open.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_of_no_use_is_left_to_the_service_by_commands() {
+    let setting = Setting::new(Options::default()).await;
+    setting.run(&["setup"]).await;
+    let running = setting.serve().await;
+    assert_eq!(setting.post(&job("1")).await, Some(StatusCode::CREATED));
+    drop(running);
+    let file = setting.folder.path().join("data/mirror.sqlite");
+    // What is not folded in yet would mend it.
+    for suffix in ["-wal", "-shm"] {
+        std::fs::remove_file(file.with_extension(format!("sqlite{suffix}"))).unwrap();
+    }
+    std::fs::write(&file, "this is no database, this is a text".repeat(100)).unwrap();
+    let (code, said, error) = setting.run(&["list"]).await;
+    assert_eq!((code, said.lines().count()), (0, 1), "{said}{error}");
+    assert!(error.contains("it is damaged"), "{error}");
+    let aside = setting.folder.path().join("data/mirror.sqlite.unusable");
+    assert!(!aside.exists());
+    let _running = setting.serve().await;
+    assert!(aside.exists());
+    assert_eq!(setting.post(&job("1")).await, Some(StatusCode::OK));
+}
+
+/// An older program in somebody's crontab, after the service was brought up to date.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_of_a_newer_service_is_left_alone_by_commands() {
+    let setting = Setting::new(Options::default()).await;
+    setting.run(&["setup"]).await;
+    let running = setting.serve().await;
+    assert_eq!(setting.post(&job("1")).await, Some(StatusCode::CREATED));
+    let mirror = rusqlite::Connection::open(setting.folder.path().join("data/mirror.sqlite")).unwrap();
+    mirror.pragma_update(None, "user_version", 99).unwrap();
+    let (code, said, error) = setting.run(&["list"]).await;
+    assert_eq!((code, said.lines().count()), (0, 1), "{said}{error}");
+    assert!(error.contains("a newer Vorhölle wrote it"), "{error}");
+    assert!(!setting.folder.path().join("data/mirror.sqlite.unusable").exists());
+    // It has lost nothing of its own.
+    assert_eq!(setting.post(&job("1")).await, Some(StatusCode::OK));
+    drop(running);
+}
