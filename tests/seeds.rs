@@ -48,6 +48,8 @@ use tokio::runtime::{Builder, Runtime};
 
 /// Seeds that run at the same time.
 const AT_ONCE: usize = 4;
+/// What an act of a life holds on its thread's stack is much in a debug build, in bytes.
+const STACK: usize = 8 * 1024 * 1024;
 /// A run of hours says how far it is.
 const TOLD_EVERY: u64 = 1000;
 
@@ -79,7 +81,7 @@ fn run_all(seeds: Vec<u64>, run: impl Fn(u64, &Mutex<Vec<String>>, Runtime) + Sy
     let started = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
-            scope.spawn(|| {
+            let lives = || {
                 while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
                     // One a seed: what a life leaves behind would call at ports that others have by then.
                     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
@@ -93,7 +95,8 @@ fn run_all(seeds: Vec<u64>, run: impl Fn(u64, &Mutex<Vec<String>>, Runtime) + Sy
                         eprintln!("seed {seed} after {:.0} s", started.elapsed().as_secs_f64());
                     }
                 }
-            });
+            };
+            std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, lives).unwrap();
         }
     });
     let failed = failed.into_inner().unwrap();

@@ -76,6 +76,7 @@ async fn a_match_is_told_of_step_by_step_as_the_api_answers_it() {
 async fn a_match_whose_issue_is_deleted_or_moved_is_withdrawn() {
     let (world, pipeline) = heard().await;
     let (deleted, moved) = (world.stage("1").await, world.stage("2").await);
+    after(&world, 0).await;
     world.clock.advance(Duration::from_secs(60));
     world.sandbox.as_user("owner").delete_issue(deleted).unwrap();
     world.sandbox.as_user("owner").move_issue(moved).unwrap();

@@ -265,12 +265,12 @@ impl Engine {
         let closed_by = issue.closed_by.clone().filter(|user| !connected.is_us(user.id));
         let closed_at = issue.closed_at;
         // What another process writes after this read is not read yet.
-        let comments = issue.user_notes_count;
+        let mut comments = issue.user_notes_count;
         let writing = async {
             if let Some(refusal) = &verdict.refusal {
                 // It says where the match stays, which may be where an act before it led.
                 let stays = Record { state: verdict.state, ..record.clone() };
-                self.explain(connected, &issue, &stays, refusal).await?;
+                comments += u64::from(self.explain(connected, &issue, &stays, refusal).await?);
             }
             self.repair(connected, issue, &verdict.repair).await
         };
@@ -355,33 +355,33 @@ impl Engine {
         Ok(issue)
     }
 
-    /// Tells people in one sentence why their act is undone; the same act again within ten minutes is not explained.
-    /// Before the labels go back: afterwards nothing would tell that a sentence is missing.
+    /// Tells people in one sentence why their act is undone; the same act again within ten minutes is not explained. Before
+    /// the labels go back: afterwards nothing would tell that a sentence is missing. Says whether it wrote a comment.
     pub(super) async fn explain(
         &self,
         connected: &Connected,
         issue: &Issue,
         record: &Record,
         refusal: &Refusal,
-    ) -> Result<(), EngineError> {
+    ) -> Result<bool, EngineError> {
         let now = self.inner.clock.now();
         let key = (record.iid, refusal.clone());
         let explained = || self.inner.explained.lock().unwrap_or_else(PoisonError::into_inner);
         explained().retain(|_, at| now.duration_since(*at) < EXPLAINED_FOR);
         if explained().contains_key(&key) {
-            return Ok(());
+            return Ok(false);
         }
         tracing::info!(iid = record.iid, ?refusal, "an act on match {} is undone", record.iid);
         let text = self.refusal_text(refusal, record)?;
         // Before the last start, or by another instance.
         if self.has_said(connected, issue, &text, now.checked_sub(EXPLAINED_FOR).ok()).await? {
             explained().insert(key, now);
-            return Ok(());
+            return Ok(false);
         }
         // Where it is unclear whether it stands there, the next look finds it or writes it; the labels wait for it.
         connected.project.comment(record.iid, &text).await?;
         explained().insert(key, now);
-        Ok(())
+        Ok(true)
     }
 
     /// Notes a step that GitLab knows of already.

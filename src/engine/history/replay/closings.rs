@@ -1,7 +1,7 @@
 //! What closings and reopenings tell where the labels alone do not: who closed, what the service followed, and what it had
 //! seen when it did.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{MatchLabel, Replay, Stood, steps_of};
 use crate::domain::State;
@@ -95,10 +95,15 @@ impl Replay<'_> {
         let closes_or_opens = to.is_closed() != self.state.is_closed();
         self.needs_closings |= closes_or_opens;
         let wanted = if to.is_closed() { "closed" } else { "reopened" };
+        // What is closed or reopened after the next label says nothing of this one; one write of ours may do it a little later.
+        let until = next.map(|(_, label)| {
+            let ours = life.connected.is_ours(label.user.as_ref());
+            let pause = if ours { CLOSING_THEN_LABELS } else { SignedDuration::ZERO };
+            label.created_at.saturating_add(pause).unwrap_or(label.created_at)
+        });
+        let before_next = |one: &&StateEvent| until.is_none_or(|until| one.created_at <= until);
         if life.awake_at.is_some_and(|awake| event.created_at < awake) || life.notes.iter().any(went_on) {
             // It would have closed or reopened the issue too, where nobody had.
-            let until = next.map(|(_, label)| label.created_at);
-            let before_next = |one: &&StateEvent| until.is_none_or(|until| one.created_at <= until);
             let is_as_wanted = |closings: &[StateEvent]| {
                 closings.iter().rfind(before_next).map_or(!to.is_closed(), |last| last.state == wanted)
             };
@@ -108,7 +113,7 @@ impl Replay<'_> {
             let ours = life.connected.is_ours(closing.user.as_ref());
             ours && closing.state == wanted && closing.created_at > event.created_at
         };
-        !self.closings.into_iter().flatten().any(followed)
+        !self.closings.into_iter().flatten().filter(before_next).any(followed)
     }
 
     /// A step that is none, and the service did not take it back: it had seen the match stand otherwise. What came between
