@@ -53,7 +53,8 @@ fn every_room_uses_only_what_it_may() {
             }
         }
         for (name, rooms) in KEPT_IN {
-            if text.contains(&format!("use {name}")) && !rooms.contains(&room.as_str()) {
+            let is_named = text.contains(&format!("use {name}")) || text.contains(&format!("{name}::"));
+            if is_named && !rooms.contains(&room.as_str()) {
                 wrong.push(format!("{} names {name}", file.display()));
             }
         }
