@@ -60,7 +60,7 @@ impl Failure {
                 Some(Self { after, reason, unclear, given_up: false, in_parts: false })
             }
             // One match may be what is refused: the others are not to share its fate.
-            Outcome::GiveUp { reason } if flight.done.is_empty() && flight.iids.len() > 1 => {
+            Outcome::GiveUp { reason } if flight.delivered.is_empty() && flight.iids.len() > 1 => {
                 let reason = format!("{reason}; it is tried again in smaller messages");
                 Some(Self { after: None, reason, unclear: false, given_up: false, in_parts: true })
             }
@@ -77,7 +77,7 @@ impl Failure {
         if self.given_up {
             return None;
         }
-        if !flight.done.is_empty() {
+        if !flight.delivered.is_empty() {
             flight.partly = flight.partly.saturating_add(1);
             flight.partly_since = flight.partly_since.or(Some(now));
             return (flight.partly >= TRIES).then(|| growing(flight.partly, LONGEST_ASIDE));
@@ -88,7 +88,7 @@ impl Failure {
     }
 
     fn say_that_others_go_first(&mut self, flight: &Flight, aside: Duration) {
-        let why = if flight.done.is_empty() {
+        let why = if flight.delivered.is_empty() {
             format!("nobody knows whether the message about {} arrived", about(flight))
         } else {
             format!("the message about {} has not reached everybody", about(flight))
@@ -124,7 +124,7 @@ impl Notifier {
         let pause = match aside {
             Some(_) => FIRST_PAUSE,
             // One recipient is no reason for all the others' messages to come later and later.
-            None if !flight.done.is_empty() && !failure.given_up => growing_pause(flight.partly),
+            None if !flight.delivered.is_empty() && !failure.given_up => growing_pause(flight.partly),
             None => growing_pause(failures),
         };
         // A `Retry-After` of nothing is no reason to hurry, and none holds a channel for longer than is believed of one.
@@ -153,7 +153,7 @@ impl Notifier {
                 state.later.extend(flight.iids.iter().map(|iid| (*iid, later)));
                 state.in_doubt.retain(|iid| !flight.iids.contains(iid));
             }
-            if aside.is_some() && flight.done.is_empty() {
+            if aside.is_some() && flight.delivered.is_empty() {
                 let times = before.times_set_aside(&flight) + 1;
                 state.times_aside.extend(flight.iids.iter().map(|iid| (*iid, times)));
             }
@@ -196,7 +196,7 @@ impl Notifier {
 
     /// What becomes of a message that did not leave now.
     fn put_back(&self, channel: Channel, flight: &Flight, others_first: bool) -> Result<(), EngineError> {
-        match (flight.done.is_empty(), others_first) {
+        match (flight.delivered.is_empty(), others_first) {
             // Who has it does not get it again.
             (false, true) => flight.lay_aside(self.engine(), channel),
             (true, false) if flight.may_have_arrived() => flight.keep(self.engine(), channel),
