@@ -1,7 +1,9 @@
-//! What measurements share: a place to happen, deliveries as GitLab sends them, answers read by hand, a process's memory.
+//! What measurements share: a place to happen, what is asked of their figures, deliveries as GitLab sends them, answers read
+//! by hand, a process's memory.
 
 #![allow(dead_code, reason = "each measurement uses a part")]
 
+pub mod figures;
 pub mod place;
 
 use std::io::{Read as _, Write as _};
