@@ -162,7 +162,7 @@ fn timed(start: impl Fn() -> std::process::Child, ready: impl Fn()) -> Cost {
             ready();
             let started = Instant::now();
             let mut child = start();
-            let mut mebibytes = 0.0f64;
+            let mut mebibytes = f64::NAN;
             let status = loop {
                 mebibytes = mebibytes.max(peak_mebibytes(child.id()));
                 if let Some(status) = child.try_wait().unwrap() {
