@@ -1,7 +1,7 @@
 //! A spreadsheet of 100,000 rows of 27 columns: into the mirror and out of it, and a sync after one row in a hundred was
 //! edited. Each is a whole process, beside a plain program that does nothing but read CSV, write SQLite, and back.
 //!
-//! `cargo bench --bench spreadsheet` prints ratios; `benches/README.md` keeps them.
+//! `cargo bench --bench spreadsheet` prints figures and fails where one is not as asked for; `benches/README.md` keeps them.
 
 #![allow(
     missing_docs,
@@ -14,7 +14,7 @@
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params_from_iter};
@@ -22,6 +22,7 @@ use serde_json::json;
 use vorhoelle::domain::Application;
 use vorhoelle::gitlab::Patience;
 
+use support::figures::{self, Asked, figure};
 use support::peak_mebibytes;
 use support::place::Place;
 
@@ -30,7 +31,7 @@ const ROWS: u64 = 100_000;
 const COLUMNS: usize = 27;
 const RUNS: usize = 5;
 
-fn main() {
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [_, "plain-import", file, database] => plain_import(Path::new(file), Path::new(database)),
@@ -40,6 +41,7 @@ fn main() {
             runtime.block_on(measure());
         }
     }
+    figures::end()
 }
 
 /// Every row into a table of as many columns.
@@ -120,19 +122,16 @@ async fn measure() {
         || {},
     );
     for (what, ours, plain) in [("import", import, plain_import), ("export", export, plain_export)] {
-        println!(
-            "{what}: {:.2?}, {:.0} MiB; csv and SQLite alone {:.2?}; ratio {:.2}",
-            ours.time,
-            ours.mebibytes,
-            plain.time,
-            ours.time.as_secs_f64() / plain.time.as_secs_f64()
-        );
+        println!("{what}: {:.2?}; csv and SQLite alone {:.2?}", ours.time, plain.time);
+        let ratio = ours.time.as_secs_f64() / plain.time.as_secs_f64();
+        let rows = format!("{what} of {ROWS} rows × {COLUMNS} columns");
+        figure(&format!("{rows}, against csv and SQLite alone"), Asked::AtMost(1.5), ratio, "");
+        figure(&format!("memory for {rows}"), Asked::AtMost(150.0), ours.mebibytes, "MiB");
     }
     println!("sync of an unchanged file: {:.2?}, {:.0} MiB", sync.time, sync.mebibytes);
-    println!(
-        "sync's plan with one row in a hundred edited: {:.2?}, {:.0} MiB",
-        edited.time, edited.mebibytes
-    );
+    println!("sync's plan with one row in a hundred edited: {:.0} MiB", edited.mebibytes);
+    let seconds = edited.time.as_secs_f64();
+    figure("the plan of its sync with one row in a hundred edited", Asked::AtMost(1.0), seconds, "s");
 }
 
 /// One row in a hundred gets another next step.
@@ -163,7 +162,7 @@ fn timed(start: impl Fn() -> std::process::Child, ready: impl Fn()) -> Cost {
             ready();
             let started = Instant::now();
             let mut child = start();
-            let mut mebibytes = 0.0f64;
+            let mut mebibytes = f64::NAN;
             let status = loop {
                 mebibytes = mebibytes.max(peak_mebibytes(child.id()));
                 if let Some(status) = child.try_wait().unwrap() {

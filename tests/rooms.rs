@@ -4,6 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[path = "../benches/support/figures.rs"]
+mod figures;
 
 /// Crates that one room alone may name.
 const KEPT_IN: [(&str, &[&str]); 2] = [("gitlab::api", &["gitlab"]), ("rusqlite", &["mirror"])];
@@ -53,7 +57,8 @@ fn every_room_uses_only_what_it_may() {
             }
         }
         for (name, rooms) in KEPT_IN {
-            if text.contains(&format!("use {name}")) && !rooms.contains(&room.as_str()) {
+            let is_named = text.contains(&format!("use {name}")) || text.contains(&format!("{name}::"));
+            if is_named && !rooms.contains(&room.as_str()) {
                 wrong.push(format!("{} names {name}", file.display()));
             }
         }
@@ -72,6 +77,26 @@ fn every_room_is_on_the_map() {
             "{module} in the map"
         );
     }
+}
+
+#[test]
+fn a_figure_that_falls_short_fails_its_measurement() {
+    use figures::{Asked, end, figure};
+    for (asked, found, is_met) in [
+        (Asked::AtMost(15.0), 15.0, true),
+        (Asked::AtMost(15.0), 15.1, false),
+        (Asked::AtLeast(0.9), 0.9, true),
+        (Asked::AtLeast(0.9), 0.89, false),
+        (Asked::AtMost(15.0), f64::NAN, false),
+        (Asked::AtLeast(0.9), f64::NAN, false),
+    ] {
+        assert_eq!(asked.is_met_by(found), is_met, "{found} {asked}");
+    }
+    figure("enough", Asked::AtLeast(0.9), 0.91, "");
+    assert_eq!(end(), ExitCode::SUCCESS);
+    figure("too much", Asked::AtMost(15.0), 15.5, "MiB");
+    figure("enough again", Asked::AtMost(15.0), 14.5, "MiB");
+    assert_eq!(end(), ExitCode::FAILURE);
 }
 
 fn sources() -> Vec<PathBuf> {

@@ -1,7 +1,9 @@
-//! What measurements share: a place to happen, deliveries as GitLab sends them, answers read by hand, a process's memory.
+//! What measurements share: a place to happen, what is asked of their figures, deliveries as GitLab sends them, answers read
+//! by hand, a process's memory.
 
 #![allow(dead_code, reason = "each measurement uses a part")]
 
+pub mod figures;
 pub mod place;
 
 use std::io::{Read as _, Write as _};
@@ -101,5 +103,6 @@ pub fn processor_seconds(process: u32) -> f64 {
 fn memory_of(process: u32, which: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(which));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+    // What could not be read is no number, and a figure that is none falls short.
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok()).unwrap_or(f64::NAN) / 1024.0
 }

@@ -20,41 +20,57 @@ const NAMES_ARE_FRESH: SignedDuration = SignedDuration::from_secs(2);
 /// How old it may be before a new issue waits for it.
 const NAMES_ARE_OLD: SignedDuration = SignedDuration::from_secs(30);
 
+/// The number of each label that was ours.
+type KnownLabels = BTreeMap<LabelKind, u64>;
+
 impl Engine {
     /// Reads what our labels are called now. Who follows the project makes those that are missing, and takes back second
     /// ones; a process that only looks leaves both to it.
     pub(super) async fn read_labels(&self, project: &Project) -> Result<(), EngineError> {
-        let known: BTreeMap<LabelKind, u64> = self
-            .inner
-            .mirror
-            .fact(Fact::Labels)?
-            .and_then(|json| serde_json::from_str::<Vec<(LabelKind, u64)>>(&json).ok())
-            .unwrap_or_default()
-            .into_iter()
-            .collect();
+        let known = self.known_labels()?;
         let mut labels = project.labels().await?;
         let mut ours = OurLabels::find(&labels, &known);
         let may_mend = self.may_mend();
         let missing = ours.missing();
-        // GitLab makes a label that a new issue names and that was deleted just before.
-        let remade =
-            |(kind, id): (LabelKind, u64)| known.get(&kind).is_some_and(|known| *known != id).then_some(kind);
-        let remade: Vec<LabelKind> = ours.ids().into_iter().filter_map(remade).collect();
+        let remade = remade(&ours, &known);
         let mut unmarked = Vec::new();
         if may_mend {
             self.remove_second_ones(project, &ours, &mut labels).await?;
-            let is_new = |kind: LabelKind, label: &Label| known.get(&kind) != Some(&label.id);
-            let met = labels.iter().filter_map(|label| Some((ours.kind_of_id(label.id)?, label)));
-            unmarked.extend(
-                met.filter(|(kind, label)| is_new(*kind, label) && !kind.is_marked(label))
-                    .map(|(kind, label)| (kind, label.clone())),
-            );
+            unmarked = newly_met_without_mark(&ours, &labels, &known);
             for kind in &missing {
                 let label = project.create_label(*kind).await?;
                 ours.insert(*kind, &label);
             }
         }
-        // What is not mended yet stays known as it was: whoever mends it says so.
+        self.remember_labels(&ours, &known, may_mend)?;
+        self.use_labels(ours, labels);
+        if may_mend {
+            self.note_if_match_label_was_lost(&missing)?;
+            let deleted = missing.into_iter().filter(|kind| known.contains_key(kind));
+            for kind in deleted.chain(remade.iter().copied()) {
+                self.restore_deleted(kind)?;
+            }
+            self.dress(project, &remade).await;
+            unmarked.retain(|(kind, _)| !remade.contains(kind));
+            mark(project, unmarked).await;
+        }
+        Ok(())
+    }
+
+    /// Which labels were ours when they were read last.
+    fn known_labels(&self) -> Result<KnownLabels, EngineError> {
+        let json = self.inner.mirror.fact(Fact::Labels)?;
+        let pairs = json.and_then(|json| serde_json::from_str::<Vec<(LabelKind, u64)>>(&json).ok());
+        Ok(pairs.unwrap_or_default().into_iter().collect())
+    }
+
+    /// Remembers which labels are ours. What is not mended yet stays known as it was: whoever mends it says so.
+    fn remember_labels(
+        &self,
+        ours: &OurLabels,
+        known: &KnownLabels,
+        may_mend: bool,
+    ) -> Result<(), EngineError> {
         let mut ids = known.clone();
         for (kind, id) in ours.ids() {
             if may_mend {
@@ -65,32 +81,26 @@ impl Engine {
         }
         let ids: Vec<_> = ids.into_iter().collect();
         let json = serde_json::to_string(&ids).map_err(|error| EngineError::Text(error.to_string()))?;
-        self.inner.mirror.remember(Fact::Labels, &json)?;
-        {
-            let mut slot = self.inner.labels.write().unwrap_or_else(PoisonError::into_inner);
-            slot.others = labels
-                .into_iter()
-                .map(|label| label.name)
-                .filter(|name| ours.kind_of_name(name).is_none())
-                .collect();
-            slot.ours = ours;
-            // Before one is put on that is missing, they are read again.
-            slot.read_at = Some(self.inner.clock.now()).filter(|_| slot.ours.missing().is_empty());
-        }
-        if may_mend {
-            let is_fresh_project = missing.len() == LabelKind::ALL.len();
-            let knew_none = self.inner.mirror.iids_labelled(None)?.is_empty();
-            if missing.contains(&LabelKind::Match) && knew_none && !is_fresh_project {
-                // Looked for once all bots of the project are known.
-                self.inner.mirror.remember(Fact::WithoutMatchLabel, "")?;
-            }
-            let deleted = missing.into_iter().filter(|kind| known.contains_key(kind));
-            for kind in deleted.chain(remade.iter().copied()) {
-                self.restore_deleted(kind)?;
-            }
-            self.dress(project, &remade).await;
-            unmarked.retain(|(kind, _)| !remade.contains(kind));
-            mark(project, unmarked).await;
+        Ok(self.inner.mirror.remember(Fact::Labels, &json)?)
+    }
+
+    /// From here on the labels are called so.
+    fn use_labels(&self, ours: OurLabels, all: Vec<Label>) {
+        let mut slot = self.inner.labels.write().unwrap_or_else(PoisonError::into_inner);
+        let names = all.into_iter().map(|label| label.name);
+        slot.others = names.filter(|name| ours.kind_of_name(name).is_none()).collect();
+        slot.ours = ours;
+        // Before one is put on that is missing, they are read again.
+        slot.read_at = Some(self.inner.clock.now()).filter(|_| slot.ours.missing().is_empty());
+    }
+
+    /// Where `job-match` was missing and the mirror knows of no match, its issues are looked for once all bots of the project
+    /// are known; a project that had none of our labels is a new one.
+    fn note_if_match_label_was_lost(&self, missing: &[LabelKind]) -> Result<(), EngineError> {
+        let is_fresh_project = missing.len() == LabelKind::ALL.len();
+        let knew_none = self.inner.mirror.iids_labelled(None)?.is_empty();
+        if missing.contains(&LabelKind::Match) && knew_none && !is_fresh_project {
+            self.inner.mirror.remember(Fact::WithoutMatchLabel, "")?;
         }
         Ok(())
     }
@@ -258,6 +268,25 @@ impl Engine {
             closed: issue.state == crate::gitlab::issues::OpenOrClosed::Closed,
         }
     }
+}
+
+/// The labels that GitLab made again: it does so where a new issue names one that was deleted just before.
+fn remade(ours: &OurLabels, known: &KnownLabels) -> Vec<LabelKind> {
+    let is_another = |(kind, id): &(LabelKind, u64)| known.get(kind).is_some_and(|known| known != id);
+    ours.ids().into_iter().filter(is_another).map(|(kind, _)| kind).collect()
+}
+
+/// Those of our labels that are met for the first time and do not have our mark.
+fn newly_met_without_mark(
+    ours: &OurLabels,
+    labels: &[Label],
+    known: &KnownLabels,
+) -> Vec<(LabelKind, Label)> {
+    let is_new = |kind: LabelKind, label: &Label| known.get(&kind) != Some(&label.id);
+    let met = labels.iter().filter_map(|label| Some((ours.kind_of_id(label.id)?, label)));
+    met.filter(|(kind, label)| is_new(*kind, label) && !kind.is_marked(label))
+        .map(|(kind, label)| (kind, label.clone()))
+        .collect()
 }
 
 /// Gives labels that were there before us our mark, after what their description says: so they are ours after a rename and

@@ -72,15 +72,15 @@ impl Notifier {
             Cargo::Matches => self.told_by_now(&connected, channel, &flight.iids).await?,
             Cargo::Reminder | Cargo::Quiet => Vec::new(),
         };
-        let (mut pending, mut done): (Vec<u64>, Vec<u64>) =
+        let (mut pending, mut decided): (Vec<u64>, Vec<u64>) =
             flight.iids.iter().partition(|iid| is_pending(**iid));
-        for iid in &done {
+        for iid in &decided {
             engine.hint(*iid, Hint::default());
         }
         pending.retain(|iid| !told.contains(iid));
-        done.retain(|iid| !told.contains(iid));
+        decided.retain(|iid| !told.contains(iid));
         flight.iids = pending;
-        self.let_go_of(channel, flight, done).await?;
+        self.let_go_of(channel, flight, decided).await?;
         if flight.cargo == Cargo::Reminder {
             let owed = engine.mirror().reminders(channel)?;
             flight.iids.retain(|iid| owed.contains(iid));
@@ -90,24 +90,29 @@ impl Notifier {
 
     /// What becomes of matches that GitLab does not show as pending any more: where somebody has the message they count as
     /// told of, else they are left alone until they have been looked at.
-    async fn let_go_of(&self, channel: Channel, flight: &Flight, done: Vec<u64>) -> Result<(), EngineError> {
-        if flight.done.is_empty() || done.is_empty() {
+    async fn let_go_of(
+        &self,
+        channel: Channel,
+        flight: &Flight,
+        decided: Vec<u64>,
+    ) -> Result<(), EngineError> {
+        if flight.delivered.is_empty() || decided.is_empty() {
             let again = self.now().checked_add(LOOK_AGAIN).unwrap_or(Timestamp::MAX);
             self.change(channel, |state| {
-                state.later.extend(done.iter().map(|iid| (*iid, again)));
-                state.in_doubt.extend(done);
+                state.later.extend(decided.iter().map(|iid| (*iid, again)));
+                state.in_doubt.extend(decided);
             });
             return Ok(());
         }
         // Put back to pending, it would be planned afresh and go to those once more who have it.
-        for iid in &done {
+        for iid in &decided {
             let known = self.engine().mirror().record(*iid)?;
             if known.is_some_and(|one| one.standing == Standing::Live && one.state == State::Pending) {
                 // It only looks decided, by a label that may be taken back or a copy that lags: it is looked at first.
                 return Err(EngineError::Stale);
             }
         }
-        let told = Flight { iids: done, sent_at: Some(self.now()), ..flight.clone() };
+        let told = Flight { iids: decided, sent_at: Some(self.now()), ..flight.clone() };
         self.acknowledge(channel, &told).await
     }
 

@@ -99,7 +99,7 @@ impl Notifier {
         let aside = Flight::laid_aside(engine, channel)?;
         // What somebody has already waits for those who have nothing yet.
         let due = |is_partly: bool| {
-            let mut aside = aside.iter().filter(|flight| flight.done.is_empty() != is_partly);
+            let mut aside = aside.iter().filter(|flight| flight.delivered.is_empty() != is_partly);
             aside.find(|flight| free <= now && state.may_take_up(flight, now))
         };
         if let Some(flight) = due(false) {
@@ -244,7 +244,7 @@ impl Notifier {
             id: &flight.id,
             references: &references,
             at: self.now(),
-            done: &mut flight.done,
+            delivered: &mut flight.delivered,
             refused,
         };
         let outcome = sender.send(self.engine().templates(), message).await;

@@ -60,7 +60,7 @@ impl Failure {
                 Some(Self { after, reason, unclear, given_up: false, in_parts: false })
             }
             // One match may be what is refused: the others are not to share its fate.
-            Outcome::GiveUp { reason } if flight.done.is_empty() && flight.iids.len() > 1 => {
+            Outcome::GiveUp { reason } if flight.delivered.is_empty() && flight.iids.len() > 1 => {
                 let reason = format!("{reason}; it is tried again in smaller messages");
                 Some(Self { after: None, reason, unclear: false, given_up: false, in_parts: true })
             }
@@ -77,7 +77,7 @@ impl Failure {
         if self.given_up {
             return None;
         }
-        if !flight.done.is_empty() {
+        if !flight.delivered.is_empty() {
             flight.partly = flight.partly.saturating_add(1);
             flight.partly_since = flight.partly_since.or(Some(now));
             return (flight.partly >= TRIES).then(|| growing(flight.partly, LONGEST_ASIDE));
@@ -87,8 +87,14 @@ impl Failure {
         (self.unclear && flight.unclear >= tries).then(|| aside_for(times))
     }
 
+    /// How long the other side asks to wait, as far as is believed of it.
+    fn asked_for(&self) -> Option<Duration> {
+        let longest = Duration::try_from(LONGEST_ASKED_FOR).unwrap_or(LONGEST_PAUSE);
+        self.after.map(|after| after.min(longest))
+    }
+
     fn say_that_others_go_first(&mut self, flight: &Flight, aside: Duration) {
-        let why = if flight.done.is_empty() {
+        let why = if flight.delivered.is_empty() {
             format!("nobody knows whether the message about {} arrived", about(flight))
         } else {
             format!("the message about {} has not reached everybody", about(flight))
@@ -102,6 +108,17 @@ impl ChannelState {
     /// How often messages about these matches were set aside because nobody knew whether they arrived.
     fn times_set_aside(&self, flight: &Flight) -> u32 {
         flight.iids.iter().filter_map(|iid| self.times_aside.get(iid)).max().copied().unwrap_or(0)
+    }
+
+    /// Leaves alone until `later`, where there is such a time, what a message that failed told of. Reminders and alarms wait
+    /// in any case: new matches go first.
+    fn let_others_go_first(&mut self, flight: &Flight, later: Option<Timestamp>, extras_after: Timestamp) {
+        if flight.cargo != Cargo::Matches {
+            self.extras_after = Some(later.unwrap_or(extras_after));
+        } else if let Some(later) = later {
+            self.later.extend(flight.iids.iter().map(|iid| (*iid, later)));
+            self.in_doubt.retain(|iid| !flight.iids.contains(iid));
+        }
     }
 }
 
@@ -121,18 +138,9 @@ impl Notifier {
         if let Some(aside) = aside {
             failure.say_that_others_go_first(&flight, aside);
         }
-        let pause = match aside {
-            Some(_) => FIRST_PAUSE,
-            // One recipient is no reason for all the others' messages to come later and later.
-            None if !flight.done.is_empty() && !failure.given_up => growing_pause(flight.partly),
-            None => growing_pause(failures),
-        };
-        // A `Retry-After` of nothing is no reason to hurry, and none holds a channel for longer than is believed of one.
-        let longest = Duration::try_from(LONGEST_ASKED_FOR).unwrap_or(LONGEST_PAUSE);
-        let asked_for = failure.after.map(|after| after.min(longest));
-        let pause = pause.max(asked_for.unwrap_or_default());
+        let pause = how_long(&failure, &flight, aside, failures);
         let until = self.pause(channel, pause);
-        if let Some(asked) = asked_for.and_then(|after| now.checked_add(after).ok()) {
+        if let Some(asked) = failure.asked_for().and_then(|after| now.checked_add(after).ok()) {
             // Ours end with a restart, for whoever starts anew may have mended what was wrong.
             self.engine().mirror().remember(Fact::PauseAskedFor(channel), &asked.to_string())?;
         }
@@ -147,27 +155,13 @@ impl Notifier {
             state.failures = failures;
             state.error = Some(reason.clone());
             state.given_up = given_up || (in_parts && state.given_up);
-            if flight.cargo != Cargo::Matches {
-                state.extras_after = Some(later.unwrap_or_else(|| until.checked_add(pause).unwrap_or(until)));
-            } else if let Some(later) = later {
-                state.later.extend(flight.iids.iter().map(|iid| (*iid, later)));
-                state.in_doubt.retain(|iid| !flight.iids.contains(iid));
-            }
-            if aside.is_some() && flight.done.is_empty() {
+            state.let_others_go_first(&flight, later, until.checked_add(pause).unwrap_or(until));
+            if aside.is_some() && flight.delivered.is_empty() {
                 let times = before.times_set_aside(&flight) + 1;
                 state.times_aside.extend(flight.iids.iter().map(|iid| (*iid, times)));
             }
         });
-        let kind = if flight.cargo == Cargo::Matches { DeliveryKind::Match } else { DeliveryKind::Reminder };
-        let failed = Delivery {
-            channel,
-            kind,
-            outcome: if given_up { DeliveryOutcome::GivenUp } else { DeliveryOutcome::Failed },
-            at: Some(now),
-            deferred_until: None,
-            reason: Some(reason.clone()),
-        };
-        self.engine().mirror().note_deliveries(&flight.iids, &failed)?;
+        self.note_failure(channel, &flight, &reason, given_up, now)?;
         if in_parts {
             flight.split(self.engine(), channel, &self.inner.home, now)?;
         } else {
@@ -178,6 +172,27 @@ impl Notifier {
             self.complain(channel, &flight, &reason, !given_up).await?;
         }
         Ok(())
+    }
+
+    /// Notes in the mirror, of each match that a message told of, that it did not leave.
+    fn note_failure(
+        &self,
+        channel: Channel,
+        flight: &Flight,
+        reason: &str,
+        given_up: bool,
+        now: Timestamp,
+    ) -> Result<(), EngineError> {
+        let kind = if flight.cargo == Cargo::Matches { DeliveryKind::Match } else { DeliveryKind::Reminder };
+        let failed = Delivery {
+            channel,
+            kind,
+            outcome: if given_up { DeliveryOutcome::GivenUp } else { DeliveryOutcome::Failed },
+            at: Some(now),
+            deferred_until: None,
+            reason: Some(reason.to_owned()),
+        };
+        Ok(self.engine().mirror().note_deliveries(&flight.iids, &failed)?)
     }
 
     /// Notes that a turn broke off, in GitLab or here: the channel pauses.
@@ -196,7 +211,7 @@ impl Notifier {
 
     /// What becomes of a message that did not leave now.
     fn put_back(&self, channel: Channel, flight: &Flight, others_first: bool) -> Result<(), EngineError> {
-        match (flight.done.is_empty(), others_first) {
+        match (flight.delivered.is_empty(), others_first) {
             // Who has it does not get it again.
             (false, true) => flight.lay_aside(self.engine(), channel),
             (true, false) if flight.may_have_arrived() => flight.keep(self.engine(), channel),
@@ -273,6 +288,18 @@ pub(super) fn is_pause(until: Timestamp, now: Timestamp) -> bool {
 /// Whether what is to be tried then is still to wait; longer ahead, too, lies only what a clock wrote down that was wrong.
 pub(super) fn holds_back(until: Timestamp, now: Timestamp) -> bool {
     until > now && until.duration_since(now) <= LONGEST_HELD_BACK
+}
+
+/// How long a channel pauses after a failure of a message.
+fn how_long(failure: &Failure, flight: &Flight, aside: Option<Duration>, failures: u32) -> Duration {
+    let pause = match aside {
+        Some(_) => FIRST_PAUSE,
+        // One recipient is no reason for all the others' messages to come later and later.
+        None if !flight.delivered.is_empty() && !failure.given_up => growing_pause(flight.partly),
+        None => growing_pause(failures),
+    };
+    // A `Retry-After` of nothing is no reason to hurry, and none holds a channel for longer than is believed of one.
+    pause.max(failure.asked_for().unwrap_or_default())
 }
 
 fn about(flight: &Flight) -> String {

@@ -111,7 +111,7 @@ impl Notifier {
                         id: &id,
                         references: &[],
                         at,
-                        done: &mut Delivered::default(),
+                        delivered: &mut Delivered::default(),
                         refused: &mut refused,
                     };
                     let outcome = sender.send(self.engine().templates(), message).await;

@@ -36,9 +36,9 @@ pub(super) struct Flight {
     pub digest: bool,
     /// What a repeat of it has in common with it.
     pub id: String,
-    /// Who has it.
-    #[serde(default)]
-    pub done: Delivered,
+    /// Who has it. On disks it stands under the name that it had at first.
+    #[serde(default, rename = "done")]
+    pub delivered: Delivered,
     /// When the other side took it; receipts are still to be given.
     pub sent_at: Option<Timestamp>,
     /// The Message-IDs that the other side gave the mails in place of ours, with blanks between.
@@ -71,7 +71,7 @@ enum DeliveredForm {
 impl From<DeliveredForm> for Delivered {
     fn from(form: DeliveredForm) -> Self {
         match form {
-            DeliveredForm::Addresses(done) => Self(done),
+            DeliveredForm::Addresses(delivered) => Self(delivered),
             DeliveredForm::Places(places) => {
                 Self(places.into_iter().map(|place| (format!("place {place}"), None)).collect())
             }
@@ -113,7 +113,7 @@ impl Flight {
             iids,
             digest,
             id: String::new(),
-            done: Delivered::default(),
+            delivered: Delivered::default(),
             sent_at: None,
             message_ids: None,
             unclear: 0,
@@ -148,7 +148,7 @@ impl Flight {
 
     /// Whether somebody has it, or may have: then a repeat must be the same message.
     pub(super) fn may_have_arrived(&self) -> bool {
-        !self.done.is_empty() || self.unclear > 0
+        !self.delivered.is_empty() || self.unclear > 0
     }
 
     /// Lays the message aside behind those that are, so that others can go past it.
@@ -239,7 +239,11 @@ mod tests {
                       "sent_at":"2026-11-29T08:00:00Z","message_ids":null,"unclear":0}"#;
         let flight: Flight = serde_json::from_str(old).unwrap();
         let address = "anna@example.com".parse().unwrap();
-        assert!(flight.sent_at.is_some() && flight.done.has(&address, 1) && !flight.done.has(&address, 0));
+        assert!(
+            flight.sent_at.is_some()
+                && flight.delivered.has(&address, 1)
+                && !flight.delivered.has(&address, 0)
+        );
         let again: Flight = serde_json::from_str(&serde_json::to_string(&flight).unwrap()).unwrap();
         assert_eq!(again, flight);
     }
@@ -247,11 +251,14 @@ mod tests {
     #[test]
     fn who_has_it_is_known_by_address_whatever_their_place() {
         let (anna, ben) = ("anna@example.com".parse().unwrap(), "ben@example.com".parse().unwrap());
-        let mut done = Delivered::default();
-        done.note(&anna, Some("<1@mail.example>".to_owned()));
-        assert!(done.has(&anna, 5) && !done.has(&ben, 0));
-        done.note(&ben, None);
-        assert_eq!(done.ids().as_deref(), Some("<1@mail.example>"));
-        assert!(!serde_json::to_string(&done).unwrap().contains("anna"), "no address stands on the disk");
+        let mut delivered = Delivered::default();
+        delivered.note(&anna, Some("<1@mail.example>".to_owned()));
+        assert!(delivered.has(&anna, 5) && !delivered.has(&ben, 0));
+        delivered.note(&ben, None);
+        assert_eq!(delivered.ids().as_deref(), Some("<1@mail.example>"));
+        assert!(
+            !serde_json::to_string(&delivered).unwrap().contains("anna"),
+            "no address stands on the disk"
+        );
     }
 }

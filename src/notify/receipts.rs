@@ -1,5 +1,5 @@
-//! Receipts: our own reactions to the issues. All are read at the start and once this disk has forgotten them; those of a
-//! message's matches before it leaves, and afterwards it gets its own.
+//! Receipts: our own reactions to the issues. Those of pending matches are read at the start, all of them once this disk has
+//! forgotten them; those of a message's matches before it leaves, and these get its own afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;

@@ -30,7 +30,7 @@ pub(super) struct Message<'a> {
     /// When it was written.
     pub at: Timestamp,
     /// Who has it already.
-    pub done: &'a mut Delivered,
+    pub delivered: &'a mut Delivered,
     /// Which recipients were refused and why, where others have it.
     pub refused: &'a mut Option<String>,
 }
@@ -125,33 +125,33 @@ impl Mails {
             date: message.at,
             attachments: Vec::new(),
         };
-        let (mut delivered, mut failed, mut given_up) = (!message.done.is_empty(), None, None);
+        let (mut some_delivered, mut failed, mut given_up) = (!message.delivered.is_empty(), None, None);
         for (index, recipient) in self.to.iter().enumerate() {
-            if message.done.has(&recipient.email, index) {
+            if message.delivered.has(&recipient.email, index) {
                 continue;
             }
             mail.to = recipient.clone();
             match self.sender.hand_over(&mail, index).await {
                 Outcome::Sent { id } => {
-                    delivered = true;
-                    message.done.note(&recipient.email, id);
+                    some_delivered = true;
+                    message.delivered.note(&recipient.email, id);
                 }
                 again @ Outcome::TryAgain { .. } => failed = Some((index, again)),
                 Outcome::GiveUp { reason } => given_up = Some((index, reason)),
             }
         }
         match (failed, given_up) {
-            (Some((index, Outcome::TryAgain { after, reason, unclear })), _) if delivered => {
+            (Some((index, Outcome::TryAgain { after, reason, unclear })), _) if some_delivered => {
                 Outcome::TryAgain { after, reason: of_address(index, &reason), unclear }
             }
             (Some((_, again)), _) => again,
-            (None, Some((index, reason))) if delivered => {
+            (None, Some((index, reason))) if some_delivered => {
                 tracing::error!(recipient = index + 1, reason = %masked(&reason), "a recipient's mail is given up, the others have theirs");
                 *message.refused = Some(of_address(index, &reason));
-                Outcome::Sent { id: message.done.ids() }
+                Outcome::Sent { id: message.delivered.ids() }
             }
             (None, Some((_, reason))) => Outcome::GiveUp { reason },
-            (None, None) => Outcome::Sent { id: message.done.ids() },
+            (None, None) => Outcome::Sent { id: message.delivered.ids() },
         }
     }
 }

@@ -45,6 +45,41 @@ impl Interpreted {
         self.told.insert(key.to_owned(), value);
         self.summary.push(sentence);
     }
+
+    /// Obeys a command of those who may edit the issue; false where it is another one.
+    fn obey_edit(&mut self, action: &QuickAction) -> bool {
+        match action.name.as_str() {
+            "close" => {
+                self.change.state = Some(State::Closed);
+                self.tell("state_event", json!("close"), "Closed this issue.".into());
+            }
+            "reopen" => {
+                self.change.state = Some(State::Opened);
+                self.tell("state_event", json!("reopen"), "Reopened this issue.".into());
+            }
+            "title" if !action.arguments.is_empty() => {
+                self.change.title = Some(action.arguments.clone());
+                let sentence = format!("Changed the title to \"{}\".", action.arguments);
+                self.tell("title", json!(action.arguments), sentence);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Puts off what is done once the issue is updated; any other command does nothing.
+    fn put_off(&mut self, action: &QuickAction, may_move: bool) {
+        let name = action.name.as_str();
+        let (after, sentence) = match name {
+            "todo" => (After::Todo, "Added a to-do item."),
+            "done" => (After::Done, "Marked to-do item as done."),
+            "award" | "react" => (After::React(action.arguments.clone()), "Toggled emoji reaction."),
+            "move" if may_move => (After::Move, "Moved this issue."),
+            _ => return,
+        };
+        self.tell(name, json!(true), sentence.into());
+        self.after.push(after);
+    }
 }
 
 impl World {
@@ -76,99 +111,97 @@ impl World {
         );
         let edits =
             metadata || issue.is_none_or(|issue| issue.author == actor || issue.assignees.contains(&actor));
+        let is_update = (edits && out.obey_edit(action))
+            || (metadata
+                && (self.obey_labels(issue, action, out)
+                    || self.obey_assignees(actor, issue, action, out)
+                    || self.obey_fields(action, out)));
+        out.updates |= is_update;
+        if !is_update {
+            out.put_off(action, metadata && issue.is_some());
+        }
+    }
+
+    /// Obeys a command about labels; false where it is another one.
+    fn obey_labels(&self, issue: Option<&Issue>, action: &QuickAction, out: &mut Interpreted) -> bool {
+        let named = || self.named_labels(&action.arguments);
+        let (key, names, verb) = match action.name.as_str() {
+            "label" | "labels" => ("add_label_ids", named(), "Added"),
+            "unlabel" | "remove_label" if action.arguments.is_empty() => {
+                let all = issue.map(|issue| self.label_names(issue)).unwrap_or_default();
+                ("remove_label_ids", all, "Removed")
+            }
+            "unlabel" | "remove_label" => ("remove_label_ids", named(), "Removed"),
+            "relabel" => ("label_ids", named(), "Replaced all labels with"),
+            _ => return false,
+        };
+        if names.is_empty() {
+            return true;
+        }
+        out.tell(key, json!(self.ids_of(&names)), format!("{verb} {} label.", tildes(&names)));
+        match key {
+            "add_label_ids" => out.change.add_labels.extend(names),
+            "remove_label_ids" => out.change.remove_labels.extend(names),
+            _ => out.change.labels = Some(names),
+        }
+        true
+    }
+
+    /// Obeys a command about who is assigned; false where it is another one.
+    fn obey_assignees(
+        &self,
+        actor: u64,
+        issue: Option<&Issue>,
+        action: &QuickAction,
+        out: &mut Interpreted,
+    ) -> bool {
+        let named = self.named_users(actor, &action.arguments);
         let assigned = out.change.assignees.clone().or_else(|| issue.map(|issue| issue.assignees.clone()));
-        let updates_before = out.updates;
-        out.updates = true;
-        match action.name.as_str() {
-            "close" if edits => {
-                out.change.state = Some(State::Closed);
-                out.tell("state_event", json!("close"), "Closed this issue.".into());
-            }
-            "reopen" if edits => {
-                out.change.state = Some(State::Opened);
-                out.tell("state_event", json!("reopen"), "Reopened this issue.".into());
-            }
-            "title" if edits && !action.arguments.is_empty() => {
-                out.change.title = Some(action.arguments.clone());
-                out.tell(
-                    "title",
-                    json!(action.arguments),
-                    format!("Changed the title to \"{}\".", action.arguments),
-                );
-            }
-            "label" | "labels" if metadata => {
-                let names = self.named_labels(&action.arguments);
-                if !names.is_empty() {
-                    out.tell(
-                        "add_label_ids",
-                        json!(self.ids_of(&names)),
-                        format!("Added {} label.", tildes(&names)),
-                    );
-                    out.change.add_labels.extend(names);
-                }
-            }
-            "unlabel" | "remove_label" if metadata => {
-                let names = if action.arguments.is_empty() {
-                    issue.map(|issue| self.label_names(issue)).unwrap_or_default()
-                } else {
-                    self.named_labels(&action.arguments)
-                };
-                if !names.is_empty() {
-                    out.tell(
-                        "remove_label_ids",
-                        json!(self.ids_of(&names)),
-                        format!("Removed {} label.", tildes(&names)),
-                    );
-                    out.change.remove_labels.extend(names);
-                }
-            }
-            "relabel" if metadata => {
-                let names = self.named_labels(&action.arguments);
-                if !names.is_empty() {
-                    let sentence = format!("Replaced all labels with {} label.", tildes(&names));
-                    out.tell("label_ids", json!(self.ids_of(&names)), sentence);
-                    out.change.labels = Some(names);
-                }
-            }
-            "assign" if metadata => {
-                let mut users = assigned.unwrap_or_default();
-                users.extend(self.named_users(actor, &action.arguments));
+        let mut users = assigned.unwrap_or_default();
+        let sentence = match action.name.as_str() {
+            "assign" => {
+                users.extend(named);
                 users.dedup();
-                out.tell("assignee_ids", json!(users), "Assigned.".into());
-                out.change.assignees = Some(users);
+                "Assigned."
             }
-            "reassign" if metadata => {
-                let users = self.named_users(actor, &action.arguments);
-                out.tell("assignee_ids", json!(users), "Changed assignee.".into());
-                out.change.assignees = Some(users);
+            "reassign" => {
+                users = named;
+                "Changed assignee."
             }
-            "unassign" if metadata => {
-                let named = self.named_users(actor, &action.arguments);
-                let mut users = assigned.unwrap_or_default();
+            "unassign" => {
                 users.retain(|user| !action.arguments.is_empty() && !named.contains(user));
-                out.tell("assignee_ids", json!(users), "Removed assignee.".into());
-                out.change.assignees = Some(users);
+                "Removed assignee."
             }
-            "confidential" if metadata => {
+            _ => return false,
+        };
+        out.tell("assignee_ids", json!(users), sentence.into());
+        out.change.assignees = Some(users);
+        true
+    }
+
+    /// Obeys a command about another field of an issue; false where it is another one.
+    fn obey_fields(&self, action: &QuickAction, out: &mut Interpreted) -> bool {
+        match action.name.as_str() {
+            "confidential" => {
                 out.change.confidential = Some(true);
                 out.tell("confidential", json!(true), "Made this issue confidential.".into());
             }
-            "due" | "in_due_date" if metadata => {
+            "due" | "in_due_date" => {
                 if let Some(day) = self.day_named(&action.arguments) {
                     out.change.due_date = Some(Some(day));
                     out.tell("due_date", json!(day), format!("Set the due date to {day}."));
                 }
             }
-            "remove_due_date" if metadata => {
+            "remove_due_date" => {
                 out.change.due_date = Some(None);
                 out.tell("due_date", Value::Null, "Removed the due date.".into());
             }
-            "lock" | "unlock" if metadata => {
+            "lock" | "unlock" => {
                 let locks = action.name == "lock";
                 out.change.discussion_locked = Some(locks);
                 out.tell("discussion_locked", json!(locks), "Changed the lock of the discussion.".into());
             }
-            "type" | "promote_to_incident" | "promote_to" if metadata => {
+            "type" | "promote_to_incident" | "promote_to" => {
                 let name =
                     if action.name == "promote_to_incident" { "incident" } else { action.arguments.as_str() };
                 if let Some(issue_type) = IssueType::named(name) {
@@ -176,35 +209,17 @@ impl World {
                     out.tell("issue_type", json!(issue_type.word()), "Type changed successfully.".into());
                 }
             }
-            "duplicate" if metadata => {
-                if let Some(of) = action
-                    .arguments
-                    .trim_start_matches('#')
-                    .parse()
-                    .ok()
-                    .filter(|of| self.issues.contains_key(of))
-                {
+            "duplicate" => {
+                let of = action.arguments.trim_start_matches('#').parse().ok();
+                if let Some(of) = of.filter(|of| self.issues.contains_key(of)) {
                     out.change.duplicate_of = Some(of);
-                    out.tell(
-                        "canonical_issue_id",
-                        json!(of),
-                        format!("Closed this issue. Marked as duplicate of #{of}."),
-                    );
+                    let sentence = format!("Closed this issue. Marked as duplicate of #{of}.");
+                    out.tell("canonical_issue_id", json!(of), sentence);
                 }
             }
-            other => {
-                out.updates = updates_before;
-                let (after, told) = match other {
-                    "todo" => (After::Todo, "Added a to-do item."),
-                    "done" => (After::Done, "Marked to-do item as done."),
-                    "award" | "react" => (After::React(action.arguments.clone()), "Toggled emoji reaction."),
-                    "move" if metadata && issue.is_some() => (After::Move, "Moved this issue."),
-                    _ => return,
-                };
-                out.tell(other, json!(true), told.into());
-                out.after.push(after);
-            }
+            _ => return false,
         }
+        true
     }
 
     /// Does what is to be done after the update.

@@ -125,6 +125,44 @@ impl World {
     /// As GitLab: not allowed, not valid, number taken, too many in this minute.
     pub fn create_issue(&mut self, actor: u64, new: NewIssue) -> Result<u64, Refusal> {
         self.allow(Some(actor), Ability::Participate)?;
+        self.allow_another_issue(actor)?;
+        let chooses = self.can(Some(actor), Ability::SetIid);
+        let wanted = new.iid.filter(|_| chooses);
+        if wanted.is_some_and(|iid| self.issues.contains_key(&iid)) {
+            return Err(Refusal::conflict("Duplicated issue"));
+        }
+        let mut change = new.rest;
+        let text = self.text_or_template(change.description.take());
+        let (description, actions) = text.as_deref().map(extract).unwrap_or_default();
+        check_title(&new.title)?;
+        if let Some(reason) = text.as_deref().and_then(too_long) {
+            return Err(Refusal::invalid("description", &reason));
+        }
+        let outcome = self.interpret(actor, None, &actions);
+        change.merge(outcome.change);
+        if !self.can(Some(actor), Ability::SetMetadataAtCreation) {
+            change = IssueChange { confidential: change.confidential, ..change.without_metadata() };
+        }
+        change.title = change.title.or(Some(new.title));
+        change.description = Some(description);
+        let (closes, duplicate_of) = (change.state == Some(State::Closed), change.duplicate_of);
+        let created_at = new.created_at.filter(|_| chooses).unwrap_or_else(|| self.now());
+        let issue = self.new_issue(actor, change, wanted, created_at);
+        let iid = issue.iid;
+        self.remember(iid);
+        self.issues.insert(iid, issue.clone());
+        self.tell_of_new(actor, &issue);
+        self.after_commands(actor, iid, outcome.after);
+        match (closes, duplicate_of) {
+            (_, Some(of)) => self.mark_duplicate(actor, iid, of),
+            (true, None) => self.close_issue(actor, iid),
+            _ => {}
+        }
+        Ok(iid)
+    }
+
+    /// Refuses an issue where its author has made as many in this minute as may be.
+    fn allow_another_issue(&self, actor: u64) -> Result<(), Refusal> {
         let now = self.now();
         let minute = |at: Timestamp| at.as_second() / 60;
         let recent = self
@@ -134,47 +172,42 @@ impl World {
         if self.options.issues_per_minute.is_some_and(|limit| recent.count() >= limit) {
             return Err(Refusal::too_many_requests());
         }
-        let chooses = self.can(Some(actor), Ability::SetIid);
-        let wanted = new.iid.filter(|_| chooses);
-        if wanted.is_some_and(|iid| self.issues.contains_key(&iid)) {
-            return Err(Refusal::conflict("Duplicated issue"));
-        }
-        let mut change = new.rest;
-        let mut title = new.title;
-        let template = || self.files.get(".gitlab/issue_templates/Default.md");
-        let text = match change.description.take().filter(|text| !text.is_empty()) {
-            Some(text) => Some(text),
-            None => template().map(|file| String::from_utf8_lossy(file).into_owned()),
-        };
-        let (description, actions) = text.as_deref().map(extract).unwrap_or_default();
-        check_title(&title)?;
-        if let Some(reason) = text.as_deref().and_then(too_long) {
-            return Err(Refusal::invalid("description", &reason));
-        }
-        let outcome = self.interpret(actor, None, &actions);
-        change.merge(outcome.change);
-        if !self.can(Some(actor), Ability::SetMetadataAtCreation) {
-            change = IssueChange { confidential: change.confidential, ..change.without_metadata() };
-        }
-        title = change.title.take().unwrap_or(title);
+        Ok(())
+    }
+
+    /// A new issue's text; the project's default template where there is none.
+    fn text_or_template(&self, text: Option<String>) -> Option<String> {
+        text.filter(|text| !text.is_empty()).or_else(|| {
+            let template = self.files.get(".gitlab/issue_templates/Default.md")?;
+            Some(String::from_utf8_lossy(template).into_owned())
+        })
+    }
+
+    /// The issue that a change makes of nothing.
+    fn new_issue(
+        &mut self,
+        author: u64,
+        change: IssueChange,
+        wanted: Option<u64>,
+        created_at: Timestamp,
+    ) -> Issue {
         let mut names = change.labels.unwrap_or_default();
         names.extend(change.add_labels);
         names.retain(|name| !change.remove_labels.contains(name));
-        let labels = self.labels_for(actor, &names, true);
+        let labels = self.labels_for(author, &names, true);
         let confidential = change.confidential.unwrap_or(false);
         let assignees = change.assignees.filter(|_| !self.options.creates_unassigned).unwrap_or_default();
-        let assignees = self.fit_assignees(assignees, confidential, actor);
-        let created_at = new.created_at.filter(|_| chooses).unwrap_or(now);
+        let assignees = self.fit_assignees(assignees, confidential, author);
         let iid = self.take_iid(wanted);
-        let issue = Issue {
+        Issue {
             id: self.id("issue", 9001),
             iid,
-            title: title.trim().to_owned(),
-            description: Some(description).filter(|text| !text.is_empty()),
+            title: change.title.unwrap_or_default().trim().to_owned(),
+            description: change.description.filter(|text| !text.is_empty()),
             state: State::Opened,
-            labels: labels.clone(),
+            labels,
             assignees,
-            author: actor,
+            author,
             confidential,
             due_date: change.due_date.flatten(),
             start_date: change.start_date.flatten(),
@@ -189,10 +222,13 @@ impl World {
             updated_by: None,
             moved_to: None,
             duplicated_to: None,
-        };
-        self.remember(iid);
-        self.issues.insert(iid, issue.clone());
-        self.record_label_events(actor, iid, &[], &labels);
+        }
+    }
+
+    /// Tells everybody of an issue that was just made: its label events, to-dos, references and the webhook.
+    fn tell_of_new(&mut self, actor: u64, issue: &Issue) {
+        let iid = issue.iid;
+        self.record_label_events(actor, iid, &[], &issue.labels);
         for assignee in &issue.assignees {
             self.add_todo(*assignee, actor, super::super::records::TodoAction::Assigned, iid, None);
         }
@@ -208,17 +244,10 @@ impl World {
                 "title": {"previous": null, "current": issue.title},
                 "description": {"previous": null, "current": issue.description},
                 "state_id": {"previous": null, "current": 1},
-                "created_at": {"previous": null, "current": stamp(created_at)},
-                "updated_at": {"previous": null, "current": stamp(created_at)},
+                "created_at": {"previous": null, "current": stamp(issue.created_at)},
+                "updated_at": {"previous": null, "current": stamp(issue.created_at)},
             }),
         );
-        self.after_commands(actor, iid, outcome.after);
-        match (change.state, change.duplicate_of) {
-            (_, Some(of)) => self.mark_duplicate(actor, iid, of),
-            (Some(State::Closed), None) => self.close_issue(actor, iid),
-            _ => {}
-        }
-        Ok(iid)
     }
 
     /// Assignees who may see the issue; in the free tier only the first.
