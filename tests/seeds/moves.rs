@@ -1,12 +1,13 @@
-//! Moves alone: people move labels and cards, close, reopen, withdraw and put back, and now and then the service looks.
-//! More of that happens to a match here than in a whole life, so that what it saw and what it slept through meet in every
-//! order: read anew from GitLab, each match stands where it stood.
+//! Moves alone: people move labels and cards, close, reopen, withdraw and put back, rename and delete labels, and now and
+//! then the service looks, or another instance of it. More of that happens to a match here than in a whole life, so that
+//! what it saw and what it slept through meet in every order: read anew from GitLab, each match stands where it stood.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::json;
+use vorhoelle::engine::Engine;
 use vorhoelle::sandbox::HookMode;
 
 use crate::checks::{check, matches, picture};
@@ -18,6 +19,8 @@ use crate::support::{Disk, World};
 const MATCHES: usize = 4;
 /// Moves of one seed.
 const MOVES: usize = 60;
+/// One seed of so many has a second instance, as in a rolling deploy.
+const TWO_OF: u64 = 3;
 
 /// Moves about; what was done is in the log where it ends badly.
 pub async fn move_about(seed: u64, log: &Mutex<Vec<String>>) {
@@ -30,14 +33,30 @@ pub async fn move_about(seed: u64, log: &Mutex<Vec<String>>) {
         world.stage(&id.to_string()).await;
     }
     world.sandbox.hook_mode(HookMode::Lose);
+    let other = if seed.is_multiple_of(TWO_OF) { Some(world.another_instance().await.engine) } else { None };
     for _ in 0..MOVES {
-        let moved = one_move(&mut dice, &mut world).await;
+        let moved = match &other {
+            Some(other) if dice.roll(6) == 0 => the_other_looks(&world, other).await,
+            _ => one_move(&mut dice, &mut world).await,
+        };
         log.lock().unwrap().push(moved);
     }
     look_twice(&world).await;
+    if let Some(other) = &other {
+        for _ in 0..2 {
+            the_other_looks(&world, other).await;
+        }
+        look_twice(&world).await;
+        the_other_looks(&world, other).await;
+    }
     log.lock().unwrap().extend(what_gitlab_tells(&world));
     check(&world, &Past::default(), &BTreeSet::new()).await;
     let before = picture(&world, &BTreeSet::new()).await;
+    for seen in before.iter().filter(|seen| seen["state"].is_string()) {
+        let iid = seen["iid"].as_u64().unwrap();
+        let state = |engine: &Engine| engine.mirror().record(iid).unwrap().unwrap().state.to_string();
+        assert_eq!(other.as_ref().map_or(seen["state"].clone(), |other| json!(state(other))), seen["state"]);
+    }
     world.restart(Disk::Wiped).await;
     look_twice(&world).await;
     assert_eq!(
@@ -45,6 +64,13 @@ pub async fn move_about(seed: u64, log: &Mutex<Vec<String>>) {
         before,
         "what GitLab alone tells is what the mirror knew"
     );
+}
+
+async fn the_other_looks(world: &World, other: &Engine) -> String {
+    world.clock.advance(Duration::from_secs(300));
+    other.delta().await.unwrap();
+    other.work_off().await;
+    "another instance looks".to_owned()
 }
 
 async fn look_twice(world: &World) {
@@ -60,7 +86,25 @@ async fn one_move(dice: &mut Dice, world: &mut World) -> String {
     let who = *dice.pick(&["reviewer", "colleague"]);
     let label = |state: &str| format!("job-match/{state}");
     let on = world.labels(iid).into_iter().find(|one| one.contains('/'));
-    match dice.roll(20) {
+    match dice.roll(22) {
+        20 => {
+            world.person("owner").delete_label(&label(state)).unwrap();
+            world.delta().await;
+            format!("the label {state} is deleted, and the service looks")
+        }
+        21 => {
+            let (name, new) = (label(state), format!("{state}!"));
+            world.person("owner").rename_label(&name, &new).unwrap();
+            let done = world.person(who).relabel(iid, &[&new], &[]).is_ok();
+            let looks = dice.roll(2) == 0;
+            if looks {
+                world.delta().await;
+            }
+            world.person("owner").rename_label(&new, &name).unwrap();
+            format!(
+                "{name} is called {new} while {who} adds it to #{iid}: {done}, and the service looks: {looks}"
+            )
+        }
         0..=2 => {
             let done = world.person(who).relabel(iid, &[&label(state)], &[]);
             format!("{who} adds {state} to #{iid}: {}", done.is_ok())
