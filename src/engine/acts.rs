@@ -49,6 +49,13 @@ impl Engine {
                 self.take_step(record, &step)?;
             }
             self.refuse_lagging_labels(connected, issue, observed, record, &events)?;
+            if written.is_none()
+                && let Some(state) = self.followed_elsewhere(connected, &events, observed, record)
+            {
+                tracing::info!(iid = record.iid, %state, "another process followed what people did");
+                // Boxed: the future would be large, and its frames deep.
+                written = Box::pin(self.take_over(connected, issue, record, state)).await?;
+            }
             if observed.is_match {
                 let all: Vec<Act> =
                     events.iter().filter_map(|event| self.label_act(connected, event)).collect();
@@ -134,6 +141,29 @@ impl Engine {
         record.standing == Standing::Live
             && events.iter().any(|event| event.label.is_none())
             && !events.iter().any(of_its_state)
+    }
+
+    /// Where a match stands by a label that another process of ours put on after everything that people did: it has judged
+    /// that, by what it had seen, and to judge it once more by what was seen here would go on for ever.
+    fn followed_elsewhere(
+        &self,
+        connected: &Connected,
+        events: &[LabelEvent],
+        observed: &Observed,
+        record: &Record,
+    ) -> Option<State> {
+        let state = observed.states.first().copied().filter(|_| observed.states.len() == 1)?;
+        let is_news = record.standing == Standing::Live && record.history_known && state != record.state;
+        let is_settled = observed.is_match && observed.closed == state.is_closed();
+        let counts =
+            |event: &&LabelEvent| matches!(self.kind_of(event), Some(LabelKind::State(_) | LabelKind::Match));
+        let puts_it_on = |event: &&LabelEvent| {
+            event.action == LabelAction::Add && self.kind_of(event) == Some(LabelKind::State(state))
+        };
+        let ours = |event: &LabelEvent| connected.is_ours(event.user.as_ref());
+        let is_ours = events.iter().rfind(counts).is_some_and(ours)
+            && events.iter().rfind(puts_it_on).is_some_and(ours);
+        (is_news && is_settled && is_ours && !connected.is_a_reviewers_token()).then_some(state)
     }
 
     /// Who put on the state label that a withdrawn match shows, where that was before it was seen withdrawn.

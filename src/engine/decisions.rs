@@ -12,7 +12,7 @@ use crate::domain::decide::Repair;
 use crate::domain::history::{Step, Through};
 use crate::gitlab::Issue;
 use crate::gitlab::labels::LabelKind;
-use crate::mirror::{Record, Standing};
+use crate::mirror::{Raise, Record, Standing};
 
 /// A decision that somebody makes through the service.
 #[derive(Clone, Debug)]
@@ -245,6 +245,36 @@ impl Engine {
         record: &mut Record,
     ) -> Result<Option<Step>, EngineError> {
         let history = history::read(self, connected, issue).await?;
+        self.take_new_steps(record, &history)?;
+        Ok(history.open_decision.filter(|decision| decision.from == record.state))
+    }
+
+    /// Goes where another process put a match, as GitLab's history tells it. Where what is known here is no part of that, it
+    /// was seen otherwise there, and that counts; nothing is told of it once more.
+    pub(super) async fn take_over(
+        &self,
+        connected: &Connected,
+        issue: &Issue,
+        record: &mut Record,
+        state: State,
+    ) -> Result<Option<Step>, EngineError> {
+        let history = history::read(self, connected, issue).await?;
+        let known = self.inner.mirror.steps(record.iid)?;
+        if history.steps.starts_with(&known) {
+            self.take_new_steps(record, &history)?;
+        }
+        if record.state != state {
+            record.state = state;
+            if let Some(last) = history.steps.last() {
+                record.note_decision(last);
+            }
+            self.inner.mirror.put_whole(record, &history.steps, Raise::Nothing)?;
+        }
+        Ok(history.open_decision.filter(|decision| decision.from == record.state))
+    }
+
+    /// Takes the steps of a history that are not known yet.
+    fn take_new_steps(&self, record: &mut Record, history: &history::History) -> Result<(), EngineError> {
         record.put_on_at = history.put_on_at.max(record.put_on_at);
         let known_until = record.decided_at;
         for step in history.steps.iter().filter(|step| known_until.is_none_or(|known| step.at > known)) {
@@ -252,6 +282,6 @@ impl Engine {
                 self.take_step(record, step)?;
             }
         }
-        Ok(history.open_decision.filter(|decision| decision.from == record.state))
+        Ok(())
     }
 }

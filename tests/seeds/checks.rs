@@ -73,7 +73,9 @@ pub async fn check(world: &World, past: &Past, erased: &BTreeSet<u64>) {
         world.expect_labels(iid, answer["state"].as_str().unwrap());
         let again = titles.insert(answer["title"].to_string(), iid);
         assert_eq!(again, None, "two issues of one match: {again:?} and {iid}");
-        check_history(world, iid, &answer, past);
+        if !past.deleted_labels {
+            check_history(world, iid, &answer, past);
+        }
         // Done where they acted themselves since, but made in any case.
         let reviewer = world.sandbox.as_user("reviewer").id();
         let had = |todo: &vorhoelle::sandbox::Todo| todo.iid == iid && todo.user == reviewer;
@@ -99,12 +101,13 @@ fn check_history(world: &World, iid: u64, answer: &Value, past: &Past) {
     // A row of the spreadsheet and what was made by hand begin in the state that they had.
     let begin = if is_posted(answer) { "pending" } else { history[0]["from"].as_str().unwrap_or(at) };
     let mut state = begin;
-    let may_be_any = was_withdrawn(world, iid) || answer["send"]["outcome"].is_string();
+    let may_be_any = past.two_instances || was_withdrawn(world, iid) || answer["send"]["outcome"].is_string();
     for step in history.as_array().unwrap() {
         assert_eq!(step["from"], state, "history of #{iid}: {history}");
         let to = step["to"].as_str().unwrap();
         assert!(may_be_any || is_allowed(state, to), "a step of #{iid} that is none: {history}");
-        assert!(!past.enforced || step["by"] != "colleague", "a stranger's step of #{iid}: {history}");
+        let is_strangers = past.enforced && !past.lost_disk && step["by"] == "colleague";
+        assert!(!is_strangers, "a stranger's step of #{iid}: {history}");
         state = to;
     }
     assert_eq!(at, state, "history of #{iid}: {history}");

@@ -38,9 +38,15 @@ pub struct Past {
     pub wiped: Vec<usize>,
     /// Whether that happened while there was something to be forgotten.
     pub forgot: bool,
+    /// Whether a disk was lost at all: who is no reviewer counts then for what left a trace of having been followed.
+    pub lost_disk: bool,
     /// Whether the list that a fresh disk reads first may have come from a copy that lagged: it lacks what was made just
     /// before, which looks as if it had been made since.
     pub list_lagged: bool,
+    /// Whether labels were deleted: GitLab forgets what its events were about.
+    pub deleted_labels: bool,
+    /// Whether two instances followed the project: what one takes back the other may have followed.
+    pub two_instances: bool,
     /// Whether only the reviewer may decide; else the colleague may too.
     pub enforced: bool,
 }
@@ -90,6 +96,7 @@ impl Life {
             // The receipt of a message may not have reached GitLab yet.
             self.past.repeats += 1;
             self.past.forgot = true;
+            self.past.lost_disk = true;
             let lags = |fault: &Fault| fault.trouble == Trouble::Stale && fault.path == "/issues";
             self.past.list_lagged |= self.world.sandbox.faults().iter().any(lags);
             self.past.wiped.push(self.pipeline.all().len());
@@ -130,6 +137,7 @@ pub async fn live(seed: u64, log: &Mutex<Vec<String>>) {
     let before = picture(&life.world, &life.ways.erased).await;
     let told = life.mails.mails().len();
     life.past.wiped.push(life.pipeline.all().len());
+    life.past.lost_disk = true;
     life.world.restart(Disk::Wiped).await;
     come_to_rest(&life.world).await;
     assert_eq!(

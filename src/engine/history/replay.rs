@@ -30,6 +30,8 @@ pub(super) struct Replay<'a> {
     followed: BTreeSet<usize>,
     /// Whether the labels have shown exactly one state yet.
     has_settled: bool,
+    /// Whether GitLab has forgotten, since they last did, what an event was about: its label was deleted.
+    has_forgotten: bool,
     /// What people did since they last did, by the number of its event.
     acts: Vec<(u64, Act)>,
     /// Everything that people did.
@@ -87,6 +89,7 @@ impl<'a> Replay<'a> {
             steps: Vec::new(),
             followed: BTreeSet::new(),
             has_settled: false,
+            has_forgotten: false,
             acts: Vec::new(),
             all_acts: Vec::new(),
             last_event: 0,
@@ -136,7 +139,7 @@ impl<'a> Replay<'a> {
     /// `at` is its time, `next` what comes after it.
     pub(super) fn end_of_moment(&mut self, at: Timestamp, next: Option<(State, &LabelEvent)>) {
         if self.match_label != MatchLabel::Off {
-            self.settle(at, next);
+            self.settle(next);
         }
         if self.moved_by_us {
             self.stood.clear();
@@ -152,6 +155,7 @@ impl<'a> Replay<'a> {
     /// GitLab forgets which label an event was about once that is deleted. What we wrote just before tells; and with it
     /// we took every other state label off.
     pub(super) fn deleted_label(&mut self, event: &LabelEvent) {
+        self.has_forgotten = true;
         if event.action != LabelAction::Add || !self.life.connected.is_ours(event.user.as_ref()) {
             return;
         }
@@ -164,7 +168,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn settle(&mut self, at: Timestamp, next: Option<(State, &LabelEvent)>) {
+    fn settle(&mut self, next: Option<(State, &LabelEvent)>) {
         let alone = match self.on.as_slice() {
             [alone] => Some(alone),
             several => self.decided_beside(several),
@@ -183,11 +187,12 @@ impl<'a> Replay<'a> {
         }
         let led = self.led_to(state);
         let put_on = self.acts.iter().any(|(_, act)| act.what == What::Add(state));
-        let closed = self.closed_by_one_who_may(state, &event, at);
+        let closed = self.closed_by_one_who_may(state, &event, next);
         if !is_first && led.is_none() && closed.is_none() && self.is_a_strangers(state, &event, next) {
             return;
         }
         self.has_settled = true;
+        self.has_forgotten = false;
         self.acts.retain(|(event, _)| *event > self.last_event);
         if state == self.state {
             return;
@@ -215,7 +220,11 @@ impl<'a> Replay<'a> {
         };
         let ours = || self.decision_before(&event, from, state).map(|step| vec![step]);
         let steps = match (by_us, self.life.connected.is_a_reviewers_token()) {
-            (false, _) => led.or(closed.map(|step| vec![step])).or_else(|| Some(theirs())),
+            (false, _) => {
+                // A stranger may have put the label on that we were about to.
+                let written = || ours().filter(|_| self.is_of_a_stranger(&event));
+                led.or(closed.map(|step| vec![step])).or_else(written).or_else(|| Some(theirs()))
+            }
             (true, true) => ours().or_else(|| Some(theirs())),
             // Where nobody put that label on, a closing or reopening led there, at its own time.
             (true, false) => ours().or(led.filter(|led| put_on || led.len() > 1)),
@@ -283,13 +292,19 @@ impl<'a> Replay<'a> {
             && self.verdict_of(self.state, &self.open_acts(), self.state).state != self.state
     }
 
-    /// A step that is none, which people made and the service has not taken back yet: what they did since is open.
+    /// A step that is none, which people made and the service has not taken back yet: what they did since is open. Where
+    /// GitLab has forgotten what came between, nobody can tell.
     fn is_against_the_rules(&mut self, to: State, event: &LabelEvent) -> bool {
         let undo_sent = self.life.sent_since.is_none_or(|since| event.created_at <= since);
         // While it is withdrawn labels may be moved freely, but for what has left.
         let is_withdrawn = self.match_label != MatchLabel::On;
         let binds = !is_withdrawn || (self.state == State::Sent && !undo_sent);
-        if self.moved_by_us || !binds || to == self.state || self.state.may_become(to, undo_sent) {
+        if self.has_forgotten
+            || self.moved_by_us
+            || !binds
+            || to == self.state
+            || self.state.may_become(to, undo_sent)
+        {
             return false;
         }
         if self.led_to(to).is_some() {

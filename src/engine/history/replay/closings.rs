@@ -19,14 +19,16 @@ impl Replay<'_> {
         &mut self,
         to: State,
         event: &LabelEvent,
-        until: Timestamp,
+        next: Option<(State, &LabelEvent)>,
     ) -> Option<Step> {
         let from = self.state;
         if !closed_or_opened(from, to) || !self.is_of_a_stranger(event) {
             return None;
         }
         self.needs_closings = true;
-        let last = self.closings?.iter().rfind(|one| one.created_at <= until)?;
+        let until = next.map(|(_, label)| label.created_at);
+        let before_next = |one: &&StateEvent| until.is_none_or(|until| one.created_at <= until);
+        let last = self.closings?.iter().rfind(before_next)?;
         let by = last.user.as_ref().map(|user| user.username.as_str());
         let wanted = if to.is_closed() { "closed" } else { "reopened" };
         let is_new = self.steps.last().is_none_or(|step| step.at < last.created_at);
@@ -194,7 +196,9 @@ impl Replay<'_> {
         let by = last.user.as_ref().map(|user| user.username.as_str());
         let same = event.user == last.user;
         let is_one_act = same && event.created_at.duration_since(last.created_at) <= CLOSING_THEN_LABELS;
-        let counts = last.state == "reopened" && !is_one_act && self.life.reviewers.may(by);
+        let is_new = self.steps.last().is_none_or(|step| step.at < last.created_at);
+        let is_theirs = !self.life.connected.is_ours(last.user.as_ref()) && self.life.reviewers.may(by);
+        let counts = last.state == "reopened" && !is_one_act && is_new && is_theirs;
         counts.then(|| Step {
             from,
             to: reopened_by_hand(from),
