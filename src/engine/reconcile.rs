@@ -293,7 +293,8 @@ impl Engine {
             }
         });
         let mut steps: Vec<Step> = steps.collect();
-        let last = steps.pop();
+        // That it counts no more comes after them.
+        let last = if verdict.withdrawn { None } else { steps.pop() };
         if !verdict.withdrawn && !steps.is_empty() {
             // That it is there again comes before what happened to it since.
             record.standing = Standing::Live;

@@ -160,3 +160,23 @@ async fn what_is_decided_during_a_rebuild_hides_no_earlier_step() {
     world.expect_comment(iid, "**pipeline**");
     world.finish().await;
 }
+
+/// Both were done between two looks: what was decided before is a step, and put back the match stands there.
+#[tokio::test]
+async fn what_was_decided_just_before_a_match_was_taken_out_is_a_step() {
+    let (mut world, iid) = deaf(&[]).await;
+    world.reviewer().relabel(iid, &["job-match/approved"], &["job-match/pending"]).unwrap();
+    world.reviewer().relabel(iid, &[], &["job-match"]).unwrap();
+    world.delta().await;
+    assert_eq!(world.state(iid).await, "none");
+    world.reviewer().relabel(iid, &["job-match"], &[]).unwrap();
+    world.delta().await;
+    for disk in [Disk::Kept, Disk::Wiped] {
+        world.restart(disk).await;
+        world.delta().await;
+        world.expect(iid, "approved").await;
+        let steps = history(&world, iid).await;
+        assert_eq!((steps.as_array().unwrap().len(), &steps[0]["by"]), (1, &json!("reviewer")), "{steps}");
+    }
+    world.finish().await;
+}

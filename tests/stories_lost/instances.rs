@@ -1,5 +1,7 @@
 //! Two instances on one project, as in a deploy that overlaps: where a match ends up is the same.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use vorhoelle::app::Parts;
 use vorhoelle::sandbox::HookMode;
@@ -76,4 +78,46 @@ async fn two_instances_that_follow_the_same_acts_come_to_the_same_end() {
         matches!(said[2].len(), 1 | 2) && said[2].iter().all(|one| one.contains("no step from")),
         "{said:?}"
     );
+}
+
+/// One of them looked in the middle of what people did, the other at its end: they judge it differently, and who judges later
+/// leaves it at that.
+#[tokio::test]
+async fn two_instances_that_saw_different_moments_do_not_undo_each_other_for_ever() {
+    let mut world = World::new().await;
+    let iid = world.stage("1").await;
+    let other = world.another_instance().await.engine;
+    other.delta().await.unwrap();
+    world.sandbox.hook_mode(HookMode::Lose);
+    let all = ["job-match/pending", "job-match/approved", "job-match/sent"];
+    let drag = |world: &World, from: usize, to: usize| {
+        world.reviewer().relabel(iid, &[all[to]], &[all[from]]).unwrap();
+    };
+    drag(&world, 0, 1);
+    world.delta().await;
+    let the_other_looks = async |world: &World| {
+        world.clock.advance(Duration::from_secs(300));
+        other.delta().await.unwrap();
+        other.work_off().await;
+    };
+    the_other_looks(&world).await;
+    drag(&world, 1, 2);
+    the_other_looks(&world).await;
+    for (from, to) in [(2, 0), (0, 1), (1, 0), (0, 2)] {
+        drag(&world, from, to);
+    }
+    for _ in 0..2 {
+        world.delta().await;
+        the_other_looks(&world).await;
+    }
+    let (labels, comments) = (world.labels(iid), world.comments(iid).len());
+    assert!(comments <= 2, "{:?}", world.comments(iid));
+    for _ in 0..4 {
+        world.delta().await;
+        the_other_looks(&world).await;
+    }
+    assert_eq!((world.labels(iid), world.comments(iid).len()), (labels, comments));
+    let state = world.state(iid).await;
+    world.expect_labels(iid, &state);
+    assert_eq!(other.mirror().record(iid).unwrap().unwrap().state.to_string(), state);
 }

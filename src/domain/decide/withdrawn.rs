@@ -7,11 +7,15 @@ use crate::domain::State;
 
 /// The issue does not carry `job-match`.
 pub(super) fn withdraw(known: Known, observed: &Observed, acts: &[Act], reviewers: &Reviewers) -> Verdict {
-    let taken_off = acts.iter().rev().find(|act| act.what == What::Withdraw);
+    let taken_off = acts.iter().rposition(|act| act.what == What::Withdraw);
     let refusal = match taken_off {
-        _ if known.withdrawn => return withdrawn(known),
-        Some(act) if reviewers.may(act.by.as_deref()) => return withdrawn(known),
-        Some(act) => Some(Refusal::NoReviewer { who: act.by.clone() }),
+        _ if known.withdrawn => return withdrawn(Verdict::nothing_happened(known)),
+        Some(off) if reviewers.may(acts[off].by.as_deref()) => {
+            // What was decided before that are steps too.
+            let (before, since) = acts.split_at(off);
+            return withdrawn(decide(known, &observed.before(since), before, reviewers));
+        }
+        Some(off) => Some(Refusal::NoReviewer { who: acts[off].by.clone() }),
         // Nobody took it off: the label itself was deleted.
         None => None,
     };
@@ -23,8 +27,9 @@ pub(super) fn withdraw(known: Known, observed: &Observed, acts: &[Act], reviewer
     Verdict { refusal: verdict.refusal.clone().or(refusal), ..verdict }
 }
 
-fn withdrawn(known: Known) -> Verdict {
-    Verdict { withdrawn: true, ..Verdict::nothing_happened(known) }
+/// Its labels are nobody's concern any more.
+fn withdrawn(before: Verdict) -> Verdict {
+    Verdict { withdrawn: true, refusal: None, repair: Repair::default(), ..before }
 }
 
 /// `job-match` is on again: the match is staged anew, in the state that its label said then where somebody put it on who
