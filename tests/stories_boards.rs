@@ -11,18 +11,15 @@
 mod support;
 
 use serde_json::json;
-use support::World;
+use support::{STATES, World, is_allowed, way_to};
 use vorhoelle::sandbox::HookMode;
 
-const STATES: [&str; 4] = ["pending", "approved", "rejected", "sent"];
 const NO_STATE: &str = "An open match needs one of the state labels";
 
 /// A world with a board that has a list for every state.
 async fn with_board() -> World {
     let world = World::new().await;
-    let lists = STATES.map(|state| format!("job-match/{state}"));
-    let lists: Vec<&str> = lists.iter().map(String::as_str).collect();
-    world.sandbox.as_user("owner").create_board("Job matches", &lists).unwrap();
+    world.make_board();
     world
 }
 
@@ -39,14 +36,8 @@ async fn drag(world: &World, iid: u64, from: &str, to: &str) {
 /// A new match that was brought into a state by its card.
 async fn in_state(world: &World, external_id: &str, state: &str) -> u64 {
     let iid = world.stage(external_id).await;
-    let path: &[&str] = match state {
-        "approved" => &["approved"],
-        "rejected" => &["rejected"],
-        "sent" => &["approved", "sent"],
-        _ => &[],
-    };
     let mut from = "pending";
-    for to in path {
+    for to in way_to(state) {
         drag(world, iid, &column(from), &format!("job-match/{to}")).await;
         from = to;
     }
@@ -54,29 +45,8 @@ async fn in_state(world: &World, external_id: &str, state: &str) -> u64 {
     iid
 }
 
-/// A new match that was brought into a state by a label.
-async fn in_state_by_label(world: &World, external_id: &str, state: &str) -> u64 {
-    let iid = world.stage(external_id).await;
-    if state != "pending" {
-        world.reviewer().relabel(iid, &[&format!("job-match/{state}")], &[]).unwrap();
-        world.settle().await;
-    }
-    world.expect(iid, state).await;
-    iid
-}
-
 #[tokio::test]
 async fn every_cell_of_the_table_by_a_dragged_card() {
-    let allowed = [
-        ("pending", "approved"),
-        ("pending", "rejected"),
-        ("approved", "pending"),
-        ("approved", "rejected"),
-        ("approved", "sent"),
-        ("rejected", "pending"),
-        ("rejected", "approved"),
-        ("sent", "approved"),
-    ];
     let mut world = with_board().await;
     for from in STATES {
         for to in STATES.into_iter().filter(|to| *to != from) {
@@ -86,9 +56,8 @@ async fn every_cell_of_the_table_by_a_dragged_card() {
                 assert_eq!(answer["allowed_states"], json!(["approved"]), "{answer}");
             }
             drag(&world, iid, &column(from), &format!("job-match/{to}")).await;
-            let is_allowed = allowed.contains(&(from, to));
-            world.expect(iid, if is_allowed { to } else { from }).await;
-            if !is_allowed {
+            world.expect(iid, if is_allowed(from, to) { to } else { from }).await;
+            if !is_allowed(from, to) {
                 world.expect_comment(iid, "no step from");
             }
         }
@@ -121,7 +90,7 @@ async fn a_card_in_the_open_or_closed_column_is_where_its_opening_or_closing_lea
 #[tokio::test]
 async fn an_approved_match_that_got_sent_beside_and_was_closed_unheard_is_sent() {
     let world = World::new().await;
-    let iid = in_state_by_label(&world, "1", "approved").await;
+    let iid = world.stage_in("1", "approved").await;
     world.sandbox.hook_mode(HookMode::Lose);
     world.reviewer().relabel(iid, &["job-match/sent"], &[]).unwrap();
     world.reviewer().close(iid).unwrap();
@@ -146,7 +115,7 @@ async fn what_a_person_does_by_a_quick_action_is_their_act_like_any_other() {
         ("pending", "/label ~\"job-match/approved\" ~\"job-match/rejected\"", "pending", Some("ambiguous")),
         ("approved", "/unlabel ~\"job-match/approved\"", "approved", Some(NO_STATE)),
     ] {
-        let iid = in_state_by_label(&world, text, from).await;
+        let iid = world.stage_in(text, from).await;
         world.reviewer().comment(iid, text).unwrap();
         world.settle().await;
         world.expect(iid, end).await;

@@ -12,48 +12,19 @@ mod support;
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use support::{Disk, World};
+use support::{Disk, STATES, World, is_allowed};
 use vorhoelle::sandbox::{Fault, Trouble};
-
-/// The four states, and a way for the reviewer to bring a fresh match there.
-async fn in_state(world: &World, external_id: &str, state: &str) -> u64 {
-    let iid = world.stage(external_id).await;
-    let path: &[&str] = match state {
-        "approved" => &["approved"],
-        "rejected" => &["rejected"],
-        "sent" => &["approved", "sent"],
-        _ => &[],
-    };
-    for step in path {
-        world.reviewer().relabel(iid, &[&format!("job-match/{step}")], &[]).unwrap();
-        world.settle().await;
-    }
-    world.expect(iid, state).await;
-    iid
-}
-
-const STATES: [&str; 4] = ["pending", "approved", "rejected", "sent"];
-
-fn allowed(from: &str, to: &str) -> bool {
-    matches!(
-        (from, to),
-        ("pending", "approved" | "rejected")
-            | ("approved", "pending" | "rejected" | "sent")
-            | ("rejected", "pending" | "approved")
-            | ("sent", "approved")
-    )
-}
 
 #[tokio::test]
 async fn every_cell_of_the_table_by_an_added_label() {
     let mut world = World::new().await;
     for from in STATES {
         for to in STATES.into_iter().filter(|to| *to != from) {
-            let iid = in_state(&world, &format!("{from}-{to}"), from).await;
+            let iid = world.stage_in(&format!("{from}-{to}"), from).await;
             world.reviewer().relabel(iid, &[&format!("job-match/{to}")], &[]).unwrap();
             world.settle().await;
-            world.expect(iid, if allowed(from, to) { to } else { from }).await;
-            if !allowed(from, to) {
+            world.expect(iid, if is_allowed(from, to) { to } else { from }).await;
+            if !is_allowed(from, to) {
                 world.expect_comment(iid, "no step from");
             }
         }
@@ -66,13 +37,13 @@ async fn every_cell_of_the_table_by_the_api() {
     let mut world = World::new().await;
     for from in STATES {
         for to in STATES {
-            let iid = in_state(&world, &format!("{from}-{to}"), from).await;
+            let iid = world.stage_in(&format!("{from}-{to}"), from).await;
             let (status, answer) =
                 world.patch(iid, &json!({"state": to, "comment": "because @all /close"})).await;
             world.settle().await;
             if from == to {
                 assert_eq!(status, StatusCode::OK);
-            } else if allowed(from, to) {
+            } else if is_allowed(from, to) {
                 assert_eq!((status, &answer["state"]), (StatusCode::OK, &json!(to)));
                 assert_eq!(answer["decided_by"], "pipeline");
                 let step = answer["history"].as_array().unwrap().last().unwrap().clone();
@@ -84,7 +55,7 @@ async fn every_cell_of_the_table_by_the_api() {
                 assert_eq!(status, StatusCode::CONFLICT);
                 assert!(answer["allowed_states"].is_array(), "{answer}");
             }
-            world.expect(iid, if allowed(from, to) { to } else { from }).await;
+            world.expect(iid, if is_allowed(from, to) { to } else { from }).await;
         }
     }
     world.finish().await;
@@ -250,7 +221,7 @@ async fn a_wiped_disk_brings_back_every_field() {
     let mut world = World::new().await;
     let mut iids = Vec::new();
     for (index, state) in STATES.into_iter().enumerate() {
-        iids.push(in_state(&world, &index.to_string(), state).await);
+        iids.push(world.stage_in(&index.to_string(), state).await);
     }
     let by_api = world.stage("api").await;
     world.patch(by_api, &json!({"state": "approved", "comment": "yes"})).await;

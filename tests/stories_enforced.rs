@@ -284,11 +284,7 @@ async fn who_moved_a_match_before_taking_it_out_is_known_when_it_is_put_back() {
 async fn a_second_issue_is_no_way_round_the_reviewers() {
     for (who, expected) in [("colleague", "pending"), ("reviewer", "rejected")] {
         let mut world = enforced().await;
-        let other = world.another_instance().await;
-        other.engine.delta().await.unwrap();
-        let parsed = vorhoelle::domain::posted_match::parse(support::job("1")).unwrap();
-        let (mine, theirs) = tokio::join!(world.engine.stage(parsed.clone()), other.engine.stage(parsed));
-        drop((mine.unwrap(), theirs.unwrap()));
+        world.stage_twice(support::job("1")).await;
         world.sandbox.hook_mode(HookMode::Lose);
         world.clock.advance(Duration::from_secs(60));
         world.person(who).close(2).unwrap();
@@ -302,32 +298,35 @@ async fn a_second_issue_is_no_way_round_the_reviewers() {
     }
 }
 
-/// A stranger puts the label of a closing or reopening on that a reviewer made: the step is the reviewer's, at their time.
+/// A stranger puts the label of a closing or reopening on that a reviewer made, beside one that is taken back: the step is the
+/// reviewer's, at their time.
 #[tokio::test]
 async fn a_closing_is_the_reviewers_whoever_put_its_label_on() {
-    for disk in [Disk::Kept, Disk::Wiped] {
+    for (begin, end) in [("pending", "rejected"), ("rejected", "pending")] {
         let mut world = enforced().await;
-        let (closed, reopened) = (world.stage("1").await, world.stage("2").await);
-        world.reviewer().relabel(reopened, &["job-match/rejected"], &[]).unwrap();
-        world.settle().await;
+        let iid = world.stage_in("1", begin).await;
         world.kill(Disk::Kept).await;
-        world.reviewer().close(closed).unwrap();
-        world.reviewer().reopen(reopened).unwrap();
+        let labels = [begin, end].map(|state| format!("job-match/{state}"));
+        let colleague = world.person("colleague");
+        colleague.relabel(iid, &["job-match/sent"], &[]).unwrap();
+        if end == "rejected" {
+            world.reviewer().close(iid).unwrap();
+        } else {
+            world.reviewer().reopen(iid).unwrap();
+        }
         world.clock.advance(Duration::from_secs(9));
-        let (pending, rejected) = (["job-match/pending"], ["job-match/rejected"]);
-        world.person("colleague").relabel(closed, &rejected, &pending).unwrap();
-        world.person("colleague").relabel(reopened, &pending, &rejected).unwrap();
+        colleague.relabel(iid, &[&labels[1]], &[&labels[0]]).unwrap();
         world.start().await;
         world.delta().await;
-        world.restart(disk).await;
-        for _ in 0..2 {
-            world.delta().await;
-        }
-        for (iid, state) in [(closed, "rejected"), (reopened, "pending")] {
-            world.expect(iid, state).await;
+        for disk in [Disk::Kept, Disk::Wiped] {
+            world.restart(disk).await;
+            for _ in 0..2 {
+                world.delta().await;
+            }
+            world.expect(iid, end).await;
             let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
             let last = answer["history"].as_array().unwrap().last().unwrap();
-            assert_eq!((&last["to"], &last["by"]), (&json!(state), &json!("reviewer")), "{disk:?}: {answer}");
+            assert_eq!((&last["to"], &last["by"]), (&json!(end), &json!("reviewer")), "{disk:?}: {answer}");
         }
     }
 }

@@ -115,11 +115,7 @@ async fn what_was_known_of_a_person_is_gone_and_stays_gone() {
 #[tokio::test]
 async fn the_second_issue_of_a_match_is_erased_with_the_first() {
     let mut world = World::new().await;
-    let other = world.another_instance().await;
-    other.engine.delta().await.unwrap();
-    let parsed = vorhoelle::domain::posted_match::parse(with_a_person("1")).unwrap();
-    let (mine, theirs) = tokio::join!(world.engine.stage(parsed.clone()), other.engine.stage(parsed));
-    assert_ne!(mine.unwrap().record.iid, theirs.unwrap().record.iid);
+    world.stage_twice(with_a_person("1")).await;
     for _ in 0..3 {
         world.delta().await;
     }

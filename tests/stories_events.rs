@@ -335,11 +335,7 @@ async fn a_second_issue_of_a_match_raises_no_event_of_its_own() {
     let pipeline = Pipeline::start().await;
     let mut world =
         World::with(Difference { variables: pipeline.variables(), ..Difference::default() }).await;
-    let other = world.another_instance().await;
-    other.engine.delta().await.unwrap();
-    let parsed = vorhoelle::domain::posted_match::parse(support::job("1")).unwrap();
-    let (mine, theirs) = tokio::join!(world.engine.stage(parsed.clone()), other.engine.stage(parsed));
-    drop((mine.unwrap(), theirs.unwrap()));
+    let other = world.stage_twice(support::job("1")).await;
     world.sandbox.hook_mode(HookMode::Lose);
     world.reviewer().relabel(2, &["job-match/approved"], &["job-match/pending"]).unwrap();
     for _ in 0..3 {

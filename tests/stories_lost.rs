@@ -122,11 +122,7 @@ async fn a_deleted_label_is_made_again_and_every_match_gets_it_back() {
 async fn what_was_decided_about_a_second_issue_is_carried_over_before_it_goes() {
     for (state, steps, said) in [("approved", 1, 0), ("sent", 2, 0), ("sent", 2, 1)] {
         let mut world = World::new().await;
-        let other = world.another_instance().await;
-        other.engine.delta().await.unwrap();
-        let parsed = vorhoelle::domain::posted_match::parse(job("1")).unwrap();
-        let (mine, theirs) = tokio::join!(world.engine.stage(parsed.clone()), other.engine.stage(parsed));
-        drop((mine.unwrap(), theirs.unwrap()));
+        world.stage_twice(job("1")).await;
         world.sandbox.hook_mode(HookMode::Lose);
         let label = format!("job-match/{state}");
         world.reviewer().relabel(2, &[&label], &["job-match/pending"]).unwrap();
@@ -296,8 +292,7 @@ async fn a_closing_whose_event_gitlab_lost_is_followed_all_the_same() {
 async fn a_strangers_drag_while_the_service_was_down_is_undone() {
     for to in ["Closed", "job-match/approved", "job-match/rejected"] {
         let mut world = World::set(&ENFORCED).await;
-        let lists = ["job-match/pending", "job-match/approved", "job-match/rejected", "job-match/sent"];
-        world.sandbox.as_user("owner").create_board("Job matches", &lists).unwrap();
+        world.make_board();
         let iid = world.stage("1").await;
         world.kill(Disk::Kept).await;
         world.person("colleague").drag(iid, "job-match/pending", to).unwrap();
@@ -352,11 +347,7 @@ async fn after_a_decision_to_sent_whose_answer_was_lost_no_label_leads_back() {
 #[tokio::test]
 async fn a_second_issue_that_is_put_back_after_the_first_was_withdrawn_gives_way_again() {
     let mut world = World::new().await;
-    let other = world.another_instance().await;
-    other.engine.delta().await.unwrap();
-    let parsed = vorhoelle::domain::posted_match::parse(job("1")).unwrap();
-    let (mine, theirs) = tokio::join!(world.engine.stage(parsed.clone()), other.engine.stage(parsed));
-    drop((mine.unwrap(), theirs.unwrap(), other));
+    world.stage_twice(job("1")).await;
     world.sandbox.hook_mode(HookMode::Lose);
     world.delta().await;
     assert_eq!((world.labels(2), world.is_open(2)), (Vec::new(), false));

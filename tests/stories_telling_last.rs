@@ -26,7 +26,6 @@ use receivers::{Receiver, Reply};
 use serde_json::Value;
 use smtp::{MailServer, Mood};
 use support::{Difference, Disk, World};
-use vorhoelle::clock::Clock;
 use vorhoelle::sandbox::{Fault, HookMode, Trouble};
 
 const ENGLISH: &str = "language: en\n";
@@ -162,12 +161,8 @@ async fn a_match_that_a_rebuild_beside_the_service_threw_away_is_told_once_it_is
         world.settle().await;
         let slow = Trouble::slow_body(Duration::from_secs(2));
         world.sandbox.fault(Fault::new(Method::GET, "iids%5B%5D=1", slow));
-        let before = world.sandbox.calls().len();
-        let asked = || world.sandbox.calls()[before..].iter().any(|call| call.path.contains("iids%5B%5D=1"));
         let rebuild = async {
-            while !asked() {
-                Clock::System.sleep(Duration::from_millis(5)).await;
-            }
+            world.until_called(|call| call.path.contains("iids%5B%5D=1")).await;
             world.engine.mirror().clear().unwrap();
         };
         tokio::join!(world.notifier.tick(), rebuild);

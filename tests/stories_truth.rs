@@ -118,13 +118,7 @@ async fn a_comment_of_the_service_does_not_clear_the_reviewers_own_todo() {
 #[tokio::test]
 async fn two_instances_that_stage_the_same_match_end_with_one_issue() {
     let mut world = World::new().await;
-    let other = world.another_instance().await;
-    other.engine.delta().await.unwrap();
-    let parsed = vorhoelle::domain::posted_match::parse(job("1")).unwrap();
-    let (mine, theirs) = tokio::join!(world.engine.stage(parsed.clone()), other.engine.stage(parsed));
-    let mut iids = [mine.unwrap().record.iid, theirs.unwrap().record.iid];
-    iids.sort_unstable();
-    assert_eq!(iids, [1, 2], "neither could know of the other");
+    let other = world.stage_twice(job("1")).await;
     // The later one was decided before anybody noticed.
     world.sandbox.hook_mode(HookMode::Lose);
     world.reviewer().relabel(2, &["job-match/approved"], &["job-match/pending"]).unwrap();

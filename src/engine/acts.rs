@@ -205,7 +205,7 @@ impl Engine {
         record: &Record,
     ) -> Result<Vec<Act>, EngineError> {
         let events = connected.project.state_events(issue.iid).await?;
-        let is_as_known = |event: &StateEvent| (event.state == "closed") == record.state.is_closed();
+        let is_as_known = |event: &StateEvent| event.closes() == record.state.is_closed();
         let since = events.iter().rposition(is_as_known).map_or(0, |last| last + 1);
         let ours = |event: &StateEvent| connected.is_ours(event.user.as_ref());
         let followed = events.last().filter(|last| since == events.len() && ours(last));

@@ -94,7 +94,7 @@ impl Engine {
         self.may_adopt(&connected.project, user).await
     }
 
-    /// Whether we have put a label of ours on an issue ourselves; or closed it, where it had one that says so.
+    /// Whether we have put a label of ours on an issue ourselves, or closed or reopened it by one that it had.
     async fn was_followed(
         &self,
         connected: &Connected,

@@ -239,9 +239,9 @@ impl Life<'_> {
     fn name_closers(&self, replayed: &mut Replayed, closings: &[StateEvent]) {
         for place in &replayed.followed {
             let Some(step) = replayed.steps.get_mut(*place) else { continue };
-            let wanted = if step.to.is_closed() { "closed" } else { "reopened" };
-            let mut before =
-                closings.iter().filter(|event| event.created_at <= step.at && event.state == wanted);
+            let leads_there =
+                |event: &&StateEvent| event.created_at <= step.at && event.closes() == step.to.is_closed();
+            let mut before = closings.iter().filter(leads_there);
             if let Some(event) = before.rfind(|event| !self.connected.is_ours(event.user.as_ref())) {
                 step.by = event.user.as_ref().map(|user| user.username.clone()).unwrap_or_default();
                 step.at = event.created_at;

@@ -194,7 +194,7 @@ impl Engine {
             // Closed or reopened by somebody, or did the service not come to it after the label was moved? Both look
             // the same now; whatever was last counts.
             let events = connected.project.state_events(issue.iid).await?;
-            let shows = |event: &StateEvent| (event.state == "closed") == observed.closed;
+            let shows = |event: &StateEvent| event.closes() == observed.closed;
             let by_hand = |last: &StateEvent| shows(last) && is_newer_than_the_step(last, record);
             if events.last().is_some_and(by_hand) {
                 let since = events.iter().rposition(|event| !shows(event)).map_or(0, |last| last + 1);

@@ -54,6 +54,13 @@ pub struct StateEvent {
     pub state: String,
 }
 
+impl StateEvent {
+    /// Whether it left the issue closed; else open.
+    pub fn closes(&self) -> bool {
+        self.state == "closed"
+    }
+}
+
 impl Project {
     /// Every label event of an issue, oldest first; GitLab promises no order.
     ///

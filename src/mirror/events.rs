@@ -123,17 +123,13 @@ pub struct EventQueue {
     pub next_try: Option<Timestamp>,
 }
 
-/// Raises what follows from a step, or from a match that counts no more or again.
+/// Raises what follows from a step, or from a match that counts no more or again; `before` is how it stood.
 pub(super) fn raise_for(
     connection: &Connection,
+    before: Option<Standing>,
     record: &Record,
     step: Option<&Step>,
 ) -> Result<(), MirrorError> {
-    let before = connection
-        .prepare_cached("SELECT record FROM matches WHERE iid = ?1")?
-        .query_row([record.iid], super::record::record)
-        .optional()?
-        .map(|before| before.standing);
     match (before, record.standing) {
         (Some(Standing::Live), Standing::Withdrawn | Standing::Gone) => {
             if record.standing == Standing::Gone {

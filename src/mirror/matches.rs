@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 
 use super::Mirror;
 use super::events::{self, Raise};
@@ -35,11 +35,12 @@ impl Mirror {
     fn put_step(&self, record: &Record, step: Option<&Step>, is_told: bool) -> rusqlite::Result<()> {
         let mut connection = self.write();
         let transaction = connection.transaction()?;
+        let before = known(&transaction, record.iid)?.map(|before| before.standing);
         if is_told {
-            events::raise_for(&transaction, record, step)?;
+            events::raise_for(&transaction, before, record, step)?;
         }
         let mut record = Cow::Borrowed(record);
-        if record.decided_at.is_some() && !is_there(&transaction, record.iid)? {
+        if record.decided_at.is_some() && before.is_none() {
             // A rebuild beside this took its earlier steps away; they are read again.
             record.to_mut().history_known = false;
         }
@@ -149,12 +150,7 @@ impl Mirror {
     pub fn record(&self, iid: u64) -> rusqlite::Result<Option<Record>> {
         // SQLite's numbers have a sign; no issue has such a number.
         let Ok(iid) = i64::try_from(iid) else { return Ok(None) };
-        self.read(|connection| {
-            connection
-                .prepare_cached("SELECT record FROM matches WHERE iid = ?1")?
-                .query_row([iid], record)
-                .optional()
-        })
+        self.read(|connection| known(connection, iid))
     }
 
     /// The numbers of some open issues, from one on: labels can vanish from them without a trace when a label is deleted.
@@ -261,9 +257,12 @@ impl Mirror {
     }
 }
 
-/// Whether the mirror knows an issue.
-fn is_there(connection: &Connection, iid: u64) -> rusqlite::Result<bool> {
-    connection.prepare_cached("SELECT 1 FROM matches WHERE iid = ?1")?.exists([iid])
+/// What the mirror knows of an issue.
+fn known(connection: &Connection, iid: impl ToSql) -> rusqlite::Result<Option<Record>> {
+    connection
+        .prepare_cached("SELECT record FROM matches WHERE iid = ?1")?
+        .query_row([iid], record)
+        .optional()
 }
 
 /// A number may come again with another issue behind it, where a project was made anew or GitLab set back: what was told of

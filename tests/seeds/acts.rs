@@ -10,10 +10,10 @@ use crate::applications;
 use crate::checks::matches;
 use crate::dice::Dice;
 use crate::events::trouble_the_receiver;
-use crate::life::{Life, STATES};
+use crate::life::Life;
 use crate::other_ways;
 use crate::smtp::Mood;
-use crate::support::{Disk, job};
+use crate::support::{Disk, STATES, job};
 
 /// Does one thing and tells what.
 pub async fn act(dice: &mut Dice, life: &mut Life) -> String {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::life::Past;
 use crate::smtp::MailServer;
-use crate::support::World;
+use crate::support::{World, is_allowed};
 
 /// Every issue but that of the settings.
 pub fn matches(world: &World) -> Vec<u64> {
@@ -116,17 +116,6 @@ fn check_history(world: &World, iid: u64, answer: &Value, past: &Past) {
 /// Whether a pipeline posted it.
 pub fn is_posted(answer: &Value) -> bool {
     answer["title"].as_str().unwrap().starts_with("Cloud Architect")
-}
-
-/// The table of the steps.
-fn is_allowed(from: &str, to: &str) -> bool {
-    matches!(
-        (from, to),
-        ("pending", "approved" | "rejected")
-            | ("approved", "pending" | "rejected" | "sent")
-            | ("rejected", "pending" | "approved")
-            | ("sent", "approved")
-    )
 }
 
 /// Whether it was no match for a while: it comes back in the state that its label says.

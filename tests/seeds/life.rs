@@ -15,7 +15,6 @@ use crate::receiver::Pipeline;
 use crate::smtp::{MailServer, Mood};
 use crate::support::{Difference, Disk, World};
 
-pub const STATES: [&str; 4] = ["pending", "approved", "rejected", "sent"];
 /// Acts of one seed.
 const ACTS: usize = 35;
 
@@ -76,9 +75,7 @@ impl Life {
         }
         let file = Some(*dice.pick(&SETTINGS));
         let world = World::with(Difference { variables, file, ..Difference::default() }).await;
-        let lists = STATES.map(|state| format!("job-match/{state}"));
-        let lists: Vec<&str> = lists.iter().map(String::as_str).collect();
-        world.sandbox.as_user("owner").create_board("Job matches", &lists).unwrap();
+        world.make_board();
         let past = Past { enforced, ..Past::default() };
         Self {
             world,

@@ -12,8 +12,8 @@ use vorhoelle::sandbox::HookMode;
 
 use crate::checks::{check, matches, picture};
 use crate::dice::Dice;
-use crate::life::{Past, STATES, what_gitlab_tells};
-use crate::support::{Disk, World};
+use crate::life::{Past, what_gitlab_tells};
+use crate::support::{Disk, STATES, World};
 
 /// Matches of one seed.
 const MATCHES: usize = 4;
@@ -28,9 +28,7 @@ const DELETES_OF: u64 = 5;
 pub async fn move_about(seed: u64, log: &Mutex<Vec<String>>) {
     let mut dice = Dice(seed);
     let mut world = World::new().await;
-    let lists = STATES.map(|state| format!("job-match/{state}"));
-    let lists: Vec<&str> = lists.iter().map(String::as_str).collect();
-    world.sandbox.as_user("owner").create_board("Job matches", &lists).unwrap();
+    world.make_board();
     for id in 0..MATCHES {
         world.stage(&id.to_string()).await;
     }

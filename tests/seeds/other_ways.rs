@@ -12,10 +12,10 @@ use vorhoelle::sandbox::{IssueType, Outage};
 
 use crate::checks::matches;
 use crate::dice::Dice;
-use crate::life::{Life, STATES};
+use crate::life::Life;
 use crate::sheet::Sheet;
 use crate::smtp::MailServer;
-use crate::support::World;
+use crate::support::{STATES, World};
 
 /// Where the links in mails lead.
 pub const PUBLIC: &str = "https://jobs.example";

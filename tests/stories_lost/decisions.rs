@@ -115,12 +115,8 @@ async fn a_read_that_a_rebuild_beside_it_overtook_counts_for_nothing() {
     world.start().await;
     let slow = Trouble::slow_body(Duration::from_secs(2));
     world.sandbox.fault(Fault::new(Method::GET, "/issues?", slow));
-    let before = world.sandbox.calls().len();
-    let asked = || world.sandbox.calls()[before..].iter().any(|call| call.path.contains("/issues?"));
     let rebuild = async {
-        while !asked() {
-            vorhoelle::clock::Clock::System.sleep(Duration::from_millis(5)).await;
-        }
+        world.until_called(|call| call.path.contains("/issues?")).await;
         world.engine.mirror().clear().unwrap();
     };
     let (read, ()) = tokio::join!(world.engine.delta(), rebuild);
@@ -140,12 +136,8 @@ async fn what_is_decided_during_a_rebuild_hides_no_earlier_step() {
     world.delta().await;
     let slow = Trouble::slow_body(Duration::from_secs(2));
     world.sandbox.fault(Fault::new(Method::PUT, "/issues/", slow));
-    let before = world.sandbox.calls().len();
-    let asked = || world.sandbox.calls()[before..].iter().any(|call| call.method == "PUT");
     let rebuild = async {
-        while !asked() {
-            vorhoelle::clock::Clock::System.sleep(Duration::from_millis(5)).await;
-        }
+        world.until_called(|call| call.method == "PUT").await;
         world.engine.mirror().clear().unwrap();
     };
     let body = json!({"state": "pending"});
@@ -161,22 +153,29 @@ async fn what_is_decided_during_a_rebuild_hides_no_earlier_step() {
     world.finish().await;
 }
 
-/// Both were done between two looks: what was decided before is a step, and put back the match stands there.
+/// Both were done between two looks. What was decided before it was taken out is what the next act is about: rejected does not
+/// become sent.
 #[tokio::test]
 async fn what_was_decided_just_before_a_match_was_taken_out_is_a_step() {
     let (mut world, iid) = deaf(&[]).await;
-    world.reviewer().relabel(iid, &["job-match/approved"], &["job-match/pending"]).unwrap();
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.delta().await;
+    world.reviewer().relabel(iid, &["job-match/rejected"], &["job-match/approved"]).unwrap();
     world.reviewer().relabel(iid, &[], &["job-match"]).unwrap();
     world.delta().await;
     assert_eq!(world.state(iid).await, "none");
+    world.reviewer().relabel(iid, &["job-match/sent"], &[]).unwrap();
     world.reviewer().relabel(iid, &["job-match"], &[]).unwrap();
-    world.delta().await;
+    world.clock.advance(Duration::from_secs(9));
+    world.reviewer().relabel(iid, &[], &["job-match/rejected"]).unwrap();
     for disk in [Disk::Kept, Disk::Wiped] {
         world.restart(disk).await;
         world.delta().await;
-        world.expect(iid, "approved").await;
+        world.expect(iid, "rejected").await;
         let steps = history(&world, iid).await;
-        assert_eq!((steps.as_array().unwrap().len(), &steps[0]["by"]), (1, &json!("reviewer")), "{steps}");
+        let to: Vec<_> = steps.as_array().unwrap().iter().map(|step| &step["to"]).collect();
+        assert_eq!(to, ["approved", "rejected"], "{disk:?}");
     }
+    world.expect_comment(iid, "There is no step from `job-match/rejected` to `job-match/sent`");
     world.finish().await;
 }

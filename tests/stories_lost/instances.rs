@@ -8,22 +8,10 @@ use vorhoelle::sandbox::HookMode;
 
 use crate::support::{World, job};
 
-/// Two instances, and two issues of one match: neither could know of the other's.
-async fn two_of_one_match() -> World {
-    let mut world = World::new().await;
-    let other = world.another_instance().await;
-    other.engine.delta().await.unwrap();
-    let parsed = vorhoelle::domain::posted_match::parse(job("1")).unwrap();
-    let (mine, theirs) = tokio::join!(world.engine.stage(parsed.clone()), other.engine.stage(parsed));
-    let mut iids = [mine.unwrap().record.iid, theirs.unwrap().record.iid];
-    iids.sort_unstable();
-    assert_eq!(iids, [1, 2]);
-    world
-}
-
 #[tokio::test]
 async fn of_two_issues_of_one_match_that_were_both_decided_the_firsts_decision_stands() {
-    let mut world = two_of_one_match().await;
+    let mut world = World::new().await;
+    world.stage_twice(job("1")).await;
     world.sandbox.hook_mode(HookMode::Lose);
     for (iid, state) in [(2, "approved"), (1, "rejected")] {
         world.reviewer().relabel(iid, &[&format!("job-match/{state}")], &["job-match/pending"]).unwrap();

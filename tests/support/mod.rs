@@ -24,11 +24,34 @@ use vorhoelle::engine::{Engine, HookWatch};
 use vorhoelle::gitlab::Patience;
 use vorhoelle::notify::Notifier;
 use vorhoelle::outgoing::Outgoing;
-use vorhoelle::sandbox::{Options, Person, Sandbox};
+use vorhoelle::sandbox::{Call, Options, Person, Sandbox};
 use vorhoelle::web;
 
 pub const TOKEN: &str = "token-of-the-pipeline";
 pub const HOOK_SECRET: &str = "secret-of-the-webhook";
+
+pub const STATES: [&str; 4] = ["pending", "approved", "rejected", "sent"];
+
+/// The steps that there are, where the service has sent nothing itself.
+pub fn is_allowed(from: &str, to: &str) -> bool {
+    matches!(
+        (from, to),
+        ("pending", "approved" | "rejected")
+            | ("approved", "pending" | "rejected" | "sent")
+            | ("rejected", "pending" | "approved")
+            | ("sent", "approved")
+    )
+}
+
+/// The steps that lead from pending to a state.
+pub fn way_to(state: &str) -> &'static [&'static str] {
+    match state {
+        "approved" => &["approved"],
+        "rejected" => &["rejected"],
+        "sent" => &["approved", "sent"],
+        _ => &[],
+    }
+}
 
 /// What happens to the disk while the service is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,7 +228,45 @@ impl World {
         answer["iid"].as_u64().unwrap()
     }
 
+    /// A new match that was brought into a state by labels, one step after the other.
+    pub async fn stage_in(&self, external_id: &str, state: &str) -> u64 {
+        let iid = self.stage(external_id).await;
+        for step in way_to(state) {
+            self.reviewer().relabel(iid, &[&format!("job-match/{step}")], &[]).unwrap();
+            self.settle().await;
+        }
+        self.expect(iid, state).await;
+        iid
+    }
+
+    /// A second instance, and two issues of one match, 1 and 2: neither could know of the other's.
+    pub async fn stage_twice(&mut self, body: Value) -> Parts {
+        let other = self.another_instance().await;
+        other.engine.delta().await.unwrap();
+        let parsed = vorhoelle::domain::posted_match::parse(body).unwrap();
+        let (mine, theirs) = tokio::join!(self.engine.stage(parsed.clone()), other.engine.stage(parsed));
+        let mut iids = [mine.unwrap().record.iid, theirs.unwrap().record.iid];
+        iids.sort_unstable();
+        assert_eq!(iids, [1, 2]);
+        other
+    }
+
+    /// A board with a list for every state.
+    pub fn make_board(&self) {
+        let lists = STATES.map(|state| format!("job-match/{state}"));
+        let lists: Vec<&str> = lists.iter().map(String::as_str).collect();
+        self.sandbox.as_user("owner").create_board("Job matches", &lists).unwrap();
+    }
+
     // --- what the service does
+
+    /// Until GitLab is called so, from now on; its answer may still be on its way.
+    pub async fn until_called(&self, is_it: impl Fn(&Call) -> bool) {
+        let before = self.sandbox.calls().len();
+        while !self.sandbox.calls()[before..].iter().any(&is_it) {
+            Clock::System.sleep(Duration::from_millis(5)).await;
+        }
+    }
 
     /// Until every delivery has arrived and everything that it caused is done.
     pub async fn settle(&self) {

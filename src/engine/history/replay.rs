@@ -197,61 +197,64 @@ impl<'a> Replay<'a> {
         if state == self.state {
             return;
         }
-        let by_us = self.life.connected.is_ours(event.user.as_ref());
-        let when_made = self.life.made_until.is_some_and(|until| event.created_at <= until);
-        let no_decision = || self.decision_before(&event, self.state, state).is_none();
-        let is_none = !self.state.may_become(state, true);
-        let is_judged = self.is_of_a_stranger(&event) || (self.moved_by_us && is_none);
-        let is_made = is_first || (self.steps.is_empty() && is_judged);
-        if (is_made && self.life.is_adopted) || (is_first && by_us && when_made && no_decision()) {
-            // The state that it was made or adopted in is no step.
+        if self.was_made_in(state, &event, is_first) {
             self.state = state;
             return;
         }
-        let from = self.state;
-        self.needs_closings |= is_none;
-        let reopened = self.reopened_before(&event).filter(|step| is_none && step.to.may_become(state, true));
-        let theirs = || {
-            let by = event.user.as_ref().map(|user| user.username.clone()).unwrap_or_default();
-            let from = reopened.as_ref().map_or(from, |step| step.to);
-            let step =
-                Step { from, to: state, by, at: event.created_at, through: Through::Gitlab, comment: None };
-            reopened.iter().cloned().chain([step]).collect::<Vec<_>>()
-        };
-        let ours = || self.decision_before(&event, from, state).map(|step| vec![step]);
+        let by_us = self.life.connected.is_ours(event.user.as_ref());
+        let ours = self.decision_before(&event, self.state, state).map(|step| vec![step]);
         let steps = match (by_us, self.life.connected.is_a_reviewers_token()) {
             (false, _) => {
                 // A stranger may have put the label on that we were about to.
-                let written = || ours().filter(|_| self.is_of_a_stranger(&event));
-                led.or(closed.map(|step| vec![step])).or_else(written).or_else(|| Some(theirs()))
+                let ours = ours.filter(|_| self.is_of_a_stranger(&event));
+                led.or(closed.map(|step| vec![step])).or(ours).or_else(|| Some(self.theirs(state, &event)))
             }
-            (true, true) => ours().or_else(|| Some(theirs())),
+            (true, true) => ours.or_else(|| Some(self.theirs(state, &event))),
             // Where nobody put that label on, a closing or reopening led there, at its own time.
-            (true, false) => ours().or(led.filter(|led| put_on || led.len() > 1)),
+            (true, false) => ours.or(led.filter(|led| put_on || led.len() > 1)),
         };
-        self.state = state;
+        let from = std::mem::replace(&mut self.state, state);
         match steps {
             Some(steps) => self.steps.extend(steps),
-            // The service took somebody's step back: neither happened.
-            None if self.was_taken_back(from, state, &event) => {
-                self.steps.pop();
-                self.followed.remove(&self.steps.len());
-            }
-            None if self.was_taken_in(from, state, &event) => {}
-            None => {
-                self.needs_closings = true;
-                let from = self.stood_before_the_label(from, state);
-                self.followed.insert(self.steps.len());
-                let at = event.created_at;
-                self.steps.push(Step {
-                    from,
-                    to: state,
-                    by: String::new(),
-                    at,
-                    through: Through::Gitlab,
-                    comment: None,
-                });
-            }
+            None => self.follow_without_a_label(from, state, &event),
+        }
+    }
+
+    /// Whether this is the state that the issue was made or adopted in, which is no step.
+    fn was_made_in(&self, state: State, event: &LabelEvent, is_first: bool) -> bool {
+        if self.life.is_adopted {
+            // The service had not taken it in yet when somebody moved it on who may not, or by no step.
+            let is_none = self.moved_by_us && !self.state.may_become(state, true);
+            return is_first || (self.steps.is_empty() && (is_none || self.is_of_a_stranger(event)));
+        }
+        let by_us = self.life.connected.is_ours(event.user.as_ref());
+        let when_made = self.life.made_until.is_some_and(|until| event.created_at <= until);
+        is_first && by_us && when_made && self.decision_before(event, self.state, state).is_none()
+    }
+
+    /// The step of whoever put a label on; and before it a reopening, where that alone opened the way.
+    fn theirs(&mut self, to: State, event: &LabelEvent) -> Vec<Step> {
+        let is_none = !self.state.may_become(to, true);
+        self.needs_closings |= is_none;
+        let reopened = self.reopened_before(event).filter(|step| is_none && step.to.may_become(to, true));
+        let from = reopened.as_ref().map_or(self.state, |step| step.to);
+        let by = event.user.as_ref().map(|user| user.username.clone()).unwrap_or_default();
+        let step = Step { from, to, by, at: event.created_at, through: Through::Gitlab, comment: None };
+        reopened.into_iter().chain([step]).collect()
+    }
+
+    /// A label of ours that nobody's label led to: it takes a step back, or follows a closing or reopening.
+    fn follow_without_a_label(&mut self, from: State, to: State, event: &LabelEvent) {
+        if self.was_taken_back(from, to, event) {
+            // Neither happened.
+            self.steps.pop();
+            self.followed.remove(&self.steps.len());
+        } else if !self.was_taken_in(from, to, event) {
+            self.needs_closings = true;
+            let from = self.stood_before_the_label(from, to);
+            let (by, at) = (String::new(), event.created_at);
+            self.followed.insert(self.steps.len());
+            self.steps.push(Step { from, to, by, at, through: Through::Gitlab, comment: None });
         }
     }
 
@@ -265,7 +268,7 @@ impl<'a> Replay<'a> {
         self.needs_closings |= from == State::Rejected;
         let by_hand = |one: &StateEvent| {
             let ours = self.life.connected.is_ours(one.user.as_ref());
-            one.state == "reopened" && !ours && one.created_at <= event.created_at
+            !one.closes() && !ours && one.created_at <= event.created_at
         };
         from != State::Rejected || !self.closings.into_iter().flatten().any(by_hand)
     }
@@ -360,8 +363,8 @@ impl<'a> Replay<'a> {
             let is_open = went_on.is_none_or(|at| at.duration_since(step.at) <= SKEW);
             step.from == from && step.to == to && is_open && !self.steps.contains(step)
         };
-        let until = event.created_at.saturating_add(SKEW).unwrap_or(event.created_at);
-        let written = self.life.notes.iter().filter(|note| note.created_at <= until);
+        let written = self.life.notes.iter();
+        let written = written.filter(|note| note.created_at.duration_since(event.created_at) <= SKEW);
         let decisions: Vec<Step> = written.filter_map(decision_of).filter(is_it).collect();
         // The last one before it; GitLab's own clocks may differ a little.
         let before = decisions.iter().rfind(|step| step.at <= event.created_at);

@@ -21,23 +21,25 @@ impl Replay<'_> {
         event: &LabelEvent,
         next: Option<(State, &LabelEvent)>,
     ) -> Option<Step> {
-        let from = self.state;
-        if !closed_or_opened(from, to) || !self.is_of_a_stranger(event) {
+        if !closed_or_opened(self.state, to) || !self.is_of_a_stranger(event) {
             return None;
         }
         self.needs_closings = true;
-        let until = next.map(|(_, label)| label.created_at);
-        let before_next = |one: &&StateEvent| until.is_none_or(|until| one.created_at <= until);
-        let last = self.closings?.iter().rfind(before_next)?;
-        let by = last.user.as_ref().map(|user| user.username.as_str());
-        let wanted = if to.is_closed() { "closed" } else { "reopened" };
-        let is_new = self.steps.last().is_none_or(|step| step.at < last.created_at);
-        let is_theirs = !self.life.connected.is_ours(last.user.as_ref()) && self.life.reviewers.may(by);
-        (is_new && is_theirs && last.state == wanted).then(|| Step {
-            from,
+        let until = time_of(next);
+        let last = self.closings?.iter().rfind(|one| one.created_at <= until)?;
+        self.step_by_hand(last, to).filter(|_| last.closes() == to.is_closed())
+    }
+
+    /// The step that somebody made by closing or reopening the issue, where they may and it came after the last one.
+    fn step_by_hand(&self, one: &StateEvent, to: State) -> Option<Step> {
+        let by = one.user.as_ref().map(|user| user.username.as_str());
+        let is_new = self.steps.last().is_none_or(|step| step.at < one.created_at);
+        let is_theirs = !self.life.connected.is_ours(one.user.as_ref()) && self.life.reviewers.may(by);
+        (is_new && is_theirs).then(|| Step {
+            from: self.state,
             to,
             by: by.unwrap_or_default().to_owned(),
-            at: last.created_at,
+            at: one.created_at,
             through: Through::Gitlab,
             comment: None,
         })
@@ -65,12 +67,9 @@ impl Replay<'_> {
         let Some(closings) = self.closings.filter(|_| closed_or_opened(from, to)) else {
             return !closed_or_opened(from, to);
         };
-        let wanted = if to.is_closed() { "closed" } else { "reopened" };
-        let between =
-            |closing: &StateEvent| closing.created_at >= last.at && closing.created_at <= event.created_at;
-        !closings
-            .iter()
-            .any(|one| one.state == wanted && !self.life.connected.is_ours(one.user.as_ref()) && between(one))
+        let between = |one: &StateEvent| one.created_at >= last.at && one.created_at <= event.created_at;
+        let theirs = |one: &StateEvent| !self.life.connected.is_ours(one.user.as_ref()) && between(one);
+        !closings.iter().any(|one| one.closes() == to.is_closed() && theirs(one))
     }
 
     /// A step of somebody who may not decide that the service has not come to yet: that is open.
@@ -96,24 +95,21 @@ impl Replay<'_> {
         };
         let closes_or_opens = to.is_closed() != self.state.is_closed();
         self.needs_closings |= closes_or_opens;
-        let wanted = if to.is_closed() { "closed" } else { "reopened" };
         // What is closed or reopened after the next label says nothing of this one; one write of ours may do it a little later.
-        let until = next.map(|(_, label)| {
-            let ours = life.connected.is_ours(label.user.as_ref());
-            let pause = if ours { CLOSING_THEN_LABELS } else { SignedDuration::ZERO };
-            label.created_at.saturating_add(pause).unwrap_or(label.created_at)
-        });
-        let before_next = |one: &&StateEvent| until.is_none_or(|until| one.created_at <= until);
+        let is_ours = next.is_some_and(|(_, label)| life.connected.is_ours(label.user.as_ref()));
+        let pause = if is_ours { CLOSING_THEN_LABELS } else { SignedDuration::ZERO };
+        let until = time_of(next);
+        let before_next = |one: &&StateEvent| one.created_at.duration_since(until) <= pause;
         if life.awake_at.is_some_and(|awake| event.created_at < awake) || life.notes.iter().any(went_on) {
             // It would have closed or reopened the issue too, where nobody had.
             let is_as_wanted = |closings: &[StateEvent]| {
-                closings.iter().rfind(before_next).map_or(!to.is_closed(), |last| last.state == wanted)
+                closings.iter().rfind(before_next).is_some_and(StateEvent::closes) == to.is_closed()
             };
             return closes_or_opens && self.closings.is_some_and(|closings| !is_as_wanted(closings));
         }
         let followed = |closing: &StateEvent| {
             let ours = life.connected.is_ours(closing.user.as_ref());
-            ours && closing.state == wanted && closing.created_at > event.created_at
+            ours && closing.closes() == to.is_closed() && closing.created_at > event.created_at
         };
         !self.closings.into_iter().flatten().filter(before_next).any(followed)
     }
@@ -136,7 +132,6 @@ impl Replay<'_> {
         // How it stood when the service acted last, and what came after that.
         let seen = self.stood.iter().rposition(|stood| acted.is_some_and(|acted| stood.since <= acted));
         let since = &self.stood[seen.unwrap_or(0)..];
-        let wanted = if to.is_closed() { "closed" } else { "reopened" };
         let is_an_answer = |one: &StateEvent| {
             let before_next = next.is_none_or(|(_, label)| {
                 // One write of ours closes before it labels.
@@ -144,7 +139,7 @@ impl Replay<'_> {
                 pause > CLOSING_THEN_LABELS
                     || (!pause.is_negative() && !self.life.connected.is_ours(label.user.as_ref()))
             });
-            one.state == wanted && one.created_at >= event.created_at && before_next
+            one.closes() == to.is_closed() && one.created_at >= event.created_at && before_next
         };
         if closings.iter().filter(ours).any(is_an_answer) {
             // It went there by what had been done since it acted last.
@@ -190,24 +185,17 @@ impl Replay<'_> {
     /// The step of somebody who may and had reopened the issue by then, in an act of its own, which left no label where the
     /// next one was put on before the service came to it.
     pub(super) fn reopened_before(&self, event: &LabelEvent) -> Option<Step> {
-        let from = self.state;
-        let mut closings = self.closings?.iter();
-        let last = closings.rfind(|closing| closing.created_at < event.created_at)?;
-        let by = last.user.as_ref().map(|user| user.username.as_str());
-        let same = event.user == last.user;
-        let is_one_act = same && event.created_at.duration_since(last.created_at) <= CLOSING_THEN_LABELS;
-        let is_new = self.steps.last().is_none_or(|step| step.at < last.created_at);
-        let is_theirs = !self.life.connected.is_ours(last.user.as_ref()) && self.life.reviewers.may(by);
-        let counts = last.state == "reopened" && !is_one_act && is_new && is_theirs;
-        counts.then(|| Step {
-            from,
-            to: reopened_by_hand(from),
-            by: by.unwrap_or_default().to_owned(),
-            at: last.created_at,
-            through: Through::Gitlab,
-            comment: None,
-        })
+        let last = self.closings?.iter().rfind(|closing| closing.created_at < event.created_at)?;
+        let pause = event.created_at.duration_since(last.created_at);
+        let is_one_act = event.user == last.user && pause <= CLOSING_THEN_LABELS;
+        let counts = !last.closes() && !is_one_act;
+        self.step_by_hand(last, reopened_by_hand(self.state)).filter(|_| counts)
     }
+}
+
+/// When the next label was moved; at the end of time where none was.
+fn time_of(next: Option<(State, &LabelEvent)>) -> Timestamp {
+    next.map_or(Timestamp::MAX, |(_, label)| label.created_at)
 }
 
 /// Whether closing or reopening by hand leads from one state to the other.
