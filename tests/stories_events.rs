@@ -19,6 +19,7 @@ use events::{Pipeline, Say};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{Difference, Disk, World};
+use vorhoelle::engine::Hint;
 use vorhoelle::sandbox::{Fault, HookMode, Outage, Trouble};
 
 async fn heard() -> (World, Pipeline) {
@@ -69,8 +70,6 @@ async fn a_match_is_told_of_step_by_step_as_the_api_answers_it() {
     assert_eq!(status, StatusCode::OK);
 }
 
-/// The first rejection's label was put on together with another one, and counts only since the issue was closed: by then
-/// no label event tells of it, and the next one is that of the second rejection.
 /// For the pipeline it is as if it had been taken out.
 #[tokio::test]
 async fn a_match_whose_issue_is_deleted_or_moved_is_withdrawn() {
@@ -90,6 +89,8 @@ async fn a_match_whose_issue_is_deleted_or_moved_is_withdrawn() {
     }
 }
 
+/// The first rejection's label was put on together with another one, and counts only since the issue was closed: by then
+/// no label event tells of it, and the next one is that of the second rejection.
 #[tokio::test]
 async fn two_events_never_share_an_id_even_where_a_label_was_on_before_its_step() {
     let (world, pipeline) = heard().await;
@@ -109,6 +110,45 @@ async fn two_events_never_share_an_id_even_where_a_label_was_on_before_its_step(
     assert_eq!(pipeline.kinds(iid), ["staged", "rejected", "pending", "rejected"]);
     let ids: BTreeSet<String> = pipeline.all().into_iter().map(|event| event.id).collect();
     assert_eq!(ids.len(), 4, "a receiver that drops repeats would have lost one: {ids:?}");
+}
+
+#[tokio::test]
+async fn a_copy_that_lags_brings_no_moved_match_back() {
+    let (world, pipeline) = heard().await;
+    let iid = world.stage("1").await;
+    after(&world, 0).await;
+    world.clock.advance(Duration::from_secs(60));
+    world.sandbox.as_user("owner").move_issue(iid).unwrap();
+    after(&world, 0).await;
+    world.sandbox.hook_mode(HookMode::Lose);
+    world.sandbox.fault(Fault::new(Method::GET, &format!("/issues/{iid}"), Trouble::Stale));
+    world.engine.hint(iid, Hint::default());
+    after(&world, 0).await;
+    assert!(world.sandbox.faults().is_empty(), "it was read from that copy");
+    for _ in 0..3 {
+        world.delta().await;
+        after(&world, 60).await;
+    }
+    assert_eq!(pipeline.kinds(iid), ["staged", "withdrawn"]);
+}
+
+/// Its id is a label event's that GitLab does not tell any more: under another one it would not be known as a repeat.
+#[tokio::test]
+async fn what_was_not_told_yet_of_a_deleted_issue_is_not_told_any_more() {
+    let (world, pipeline) = heard().await;
+    let iid = world.stage("1").await;
+    after(&world, 0).await;
+    relabel(&world, iid, "approved");
+    world.settle().await;
+    world.sandbox.hook_mode(HookMode::Lose);
+    world.sandbox.as_user("owner").delete_issue(iid).unwrap();
+    world.outgoing.tick().await;
+    assert_eq!(pipeline.kinds(iid), ["staged"]);
+    for _ in 0..3 {
+        after(&world, 60).await;
+    }
+    assert_eq!(pipeline.kinds(iid), ["staged", "withdrawn"]);
+    assert_eq!(world.state(iid).await, "none");
 }
 
 #[tokio::test]

@@ -72,7 +72,7 @@ impl Engine {
                 closed_since = since.first().map(|event| event.created_at).filter(|_| went_on);
             }
             if record.standing == Standing::Withdrawn {
-                acts.extend(self.who_moved_it_before(connected, &events, observed, record));
+                acts.splice(..0, self.who_moved_it_before(connected, &events, observed, record));
             }
             if may_hide {
                 // A closing and a reopening leave the labels alone.
@@ -181,7 +181,15 @@ impl Engine {
             _ => false,
         };
         let event = events.iter().rfind(shows_now).filter(|event| event.id <= record.label_event)?;
-        self.label_act(connected, event)
+        let mut act = self.label_act(connected, event)?;
+        if record.decided_at.is_some_and(|last| last >= act.at) {
+            // It had been followed, and another step after it: that it counts again is news.
+            let puts_back = |event: &&LabelEvent| {
+                event.action == LabelAction::Add && self.kind_of(event) == Some(LabelKind::Match)
+            };
+            act.at = events.iter().rfind(puts_back)?.created_at;
+        }
+        Some(act)
     }
 
     /// Notes up to which label event everything was seen. What is done while `job-match` is off is asked about once it is

@@ -44,7 +44,7 @@ impl Engine {
             // A copy of GitLab may not know of it yet.
             None if self.may_not_be_copied_yet(iid)? => Err(EngineError::Stale),
             // A single answer may be of a moment without rights, or a proxy's: the list says the same of one that is gone.
-            None if connected.project.issues_by_iid(&[iid]).await?.is_empty() => self.note_gone(iid),
+            None if connected.project.issues_by_iid(&[iid]).await?.is_empty() => self.note_gone(iid, None),
             None => Err(EngineError::Stale),
         }
     }
@@ -81,7 +81,7 @@ impl Engine {
             return self.note_erased(&issue, fingerprint);
         }
         if issue.moved_to_id.is_some() {
-            return self.note_gone(issue.iid);
+            return self.note_gone(issue.iid, Some(issue.updated_at));
         }
         if self.is_about_settings(connected, &issue) {
             self.read_settings(connected, None).await?;
@@ -104,12 +104,14 @@ impl Engine {
         Ok(made.is_some_and(|made| self.inner.clock.now().duration_since(made).abs() < NOT_COPIED_YET))
     }
 
-    /// Of an erased match it stays known that it was, wherever its issue is: it is not staged again.
-    fn note_gone(&self, iid: u64) -> Result<(), EngineError> {
+    /// Of an erased match it stays known that it was, wherever its issue is: it is not staged again. `moved_at` is when an
+    /// issue was last touched that was moved: a copy that lags shows it as it was before.
+    fn note_gone(&self, iid: u64, moved_at: Option<Timestamp>) -> Result<(), EngineError> {
         let is_news = |record: &Record| !matches!(record.standing, Standing::Gone | Standing::Erased);
         if let Some(mut record) = self.inner.mirror.record(iid)?.filter(is_news) {
             tracing::info!(iid, "issue {iid} was deleted, moved or hidden from us");
             record.standing = Standing::Gone;
+            record.updated_at = moved_at.unwrap_or(record.updated_at);
             self.inner.mirror.put(&record, None)?;
         }
         Ok(())

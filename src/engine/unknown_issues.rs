@@ -9,7 +9,7 @@ use super::reconcile::{is_newer_than_the_step, known};
 use super::stage::new_record;
 use super::{Connected, Engine, EngineError, Hint, history};
 use crate::domain::State;
-use crate::domain::decide::{Observed, What, decide};
+use crate::domain::decide::{Act, Observed, Reviewers, What, decide};
 use crate::domain::identity::Fingerprint;
 use crate::gitlab::Issue;
 use crate::gitlab::events::StateEvent;
@@ -175,8 +175,7 @@ impl Engine {
             record.note_decision(last);
         }
         let reviewers = self.reviewers(connected);
-        let taken_off = history.open_acts.iter().rfind(|act| act.what == What::Withdraw);
-        if !observed.is_match && taken_off.is_none_or(|act| reviewers.may(act.by.as_deref())) {
+        if !observed.is_match && !is_off_by_strangers(&history.open_acts, &reviewers) {
             record.standing = Standing::Withdrawn;
         }
         let is_owed = history.open_decision.is_some() && record.standing == Standing::Live;
@@ -207,6 +206,15 @@ impl Engine {
         let verdict = decide(known(record), &observed, &acts, &reviewers).repairing(&self.observed(issue));
         self.act(connected, issue.clone(), record.clone(), verdict, false).await
     }
+}
+
+/// Whether `job-match` was taken off by those alone who may not. Where they also put it on in between, it was still off by
+/// somebody who may: what is seen of a match that is on is taken back.
+fn is_off_by_strangers(acts: &[Act], reviewers: &Reviewers) -> bool {
+    let mut taken_off = acts.iter().filter(|act| act.what == What::Withdraw);
+    let of_who_may = acts.iter().filter(|act| reviewers.may(act.by.as_deref()));
+    let last = of_who_may.filter(|act| matches!(act.what, What::Withdraw | What::PutBack)).next_back();
+    taken_off.next().is_some() && last.is_none_or(|act| act.what == What::PutBack)
 }
 
 fn warn_of_edited(iid: u64, other: u64) {

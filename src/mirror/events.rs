@@ -130,16 +130,17 @@ pub(super) fn raise_for(
     record: &Record,
     step: Option<&Step>,
 ) -> Result<(), MirrorError> {
+    if record.standing == Standing::Gone && before != Some(Standing::Gone) {
+        // GitLab does not tell any more after what they would be named.
+        connection.execute(
+            "DELETE FROM events WHERE iid = ?1 AND outcome = 'waiting' AND message IS NULL AND kind <> ?2",
+            params![record.iid, EventKind::Withdrawn.as_str()],
+        )?;
+    }
     match (before, record.standing) {
         (Some(Standing::Live), Standing::Withdrawn | Standing::Gone) => {
-            if record.standing == Standing::Gone {
-                // GitLab does not tell any more after what they would be named.
-                connection.execute(
-                    "DELETE FROM events WHERE iid = ?1 AND outcome = 'waiting' AND message IS NULL",
-                    [record.iid],
-                )?;
-            }
-            raise(connection, EventKind::Withdrawn, record.updated_at, record, None)?;
+            let at = free_moment(connection, EventKind::Withdrawn, record)?;
+            raise(connection, EventKind::Withdrawn, at, record, None)?;
         }
         (Some(Standing::Withdrawn), Standing::Live) => {
             raise(connection, EventKind::Staged, record.updated_at, record, None)?;
@@ -205,6 +206,16 @@ fn last_step(connection: &Connection, iid: u64) -> Result<Option<Step>, MirrorEr
         .prepare_cached("SELECT step FROM steps WHERE iid = ?1 ORDER BY number DESC LIMIT 1")?
         .query_row([iid], |row| from_json(row, 0))
         .optional()
+}
+
+/// When an event of a match may be raised that is none of those raised before: at the match's own time, where that is free.
+fn free_moment(connection: &Connection, kind: EventKind, record: &Record) -> Result<Timestamp, MirrorError> {
+    let at = record.updated_at;
+    let last: Option<i64> = connection
+        .prepare_cached("SELECT max(at) FROM events WHERE iid = ?1 AND kind = ?2 AND at >= ?3")?
+        .query_row(params![record.iid, kind.as_str(), at.as_millisecond()], |row| row.get(0))?;
+    let after = last.and_then(|last| Timestamp::from_millisecond(last + 1).ok());
+    Ok(after.unwrap_or(at))
 }
 
 fn raise(

@@ -16,10 +16,10 @@ use crate::config::EventSettings;
 use crate::domain::State;
 use crate::domain::masked::masked;
 use crate::domain::schedule::lies_ahead;
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Hint};
 use crate::gitlab::events::{LabelAction, LabelEvent};
 use crate::gitlab::labels::LabelKind;
-use crate::mirror::{EventKind, EventMessage, Raised, Waiting};
+use crate::mirror::{EventKind, EventMessage, Raised, Standing, Waiting};
 
 /// What the receiver is called in our sentences.
 const RECEIVER: &str = "the receiver";
@@ -183,7 +183,16 @@ impl Outgoing {
             return Ok(format!("match-{project}-{iid}-issue-{}", raised.record.issue_id));
         }
         let events = match connected.project.label_events(iid).await {
-            Err(error) if error.is_gone() => Vec::new(),
+            Err(error) if error.is_gone() => {
+                let record = self.engine().mirror().record(iid)?;
+                if record.is_some_and(|record| record.standing != Standing::Gone) {
+                    // It would get another id than its repeat. Once it is known that the match counts no more, it is not
+                    // told at all.
+                    self.engine().hint(iid, Hint::default());
+                    return Err(error.into());
+                }
+                Vec::new()
+            }
             other => other?,
         };
         let kind_of = |event: &LabelEvent| self.engine().label_kind(event.label.as_ref()?.id);

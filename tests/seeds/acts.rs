@@ -95,6 +95,7 @@ pub async fn act(dice: &mut Dice, life: &mut Life) -> String {
                 troubles.extend([Trouble::DropAnswer, Trouble::CutBody]);
             }
             let trouble = dice.pick(&troubles).clone();
+            life.past.read_stale |= trouble == Trouble::Stale;
             let times = 1 + u32::try_from(dice.roll(4)).unwrap();
             let said = format!("{method} {path} meets {trouble:?} {times} times");
             world.sandbox.fault(Fault::new(method, path, trouble).times(times));

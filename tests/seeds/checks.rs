@@ -103,7 +103,8 @@ fn check_history(world: &World, iid: u64, answer: &Value, past: &Past) {
     let mut state = begin;
     let may_be_any = past.two_instances || was_withdrawn(world, iid) || answer["send"]["outcome"].is_string();
     for step in history.as_array().unwrap() {
-        assert_eq!(step["from"], state, "history of #{iid}: {history}");
+        // Each instance tells the steps that it saw.
+        assert!(past.two_instances || step["from"] == state, "history of #{iid}: {history}");
         let to = step["to"].as_str().unwrap();
         assert!(may_be_any || is_allowed(state, to), "a step of #{iid} that is none: {history}");
         let is_strangers = past.enforced && !past.lost_disk && step["by"] == "colleague";

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use vorhoelle::sandbox::{Fault, HookMode, Outage, Trouble};
+use vorhoelle::sandbox::{HookMode, Outage};
 
 use crate::acts::act;
 use crate::applications::Applications;
@@ -39,9 +39,8 @@ pub struct Past {
     pub forgot: bool,
     /// Whether a disk was lost at all: who is no reviewer counts then for what left a trace of having been followed.
     pub lost_disk: bool,
-    /// Whether the list that a fresh disk reads first may have come from a copy that lagged: it lacks what was made just
-    /// before, which looks as if it had been made since.
-    pub list_lagged: bool,
+    /// Whether a copy that was read may have lagged: it lacks what was done just before.
+    pub read_stale: bool,
     /// Whether labels were deleted: GitLab forgets what its events were about.
     pub deleted_labels: bool,
     /// Whether two instances followed the project: what one takes back the other may have followed.
@@ -94,8 +93,6 @@ impl Life {
             self.past.repeats += 1;
             self.past.forgot = true;
             self.past.lost_disk = true;
-            let lags = |fault: &Fault| fault.trouble == Trouble::Stale && fault.path == "/issues";
-            self.past.list_lagged |= self.world.sandbox.faults().iter().any(lags);
             self.past.wiped.push(self.pipeline.all().len());
             self.applications.forget_what_only_the_disk_knew();
         }
@@ -150,7 +147,7 @@ pub async fn live(seed: u64, log: &Mutex<Vec<String>>) {
 async fn look(life: &mut Life) {
     check(&life.world, &life.past, &life.ways.erased).await;
     life.applications.watch(&life.mails, None);
-    life.applications.check(&life.world).await;
+    life.applications.check(&life.world, &life.ways.erased).await;
     check_events(&life.world, &life.pipeline, &life.past, &life.ways.erased).await;
     life.ways.check(&life.world).await;
 }

@@ -45,6 +45,8 @@ pub(super) struct Replay<'a> {
     stood: Vec<Stood>,
     /// Whether the last label was ours: where people's labels show one state after it, the service has followed them.
     moved_by_us: bool,
+    /// Whether one before this moment was.
+    was_moved_by_us: bool,
 }
 
 /// How the label `job-match` stands.
@@ -97,6 +99,7 @@ impl<'a> Replay<'a> {
             put_back_at: None,
             stood: Vec::new(),
             moved_by_us: false,
+            was_moved_by_us: false,
         }
     }
 
@@ -143,6 +146,7 @@ impl<'a> Replay<'a> {
         }
         if self.moved_by_us {
             self.stood.clear();
+            self.was_moved_by_us = true;
         }
         if self.stood.last().is_none_or(|stood| stood.state != self.state) {
             self.stood.push(Stood { state: self.state, steps: self.steps.len(), since: at });
@@ -197,7 +201,10 @@ impl<'a> Replay<'a> {
         if state == self.state {
             return;
         }
-        if self.was_made_in(state, &event, is_first) {
+        let is_by_nobody = led.is_none() && closed.is_none();
+        if self.was_made_in(state, &event, is_first) || (is_by_nobody && self.was_adopted_in(&event)) {
+            self.steps.clear();
+            self.followed.clear();
             self.state = state;
             return;
         }
@@ -232,6 +239,13 @@ impl<'a> Replay<'a> {
         is_first && by_us && when_made && self.decision_before(event, self.state, state).is_none()
     }
 
+    /// Whether our first labels on an issue made by hand left this one of a person's, by which nobody decided: whatever came
+    /// before was not followed, and it was adopted so.
+    fn was_adopted_in(&self, event: &LabelEvent) -> bool {
+        let is_the_first = self.moved_by_us && !self.was_moved_by_us;
+        self.life.is_adopted && is_the_first && !self.life.connected.is_ours(event.user.as_ref())
+    }
+
     /// The step of whoever put a label on; and before it a reopening, where that alone opened the way.
     fn theirs(&mut self, to: State, event: &LabelEvent) -> Vec<Step> {
         let is_none = !self.state.may_become(to, true);
@@ -239,7 +253,11 @@ impl<'a> Replay<'a> {
         let reopened = self.reopened_before(event).filter(|step| is_none && step.to.may_become(to, true));
         let from = reopened.as_ref().map_or(self.state, |step| step.to);
         let by = event.user.as_ref().map(|user| user.username.clone()).unwrap_or_default();
-        let step = Step { from, to, by, at: event.created_at, through: Through::Gitlab, comment: None };
+        // A label that had been followed, and another step after it, counts again from when the match was put back.
+        let is_past = self.match_label == MatchLabel::PutBack
+            && self.steps.last().is_some_and(|last| last.at >= event.created_at);
+        let at = self.put_back_at.filter(|_| is_past).unwrap_or(event.created_at);
+        let step = Step { from, to, by, at, through: Through::Gitlab, comment: None };
         reopened.into_iter().chain([step]).collect()
     }
 

@@ -1,7 +1,7 @@
 //! What closings and reopenings tell where the labels alone do not: who closed, what the service followed, and what it had
 //! seen when it did.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::{MatchLabel, Replay, Stood, steps_of};
 use crate::domain::State;
@@ -97,9 +97,11 @@ impl Replay<'_> {
         self.needs_closings |= closes_or_opens;
         // What is closed or reopened after the next label says nothing of this one; one write of ours may do it a little later.
         let is_ours = next.is_some_and(|(_, label)| life.connected.is_ours(label.user.as_ref()));
-        let pause = if is_ours { CLOSING_THEN_LABELS } else { SignedDuration::ZERO };
         let until = time_of(next);
-        let before_next = |one: &&StateEvent| one.created_at.duration_since(until) <= pause;
+        let before_next = |one: &&StateEvent| {
+            let after = one.created_at.duration_since(until);
+            after.is_negative() || (is_ours && after <= CLOSING_THEN_LABELS)
+        };
         if life.awake_at.is_some_and(|awake| event.created_at < awake) || life.notes.iter().any(went_on) {
             // It would have closed or reopened the issue too, where nobody had.
             let is_as_wanted = |closings: &[StateEvent]| {
@@ -141,18 +143,21 @@ impl Replay<'_> {
             });
             one.closes() == to.is_closed() && one.created_at >= event.created_at && before_next
         };
-        if closings.iter().filter(ours).any(is_an_answer) {
-            // It went there by what had been done since it acted last.
-            if let Some(from) = since.first().copied()
-                && let Some(steps) = self.steps_since(from, acted, to, event.created_at)
-            {
-                self.go_back_to(from);
-                self.steps.extend(steps);
-                self.state = to;
-            }
-        } else if let Some(stood) = since.iter().rfind(|stood| stood.state == to).copied() {
+        let is_answered = closings.iter().filter(ours).any(is_an_answer);
+        if let Some(stood) = since.iter().rfind(|stood| stood.state == to && !is_answered).copied() {
             // It saw none of it, and for it nothing happened.
             self.go_back_to(stood);
+        } else if let Some((from, steps)) = (0..since.len())
+            .filter(|place| is_answered || was_unseen(&since[*place..], closings))
+            .find_map(|place| {
+                let steps = self.steps_since(since[place], acted, to, event.created_at)?;
+                Some((since[place], steps))
+            })
+        {
+            // It went there by what had been done since it acted last, or looked.
+            self.go_back_to(from);
+            self.steps.extend(steps);
+            self.state = to;
         }
     }
 
@@ -196,6 +201,16 @@ impl Replay<'_> {
 /// When the next label was moved; at the end of time where none was.
 fn time_of(next: Option<(State, &LabelEvent)>) -> Timestamp {
     next.map_or(Timestamp::MAX, |(_, label)| label.created_at)
+}
+
+/// Whether the service saw the match stand in none of these ways after the first: it closes and reopens what it sees, and
+/// the issue stayed as it was.
+fn was_unseen(stood: &[Stood], closings: &[StateEvent]) -> bool {
+    let closed_at =
+        |at: Timestamp| closings.iter().rfind(|one| one.created_at <= at).is_some_and(StateEvent::closes);
+    let ends = stood.iter().skip(1).map(|next| next.since);
+    let after_first = stood.iter().skip(1).zip(ends.skip(1).chain([Timestamp::MAX]));
+    after_first.map(|(stood, end)| stood.state.is_closed() != closed_at(end)).all(|unseen| unseen)
 }
 
 /// Whether closing or reopening by hand leads from one state to the other.
