@@ -238,11 +238,17 @@ impl Life<'_> {
     /// Says who closed or reopened where the service only followed.
     fn name_closers(&self, replayed: &mut Replayed, closings: &[StateEvent]) {
         for place in &replayed.followed {
+            let before =
+                place.checked_sub(1).and_then(|before| replayed.steps.get(before)).map(|step| step.at);
             let Some(step) = replayed.steps.get_mut(*place) else { continue };
-            let leads_there =
-                |event: &&StateEvent| event.created_at <= step.at && event.closes() == step.to.is_closed();
-            let mut before = closings.iter().filter(leads_there);
-            if let Some(event) = before.rfind(|event| !self.connected.is_ours(event.user.as_ref())) {
+            // One before the last step led there, not here.
+            let leads_there = |event: &&StateEvent| {
+                event.created_at <= step.at
+                    && event.closes() == step.to.is_closed()
+                    && before.is_none_or(|before| event.created_at >= before)
+            };
+            let mut fitting = closings.iter().filter(leads_there);
+            if let Some(event) = fitting.rfind(|event| !self.connected.is_ours(event.user.as_ref())) {
                 step.by = event.user.as_ref().map(|user| user.username.clone()).unwrap_or_default();
                 step.at = event.created_at;
             }

@@ -61,6 +61,8 @@ pub async fn move_about(seed: u64, log: &Mutex<Vec<String>>) {
     }
     world.restart(Disk::Wiped).await;
     look_twice(&world).await;
+    log.lock().unwrap().push("read anew:".to_owned());
+    log.lock().unwrap().extend(what_gitlab_tells(&world));
     let after = picture(&world, &BTreeSet::new()).await;
     assert!(
         deletes || after == before,

@@ -147,14 +147,11 @@ impl Replay<'_> {
         if let Some(stood) = since.iter().rfind(|stood| stood.state == to && !is_answered).copied() {
             // It saw none of it, and for it nothing happened.
             self.go_back_to(stood);
-        } else if let Some((from, steps)) = (0..since.len())
-            .filter(|place| is_answered || was_unseen(&since[*place..], closings))
-            .find_map(|place| {
-                let steps = self.steps_since(since[place], acted, to, event.created_at)?;
-                Some((since[place], steps))
-            })
-        {
-            // It went there by what had been done since it acted last, or looked.
+        } else if let Some((from, steps)) = since.iter().find_map(|from| {
+            let steps = self.steps_since(*from, acted, to, event.created_at)?;
+            Some((*from, steps))
+        }) {
+            // It went there, or will, by what had been done since it acted last, or looked.
             self.go_back_to(from);
             self.steps.extend(steps);
             self.state = to;
@@ -201,16 +198,6 @@ impl Replay<'_> {
 /// When the next label was moved; at the end of time where none was.
 fn time_of(next: Option<(State, &LabelEvent)>) -> Timestamp {
     next.map_or(Timestamp::MAX, |(_, label)| label.created_at)
-}
-
-/// Whether the service saw the match stand in none of these ways after the first: it closes and reopens what it sees, and
-/// the issue stayed as it was.
-fn was_unseen(stood: &[Stood], closings: &[StateEvent]) -> bool {
-    let closed_at =
-        |at: Timestamp| closings.iter().rfind(|one| one.created_at <= at).is_some_and(StateEvent::closes);
-    let ends = stood.iter().skip(1).map(|next| next.since);
-    let after_first = stood.iter().skip(1).zip(ends.skip(1).chain([Timestamp::MAX]));
-    after_first.map(|(stood, end)| stood.state.is_closed() != closed_at(end)).all(|unseen| unseen)
 }
 
 /// Whether closing or reopening by hand leads from one state to the other.
