@@ -10,6 +10,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{Difference, Disk, World};
@@ -110,6 +112,30 @@ async fn a_refused_step_is_no_step_after_a_lost_disk() {
         world.delta().await;
     }
     assert_eq!(history(&world, iid).await, json!([]));
+    world.finish().await;
+}
+
+/// All of it came before the service had heard of the issue: it was adopted as pending, and nobody decided.
+#[tokio::test]
+async fn what_reviewers_and_strangers_did_before_an_issue_was_adopted_is_no_step() {
+    let mut world = World::set(&[("ENFORCE_REVIEWERS", "true"), ("REVIEWERS", "reviewer")]).await;
+    world.kill(Disk::Kept).await;
+    let labels = ["job-match", "job-match/pending"];
+    let iid = world.person("colleague").create_issue("By hand", "", &labels).unwrap();
+    world.clock.advance(Duration::from_secs(60));
+    world.reviewer().relabel(iid, &["job-match/rejected"], &["job-match/pending"]).unwrap();
+    world.clock.advance(Duration::from_secs(60));
+    world.person("colleague").relabel(iid, &["job-match/sent", "job-match/pending"], &[]).unwrap();
+    world.reviewer().comment(iid, "Hm.").unwrap();
+    world.start().await;
+    for disk in [Disk::Kept, Disk::Wiped] {
+        for _ in 0..2 {
+            world.delta().await;
+        }
+        world.expect(iid, "pending").await;
+        assert_eq!(history(&world, iid).await, json!([]), "{disk:?}");
+        world.restart(disk).await;
+    }
     world.finish().await;
 }
 

@@ -16,6 +16,8 @@ mod disk;
 mod instances;
 #[path = "stories_lost/labels.rs"]
 mod labels;
+#[path = "stories_lost/looks.rs"]
+mod looks;
 mod support;
 
 use std::time::Duration;

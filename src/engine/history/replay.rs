@@ -1,6 +1,7 @@
 //! Label events followed one by one: where they led, and what of them is still open.
 
 mod closings;
+mod withdrawal;
 
 use std::collections::BTreeSet;
 
@@ -13,6 +14,7 @@ use crate::domain::history::{Step, Through};
 use crate::engine::Connected;
 use crate::engine::texts::decision_of;
 use crate::gitlab::events::{LabelAction, LabelEvent, StateEvent};
+use withdrawal::UntilWithdrawn;
 
 /// GitLab's own clocks may differ by so much.
 const SKEW: SignedDuration = SignedDuration::from_secs(2);
@@ -39,6 +41,8 @@ pub(super) struct Replay<'a> {
     /// The last event of a state label.
     last_event: u64,
     match_label: MatchLabel,
+    /// What was decided before it was taken off, while it is off.
+    before_withdrawal: Option<UntilWithdrawn>,
     /// When `job-match` was put on last that was off before.
     put_back_at: Option<Timestamp>,
     /// How it stood, oldest first, since the last label of ours: there the service saw how it stands.
@@ -96,6 +100,7 @@ impl<'a> Replay<'a> {
             all_acts: Vec::new(),
             last_event: 0,
             match_label: if is_off { MatchLabel::Off } else { MatchLabel::On },
+            before_withdrawal: None,
             put_back_at: None,
             stood: Vec::new(),
             moved_by_us: false,
@@ -122,21 +127,6 @@ impl<'a> Replay<'a> {
         if event.action == LabelAction::Add {
             self.on.push((state, event.clone()));
         }
-    }
-
-    pub(super) fn match_label(&mut self, event: &LabelEvent) {
-        let who = event.user.as_ref().map(|user| user.username.as_str());
-        if event.action == LabelAction::Add && self.match_label != MatchLabel::On {
-            self.put_back_at = Some(event.created_at);
-        }
-        self.match_label = match event.action {
-            LabelAction::Add if self.match_label == MatchLabel::On => MatchLabel::On,
-            LabelAction::Add => MatchLabel::PutBack,
-            LabelAction::Remove if self.life.reviewers.may(who) => MatchLabel::Off,
-            // It is taken back, and the match was never withdrawn.
-            LabelAction::Remove if self.match_label == MatchLabel::On => MatchLabel::On,
-            LabelAction::Remove => MatchLabel::Off,
-        };
     }
 
     /// `at` is its time, `next` what comes after it.
@@ -178,6 +168,9 @@ impl<'a> Replay<'a> {
             several => self.decided_beside(several),
         };
         let Some((state, event)) = alone.cloned() else { return };
+        if self.match_label == MatchLabel::PutBack {
+            self.take_steps_until_withdrawn();
+        }
         let is_first = !self.has_settled;
         if !is_first && self.is_against_the_rules(state, &event) {
             if !self.is_taken_back(state, next) {
@@ -189,7 +182,8 @@ impl<'a> Replay<'a> {
         if !is_first && state == self.state && !self.moved_by_us && self.is_hidden() {
             return;
         }
-        let led = self.led_to(state);
+        // Who put a label on before the match was withdrawn, its event tells.
+        let led = self.led_to(state).filter(|led| led.iter().all(|step| !step.by.is_empty()));
         let put_on = self.acts.iter().any(|(_, act)| act.what == What::Add(state));
         let closed = self.closed_by_one_who_may(state, &event, next);
         if !is_first && led.is_none() && closed.is_none() && self.is_a_strangers(state, &event, next) {
@@ -360,9 +354,6 @@ impl<'a> Replay<'a> {
 
     /// What people's acts mean for a match that stood so, where the issue shows this state.
     fn verdict_of(&self, stood: State, acts: &[Act], shown: State) -> Verdict {
-        let last = acts.last().map(|act| act.at);
-        let undo_sent = self.life.sent_since.is_none_or(|since| last.is_none_or(|last| last <= since));
-        let known = Known { state: stood, withdrawn: false, undo_sent };
         let closed = acts.iter().rev().find_map(|act| match act.what {
             What::Close => Some(true),
             What::Reopen => Some(false),
@@ -370,7 +361,14 @@ impl<'a> Replay<'a> {
         });
         let closed = closed.unwrap_or(stood.is_closed());
         let shown = Observed { is_match: true, states: BTreeSet::from([shown]), closed };
-        decide(known, &shown, acts, &self.life.reviewers)
+        decide(self.known(stood, acts), &shown, acts, &self.life.reviewers)
+    }
+
+    /// A match that stood so before these acts.
+    fn known(&self, state: State, acts: &[Act]) -> Known {
+        let last = acts.last().map(|act| act.at);
+        let undo_sent = self.life.sent_since.is_none_or(|since| last.is_none_or(|last| last <= since));
+        Known { state, withdrawn: false, undo_sent }
     }
 
     /// The decision made through the service that this label event carried out.
