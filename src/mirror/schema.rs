@@ -117,6 +117,10 @@ const MIGRATIONS: [&str; 8] = [
 /// The largest file that is read as a whole whoever opens it: 64 MiB.
 const SOON_READ: u64 = 64 << 20;
 
+/// A connection keeps so many statements prepared: all that staging and following need. Of fewer the one that is needed next
+/// would often be the one that was just let go.
+const STATEMENTS: usize = 64;
+
 /// How closely a mirror is looked at before it is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Care {
@@ -225,6 +229,7 @@ pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 fn tune(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "foreign_keys", true)
