@@ -212,8 +212,8 @@ impl Engine {
 /// somebody who may: what is seen of a match that is on is taken back.
 fn is_off_by_strangers(acts: &[Act], reviewers: &Reviewers) -> bool {
     let mut taken_off = acts.iter().filter(|act| act.what == What::Withdraw);
-    let of_who_may = acts.iter().filter(|act| reviewers.may(act.by.as_deref()));
-    let last = of_who_may.filter(|act| matches!(act.what, What::Withdraw | What::PutBack)).next_back();
+    let mut of_who_may = acts.iter().filter(|act| reviewers.may(act.by.as_deref()));
+    let last = of_who_may.rfind(|act| matches!(act.what, What::Withdraw | What::PutBack));
     taken_off.next().is_some() && last.is_none_or(|act| act.what == What::PutBack)
 }
 

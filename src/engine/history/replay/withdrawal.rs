@@ -42,7 +42,7 @@ impl Replay<'_> {
         self.needs_closings = true;
         let last = self.steps.last().map(|step| step.at);
         let closings = self.closings.unwrap_or_default().iter();
-        let closings = closings.filter(|one| one.created_at <= withdrawn.created_at);
+        let mut closings = closings.filter(|one| one.created_at <= withdrawn.created_at);
         let is_news = |one: &&StateEvent| last.is_none_or(|last| one.created_at > last);
         let by_hand = closings.clone().filter(is_news).filter_map(|one| state_act(self.life.connected, one));
         let mut acts: Vec<Act> = self.open_acts().into_iter().chain(by_hand).collect();
@@ -51,7 +51,7 @@ impl Replay<'_> {
         let shown = Observed {
             is_match: true,
             states: self.on.iter().map(|(state, _)| *state).collect(),
-            closed: closings.last().is_some_and(StateEvent::closes),
+            closed: closings.next_back().is_some_and(StateEvent::closes),
         };
         let verdict = decide(self.known(self.state, &acts), &shown, &acts, &self.life.reviewers);
         UntilWithdrawn { state: verdict.state, steps: steps_of(&acts, verdict), event: withdrawn.id }
