@@ -19,7 +19,7 @@ use crate::domain::schedule::lies_ahead;
 use crate::engine::{EngineError, Hint};
 use crate::gitlab::events::{LabelAction, LabelEvent};
 use crate::gitlab::labels::LabelKind;
-use crate::mirror::{EventKind, EventMessage, Raised, Standing, Waiting};
+use crate::mirror::{EventKind, EventMessage, Raised, Record, Standing, Waiting};
 
 /// What the receiver is called in our sentences.
 const RECEIVER: &str = "the receiver";
@@ -185,7 +185,9 @@ impl Outgoing {
         let events = match connected.project.label_events(iid).await {
             Err(error) if error.is_gone() => {
                 let record = self.engine().mirror().record(iid)?;
-                if record.is_some_and(|record| record.standing != Standing::Gone) {
+                let counts =
+                    |record: &Record| matches!(record.standing, Standing::Live | Standing::Withdrawn);
+                if record.is_some_and(|record| counts(&record)) {
                     // It would get another id than its repeat. Once it is known that the match counts no more, it is not
                     // told at all.
                     self.engine().hint(iid, Hint::default());
