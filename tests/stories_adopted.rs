@@ -128,13 +128,14 @@ async fn what_reviewers_and_strangers_did_before_an_issue_was_adopted_is_no_step
     world.person("colleague").relabel(iid, &["job-match/sent", "job-match/pending"], &[]).unwrap();
     world.reviewer().comment(iid, "Hm.").unwrap();
     world.start().await;
+    world.delta().await;
     for disk in [Disk::Kept, Disk::Wiped] {
+        world.restart(disk).await;
         for _ in 0..2 {
             world.delta().await;
         }
         world.expect(iid, "pending").await;
         assert_eq!(history(&world, iid).await, json!([]), "{disk:?}");
-        world.restart(disk).await;
     }
     world.finish().await;
 }

@@ -20,7 +20,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{Difference, Disk, World};
 use vorhoelle::engine::Hint;
-use vorhoelle::sandbox::{Fault, HookMode, Outage, Trouble};
+use vorhoelle::sandbox::{Fault, HookMode, Outage, Role, Trouble};
 
 async fn heard() -> (World, Pipeline) {
     let pipeline = Pipeline::start().await;
@@ -125,11 +125,30 @@ async fn a_copy_that_lags_brings_no_moved_match_back() {
     world.engine.hint(iid, Hint::default());
     after(&world, 0).await;
     assert!(world.sandbox.faults().is_empty(), "it was read from that copy");
+    assert_eq!(world.state(iid).await, "none");
     for _ in 0..3 {
         world.delta().await;
         after(&world, 60).await;
     }
     assert_eq!(pipeline.kinds(iid), ["staged", "withdrawn"]);
+}
+
+/// The bot was somebody who may not see confidential issues, for an hour.
+#[tokio::test]
+async fn a_match_that_was_hidden_for_a_while_is_told_of_again() {
+    let (world, pipeline) = heard().await;
+    let iid = world.reviewer().create_issue("By hand", "", &["job-match"]).unwrap();
+    world.reviewer().set_confidential(iid, true).unwrap();
+    after(&world, 0).await;
+    for role in [Role::Guest, Role::Reporter, Role::Guest] {
+        world.clock.advance(Duration::from_secs(60));
+        world.sandbox.world().set_role("bot", Some(role));
+        world.engine.hint(iid, Hint::default());
+        for _ in 0..2 {
+            after(&world, 60).await;
+        }
+    }
+    assert_eq!(pipeline.kinds(iid), ["staged", "withdrawn", "staged", "withdrawn"]);
 }
 
 /// Its id is a label event's that GitLab does not tell any more: under another one it would not be known as a repeat.

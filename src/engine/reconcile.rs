@@ -264,8 +264,10 @@ impl Engine {
             self.may_write()?;
         }
         // Before our own write closes it.
+        let is_news = |at: &Timestamp| record.decided_at.is_none_or(|last| *at > last);
+        let closed_at = issue.closed_at.filter(is_news);
         let closed_by = issue.closed_by.clone().filter(|user| !connected.is_us(user.id));
-        let closed_at = issue.closed_at;
+        let closed_by = closed_by.filter(|_| issue.closed_at.is_none() || closed_at.is_some());
         // What another process writes after this read is not read yet.
         let mut comments = issue.user_notes_count;
         let writing = async {

@@ -208,8 +208,9 @@ impl Engine {
     }
 }
 
-/// Whether `job-match` was taken off by those alone who may not. Where they also put it on in between, it was still off by
-/// somebody who may: what is seen of a match that is on is taken back.
+/// Whether `job-match` is off only because strangers took it off: of those who may, the last one to touch it put it on, or
+/// none did. A stranger's own putting back is not counted: had the service seen the match on, it would have undone their
+/// taking it off.
 fn is_off_by_strangers(acts: &[Act], reviewers: &Reviewers) -> bool {
     let mut taken_off = acts.iter().filter(|act| act.what == What::Withdraw);
     let mut of_who_may = acts.iter().filter(|act| reviewers.may(act.by.as_deref()));

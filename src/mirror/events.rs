@@ -131,7 +131,7 @@ pub(super) fn raise_for(
     step: Option<&Step>,
 ) -> Result<(), MirrorError> {
     if record.standing == Standing::Gone && before != Some(Standing::Gone) {
-        // GitLab does not tell any more after what they would be named.
+        // Nobody is told any more what led a match there that is gone. What has been tried goes on under its id.
         connection.execute(
             "DELETE FROM events WHERE iid = ?1 AND outcome = 'waiting' AND message IS NULL AND kind <> ?2",
             params![record.iid, EventKind::Withdrawn.as_str()],
@@ -142,8 +142,10 @@ pub(super) fn raise_for(
             let at = free_moment(connection, EventKind::Withdrawn, record)?;
             raise(connection, EventKind::Withdrawn, at, record, None)?;
         }
+        (Some(Standing::Gone), Standing::Live) => raise_return(connection, record)?,
         (Some(Standing::Withdrawn), Standing::Live) => {
-            raise(connection, EventKind::Staged, record.updated_at, record, None)?;
+            let at = free_moment(connection, EventKind::Staged, record)?;
+            raise(connection, EventKind::Staged, at, record, None)?;
             if step.is_none() {
                 // Where the disk was lost while it did not count, its approval was never told by this one.
                 raise_waiting_approval(connection, record, last_step(connection, record.iid)?.as_ref())?;
@@ -167,6 +169,7 @@ pub(super) fn raise_whole(
     if record.standing != Standing::Live {
         return Ok(());
     }
+    raise_return(connection, record)?;
     match which {
         Raise::Nothing => Ok(()),
         Raise::All => {
@@ -208,7 +211,22 @@ fn last_step(connection: &Connection, iid: u64) -> Result<Option<Step>, MirrorEr
         .optional()
 }
 
-/// When an event of a match may be raised that is none of those raised before: at the match's own time, where that is free.
+/// Raises that a match is there again of which the last that was told is that it counts no more: its issue was hidden from
+/// us for a while.
+fn raise_return(connection: &Connection, record: &Record) -> Result<(), MirrorError> {
+    let last: Option<String> = connection
+        .prepare_cached("SELECT kind FROM events WHERE iid = ?1 ORDER BY number DESC LIMIT 1")?
+        .query_row([record.iid], |row| row.get(0))
+        .optional()?;
+    if last.as_deref() != Some(EventKind::Withdrawn.as_str()) {
+        return Ok(());
+    }
+    let at = free_moment(connection, EventKind::Staged, record)?;
+    raise(connection, EventKind::Staged, at, record, None)
+}
+
+/// The time of an event: the issue's own, or a millisecond after the last event of that kind, for two at one time would
+/// count as one.
 fn free_moment(connection: &Connection, kind: EventKind, record: &Record) -> Result<Timestamp, MirrorError> {
     let at = record.updated_at;
     let last: Option<i64> = connection

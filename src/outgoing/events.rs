@@ -19,7 +19,7 @@ use crate::domain::schedule::lies_ahead;
 use crate::engine::{EngineError, Hint};
 use crate::gitlab::events::{LabelAction, LabelEvent};
 use crate::gitlab::labels::LabelKind;
-use crate::mirror::{EventKind, EventMessage, Raised, Record, Standing, Waiting};
+use crate::mirror::{EventKind, EventMessage, Raised, Standing, Waiting};
 
 /// What the receiver is called in our sentences.
 const RECEIVER: &str = "the receiver";
@@ -184,12 +184,15 @@ impl Outgoing {
         }
         let events = match connected.project.label_events(iid).await {
             Err(error) if error.is_gone() => {
-                let record = self.engine().mirror().record(iid)?;
-                let counts =
-                    |record: &Record| matches!(record.standing, Standing::Live | Standing::Withdrawn);
-                if record.is_some_and(|record| counts(&record)) {
-                    // It would get another id than its repeat. Once it is known that the match counts no more, it is not
-                    // told at all.
+                let standing = self.engine().mirror().record(iid)?.map(|record| record.standing);
+                let may_be_hidden = match standing {
+                    Some(Standing::Live | Standing::Withdrawn) => true,
+                    Some(Standing::Gone) => raised.kind != EventKind::Withdrawn,
+                    _ => false,
+                };
+                if may_be_hidden {
+                    // Under another id it would not be known as a repeat. Once the issue is known to be gone, all that
+                    // waits but the withdrawal is dropped.
                     self.engine().hint(iid, Hint::default());
                     return Err(error.into());
                 }

@@ -44,6 +44,7 @@ async fn moves_that_nobody_saw_one_by_one_lead_where_they_led() {
         moves(&world, "colleague", iid, labels);
     }
     let [kept, anew] = kept_and_read_anew(&mut world, iid).await;
+    // Which steps led there and back nobody can tell any more.
     assert_eq!((kept.0.as_str(), anew.0.as_str()), ("pending", "pending"));
     world.finish().await;
 }
@@ -57,8 +58,10 @@ async fn from_rejected_to_sent_at_once_the_issue_stays_closed() {
     for labels in [["+pending", "-rejected"], ["+approved", "-pending"], ["+sent", "-approved"]] {
         moves(&world, "reviewer", iid, &labels);
     }
+    assert!(!world.is_open(iid));
     let [kept, anew] = kept_and_read_anew(&mut world, iid).await;
-    assert_eq!((kept.0.as_str(), anew.0.as_str()), ("sent", "sent"));
+    assert_eq!(kept.0, "sent");
+    assert_eq!(anew, kept);
     world.finish().await;
 }
 
@@ -103,6 +106,35 @@ async fn put_back_with_a_label_of_long_ago_is_one_more_step() {
     assert_eq!(steps, ["rejected", "pending", "rejected"]);
     assert_eq!(anew, kept);
     world.finish().await;
+}
+
+/// Where they dragged it just before, that is the step, and the only one; put back or not.
+#[tokio::test]
+async fn what_was_dragged_just_before_a_match_was_taken_out_is_one_step() {
+    for (labels, is_put_back) in [
+        (["+rejected", "-pending"], true),
+        (["+rejected", "-pending"], false),
+        (["+approved", "-none"], false),
+    ] {
+        let (mut world, iid) = deaf(&[]).await;
+        moves(&world, "reviewer", iid, &labels);
+        world.clock.advance(Duration::from_secs(60));
+        world.reviewer().relabel(iid, &[], &["job-match"]).unwrap();
+        world.delta().await;
+        if is_put_back {
+            world.clock.advance(Duration::from_secs(60));
+            world.reviewer().relabel(iid, &["job-match"], &[]).unwrap();
+        } else {
+            world.restart(Disk::Wiped).await;
+            world.delta().await;
+            world.reviewer().relabel(iid, &["job-match"], &[]).unwrap();
+        }
+        let [kept, anew] = kept_and_read_anew(&mut world, iid).await;
+        assert_eq!(kept.0, &labels[0][1..]);
+        assert_eq!(kept.1.as_array().unwrap().len(), 1, "{kept:?}");
+        assert_eq!(anew, kept);
+        world.finish().await;
+    }
 }
 
 /// A stranger puts the label back and takes it off, which nobody sees: it was and is the reviewer who withdrew the match.

@@ -41,7 +41,7 @@ pub(super) struct Replay<'a> {
     /// The last event of a state label.
     last_event: u64,
     match_label: MatchLabel,
-    /// What was decided before it was taken off, while it is off.
+    /// What was decided before it was last taken off; taken over once it is back with one label.
     before_withdrawal: Option<UntilWithdrawn>,
     /// When `job-match` was put on last that was off before.
     put_back_at: Option<Timestamp>,
@@ -49,8 +49,8 @@ pub(super) struct Replay<'a> {
     stood: Vec<Stood>,
     /// Whether the last label was ours: where people's labels show one state after it, the service has followed them.
     moved_by_us: bool,
-    /// Whether one before this moment was.
-    was_moved_by_us: bool,
+    /// Whether the last one of an earlier moment was.
+    moved_by_us_before: bool,
 }
 
 /// How the label `job-match` stands.
@@ -104,11 +104,14 @@ impl<'a> Replay<'a> {
             put_back_at: None,
             stood: Vec::new(),
             moved_by_us: false,
-            was_moved_by_us: false,
+            moved_by_us_before: false,
         }
     }
 
-    pub(super) fn end(self) -> Replayed {
+    pub(super) fn end(mut self) -> Replayed {
+        if self.match_label == MatchLabel::Off {
+            self.take_steps_until_withdrawn();
+        }
         let Self { state, steps, followed, acts, needs_closings, .. } = self;
         let open_acts = acts.into_iter().map(|(_, act)| act).collect();
         Replayed { state, steps, followed, open_acts, needs_closings }
@@ -136,7 +139,7 @@ impl<'a> Replay<'a> {
         }
         if self.moved_by_us {
             self.stood.clear();
-            self.was_moved_by_us = true;
+            self.moved_by_us_before = true;
         }
         if self.stood.last().is_none_or(|stood| stood.state != self.state) {
             self.stood.push(Stood { state: self.state, steps: self.steps.len(), since: at });
@@ -182,7 +185,8 @@ impl<'a> Replay<'a> {
         if !is_first && state == self.state && !self.moved_by_us && self.is_hidden() {
             return;
         }
-        // Who put a label on before the match was withdrawn, its event tells.
+        // What nobody is named for was told by the looks alone: of a label that is older than the withdrawal its own event
+        // tells who put it on.
         let led = self.led_to(state).filter(|led| led.iter().all(|step| !step.by.is_empty()));
         let put_on = self.acts.iter().any(|(_, act)| act.what == What::Add(state));
         let closed = self.closed_by_one_who_may(state, &event, next);
@@ -236,7 +240,7 @@ impl<'a> Replay<'a> {
     /// Whether our first labels on an issue made by hand left this one of a person's, by which nobody decided: whatever came
     /// before was not followed, and it was adopted so.
     fn was_adopted_in(&self, event: &LabelEvent) -> bool {
-        let is_the_first = self.moved_by_us && !self.was_moved_by_us;
+        let is_the_first = self.moved_by_us && !self.moved_by_us_before;
         self.life.is_adopted && is_the_first && !self.life.connected.is_ours(event.user.as_ref())
     }
 
@@ -257,7 +261,12 @@ impl<'a> Replay<'a> {
 
     /// A label of ours that nobody's label led to: it takes a step back, or follows a closing or reopening.
     fn follow_without_a_label(&mut self, from: State, to: State, event: &LabelEvent) {
-        if self.was_taken_back(from, to, event) {
+        let put_back_at = self.put_back_at.filter(|_| self.match_label == MatchLabel::PutBack);
+        if let Some(at) = put_back_at.filter(|at| event.created_at < *at) {
+            // Ours of long ago counts again.
+            let step = Step { from, to, by: String::new(), at, through: Through::Gitlab, comment: None };
+            self.steps.push(step);
+        } else if self.was_taken_back(from, to, event) {
             // Neither happened.
             self.steps.pop();
             self.followed.remove(&self.steps.len());

@@ -12,7 +12,7 @@ pub(super) struct UntilWithdrawn {
     state: State,
     /// The steps there since its labels last showed one state.
     steps: Vec<Step>,
-    /// That of the label that was taken off.
+    /// The event that took `job-match` off.
     event: u64,
 }
 
@@ -40,24 +40,25 @@ impl Replay<'_> {
     /// What was decided before a match was withdrawn are steps too.
     fn until_withdrawn(&mut self, withdrawn: &LabelEvent) -> UntilWithdrawn {
         self.needs_closings = true;
-        let last = self.steps.last().map(|step| step.at);
-        let closings = self.closings.unwrap_or_default().iter();
-        let mut closings = closings.filter(|one| one.created_at <= withdrawn.created_at);
-        let is_news = |one: &&StateEvent| last.is_none_or(|last| one.created_at > last);
-        let by_hand = closings.clone().filter(is_news).filter_map(|one| state_act(self.life.connected, one));
+        let since = self.steps.last().map(|step| step.at).max(self.put_back_at);
+        let is_news = |one: &&StateEvent| {
+            one.created_at <= withdrawn.created_at && since.is_none_or(|since| one.created_at > since)
+        };
+        let closings: Vec<&StateEvent> = self.closings.unwrap_or_default().iter().filter(is_news).collect();
+        let by_hand = closings.iter().filter_map(|one| state_act(self.life.connected, one));
         let mut acts: Vec<Act> = self.open_acts().into_iter().chain(by_hand).collect();
         acts.retain(|act| !matches!(act.what, What::Withdraw | What::PutBack));
         acts.sort_by_key(|act| act.at);
         let shown = Observed {
             is_match: true,
             states: self.on.iter().map(|(state, _)| *state).collect(),
-            closed: closings.next_back().is_some_and(StateEvent::closes),
+            closed: closings.last().map_or(self.state.is_closed(), |last| last.closes()),
         };
         let verdict = decide(self.known(self.state, &acts), &shown, &acts, &self.life.reviewers);
         UntilWithdrawn { state: verdict.state, steps: steps_of(&acts, verdict), event: withdrawn.id }
     }
 
-    /// Takes them, once it is put back with one label.
+    /// Takes them, once it is put back with one label or where it never is.
     pub(super) fn take_steps_until_withdrawn(&mut self) {
         if let Some(before) = self.before_withdrawal.take() {
             self.state = before.state;
