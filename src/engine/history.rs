@@ -78,6 +78,7 @@ pub(super) async fn read(
         sent_since: sending.attempt.as_ref().map(|attempt| attempt.since),
         reviewers: engine.reviewers(connected),
         awake_at: engine.awake_at()?,
+        looks_within: engine.looks_within(),
     };
     let follow = |closings: Option<&[StateEvent]>| {
         let mut replay = Replay::new(&life, closings);
@@ -209,9 +210,14 @@ impl Engine {
 
     /// A time at which the service had surely looked at everything that had been done by then: it staged a match later.
     fn awake_at(&self) -> Result<Option<Timestamp>, EngineError> {
-        let pause = SignedDuration::try_from(self.policy().sync_interval).unwrap_or(SignedDuration::MAX);
-        let within = pause.saturating_mul(2).max(LOOKED_AT_WITHIN);
+        let within = self.looks_within();
         Ok(self.mirror().last_match_staged()?.and_then(|made| made.checked_sub(within).ok()))
+    }
+
+    /// Within what time a service that is awake has looked at what was done.
+    fn looks_within(&self) -> SignedDuration {
+        let pause = SignedDuration::try_from(self.policy().sync_interval).unwrap_or(SignedDuration::MAX);
+        pause.saturating_mul(2).max(LOOKED_AT_WITHIN)
     }
 }
 
@@ -232,6 +238,8 @@ pub(super) struct Life<'a> {
     pub(super) reviewers: Reviewers,
     /// The service was awake at this time, and followed or took back what was done before.
     pub(super) awake_at: Option<Timestamp>,
+    /// What was done was looked at within that time, where the service was awake.
+    pub(super) looks_within: SignedDuration,
 }
 
 impl Life<'_> {

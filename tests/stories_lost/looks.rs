@@ -108,6 +108,27 @@ async fn put_back_with_a_label_of_long_ago_is_one_more_step() {
     world.finish().await;
 }
 
+/// A slip was put right, and the service had looked since: what is done a day later is a step from where it stood.
+#[tokio::test]
+async fn what_was_taken_back_long_ago_opens_no_way_after_a_lost_disk() {
+    for disk in [Disk::Kept, Disk::Wiped] {
+        let (mut world, iid) = deaf(&[]).await;
+        moves(&world, "reviewer", iid, &["+approved"]);
+        moves(&world, "reviewer", iid, &["-approved"]);
+        world.delta().await;
+        world.clock.advance(Duration::from_secs(24 * 60 * 60));
+        world.kill(disk).await;
+        moves(&world, "reviewer", iid, &["+sent", "-pending"]);
+        world.start().await;
+        for _ in 0..2 {
+            world.delta().await;
+        }
+        world.expect(iid, "pending").await;
+        world.expect_comment(iid, "There is no step from `job-match/pending` to `job-match/sent`");
+        world.finish().await;
+    }
+}
+
 /// Where they dragged it just before, that is the step, and the only one; put back or not.
 #[tokio::test]
 async fn what_was_dragged_just_before_a_match_was_taken_out_is_one_step() {

@@ -138,7 +138,10 @@ impl<'a> Replay<'a> {
             self.settle(next);
         }
         if self.moved_by_us {
-            self.stood.clear();
+            // One write of ours may be several events.
+            if self.on.len() <= 1 {
+                self.stood.clear();
+            }
             self.moved_by_us_before = true;
         }
         if self.stood.last().is_none_or(|stood| stood.state != self.state) {
@@ -208,6 +211,12 @@ impl<'a> Replay<'a> {
         }
         let by_us = self.life.connected.is_ours(event.user.as_ref());
         let ours = self.decision_before(&event, self.state, state).map(|step| vec![step]);
+        let is_none =
+            self.moved_by_us && is_by_nobody && ours.is_none() && !self.state.may_become(state, true);
+        let is_on = self.match_label == MatchLabel::On && !self.life.connected.is_a_reviewers_token();
+        if is_none && is_on && self.went_as_the_service_saw(state, &event) {
+            return;
+        }
         let steps = match (by_us, self.life.connected.is_a_reviewers_token()) {
             (false, _) => {
                 // A stranger may have put the label on that we were about to.

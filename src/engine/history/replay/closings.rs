@@ -126,15 +126,7 @@ impl Replay<'_> {
     ) {
         self.needs_closings = true;
         let Some(closings) = self.closings else { return };
-        let ours = |one: &&StateEvent| self.life.connected.is_ours(one.user.as_ref());
-        let attempts = self.life.notes.iter().filter(|note| draft_text::read_attempt(note).is_some());
-        let acted = closings.iter().filter(ours).map(|one| one.created_at);
-        let acted = acted.chain(attempts.map(|note| note.created_at));
-        let acted = acted.filter(|acted| *acted < event.created_at).max();
-        // How it stood when the service acted last, and what came after that.
-        let seen = self.stood.iter().rposition(|stood| acted.is_some_and(|acted| stood.since <= acted));
-        let since = &self.stood[seen.unwrap_or(0)..];
-        let is_an_answer = |one: &StateEvent| {
+        let is_an_answer = |one: &&StateEvent| {
             let before_next = next.is_none_or(|(_, label)| {
                 // One write of ours closes before it labels.
                 let pause = label.created_at.duration_since(one.created_at);
@@ -143,23 +135,71 @@ impl Replay<'_> {
             });
             one.closes() == to.is_closed() && one.created_at >= event.created_at && before_next
         };
-        let is_answered = closings.iter().filter(ours).any(is_an_answer);
+        let mut ours = closings.iter().filter(|one| self.life.connected.is_ours(one.user.as_ref()));
+        let is_answered = ours.any(|one| is_an_answer(&one));
+        let acted = self.acted_before(event.created_at);
+        let since = self.stood_since(acted);
         if let Some(stood) = since.iter().rfind(|stood| stood.state == to && !is_answered).copied() {
             // It saw none of it, and for it nothing happened.
             self.go_back_to(stood);
-        } else if let Some((from, steps)) = since.iter().find_map(|from| {
-            let steps = self.steps_since(*from, acted, to, event.created_at)?;
-            Some((*from, steps))
-        }) {
-            // It went there, or will, by what had been done since it acted last, or looked.
-            self.go_back_to(from);
-            self.steps.extend(steps);
-            self.state = to;
+        } else {
+            // It went there by what had been done since it acted; or will, by what was done since it looked.
+            let looked = self.looked_before(event.created_at).filter(|_| !is_answered);
+            self.go_as_allowed(acted.max(looked), to, event.created_at);
         }
+    }
+
+    /// A label of a person's that ours left alone, by a step that is none: the service had seen the match stand otherwise
+    /// then. Says whether it could have.
+    pub(super) fn went_as_the_service_saw(&mut self, to: State, event: &LabelEvent) -> bool {
+        self.needs_closings = true;
+        self.closings.is_some()
+            && self.go_as_allowed(self.acted_before(event.created_at), to, event.created_at)
+    }
+
+    /// When the service last did something that shows that it had looked: a closing or reopening, an attempt to send.
+    fn acted_before(&self, until: Timestamp) -> Option<Timestamp> {
+        let ours = |one: &&StateEvent| self.life.connected.is_ours(one.user.as_ref());
+        let closings = self.closings.into_iter().flatten().filter(ours).map(|one| one.created_at);
+        let attempts = self.life.notes.iter().filter(|note| draft_text::read_attempt(note).is_some());
+        closings.chain(attempts.map(|note| note.created_at)).filter(|acted| *acted < until).max()
+    }
+
+    /// When people last left the labels alone for so long that the service has looked.
+    fn looked_before(&self, until: Timestamp) -> Option<Timestamp> {
+        let mut next = until;
+        for act in self.all_acts.iter().rev().filter(|act| act.at < until) {
+            if next.duration_since(act.at) > self.life.looks_within {
+                return Some(act.at);
+            }
+            next = act.at;
+        }
+        None
+    }
+
+    /// How the match stood at a moment, and what came after that.
+    fn stood_since(&self, moment: Option<Timestamp>) -> &[Stood] {
+        let then = self.stood.iter().rposition(|stood| moment.is_some_and(|moment| stood.since <= moment));
+        &self.stood[then.unwrap_or(0)..]
+    }
+
+    /// Goes to a state by the steps that what people did since then amounts to, from wherever it stood from which they are
+    /// allowed; says whether there is such.
+    fn go_as_allowed(&mut self, since: Option<Timestamp>, to: State, until: Timestamp) -> bool {
+        let led = self.stood_since(since).iter().find_map(|from| {
+            let steps = self.steps_since(*from, since, to, until)?;
+            Some((*from, steps))
+        });
+        let Some((from, steps)) = led else { return false };
+        self.go_back_to(from);
+        self.steps.extend(steps);
+        self.state = to;
+        true
     }
 
     fn go_back_to(&mut self, stood: Stood) {
         self.state = stood.state;
+        self.stood.retain(|one| one.since <= stood.since);
         self.steps.truncate(stood.steps);
         self.followed.retain(|place| *place < stood.steps);
         self.acts.retain(|(event, _)| *event > self.last_event);
