@@ -188,7 +188,7 @@ async fn a_sentence_whose_comment_failed_is_written_at_the_next_look() {
 async fn a_closing_by_hand_makes_no_second_label_where_one_was_renamed() {
     let world = World::new().await;
     let iid = world.stage("1").await;
-    world.clock.advance(std::time::Duration::from_secs(3600));
+    world.clock.advance(Duration::from_secs(3600));
     world.sandbox.as_user("owner").rename_label("job-match/rejected", "Absage").unwrap();
     world.reviewer().close(iid).unwrap();
     world.settle().await;
@@ -232,10 +232,10 @@ async fn what_was_made_while_the_service_was_down_is_looked_at_right_after_the_f
     world.engine.delta().await.unwrap();
     let looked_at = async {
         while world.state(iid).await != "pending" {
-            Clock::System.sleep(std::time::Duration::from_millis(5)).await;
+            Clock::System.sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(10), looked_at).await.expect("it is looked at");
+    tokio::time::timeout(Duration::from_secs(10), looked_at).await.expect("it is looked at");
     working.abort();
 }
 
@@ -295,7 +295,7 @@ async fn a_label_whose_event_comes_later_is_looked_at_again() {
     };
     world.sandbox.fault(Fault::new(Method::GET, "/resource_label_events", none));
     world.delta().await;
-    world.clock.advance(std::time::Duration::from_secs(5));
+    world.clock.advance(Duration::from_secs(5));
     world.settle().await;
     world.expect(iid, "pending").await;
     world.finish().await;
