@@ -132,13 +132,10 @@ async fn what_was_taken_back_long_ago_opens_no_way_after_a_lost_disk() {
 /// Where they dragged it just before, that is the step, and the only one; put back or not.
 #[tokio::test]
 async fn what_was_dragged_just_before_a_match_was_taken_out_is_one_step() {
-    for (labels, is_put_back) in [
-        (["+rejected", "-pending"], true),
-        (["+rejected", "-pending"], false),
-        (["+approved", "-none"], false),
-    ] {
+    let dragged = ["+rejected", "-pending"];
+    for (labels, is_put_back) in [(&dragged[..], true), (&dragged, false), (&["+approved"], false)] {
         let (mut world, iid) = deaf(&[]).await;
-        moves(&world, "reviewer", iid, &labels);
+        moves(&world, "reviewer", iid, labels);
         world.clock.advance(Duration::from_secs(60));
         world.reviewer().relabel(iid, &[], &["job-match"]).unwrap();
         world.delta().await;

@@ -126,7 +126,7 @@ impl Replay<'_> {
     ) {
         self.needs_closings = true;
         let Some(closings) = self.closings else { return };
-        let is_an_answer = |one: &&StateEvent| {
+        let is_an_answer = |one: &StateEvent| {
             let before_next = next.is_none_or(|(_, label)| {
                 // One write of ours closes before it labels.
                 let pause = label.created_at.duration_since(one.created_at);
@@ -136,7 +136,7 @@ impl Replay<'_> {
             one.closes() == to.is_closed() && one.created_at >= event.created_at && before_next
         };
         let mut ours = closings.iter().filter(|one| self.life.connected.is_ours(one.user.as_ref()));
-        let is_answered = ours.any(|one| is_an_answer(&one));
+        let is_answered = ours.any(is_an_answer);
         let acted = self.acted_before(event.created_at);
         let since = self.stood_since(acted);
         if let Some(stood) = since.iter().rfind(|stood| stood.state == to && !is_answered).copied() {
