@@ -66,7 +66,7 @@ async fn killed_while_the_answer_is_on_its_way_the_match_is_staged_once() {
     let setting = Setting::new(Options::default()).await;
     setting.run(&["setup"]).await;
     let running = setting.serve().await;
-    let slow = Trouble::slow_body(Duration::from_millis(300));
+    let slow = Trouble::slow_body(Duration::from_secs(60));
     setting.sandbox.fault(Fault::new(reqwest::Method::POST, "/issues", slow));
     let first = job("1");
     let (answer, ()) = tokio::join!(setting.post(&first), async {

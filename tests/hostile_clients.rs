@@ -144,7 +144,7 @@ async fn five_thousand_who_never_finish_a_form_keep_nobody_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_is_worked_on_is_answered_however_many_come() {
     let (setting, _running) = place().await;
-    let slow = Trouble::slow_body(Duration::from_secs(8));
+    let slow = Trouble::slow_body(Duration::from_secs(15));
     setting.sandbox.fault(Fault::new(reqwest::Method::POST, "/issues", slow).times(2));
     let http2 = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
     let post = |http: &reqwest::Client, id: &str| {
@@ -160,6 +160,7 @@ async fn a_request_that_is_worked_on_is_answered_however_many_come() {
     for _ in 0..UNFINISHED {
         open.push(unfinished_form(&setting, "/login", 2, 1).await);
     }
+    setting.sandbox.end_pauses();
     for one in worked_on {
         assert_eq!(one.await.unwrap().unwrap().status(), StatusCode::CREATED);
     }

@@ -164,13 +164,14 @@ async fn an_edit_between_the_button_and_the_mail_is_not_sent_unseen() {
     let etag = etag(&browser.get(&path).await);
     // The last of the reads that a page makes is the slow one.
     let (a_page, before) = (reads() - before, reads());
-    let slow = Trouble::slow_body(Duration::from_millis(400));
+    let slow = Trouble::slow_body(Duration::from_secs(10));
     world.sandbox.fault(Fault::new(Method::GET, "/notes", slow).after(u32::try_from(a_page).unwrap() - 1));
     let edit = async {
         while reads() < before + a_page {
             tokio::task::yield_now().await;
         }
         edit_in_gitlab(&world, iid, "ten years", "twelve years");
+        world.sandbox.end_pauses();
     };
     let fields = [("etag", etag.as_str())];
     let (page, ()) = tokio::join!(browser.post(&path, &fields), edit);

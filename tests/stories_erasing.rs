@@ -20,7 +20,7 @@ use sheet::Sheet;
 use support::{Difference, Disk, World, job};
 use vorhoelle::csv::sync::Direction;
 use vorhoelle::engine::ErasureError;
-use vorhoelle::sandbox::{Fault, Options, Sandbox, Trouble};
+use vorhoelle::sandbox::{Fault, HookMode, Options, Sandbox, Trouble};
 
 /// What must not be found afterwards.
 const PERSONAL: [&str; 5] =
@@ -132,6 +132,41 @@ async fn the_second_issue_of_a_match_is_erased_with_the_first() {
     }
     assert_gone(&on_disk(&world));
     assert_refused(&world, "1").await;
+}
+
+/// Whoever wants it gone may name either.
+#[tokio::test]
+async fn with_the_second_issue_of_a_match_the_first_is_erased() {
+    let mut world = World::new().await;
+    world.stage_twice(with_a_person("1")).await;
+    for _ in 0..3 {
+        world.delta().await;
+    }
+    let erasure = world.engine.erase(2).await.unwrap();
+    assert_eq!((erasure.iid, erasure.second_issues), (1, vec![2]));
+    world.settle().await;
+    for iid in [1, 2] {
+        assert_gone(&shown(&world, iid));
+    }
+    assert_gone(&on_disk(&world));
+    assert_refused(&world, "1").await;
+}
+
+/// The disk was full, or a kill came in between.
+#[tokio::test]
+async fn what_an_erasure_left_in_free_pages_is_gone_with_the_next_read() {
+    let world = World::new().await;
+    let iid = stage(&world, "1").await;
+    world.sandbox.hook_mode(HookMode::Lose);
+    let erasure = world.engine.erase(iid).await.unwrap();
+    assert_eq!(erasure.iid, iid);
+    world.spoil_mirror(
+        "CREATE TABLE left (text); INSERT INTO left VALUES ('Kim Beispiel'); DROP TABLE left;
+         INSERT INTO facts (name, value) VALUES ('to be wiped', '');",
+    );
+    assert!(on_disk(&world).contains("Kim Beispiel"));
+    world.delta().await;
+    assert_gone(&on_disk(&world));
 }
 
 #[tokio::test]

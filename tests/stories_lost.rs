@@ -8,6 +8,8 @@
     reason = "a story that fails, panics"
 )]
 
+#[path = "stories_lost/copies.rs"]
+mod copies;
 #[path = "stories_lost/decisions.rs"]
 mod decisions;
 #[path = "stories_lost/disk.rs"]
@@ -18,6 +20,8 @@ mod instances;
 mod labels;
 #[path = "stories_lost/looks.rs"]
 mod looks;
+#[path = "stories_lost/processes.rs"]
+mod processes;
 mod support;
 
 use std::time::Duration;

@@ -12,6 +12,8 @@
 mod issue;
 mod support;
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{Difference, Disk, World, job};
@@ -221,7 +223,7 @@ async fn under_an_idempotency_key_a_match_is_found_again_after_a_kill_before_the
 #[tokio::test]
 async fn a_decision_made_before_gitlabs_answer_has_arrived_is_not_forgotten() {
     let world = World::new().await;
-    let slow = Trouble::slow_body(std::time::Duration::from_millis(400));
+    let slow = Trouble::slow_body(Duration::from_secs(10));
     world.sandbox.fault(Fault::new(Method::POST, "/issues", slow));
     let first = job("1");
     let ((status, answer), ()) = tokio::join!(world.post(&first), async {
@@ -229,7 +231,9 @@ async fn a_decision_made_before_gitlabs_answer_has_arrived_is_not_forgotten() {
             tokio::task::yield_now().await;
         }
         world.reviewer().relabel(1, &["job-match/approved"], &[]).unwrap();
+        world.until_met(1).await;
         world.settle().await;
+        world.sandbox.end_pauses();
     });
     assert_eq!((status, &answer["state"]), (StatusCode::CREATED, &json!("approved")));
     world.expect(1, "approved").await;
@@ -243,15 +247,16 @@ async fn an_idempotency_key_that_is_being_worked_on_is_409() {
         let request = world.http.post(world.url("/api/v1/matches")).header("idempotency-key", "a");
         world.call(request.json(&job("1")))
     };
-    world.sandbox.fault(Fault::new(
-        Method::POST,
-        "/issues",
-        Trouble::slow(std::time::Duration::from_millis(400)),
-    ));
-    let (first, second) = tokio::join!(post(), post());
-    let mut statuses = [first.0, second.0];
-    statuses.sort();
-    assert_eq!(statuses, [StatusCode::CREATED, StatusCode::CONFLICT]);
+    world.sandbox.fault(Fault::new(Method::POST, "/issues", Trouble::slow_body(Duration::from_secs(10))));
+    let ((first, _), second) = tokio::join!(post(), async {
+        while world.sandbox.world().issues.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let (second, _) = post().await;
+        world.sandbox.end_pauses();
+        second
+    });
+    assert_eq!((first, second), (StatusCode::CREATED, StatusCode::CONFLICT));
     assert_eq!(post().await.0, StatusCode::CREATED, "the first answer, remembered");
     assert_eq!(world.sandbox.world().issues.len(), 1);
     world.finish().await;

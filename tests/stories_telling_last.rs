@@ -159,11 +159,12 @@ async fn a_match_that_a_rebuild_beside_the_service_threw_away_is_told_once_it_is
             world.stage(&id.to_string()).await;
         }
         world.settle().await;
-        let slow = Trouble::slow_body(Duration::from_secs(2));
+        let slow = Trouble::slow_body(Duration::from_secs(10));
         world.sandbox.fault(Fault::new(Method::GET, "iids%5B%5D=1", slow));
         let rebuild = async {
             world.until_called(|call| call.path.contains("iids%5B%5D=1")).await;
             world.engine.mirror().clear().unwrap();
+            world.sandbox.end_pauses();
         };
         tokio::join!(world.notifier.tick(), rebuild);
         assert_eq!((server.mails().len(), world.receipts(1)), (0, vec![]));

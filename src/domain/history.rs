@@ -25,6 +25,13 @@ pub struct Step {
     pub comment: Option<String>,
 }
 
+impl Step {
+    /// Whether both are one step of a match; whoever made it may be called otherwise by now.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        (self.from, self.to, self.at) == (other.from, other.to, other.at)
+    }
+}
+
 /// Through what a decision was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]

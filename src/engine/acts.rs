@@ -48,7 +48,7 @@ impl Engine {
                 tracing::info!(iid = record.iid, to = %step.to, "a decision was carried out, and GitLab's answer lost");
                 self.take_step(record, &step)?;
             }
-            self.refuse_lagging_labels(connected, issue, observed, record, &events)?;
+            self.refuse_lagging_labels(issue, observed, record, &events)?;
             if written.is_none()
                 && let Some(state) = self.followed_elsewhere(connected, &events, observed, record)
             {
@@ -103,7 +103,6 @@ impl Engine {
     /// Refuses labels that a copy shows which lags behind its events, or whose events lag behind it.
     fn refuse_lagging_labels(
         &self,
-        connected: &Connected,
         issue: &Issue,
         observed: &Observed,
         record: &Record,
@@ -112,7 +111,12 @@ impl Engine {
         if self.lags_behind(issue, observed, events) {
             self.refuse_a_lagging_copy(issue)?;
         }
-        if self.reviewers(connected).enforced && self.has_no_event_yet(observed, Some(record.state), events) {
+        // After a deletion of the label its events do not say any more that they were about it.
+        let of_match = events.iter().rfind(|event| self.kind_of(event) == Some(LabelKind::Match));
+        let is_off_by_nobody = !observed.is_match
+            && record.standing == Standing::Live
+            && of_match.is_some_and(|last| last.action == LabelAction::Add);
+        if is_off_by_nobody || self.has_no_event_yet(observed, Some(record.state), events) {
             self.refuse_lagging_events(issue)?;
         }
         Ok(())

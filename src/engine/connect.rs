@@ -215,7 +215,7 @@ impl Engine {
         let now = self.inner.clock.now();
         let roles = || self.inner.roles.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((may, at)) = roles().get(&user).copied()
-            && now.duration_since(at) < ROLE_IS_FRESH
+            && now.duration_since(at).abs() < ROLE_IS_FRESH
         {
             return Ok(may);
         }

@@ -157,6 +157,8 @@ impl Engine {
     ) -> Result<Step, EngineError> {
         let nonce = Uuid::new_v4();
         let text = self.decision_text(record.state, &decision, nonce)?;
+        // Until its label is on, the comment is to be read again, however many people delete meanwhile.
+        self.inner.mirror.put(&Record { comments: 0, ..record.clone() }, None)?;
         let note = connected.comment_marked(record.iid, &text, &nonce.to_string()).await?;
         record.comments += 1;
         Ok(Step {
@@ -260,7 +262,8 @@ impl Engine {
     ) -> Result<Option<Step>, EngineError> {
         let history = history::read(self, connected, issue).await?;
         let known = self.inner.mirror.steps(record.iid)?;
-        if history.steps.starts_with(&known) {
+        let is_same = |(one, other): (&Step, &Step)| one.is_same_as(other);
+        if known.len() <= history.steps.len() && known.iter().zip(&history.steps).all(is_same) {
             self.take_new_steps(record, &history)?;
         }
         if record.state != state {

@@ -19,11 +19,11 @@ const OPEN_AT_ONCE: usize = 2_000;
 
 /// What became of an issue in a list.
 enum Seen {
-    /// It is known, and whatever it says is followed now or soon.
+    /// What it says was known, or is followed.
     Followed,
-    /// It is met once everything has been read, or by whoever follows the project: the next read begins no later than with
-    /// it, for a process that ends before that leaves no trace of it.
-    MetLater,
+    /// It is looked at later, once everything has been read, or by whoever follows the project: the next read begins no later
+    /// than with it, for a process that ends before that leaves no trace of it.
+    LookedAtLater,
 }
 
 impl Engine {
@@ -42,6 +42,8 @@ impl Engine {
     async fn delta_once(&self) -> Result<(), EngineError> {
         let connected = self.connected().await?;
         self.check_fitness(&connected).await?;
+        // What a kill kept from being done.
+        self.inner.mirror.wipe()?;
         self.read_labels(&connected.project).await?;
         let mut settings = Vec::new();
         let read_everything = self.read_changes(&connected, &mut settings).await?;
@@ -101,7 +103,7 @@ impl Engine {
                 last_iid = last_iid.max(iid);
                 let followed = match self.see(connected, issue).await {
                     Ok(Seen::Followed) => true,
-                    Ok(Seen::MetLater) => false,
+                    Ok(Seen::LookedAtLater) => false,
                     Err(error) => {
                         self.looks_again(iid, error)?;
                         false
@@ -122,6 +124,9 @@ impl Engine {
                 Some(last) => (since, but, page) = (Some(last), lasts, 1),
                 None => page += 1,
             }
+        }
+        if saved.is_none() && self.may_follow().is_err() {
+            self.meet_all().await?;
         }
         // An empty project has been read too.
         let newest = newest.unwrap_or(Timestamp::UNIX_EPOCH);
@@ -176,14 +181,16 @@ impl Engine {
             Some(record) if self.is_as_known(&issue, &record) => {}
             Some(record) if matches!(record.standing, Standing::Live | Standing::Withdrawn) => {
                 self.hint(issue.iid, Hint::default());
-                if self.may_follow().is_err() {
-                    // A command that only looks: whoever follows the project reads on from before it.
-                    return Ok(Seen::MetLater);
-                }
+                return Ok(Seen::LookedAtLater);
             }
-            // A list that lags says nothing of what became of the issue since.
-            Some(record) if record.updated_at > issue.updated_at => {}
-            _ if self.status().caught_up || self.says_nothing_to_do(connected, &issue) => {
+            // Of what was erased nothing is left to be followed.
+            Some(record) if record.updated_at > issue.updated_at && record.standing == Standing::Erased => {}
+            // A list that lags says nothing of what became of the issue since; or all of GitLab was set back.
+            Some(record) if record.updated_at > issue.updated_at => {
+                self.hint(issue.iid, Hint::default());
+                return Ok(Seen::LookedAtLater);
+            }
+            _ if self.status().caught_up || self.says_nothing_to_do(connected, &issue)? => {
                 // What cannot be followed now is there all the same.
                 self.settle(connected, issue.clone())
                     .await
@@ -193,7 +200,7 @@ impl Engine {
             _ => {
                 self.is_by_an_earlier_bot(connected, &issue).await?;
                 self.meet_later(connected, &issue);
-                return Ok(Seen::MetLater);
+                return Ok(Seen::LookedAtLater);
             }
         }
         Ok(Seen::Followed)
@@ -201,16 +208,22 @@ impl Engine {
 
     /// Whether taking in an issue would write nothing: one of ours that is in order, or no concern of ours. What was
     /// erased is known before anything is staged.
-    fn says_nothing_to_do(&self, connected: &Connected, issue: &Issue) -> bool {
+    fn says_nothing_to_do(&self, connected: &Connected, issue: &Issue) -> Result<bool, EngineError> {
         if self.left_of(connected, issue).is_some() {
-            return true;
+            return Ok(true);
         }
         let observed = self.observed(issue);
         if !connected.is_us(issue.author.id) {
-            return !observed.is_match;
+            return Ok(!observed.is_match);
+        }
+        if let Some((_, fingerprint)) = self.staged_as(connected, issue)
+            && self.inner.mirror.record_of(&fingerprint)?.is_some_and(|other| other.iid != issue.iid)
+        {
+            // One of the two has to give way.
+            return Ok(false);
         }
         let closed = observed.states.iter().next().is_some_and(|state| state.is_closed());
-        observed.is_match && observed.states.len() == 1 && closed == observed.closed
+        Ok(observed.is_match && observed.states.len() == 1 && closed == observed.closed)
     }
 
     fn is_as_known(&self, issue: &Issue, record: &Record) -> bool {

@@ -69,6 +69,7 @@ impl Engine {
     async fn erase_once(&self, iid: u64) -> Result<Erasure, ErasureError> {
         let connected = self.connected().await?;
         self.may_write()?;
+        let iid = self.first_one(iid)?;
         // First, for what is left of the match tells no more which they are.
         let mut before = Vec::new();
         for second in self.second_issues(iid)? {
@@ -90,6 +91,13 @@ impl Engine {
         erasure.laid_aside = self.inner.mirror.remove_laid_aside();
         tracing::info!(iid, "the data of match {iid} is removed");
         Ok(erasure)
+    }
+
+    /// The issue itself, or where that is a second one of a match, the first.
+    fn first_one(&self, iid: u64) -> Result<u64, EngineError> {
+        let second = self.record_to_erase(iid)?.filter(|record| record.standing == Standing::Duplicate);
+        let Some(fingerprint) = second.and_then(|record| record.fingerprint()) else { return Ok(iid) };
+        Ok(self.inner.mirror.record_of(&fingerprint)?.map_or(iid, |first| first.iid))
     }
 
     /// The second issues of the same match, made by two instances at once.
@@ -216,14 +224,16 @@ impl Engine {
 
     fn mirror_erased(&self, connected: &Connected, issue: &Issue, record: Record) -> Result<(), EngineError> {
         match self.left_of(connected, issue) {
-            Some(fingerprint) => self.note_erased(issue, fingerprint),
+            Some(fingerprint) => self.note_erased(issue, fingerprint)?,
             // An issue that a person made: without its label it is one like any other.
             None => {
                 let mut bare = new_record(issue, JobMatch::titled(issue.title.clone()), None, record.state);
                 bare.standing = Standing::Withdrawn;
-                Ok(self.inner.mirror.put_erased(&bare)?)
+                self.inner.mirror.put_erased(&bare)?;
             }
         }
+        // The last time it may have been known already, and the disk not have had room for this.
+        Ok(self.inner.mirror.wipe()?)
     }
 
     /// What is left of the identity of a match of ours whose data was removed; none where it was not. From anybody else

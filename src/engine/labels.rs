@@ -64,13 +64,15 @@ impl Engine {
         Ok(pairs.unwrap_or_default().into_iter().collect())
     }
 
-    /// Remembers which labels are ours. What is not mended yet stays known as it was: whoever mends it says so.
+    /// Remembers which labels are ours. What is not mended yet stays known as it was, and so does what a command has mended
+    /// beside the service: whoever puts it on all issues again says so.
     fn remember_labels(
         &self,
         ours: &OurLabels,
         known: &KnownLabels,
         may_mend: bool,
     ) -> Result<(), EngineError> {
+        let may_mend = may_mend && !self.inner.is_a_command.load(Ordering::Relaxed);
         let mut ids = known.clone();
         for (kind, id) in ours.ids() {
             if may_mend {
@@ -123,25 +125,37 @@ impl Engine {
             return Ok(());
         }
         let (names, project) = (self.names(), &connected.project);
+        let mut is_done = true;
         for state in State::ALL {
             for issue in project.issues_with_label(names.name(LabelKind::State(state))).await? {
                 if self.observed(&issue).is_match || self.staged_as(connected, &issue).is_none() {
                     continue;
                 }
-                // GitLab does not say any more which deleted label an event was about.
-                let events = project.label_events(issue.iid).await?;
-                let last = events.iter().rfind(|event| event.label.is_none());
-                if last.is_none_or(|last| last.action == LabelAction::Add) {
-                    let label = names.name(LabelKind::Match).to_owned();
-                    let change = IssueChange { add_labels: vec![label], ..IssueChange::default() };
-                    let issue = project.change_issue(issue.iid, &change).await?;
-                    tracing::warn!(iid = issue.iid, "issue {} got its label back", issue.iid);
-                    self.meet_later(connected, &issue);
+                if let Err(error) = self.put_match_label_back(connected, &issue).await {
+                    self.looks_again(issue.iid, error)?;
+                    is_done = false;
                 }
             }
         }
         self.status_mut().label_made_again = Some(LabelKind::Match.name());
-        Ok(self.inner.mirror.forget(Fact::WithoutMatchLabel)?)
+        if is_done {
+            self.inner.mirror.forget(Fact::WithoutMatchLabel)?;
+        }
+        Ok(())
+    }
+
+    async fn put_match_label_back(&self, connected: &Connected, issue: &Issue) -> Result<(), EngineError> {
+        // GitLab does not say any more which deleted label an event was about.
+        let events = connected.project.label_events(issue.iid).await?;
+        let last = events.iter().rfind(|event| event.label.is_none());
+        if last.is_none_or(|last| last.action == LabelAction::Add) {
+            let label = self.label_name(LabelKind::Match);
+            let change = IssueChange { add_labels: vec![label], ..IssueChange::default() };
+            let issue = connected.project.change_issue(issue.iid, &change).await?;
+            tracing::warn!(iid = issue.iid, "issue {} got its label back", issue.iid);
+            self.meet_later(connected, &issue);
+        }
+        Ok(())
     }
 
     /// A label of ours was deleted, and with it vanished from every issue without a trace: each gets it back.
@@ -180,14 +194,23 @@ impl Engine {
             labels.iter().filter_map(|label| Some((is_second(label)?, label.clone()))).collect();
         for (kind, second) in second_ones {
             tracing::warn!(label = %second.name, "a second label {} was made while ours was renamed; it is taken back", second.name);
+            let mut is_done = true;
             for issue in project.issues_with_label(&second.name).await? {
                 let change = IssueChange {
                     add_labels: vec![ours.name(kind).to_owned()],
                     remove_labels: vec![second.name.clone()],
                     ..IssueChange::default()
                 };
-                project.change_issue(issue.iid, &change).await?;
-                self.hint(issue.iid, Hint::default());
+                match project.change_issue(issue.iid, &change).await {
+                    Ok(_) => self.hint(issue.iid, Hint::default()),
+                    Err(error) => {
+                        self.looks_again(issue.iid, error.into())?;
+                        is_done = false;
+                    }
+                }
+            }
+            if !is_done {
+                continue;
             }
             labels.retain(|label| label.id != second.id);
             // A group's label, or a locked one, is not for us to delete.

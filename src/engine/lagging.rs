@@ -41,7 +41,8 @@ impl Lagging {
     /// Notes that an issue does not look as it should; says for how long it has, and how often.
     fn look_again(&self, issue: &Issue, now: Timestamp) -> (SignedDuration, u32) {
         let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        looks.retain(|_, look| now.duration_since(look.since) < REMEMBERED_FOR);
+        // What lies ahead is of before our clock was set back.
+        looks.retain(|_, look| look.since <= now && now.duration_since(look.since) < REMEMBERED_FOR);
         let first =
             || Look { updated_at: issue.updated_at, labels: issue.labels.clone(), since: now, times: 0 };
         let look = looks.entry(issue.iid).or_insert_with(first);
@@ -74,8 +75,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Refuses for some seconds to act on an issue of which GitLab does not say yet who moved its labels: where only
-    /// reviewers decide, their own decision would be taken back.
+    /// Refuses for some seconds to act on an issue of which GitLab does not say yet who moved its labels: their decision would
+    /// be nobody's, or be taken back.
     pub(super) fn refuse_lagging_events(&self, issue: &Issue) -> Result<(), EngineError> {
         let (long, _) = self.inner.lagging.look_again(issue, self.inner.clock.now());
         if long < EVENTS_LAG_AT_MOST { Err(EngineError::Stale) } else { Ok(()) }

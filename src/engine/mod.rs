@@ -62,6 +62,10 @@ use locks::Locks;
 
 /// What is due so soon is waited for where the clock stops between requests.
 const SOON: Duration = Duration::from_secs(1);
+/// After so many looks that showed an issue older than what GitLab had said of it, what they show is followed.
+const DOUBTED_AFTER: u32 = 3;
+/// The pauses before it is looked at then once more, and once more: it may have been a copy after all.
+const PAST_A_COPY: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(8), Duration::from_secs(60)];
 
 /// Why the engine could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -180,6 +184,8 @@ struct Inner {
     reading_names: AtomicBool,
     /// Whether this process repairs labels and answers people; a command beside `serve` must not.
     follows: AtomicBool,
+    /// Whether it is such a command, which ends before what it hints at is looked at.
+    is_a_command: AtomicBool,
     issues: Locks<u64>,
     /// One staging at a time of a fingerprint, and of a role at an end client: a possible duplicate must see the other.
     stagings: Locks<String>,
@@ -245,6 +251,7 @@ impl Engine {
                 labels: RwLock::default(),
                 reading_names: AtomicBool::new(false),
                 follows: AtomicBool::new(true),
+                is_a_command: AtomicBool::new(false),
                 issues: Locks::default(),
                 stagings: Locks::default(),
                 delta: tokio::sync::Mutex::default(),
@@ -330,6 +337,7 @@ impl Engine {
     /// Whether this process repairs labels and answers people. A command beside `serve` looks only, apart from the
     /// issue that it is about.
     pub fn set_follows(&self, follows: bool) {
+        self.inner.is_a_command.store(true, Ordering::Relaxed);
         self.inner.follows.store(follows, Ordering::Relaxed);
     }
 
@@ -422,25 +430,45 @@ impl Engine {
     async fn look(&self, iid: u64, hint: Hint) {
         // The guard frees the issue even where this is dropped in mid-step.
         let _done = Done { queue: &self.inner.queue, iid };
-        let looked = self.reconcile(iid, hint).await;
+        // After a few tries the notice itself is doubted, not the read.
+        let believed = hint.updated_at.filter(|_| hint.failures < DOUBTED_AFTER);
+        let looked = self.reconcile(iid, Hint { updated_at: believed, ..hint }).await;
         self.inner.news.notify_waiters();
-        if matches!(looked, Err(EngineError::LooksOnly)) {
+        match looked {
+            Ok(()) => self.look_past_a_copy(iid, hint),
+            Err(EngineError::LooksOnly) => {}
+            Err(error) => self.look_after_failure(iid, hint, &error),
+        }
+    }
+
+    /// Looks again at an issue that a copy of GitLab may have shown as it was before what was said of it.
+    fn look_past_a_copy(&self, iid: u64, hint: Hint) {
+        let Some(pause) =
+            hint.failures.checked_sub(DOUBTED_AFTER).and_then(|times| PAST_A_COPY.get(times as usize))
+        else {
             return;
+        };
+        let Ok(Some(record)) = self.inner.mirror.record(iid) else { return };
+        if hint.updated_at.is_some_and(|notice| reconcile::is_newer(notice, record.updated_at)) {
+            self.look_later(iid, Hint { failures: hint.failures + 1, by: None, ..hint }, *pause);
         }
-        if let Err(error) = looked {
-            let failures = hint.failures + 1;
-            let pause = error.retry_after().unwrap_or(Duration::from_secs(300));
-            let pause = if matches!(error, EngineError::Stale) && failures <= 3 {
-                Duration::from_millis(200)
-            } else {
-                pause.max(Duration::from_secs(1u64 << failures.min(8)))
-            };
-            tracing::warn!(iid, %error, failures, ?pause, "issue {iid} could not be followed; it is looked at again");
-            // After a few tries the notice itself is doubted, not the read.
-            let updated_at = hint.updated_at.filter(|_| failures < 3);
-            let due = self.inner.clock.now().checked_add(pause).unwrap_or(Timestamp::MAX);
-            self.inner.queue.push_later(iid, Hint { updated_at, by: None, failures }, due);
-        }
+    }
+
+    fn look_after_failure(&self, iid: u64, hint: Hint, error: &EngineError) {
+        let failures = hint.failures + 1;
+        let pause = error.retry_after().unwrap_or(Duration::from_secs(300));
+        let pause = if matches!(error, EngineError::Stale) && failures <= DOUBTED_AFTER {
+            Duration::from_millis(200)
+        } else {
+            pause.max(Duration::from_secs(1u64 << failures.min(8)))
+        };
+        tracing::warn!(iid, %error, failures, ?pause, "issue {iid} could not be followed; it is looked at again");
+        self.look_later(iid, Hint { failures, by: None, ..hint }, pause);
+    }
+
+    fn look_later(&self, iid: u64, hint: Hint, pause: Duration) {
+        let due = self.inner.clock.now().checked_add(pause).unwrap_or(Timestamp::MAX);
+        self.inner.queue.push_later(iid, hint, due);
     }
 
     fn status_mut(&self) -> MutexGuard<'_, Status> {

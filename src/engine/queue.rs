@@ -112,8 +112,11 @@ impl Waiting {
         known.updated_at = known.updated_at.max(hint.updated_at);
         known.by = known.by.filter(|by| hint.by == Some(*by));
         known.failures = known.failures.max(hint.failures);
-        // A hint from GitLab is as good as a retry that waits.
-        self.later.remove(&iid);
+        // A hint from GitLab is as good as a retry that waits, but for what GitLab had said then.
+        if let Some((_, waiting)) = self.later.remove(&iid) {
+            known.updated_at = known.updated_at.max(waiting.updated_at);
+            known.by = None;
+        }
     }
 }
 
@@ -137,6 +140,14 @@ mod tests {
         assert_eq!(queue.take(at(0)), None, "7 is looked at right now");
         queue.done(7);
         assert_eq!(queue.take(at(0)).unwrap().0, 7);
+    }
+
+    #[test]
+    fn what_gitlab_said_before_a_retry_is_not_forgotten_for_a_hint() {
+        let queue = Queue::default();
+        queue.push_later(7, Hint { updated_at: Some(at(5)), failures: 1, ..Hint::default() }, at(10));
+        queue.push(7, Hint { updated_at: Some(at(4)), by: Some(1), ..Hint::default() });
+        assert_eq!(queue.take(at(0)), Some((7, Hint { updated_at: Some(at(5)), ..Hint::default() })));
     }
 
     #[test]

@@ -372,7 +372,7 @@ impl Engine {
         let now = self.inner.clock.now();
         let key = (record.iid, refusal.clone());
         let explained = || self.inner.explained.lock().unwrap_or_else(PoisonError::into_inner);
-        explained().retain(|_, at| now.duration_since(*at) < EXPLAINED_FOR);
+        explained().retain(|_, at| now.duration_since(*at).abs() < EXPLAINED_FOR);
         if explained().contains_key(&key) {
             return Ok(false);
         }
@@ -416,7 +416,11 @@ impl Engine {
 /// Whether an issue was read before GitLab told us of a change at that moment. GitLab prints milliseconds and keeps
 /// microseconds, so the same change may seem a millisecond older.
 pub(super) fn is_older(issue: &Issue, known: Timestamp) -> bool {
-    known.duration_since(issue.updated_at) > SignedDuration::from_millis(1)
+    is_newer(known, issue.updated_at)
+}
+
+pub(super) fn is_newer(notice: Timestamp, shown: Timestamp) -> bool {
+    notice.duration_since(shown) > SignedDuration::from_millis(1)
 }
 
 pub(super) fn known(record: &Record) -> Known {

@@ -1,8 +1,8 @@
 //! Two issues of one match, from two instances or an answer that was lost: the lower iid stays.
 
-use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
 
-use super::{Connected, Engine, EngineError, Hint};
+use super::{Connected, DecisionError, Engine, EngineError, Hint};
 use crate::domain::State;
 use crate::domain::decide::Observed;
 use crate::domain::history::Through;
@@ -11,7 +11,9 @@ use crate::gitlab::issues::IssueChange;
 use crate::mirror::{Record, Standing};
 
 /// How soon a decision about a second issue is carried over again where that did not work.
-const CARRIED_OVER_AGAIN: SignedDuration = SignedDuration::from_secs(2);
+const CARRIED_OVER_AGAIN: Duration = Duration::from_secs(2);
+/// And where GitLab refused it.
+const REFUSED: Duration = Duration::from_mins(5);
 
 impl Engine {
     /// Two issues with one identity: the lower iid stays, the later hands over its decision, names the first and goes.
@@ -123,8 +125,9 @@ impl Engine {
                 };
                 if let Err(error) = engine.decide(first, decision).await {
                     tracing::warn!(iid = first, %error, "the decision about {later}, a second issue of {first}, could not be carried over yet");
-                    let soon = engine.inner.clock.now().checked_add(CARRIED_OVER_AGAIN);
-                    engine.inner.queue.push_later(later, Hint::default(), soon.unwrap_or(Timestamp::MAX));
+                    let may_pass = matches!(&error, DecisionError::Engine(error) if error.retry_after().is_some());
+                    let pause = if may_pass { CARRIED_OVER_AGAIN } else { REFUSED };
+                    engine.look_later(later, Hint::default(), pause);
                     return;
                 }
                 from = to;

@@ -37,6 +37,8 @@ pub enum Fact {
     SettingsIssue,
     /// The last good text of the settings issue.
     GoodSettings,
+    /// Data was removed, and may lie about in free pages of the file.
+    ToBeWiped,
     /// That this disk holds every receipt, those of decided matches too.
     ReceiptsRead,
     /// When the last digests, reminder and quiet alarms left.
@@ -55,8 +57,8 @@ pub enum Fact {
 
 impl Fact {
     /// What outlives a rebuild: it is about this disk and this project, not about what was read there.
-    pub(super) const KEPT: [Self; 5] =
-        [Self::Owner, Self::OwnerNames, Self::Form, Self::Instance, Self::Labels];
+    pub(super) const KEPT: [Self; 6] =
+        [Self::Owner, Self::OwnerNames, Self::Form, Self::Instance, Self::Labels, Self::ToBeWiped];
 
     /// The name under which it is kept.
     fn name(self) -> Cow<'static, str> {
@@ -74,6 +76,7 @@ impl Fact {
             Self::Users => "users",
             Self::SettingsIssue => "settings issue",
             Self::GoodSettings => "settings",
+            Self::ToBeWiped => "to be wiped",
             Self::ReceiptsRead => "receipts",
             Self::LastTimes => "told",
             Self::WaitsSince => "waits since",

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 
 use super::Mirror;
 use super::events::{self, Raise};
+use super::facts::{self, Fact};
 use super::json::to_json;
 use super::record::{Record, Standing, record};
 use super::rows::{self, Presence};
@@ -112,9 +113,25 @@ impl Mirror {
         transaction.execute("DELETE FROM answers", [])?;
         self.put_in(&transaction, record)?;
         rows::set_presence(&transaction, record.iid, Presence::Erased)?;
+        facts::write(&transaction, Fact::ToBeWiped, "")?;
         transaction.commit()?;
-        // Rows that were deleted earlier lie about in free pages: the file is written anew, without any.
-        connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)")
+        drop(connection);
+        self.wipe()
+    }
+
+    /// Rows that were deleted lie about in free pages: after an erasure the file is written anew, without any. It may have
+    /// been done already.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails; it is done at the next call.
+    pub fn wipe(&self) -> rusqlite::Result<()> {
+        if self.fact(Fact::ToBeWiped)?.is_none() {
+            return Ok(());
+        }
+        let connection = self.write();
+        connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)")?;
+        connection.execute("DELETE FROM facts WHERE name = ?1", [Fact::ToBeWiped]).map(drop)
     }
 
     fn put_in(&self, connection: &Connection, record: &Record) -> rusqlite::Result<()> {

@@ -195,7 +195,7 @@ impl Mirror {
             "DELETE FROM matches; DELETE FROM steps; DELETE FROM deliveries;
              UPDATE rows SET presence = 0 WHERE presence = 1;",
         )?;
-        transaction.execute("DELETE FROM facts WHERE name NOT IN (?1, ?2, ?3, ?4, ?5)", Fact::KEPT)?;
+        transaction.execute("DELETE FROM facts WHERE name NOT IN (?1, ?2, ?3, ?4, ?5, ?6)", Fact::KEPT)?;
         // What reads beside this begins anew too.
         facts::write(&transaction, Fact::Filling, &uuid::Uuid::new_v4().to_string())?;
         transaction.commit()

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 /// A kind of trouble.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,8 +178,11 @@ pub(super) fn take(faults: &mut Vec<Fault>, method: &Method, path: &str) -> Opti
     taken
 }
 
-/// Waits. The pause is real, however the instance's clock runs: it is the network that is slow.
+/// Waits, unless pauses are over. The pause is real, however the instance's clock runs: it is the network that is slow.
 #[expect(clippy::disallowed_methods, reason = "a fault of the network takes real time")]
-pub(super) async fn pause(millis: u64) {
-    tokio::time::sleep(Duration::from_millis(millis)).await;
+pub(super) async fn pause(millis: u64, are_over: &CancellationToken) {
+    tokio::select! {
+        () = are_over.cancelled() => {}
+        () = tokio::time::sleep(Duration::from_millis(millis)) => {}
+    }
 }

@@ -151,6 +151,8 @@ struct Inner {
     /// Calls in the present minute.
     observed: Mutex<(i64, u64)>,
     stopped: CancellationToken,
+    /// Calls are slow no more.
+    pauses_over: CancellationToken,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -188,6 +190,7 @@ impl Sandbox {
             under_way: watch::Sender::new(0),
             observed: Mutex::default(),
             stopped: stopped.clone(),
+            pauses_over: CancellationToken::new(),
         });
         tokio::spawn(server::serve(listener, Arc::clone(&inner), stopped.clone()));
         Ok(Self { inner, _until_dropped: Arc::new(stopped.drop_guard()) })
@@ -249,6 +252,11 @@ impl Sandbox {
     /// Lets some calls meet trouble.
     pub fn fault(&self, fault: Fault) {
         self.inner.faults().list.push(fault);
+    }
+
+    /// Lets no call be slow any more, those that are under way included: a test need not guess how long is long enough.
+    pub fn end_pauses(&self) {
+        self.inner.pauses_over.cancel();
     }
 
     /// The faults that have still to happen.

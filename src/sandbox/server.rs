@@ -83,7 +83,7 @@ async fn take_call(inner: &Arc<Inner>, request: http::Request<Incoming>) -> io::
             inner.log(&call, &full, *status, None);
             return Ok(trouble.map_or_else(|| Refusal::no_route().into(), troubled).into_response(inner));
         }
-        Some(Trouble::Slow { millis }) => pause(*millis).await,
+        Some(Trouble::Slow { millis }) => pause(*millis, &inner.pauses_over).await,
         _ => {}
     }
     let stale = trouble == Some(Trouble::Stale);
@@ -110,8 +110,9 @@ async fn take_call(inner: &Arc<Inner>, request: http::Request<Incoming>) -> io::
         }
         Some(Trouble::SlowBody { millis }) => {
             let body = reply.body.clone();
+            let are_over = inner.pauses_over.clone();
             let late = futures_util::stream::once(async move {
-                pause(millis).await;
+                pause(millis, &are_over).await;
                 Ok::<_, Infallible>(body)
             });
             Ok(reply.into_response(inner).map(|_| Body::from_stream(late)))

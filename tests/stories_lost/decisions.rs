@@ -113,11 +113,12 @@ async fn a_read_that_a_rebuild_beside_it_overtook_counts_for_nothing() {
     let iid = world.stage("1").await;
     world.kill(Disk::Wiped).await;
     world.start().await;
-    let slow = Trouble::slow_body(Duration::from_secs(2));
+    let slow = Trouble::slow_body(Duration::from_secs(10));
     world.sandbox.fault(Fault::new(Method::GET, "/issues?", slow));
     let rebuild = async {
         world.until_called(|call| call.path.contains("/issues?")).await;
         world.engine.mirror().clear().unwrap();
+        world.sandbox.end_pauses();
     };
     let (read, ()) = tokio::join!(world.engine.delta(), rebuild);
     assert!(read.is_err(), "{read:?}");
@@ -134,11 +135,12 @@ async fn what_is_decided_during_a_rebuild_hides_no_earlier_step() {
     let (mut world, iid) = deaf(&[]).await;
     world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
     world.delta().await;
-    let slow = Trouble::slow_body(Duration::from_secs(2));
+    let slow = Trouble::slow_body(Duration::from_secs(10));
     world.sandbox.fault(Fault::new(Method::PUT, "/issues/", slow));
     let rebuild = async {
         world.until_called(|call| call.method == "PUT").await;
         world.engine.mirror().clear().unwrap();
+        world.sandbox.end_pauses();
     };
     let body = json!({"state": "pending"});
     let (answer, ()) = tokio::join!(world.patch(iid, &body), rebuild);

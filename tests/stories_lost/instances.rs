@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use vorhoelle::app::Parts;
 use vorhoelle::sandbox::HookMode;
 
-use crate::support::{World, job};
+use crate::support::{Disk, World, job};
 
 #[tokio::test]
 async fn of_two_issues_of_one_match_that_were_both_decided_the_firsts_decision_stands() {
@@ -108,4 +108,58 @@ async fn two_instances_that_saw_different_moments_do_not_undo_each_other_for_eve
     let state = world.state(iid).await;
     world.expect_labels(iid, &state);
     assert_eq!(other.mirror().record(iid).unwrap().unwrap().state.to_string(), state);
+}
+
+/// The second one gave way to an issue that is gone by now: nobody withdrew the match, and it is staged anew.
+#[tokio::test]
+async fn a_second_issue_whose_first_was_deleted_stands_in_no_matches_way() {
+    for (disk, is_staged_before) in [(Disk::Kept, true), (Disk::Wiped, true), (Disk::Wiped, false)] {
+        let mut world = World::new().await;
+        world.stage_twice(job("1")).await;
+        for _ in 0..2 {
+            world.delta().await;
+        }
+        world.expect_comment(2, "#1");
+        world.clock.advance(Duration::from_secs(60));
+        world.sandbox.as_user("owner").delete_issue(1).unwrap();
+        for _ in 0..2 {
+            world.delta().await;
+        }
+        if is_staged_before {
+            assert_eq!(world.stage("1").await, 3);
+        }
+        world.restart(disk).await;
+        world.reviewer().comment(2, "Whatever became of this?").unwrap();
+        for _ in 0..2 {
+            world.delta().await;
+        }
+        let (_, answer) = world.post(&job("1")).await;
+        assert_eq!(answer["iid"], 3, "{answer}");
+        world.settle().await;
+        world.expect(3, "pending").await;
+        assert_eq!((world.labels(2), world.is_open(2)), (Vec::new(), false));
+        world.finish().await;
+    }
+}
+
+/// An earlier bot's issues may stand on a later page of the first read.
+#[tokio::test]
+async fn a_second_issue_gives_way_only_after_everything_was_read() {
+    let mut world = World::new().await;
+    world.sandbox.hook_mode(HookMode::Lose);
+    world.stage_twice(job("1")).await;
+    assert_eq!(world.labels(2), ["job-match", "job-match/pending"]);
+    // Then it is read after the first.
+    world.reviewer().comment(2, "Looks good.").unwrap();
+    world.kill(Disk::Wiped).await;
+    world.start().await;
+    let before = world.sandbox.calls().len();
+    world.engine.delta().await.unwrap();
+    let calls = world.sandbox.calls();
+    let writes: Vec<_> = calls[before..].iter().filter(|call| call.method != "GET").collect();
+    assert!(writes.is_empty(), "{writes:?}");
+    world.settle().await;
+    world.expect_comment(2, "#1");
+    assert!(world.labels(2).is_empty());
+    world.finish().await;
 }

@@ -21,6 +21,11 @@ async fn kept_and_read_anew(world: &mut World, iid: u64) -> [(String, Value); 2]
     told.try_into().unwrap()
 }
 
+/// Where the steps of a history led.
+fn ways(history: &Value) -> Vec<&str> {
+    history.as_array().unwrap().iter().map(|step| step["to"].as_str().unwrap()).collect()
+}
+
 /// Somebody moves state labels of the match, each written with its sign: `+approved`.
 fn moves(world: &World, who: &str, iid: u64, labels: &[&str]) {
     let with = |sign: char| labels.iter().filter_map(move |label| label.strip_prefix(sign));
@@ -87,25 +92,32 @@ async fn an_old_decision_stays_over_where_a_label_is_taken_back() {
     world.finish().await;
 }
 
-/// Its label was followed long ago, and another step after it; put back it counts again, which is a step of its own.
+/// Its label was followed long ago, whoever put it on, and another step after it; put back it counts again, which is a step
+/// of its own.
 #[tokio::test]
 async fn put_back_with_a_label_of_long_ago_is_one_more_step() {
-    let (mut world, iid) = deaf(&[]).await;
-    moves(&world, "reviewer", iid, &["+rejected", "-pending"]);
-    world.delta().await;
-    moves(&world, "reviewer", iid, &["+pending"]);
-    world.reviewer().relabel(iid, &[], &["job-match"]).unwrap();
-    world.delta().await;
-    moves(&world, "reviewer", iid, &["-pending"]);
-    world.clock.advance(Duration::from_secs(60));
-    world.reviewer().relabel(iid, &["job-match"], &[]).unwrap();
-    world.delta().await;
-    let [kept, anew] = kept_and_read_anew(&mut world, iid).await;
-    assert_eq!(kept.0, "rejected");
-    let steps: Vec<_> = kept.1.as_array().unwrap().iter().map(|step| step["to"].as_str().unwrap()).collect();
-    assert_eq!(steps, ["rejected", "pending", "rejected"]);
-    assert_eq!(anew, kept);
-    world.finish().await;
+    for by_us in [false, true] {
+        let (mut world, iid) = deaf(&[]).await;
+        if by_us {
+            assert_eq!(world.patch(iid, &json!({"state": "rejected"})).await.0, 200);
+            world.expect_comment(iid, "**pipeline**");
+        } else {
+            moves(&world, "reviewer", iid, &["+rejected", "-pending"]);
+        }
+        world.delta().await;
+        moves(&world, "reviewer", iid, &["+pending"]);
+        world.reviewer().relabel(iid, &[], &["job-match"]).unwrap();
+        world.delta().await;
+        moves(&world, "reviewer", iid, &["-pending"]);
+        world.clock.advance(Duration::from_secs(60));
+        world.reviewer().relabel(iid, &["job-match"], &[]).unwrap();
+        world.delta().await;
+        let [kept, anew] = kept_and_read_anew(&mut world, iid).await;
+        assert_eq!(kept.0, "rejected");
+        assert_eq!(ways(&kept.1), ["rejected", "pending", "rejected"]);
+        assert_eq!(anew, kept);
+        world.finish().await;
+    }
 }
 
 /// A slip was put right, and the service had looked since: what is done a day later is a step from where it stood.

@@ -80,13 +80,14 @@ async fn a_draft_edited_at_that_very_moment_does_not_leave() {
     let (note, body) = note_with(&world, iid, "Draft of the application");
     let person = world.reviewer();
     // The attempt's answer is slow: its comment is there, and nothing else has happened yet.
-    world.sandbox.fault(Fault::new(Method::POST, "/notes", Trouble::slow_body(Duration::from_millis(400))));
+    world.sandbox.fault(Fault::new(Method::POST, "/notes", Trouble::slow_body(Duration::from_secs(10))));
     let order = send(&world, iid, json!({}));
     let edit = async {
         while world.sandbox.world().comments_of(iid).len() < 2 {
             tokio::task::yield_now().await;
         }
         person.edit_comment(iid, note, &body.replace("ten years", "a year")).unwrap();
+        world.sandbox.end_pauses();
     };
     let ((status, answer), ()) = tokio::join!(order, edit);
     assert_eq!(status, StatusCode::CONFLICT, "{answer}");

@@ -376,6 +376,12 @@ impl World {
         parts
     }
 
+    /// Another process on the same disk, as a command is.
+    pub fn process_beside(&self) -> Engine {
+        let settings = settings(&self.sandbox, &self.folder, &self.variables, self.file.as_deref());
+        app::assemble(settings, self.clock.clone(), patience()).unwrap().engine
+    }
+
     /// [`World::settle`], of every instance.
     pub async fn settle_all(&self) {
         for (engine, _) in &self.others {

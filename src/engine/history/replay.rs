@@ -72,6 +72,22 @@ struct Stood {
     since: Timestamp,
 }
 
+/// What people did that led to a state.
+struct Way {
+    /// The steps that their labels were.
+    led: Option<Vec<Step>>,
+    /// Whether one of them put the label of that state on.
+    was_put_on: bool,
+    /// The closing or reopening by one who may, where that led there.
+    closed: Option<Step>,
+}
+
+impl Way {
+    fn is_by_nobody(&self) -> bool {
+        self.led.is_none() && self.closed.is_none()
+    }
+}
+
 /// Where the label events led.
 pub(super) struct Replayed {
     pub(super) state: State,
@@ -169,68 +185,99 @@ impl<'a> Replay<'a> {
     }
 
     fn settle(&mut self, next: Option<(State, &LabelEvent)>) {
-        let alone = match self.on.as_slice() {
-            [alone] => Some(alone),
-            several => self.decided_beside(several),
-        };
-        let Some((state, event)) = alone.cloned() else { return };
+        let Some((state, event)) = self.shown() else { return };
         if self.match_label == MatchLabel::PutBack {
             self.take_steps_until_withdrawn();
         }
-        let is_first = !self.has_settled;
-        if !is_first && self.is_against_the_rules(state, &event) {
+        if self.has_settled && self.is_against_the_rules(state, &event) {
             if !self.is_taken_back(state, next) {
                 self.see_what_the_service_saw(state, &event, next);
             }
             return;
         }
         // What the service did it did after looking at everything.
-        if !is_first && state == self.state && !self.moved_by_us && self.is_hidden() {
+        if self.has_settled && state == self.state && !self.moved_by_us && self.is_hidden() {
             return;
         }
-        // What nobody is named for was told by the looks alone: of a label that is older than the withdrawal its own event
-        // tells who put it on.
-        let led = self.led_to(state).filter(|led| led.iter().all(|step| !step.by.is_empty()));
-        let put_on = self.acts.iter().any(|(_, act)| act.what == What::Add(state));
-        let closed = self.closed_by_one_who_may(state, &event, next);
-        if !is_first && led.is_none() && closed.is_none() && self.is_a_strangers(state, &event, next) {
+        let way = self.way_to(state, &event, next);
+        if self.has_settled && way.is_by_nobody() && self.is_a_strangers(state, &event, next) {
             return;
         }
-        self.has_settled = true;
+        let is_first = !std::mem::replace(&mut self.has_settled, true);
         self.has_forgotten = false;
         self.acts.retain(|(event, _)| *event > self.last_event);
-        if state == self.state {
-            return;
+        if state != self.state {
+            self.go(way, state, &event, is_first);
         }
-        let is_by_nobody = led.is_none() && closed.is_none();
-        if self.was_made_in(state, &event, is_first) || (is_by_nobody && self.was_adopted_in(&event)) {
+    }
+
+    /// The one state label that is on.
+    fn shown(&self) -> Option<(State, LabelEvent)> {
+        match self.on.as_slice() {
+            [alone] => Some(alone.clone()),
+            several => self.decided_beside(several).cloned(),
+        }
+    }
+
+    fn way_to(&mut self, to: State, event: &LabelEvent, next: Option<(State, &LabelEvent)>) -> Way {
+        // What nobody is named for was told by the looks alone: of a label that is older than the withdrawal its own event
+        // tells who put it on.
+        let led = self.led_to(to).filter(|led| led.iter().all(|step| !step.by.is_empty()));
+        let was_put_on = self.acts.iter().any(|(_, act)| act.what == What::Add(to));
+        Way { led, was_put_on, closed: self.closed_by_one_who_may(to, event, next) }
+    }
+
+    /// To another state than before.
+    fn go(&mut self, way: Way, to: State, event: &LabelEvent, is_first: bool) {
+        let is_by_nobody = way.is_by_nobody();
+        if self.was_made_in(to, event, is_first) || (is_by_nobody && self.was_adopted_in(event)) {
             self.steps.clear();
             self.followed.clear();
-            self.state = state;
+            self.state = to;
             return;
         }
-        let by_us = self.life.connected.is_ours(event.user.as_ref());
-        let ours = self.decision_before(&event, self.state, state).map(|step| vec![step]);
-        let is_none =
-            self.moved_by_us && is_by_nobody && ours.is_none() && !self.state.may_become(state, true);
-        let is_on = self.match_label == MatchLabel::On && !self.life.connected.is_a_reviewers_token();
-        if is_none && is_on && self.went_as_the_service_saw(state, &event) {
+        let ours = self.decision_before(event, self.state, to).map(|step| vec![step]);
+        let is_none = is_by_nobody && ours.is_none() && !self.state.may_become(to, true);
+        if self.moved_by_us
+            && is_none
+            && self.is_on_and_ours_alone()
+            && self.went_as_the_service_saw(to, event)
+        {
             return;
         }
-        let steps = match (by_us, self.life.connected.is_a_reviewers_token()) {
-            (false, _) => {
-                // A stranger may have put the label on that we were about to.
-                let ours = ours.filter(|_| self.is_of_a_stranger(&event));
-                led.or(closed.map(|step| vec![step])).or(ours).or_else(|| Some(self.theirs(state, &event)))
-            }
-            (true, true) => ours.or_else(|| Some(self.theirs(state, &event))),
-            // Where nobody put that label on, a closing or reopening led there, at its own time.
-            (true, false) => ours.or(led.filter(|led| put_on || led.len() > 1)),
-        };
-        let from = std::mem::replace(&mut self.state, state);
+        let steps = self.steps_by_label(way, ours, to, event);
+        let from = std::mem::replace(&mut self.state, to);
         match steps {
             Some(steps) => self.steps.extend(steps),
-            None => self.follow_without_a_label(from, state, &event),
+            None => self.follow_without_a_label(from, to, event),
+        }
+    }
+
+    /// Whether the match is not withdrawn, and nobody but the service moves labels under its name.
+    fn is_on_and_ours_alone(&self) -> bool {
+        self.match_label == MatchLabel::On && !self.life.connected.is_a_reviewers_token()
+    }
+
+    /// The steps that this label is; `ours` is the decision that it carries out where it is ours. None where a label of
+    /// ours follows something else.
+    fn steps_by_label(
+        &mut self,
+        way: Way,
+        ours: Option<Vec<Step>>,
+        to: State,
+        event: &LabelEvent,
+    ) -> Option<Vec<Step>> {
+        let Way { led, was_put_on, closed } = way;
+        let by_us = self.life.connected.is_ours(event.user.as_ref());
+        match (by_us, self.life.connected.is_a_reviewers_token()) {
+            (false, _) => {
+                // A stranger may have put the label on that we were about to.
+                let ours = ours.filter(|_| self.is_of_a_stranger(event));
+                led.or(closed.map(|step| vec![step])).or(ours).or_else(|| Some(self.theirs(to, event)))
+            }
+            (true, true) => ours.or_else(|| Some(self.theirs(to, event))),
+            // Where nobody put that label on, a closing or reopening led there, at its own time.
+            (true, false) => ours.or(led.filter(|led| was_put_on || led.len() > 1)),
         }
     }
 
