@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::reconcile::{is_newer_than_the_step, is_older};
 use super::{Connected, Engine, EngineError};
@@ -17,6 +17,16 @@ use crate::mirror::{Record, Standing};
 /// An issue's own time is at most so much later than that of its last label where nothing else was done to it.
 const ONE_WRITE: SignedDuration = SignedDuration::from_millis(500);
 
+/// What label events tell.
+struct Moved {
+    /// What people did.
+    acts: Vec<Act>,
+    /// From when on somebody may have closed and reopened the issue too, of which it shows nothing.
+    closed_since: Option<Timestamp>,
+    /// The decision that was written down, where its label was not put on.
+    written: Option<Step>,
+}
+
 impl Engine {
     /// What people did to the issue since we last looked, in the order of its times; and the decision that was written
     /// down, unless its label was put on and only GitLab's answer was lost: then it is a step, and what people did is
@@ -27,7 +37,7 @@ impl Engine {
         issue: &Issue,
         observed: &mut Observed,
         record: &mut Record,
-        mut written: Option<Step>,
+        written: Option<Step>,
     ) -> Result<(Vec<Act>, Option<Step>), EngineError> {
         // That `job-match` is on again is such a difference, whatever else is.
         let labels_differ = record.standing == Standing::Withdrawn
@@ -35,51 +45,12 @@ impl Engine {
             || observed.states.len() != 1
             || !observed.states.contains(&record.state);
         let may_hide = !labels_differ && self.may_hide_acts(connected, issue, record);
-        let mut acts = Vec::new();
-        // What else happened to it after its labels were moved may be a closing and a reopening.
-        let mut closed_since = None;
-        if labels_differ || written.is_some() || may_hide {
-            let mut events = connected.project.label_events(issue.iid).await?;
-            if may_hide {
-                // What came after the read shows in the next one.
-                events.retain(|event| !is_older(issue, event.created_at));
-            }
-            if let Some(step) = written.take_if(|step| self.was_carried_out(connected, &events, step)) {
-                tracing::info!(iid = record.iid, to = %step.to, "a decision was carried out, and GitLab's answer lost");
-                self.take_step(record, &step)?;
-            }
-            self.refuse_lagging_labels(issue, observed, record, &events)?;
-            if written.is_none()
-                && let Some(state) = self.followed_elsewhere(connected, &events, observed, record)
-            {
-                tracing::info!(iid = record.iid, %state, "another process followed what people did");
-                // Boxed: the future would be large, and its frames deep.
-                written = Box::pin(self.take_over(connected, issue, record, state)).await?;
-            }
-            if observed.is_match {
-                let all: Vec<Act> =
-                    events.iter().filter_map(|event| self.label_act(connected, event)).collect();
-                let by_hand = !connected.is_us(issue.author.id);
-                record.put_on_at = put_on_at(&all, by_hand).max(record.put_on_at);
-            }
-            let since = self.label_events_since(&events, record, may_hide);
-            acts.extend(since.iter().filter_map(|event| self.label_act(connected, event)));
-            if self.has_forgotten_its_label(&events, record) {
-                acts.retain(|act| still_shows(act, observed));
-            } else {
-                let moved_at = since.last().map(|event| event.created_at);
-                let went_on = moved_at.is_some_and(|at| issue.updated_at.duration_since(at) > ONE_WRITE);
-                closed_since = since.first().map(|event| event.created_at).filter(|_| went_on);
-            }
-            if record.standing == Standing::Withdrawn {
-                acts.splice(..0, self.who_moved_it_before(connected, &events, observed, record));
-            }
-            if may_hide {
-                // A closing and a reopening leave the labels alone.
-                closed_since = record.updated_at.checked_add(SignedDuration::from_nanos(1)).ok();
-            }
-            self.note_seen(&events, observed, record);
-        }
+        let moved = if labels_differ || written.is_some() || may_hide {
+            self.label_acts(connected, issue, observed, record, written, may_hide).await?
+        } else {
+            Moved { acts: Vec::new(), closed_since: None, written }
+        };
+        let Moved { mut acts, closed_since, written } = moved;
         if observed.closed != record.state.is_closed() {
             acts.extend(self.closings(connected, issue, observed, record).await?);
         } else if let Some(since) = closed_since.filter(|_| record.standing == Standing::Live) {
@@ -98,6 +69,59 @@ impl Engine {
         }
         acts.sort_by_key(|act| act.at);
         Ok((acts, written))
+    }
+
+    /// What people did with labels since we last looked; `may_hide` says that the issue looks as if nobody had done anything.
+    async fn label_acts(
+        &self,
+        connected: &Connected,
+        issue: &Issue,
+        observed: &Observed,
+        record: &mut Record,
+        mut written: Option<Step>,
+        may_hide: bool,
+    ) -> Result<Moved, EngineError> {
+        let mut events = connected.project.label_events(issue.iid).await?;
+        if may_hide {
+            // What came after the read shows in the next one.
+            events.retain(|event| !is_older(issue, event.created_at));
+        }
+        if let Some(step) = written.take_if(|step| self.was_carried_out(connected, &events, step)) {
+            tracing::info!(iid = record.iid, to = %step.to, "a decision was carried out, and GitLab's answer lost");
+            self.take_step(record, &step)?;
+        }
+        self.refuse_lagging_labels(issue, observed, record, &events)?;
+        if written.is_none()
+            && let Some(state) = self.followed_elsewhere(connected, &events, observed, record)
+        {
+            tracing::info!(iid = record.iid, %state, "another process followed what people did");
+            // Boxed: the future would be large, and its frames deep.
+            written = Box::pin(self.take_over(connected, issue, record, state)).await?;
+        }
+        if observed.is_match {
+            let all: Vec<Act> = events.iter().filter_map(|event| self.label_act(connected, event)).collect();
+            let by_hand = !connected.is_us(issue.author.id);
+            record.put_on_at = put_on_at(&all, by_hand).max(record.put_on_at);
+        }
+        let since = self.label_events_since(&events, record, may_hide);
+        let mut acts: Vec<Act> = since.iter().filter_map(|event| self.label_act(connected, event)).collect();
+        let mut closed_since = None;
+        if self.has_forgotten_its_label(&events, record) {
+            acts.retain(|act| still_shows(act, observed));
+        } else {
+            let moved_at = since.last().map(|event| event.created_at);
+            let went_on = moved_at.is_some_and(|at| issue.updated_at.duration_since(at) > ONE_WRITE);
+            closed_since = since.first().map(|event| event.created_at).filter(|_| went_on);
+        }
+        if record.standing == Standing::Withdrawn {
+            acts.splice(..0, self.who_moved_it_before(connected, &events, observed, record));
+        }
+        if may_hide {
+            // A closing and a reopening leave the labels alone.
+            closed_since = record.updated_at.checked_add(SignedDuration::from_nanos(1)).ok();
+        }
+        self.note_seen(&events, observed, record);
+        Ok(Moved { acts, closed_since, written })
     }
 
     /// Refuses labels that a copy shows which lags behind its events, or whose events lag behind it.

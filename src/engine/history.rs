@@ -86,7 +86,7 @@ pub(super) async fn read(
         for moment in events.chunk_by(|a, b| is_one_moment(connected, a, b)) {
             for event in moment {
                 if let Some(act) = engine.label_act(connected, event) {
-                    replay.act(event, act);
+                    replay.note_act(event, act);
                 }
                 match kind(event) {
                     Some(LabelKind::State(state)) => replay.label(state, event),
@@ -203,7 +203,7 @@ impl Engine {
         let (observed, known) = (self.observed(issue), known(&record));
         let verdict = decide(known, &observed, &history.open_acts, &self.reviewers(connected));
         if observed.agrees_with(known) && verdict.state != record.state {
-            return self.act(connected, issue.clone(), record, verdict, false).await;
+            return self.carry_out_verdict(connected, issue.clone(), record, verdict, false).await;
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ mod hook_watch;
 mod labels;
 mod lagging;
 mod locks;
+mod news;
 mod queue;
 mod reconcile;
 mod second_issues;

@@ -155,7 +155,7 @@ impl Engine {
         }
         let put_off = written.filter(|_| mail_that_left.is_none());
         let reviewers = self.reviewers(connected);
-        if shown.agrees_with(known(&record)) && !is_hidden(&acts, &reviewers) {
+        if shown.agrees_with(known(&record)) && !has_a_strangers_act(&acts, &reviewers) {
             return match put_off {
                 // What people did they undid themselves.
                 Some(step) => self.carry_out(connected, record, step).await.map(drop),
@@ -166,7 +166,7 @@ impl Engine {
         let verdict = decide(known(&record), &observed, &acts, &reviewers).repairing(&shown);
         // What people did since is undone, and it is still the state that the decision started from.
         let is_owed = put_off.is_some() && verdict.steps.is_empty() && !verdict.withdrawn;
-        self.act(connected, issue, record, verdict, is_owed).await?;
+        self.carry_out_verdict(connected, issue, record, verdict, is_owed).await?;
         match put_off {
             Some(step) => self.complete_or_void(connected, iid, step, is_owed).await,
             None => Ok(()),
@@ -250,7 +250,7 @@ impl Engine {
 
     /// Carries a verdict out: one write, the mirror, and where something was undone one sentence why. Where a decision that
     /// was written down `is_owed`, its comment is read again until its label is on.
-    pub(super) async fn act(
+    pub(super) async fn carry_out_verdict(
         &self,
         connected: &Connected,
         issue: Issue,
@@ -437,6 +437,6 @@ pub(super) fn is_newer_than_the_step(event: &StateEvent, record: &Record) -> boo
 }
 
 /// Whether somebody who may not decide is among those who acted on an issue that looks as if nobody had.
-fn is_hidden(acts: &[Act], reviewers: &Reviewers) -> bool {
+fn has_a_strangers_act(acts: &[Act], reviewers: &Reviewers) -> bool {
     acts.iter().any(|act| !reviewers.may(act.by.as_deref()))
 }

@@ -240,7 +240,7 @@ impl Engine {
             }
         }
         let verdict = decide(known(record), &observed, &acts, &reviewers).repairing(&self.observed(issue));
-        self.act(connected, issue.clone(), record.clone(), verdict, false).await
+        self.carry_out_verdict(connected, issue.clone(), record.clone(), verdict, false).await
     }
 }
 

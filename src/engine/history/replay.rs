@@ -134,7 +134,7 @@ impl<'a> Replay<'a> {
     }
 
     /// What somebody did with the label of an event.
-    pub(super) fn act(&mut self, event: &LabelEvent, act: Act) {
+    pub(super) fn note_act(&mut self, event: &LabelEvent, act: Act) {
         self.all_acts.push(act.clone());
         self.acts.push((event.id, act));
     }
