@@ -261,9 +261,7 @@ impl Engine {
         state: State,
     ) -> Result<Option<Step>, EngineError> {
         let history = history::read(self, connected, issue).await?;
-        let known = self.inner.mirror.steps(record.iid)?;
-        let is_same = |(one, other): (&Step, &Step)| one.is_same_as(other);
-        if known.len() <= history.steps.len() && known.iter().zip(&history.steps).all(is_same) {
+        if self.steps_after_the_known(record, &history)?.is_some() {
             self.take_new_steps(record, &history)?;
         }
         if record.state != state {
@@ -280,11 +278,25 @@ impl Engine {
     fn take_new_steps(&self, record: &mut Record, history: &history::History) -> Result<(), EngineError> {
         record.put_on_at = history.put_on_at.max(record.put_on_at);
         let known_until = record.decided_at;
-        for step in history.steps.iter().filter(|step| known_until.is_none_or(|known| step.at > known)) {
+        let later = || history.steps.iter().filter(|step| known_until.is_none_or(|known| step.at > known));
+        let new = self.steps_after_the_known(record, history)?;
+        for step in new.map_or_else(|| later().collect(), |new| new.iter().collect::<Vec<_>>()) {
             if step.from == record.state {
                 self.take_step(record, step)?;
             }
         }
         Ok(())
+    }
+
+    /// The steps of a history after those that are known, however close in time; none where it begins otherwise.
+    fn steps_after_the_known<'h>(
+        &self,
+        record: &Record,
+        history: &'h history::History,
+    ) -> Result<Option<&'h [Step]>, EngineError> {
+        let known = self.inner.mirror.steps(record.iid)?;
+        let Some((begin, new)) = history.steps.split_at_checked(known.len()) else { return Ok(None) };
+        let is_same = begin.iter().zip(&known).all(|(one, other)| one.is_same_as(other));
+        Ok(is_same.then_some(new))
     }
 }

@@ -42,7 +42,7 @@ pub async fn check_events(world: &World, pipeline: &Pipeline, past: &Past, erase
     let mut begin = 0;
     for end in past.wiped.iter().copied().chain([all.len()]) {
         let disk = &all[begin..end];
-        check_disk(disk);
+        check_disk(disk, erased);
         let taken = disk.iter().filter(|event| event.answered < 300);
         for event in taken {
             let again = !taken_before.insert(event.id.clone());
@@ -91,9 +91,10 @@ pub async fn check_events(world: &World, pipeline: &Pipeline, past: &Past, erase
 }
 
 /// The deliveries of one disk.
-fn check_disk(events: &[Event]) {
+fn check_disk(events: &[Event], erased: &BTreeSet<u64>) {
     let mut of_match: BTreeMap<u64, Vec<&Event>> = BTreeMap::new();
-    for event in events {
+    // What was not told yet of an erased match is not told any more.
+    for event in events.iter().filter(|event| !erased.contains(&event.iid())) {
         of_match.entry(event.iid()).or_default().push(event);
     }
     for (iid, events) in of_match {
