@@ -250,8 +250,8 @@ impl Engine {
     ) -> Result<Result<IssueLayer, Refused>, EngineError> {
         if self.only_reviewers_change(connected) {
             let edit = connected.project.last_edit(issue.iid).await?;
-            if self.may_lack_its_edit(issue, edit.as_ref())? {
-                return Err(EngineError::Stale);
+            if self.is_nobodys(issue, edit.as_ref())? {
+                return Ok(Err(Refused::NoReviewer(None)));
             }
             let editor = edit.map(|line| line.author);
             if let Some(editor) = editor.filter(|editor| !self.may_change_settings(connected, editor)) {
