@@ -369,6 +369,30 @@ async fn an_edit_of_which_gitlab_never_says_whose_it_is_has_no_effect() {
     world.finish().await;
 }
 
+/// Anybody may make issues, and put a label on them.
+#[tokio::test]
+async fn other_issues_with_the_label_hold_up_nobody() {
+    let mut world = World::new().await;
+    changed(&world, json!({ "min_score": 80 })).await;
+    world.kill(Disk::Wiped).await;
+    for _ in 0..60 {
+        world.sandbox.as_user("colleague").create_issue("Mine", "", &["job-match/settings"]).unwrap();
+    }
+    world.sandbox.fault(Fault::new(Method::POST, "/issues/2/notes", Trouble::status(403)).times(1_000));
+    // What comes of them is more than the service writes in a minute.
+    world.restart(Disk::Wiped).await;
+    assert_eq!(setting(&world, "min_score").await, 80.0);
+    let answered = |world: &World| (2..=61).filter(|iid| world.comments(*iid).len() == 1).count();
+    assert!((40..59).contains(&answered(&world)), "{}", answered(&world));
+    changed(&world, json!({ "min_score": 85 })).await;
+    world.delta().await;
+    assert_eq!(answered(&world), 59);
+    for iid in 3..=61 {
+        world.expect_comment(iid, "the settings are in #1");
+    }
+    world.finish().await;
+}
+
 /// A copy of GitLab that has not heard of it yet.
 #[tokio::test]
 async fn a_settings_issue_that_one_answer_lacks_is_not_made_twice() {
