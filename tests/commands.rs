@@ -277,3 +277,20 @@ async fn doctor_says_whose_the_token_should_be_and_who_may_edit_comments() {
         assert_eq!(warned, !may_edit, "{findings:#?}");
     }
 }
+
+#[tokio::test]
+async fn what_is_said_about_a_decision_is_cleaned_and_has_a_limit() {
+    let desk = Desk::new().await;
+    desk.write("best.json", &demo()[0].to_string());
+    desk.run(&["stage", "best.json"]).await;
+    let long = "a".repeat(5_001);
+    let said = desk.said(&["decide", "1", "approved", "--comment", &long]).await;
+    assert!(said.contains("at most 5000 characters") && !said.ends_with("exit 0\n"), "{said}");
+    let comment = async |text: &str, state: &str| -> Value {
+        let output = desk.run(&["decide", "1", state, "--comment", text, "--json"]).await;
+        let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
+        shown["history"].as_array().unwrap().last().unwrap()["comment"].clone()
+    };
+    assert_eq!(comment(" call\u{7} Clara \r\n", "approved").await, "call Clara");
+    assert_eq!(comment(" \n", "pending").await, Value::Null);
+}

@@ -7,11 +7,11 @@ use axum::response::Response;
 use serde_json::json;
 
 use super::card::{Card, Length};
-use super::forms::{self, COMMENT_LIMIT};
+use super::forms;
 use super::visit::Visit;
 use crate::domain::action_link::{ActionLink, Claim};
+use crate::domain::decision_comment::decision_comment;
 use crate::domain::history::Through;
-use crate::domain::posted_match::clean_text;
 use crate::domain::{Channel, State};
 use crate::engine::{Decision, DecisionError, EngineError};
 use crate::mirror::{Record, Standing};
@@ -105,10 +105,9 @@ pub(super) async fn post(
         Ok(form) => form,
         Err(response) => return response,
     };
-    let comment = clean_text(fields.one("comment")).trim().to_owned();
-    if comment.chars().count() > COMMENT_LIMIT {
-        return visit.say(StatusCode::UNPROCESSABLE_ENTITY, "comment_too_long", &COMMENT_LIMIT.to_string());
-    }
+    let Ok(comment) = decision_comment(fields.one("comment")) else {
+        return forms::comment_too_long(&visit);
+    };
     let link = match Worth::of(&web, &token) {
         Ok(Worth::Open(link, _)) => link,
         Ok(Worth::Decided(link, record)) => {
@@ -125,7 +124,7 @@ pub(super) async fn post(
         to: link.action.state(),
         by: name(link.channel),
         through: Through::Link,
-        comment: (!comment.is_empty()).then_some(comment),
+        comment,
     };
     let decided = web.engine().decide_as_of(link.iid, decision, link.made()).await;
     web.finish_inside_the_request().await;
