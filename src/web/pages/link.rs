@@ -27,8 +27,8 @@ enum Worth {
     Open(ActionLink, Box<Record>),
     /// Somebody has decided since it was sent, by this link maybe.
     Decided(ActionLink, Box<Record>),
-    /// It is too old.
-    Expired(ActionLink, Box<Record>),
+    /// It is too old, whatever has been decided.
+    Expired(Box<Record>),
 }
 
 impl Worth {
@@ -43,8 +43,8 @@ impl Worth {
         };
         Ok(match links.genuine(claim, record.issue_id) {
             None => Self::Nothing,
+            Some(link) if engine.clock().now() >= link.expires => Self::Expired(record),
             Some(link) if is_decided(&link, &record) => Self::Decided(link, record),
-            Some(link) if engine.clock().now() >= link.expires => Self::Expired(link, record),
             Some(link) => Self::Open(link, record),
         })
     }
@@ -72,7 +72,11 @@ fn show(visit: &Visit, token: &str) -> Result<Response, EngineError> {
         Worth::Unknown => Ok(visit.say(StatusCode::SERVICE_UNAVAILABLE, "later", "")),
         Worth::Open(link, record) => draw(visit, StatusCode::OK, "open", token, link, &record),
         Worth::Decided(link, record) => draw(visit, StatusCode::OK, "decided", token, link, &record),
-        Worth::Expired(link, record) => draw(visit, StatusCode::GONE, "expired", token, link, &record),
+        Worth::Expired(record) => {
+            // Mails are kept for years, and this page asks for no login: nothing of the match itself is shown any more.
+            let known = json!({ "iid": record.iid, "state": record.state, "web_url": record.web_url });
+            Ok(visit.page(StatusCode::GONE, "link", json!({ "worth": "expired", "card": known })))
+        }
     }
 }
 
