@@ -4,9 +4,10 @@
 
 use std::process::{Command, Output};
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use vorhoelle::sandbox::{Options, Sandbox};
+use vorhoelle::sandbox::{Fault, Options, Sandbox, Trouble};
 
 /// A GitLab, a folder, and the program.
 struct Desk {
@@ -275,6 +276,23 @@ async fn doctor_says_whose_the_token_should_be_and_who_may_edit_comments() {
         }
         let warned = of("reviewers").iter().any(|one| one["status"] == "warn" && one["detail"] == maintainer);
         assert_eq!(warned, !may_edit, "{findings:#?}");
+    }
+}
+
+#[tokio::test]
+async fn doctor_does_not_take_members_that_it_cannot_read_for_none() {
+    let desk = Desk::new().await;
+    desk.sandbox.fault(Fault::new(Method::GET, "/members", Trouble::status(403)).times(100));
+    let output = desk.run(&["doctor", "--json"]).await;
+    let findings: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    for check in ["role", "reviewers"] {
+        let of: Vec<&Value> = findings.iter().filter(|one| one["check"] == check).collect();
+        let [finding] = of[..] else { panic!("{findings:#?}") };
+        let detail = finding["detail"].as_str().unwrap();
+        assert!(
+            finding["status"] == "warn" && detail.contains("cannot be read: GitLab refused"),
+            "{finding}"
+        );
     }
 }
 
