@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -16,7 +15,7 @@ use super::answer::{MatchAnswer, to_json};
 use super::auth::Caller;
 use super::idempotency::{self, Nonces, Work};
 use super::openapi::{PROBLEM, Refusals};
-use super::problem::{Parts, Problem, may_be_json};
+use super::problem::{ApiBytes, Parts, Problem, may_be_json};
 use crate::domain::JobMatch;
 use crate::domain::identity;
 use crate::domain::posted_match::{self, FieldError};
@@ -53,14 +52,8 @@ pub(super) async fn post(
     State(web): State<Web>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+    ApiBytes(body): ApiBytes,
 ) -> Result<Response, Problem> {
-    let body = body.map_err(|rejection| {
-        Problem::new(rejection.status()).detail(match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => "the body is too large; send fewer matches at once",
-            _ => "the body did not arrive whole",
-        })
-    })?;
     may_be_json(&headers)?;
     let value: Value = serde_json::from_slice(&body).map_err(|error| {
         Problem::new(StatusCode::BAD_REQUEST).detail(format!("the body is no JSON: {error}"))
