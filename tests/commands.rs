@@ -4,9 +4,10 @@
 
 use std::process::{Command, Output};
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use vorhoelle::sandbox::{Options, Sandbox};
+use vorhoelle::sandbox::{Fault, Options, Sandbox, Trouble};
 
 /// A GitLab, a folder, and the program.
 struct Desk {
@@ -276,4 +277,38 @@ async fn doctor_says_whose_the_token_should_be_and_who_may_edit_comments() {
         let warned = of("reviewers").iter().any(|one| one["status"] == "warn" && one["detail"] == maintainer);
         assert_eq!(warned, !may_edit, "{findings:#?}");
     }
+}
+
+#[tokio::test]
+async fn doctor_does_not_take_members_that_it_cannot_read_for_none() {
+    let desk = Desk::new().await;
+    desk.sandbox.fault(Fault::new(Method::GET, "/members", Trouble::status(403)).times(100));
+    let output = desk.run(&["doctor", "--json"]).await;
+    let findings: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    for check in ["role", "reviewers"] {
+        let of: Vec<&Value> = findings.iter().filter(|one| one["check"] == check).collect();
+        let [finding] = of[..] else { panic!("{findings:#?}") };
+        let detail = finding["detail"].as_str().unwrap();
+        assert!(
+            finding["status"] == "warn" && detail.contains("cannot be read: GitLab refused"),
+            "{finding}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_about_a_decision_is_cleaned_and_has_a_limit() {
+    let desk = Desk::new().await;
+    desk.write("best.json", &demo()[0].to_string());
+    desk.run(&["stage", "best.json"]).await;
+    let long = "a".repeat(5_001);
+    let said = desk.said(&["decide", "1", "approved", "--comment", &long]).await;
+    assert!(said.contains("at most 5000 characters") && !said.ends_with("exit 0\n"), "{said}");
+    let comment = async |text: &str, state: &str| -> Value {
+        let output = desk.run(&["decide", "1", state, "--comment", text, "--json"]).await;
+        let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
+        shown["history"].as_array().unwrap().last().unwrap()["comment"].clone()
+    };
+    assert_eq!(comment(" call\u{7} Clara \r\n", "approved").await, "call Clara");
+    assert_eq!(comment(" \n", "pending").await, Value::Null);
 }

@@ -1,7 +1,8 @@
 //! What people read in GitLab: title, body and comments, as reviewed snapshots; and what programs read back.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
+use pulldown_cmark::{Event, Parser, Tag};
 use serde_json::{Value, json};
 use uuid::Uuid;
 use vorhoelle::domain::inert::Wanted;
@@ -55,6 +56,31 @@ fn an_address_at_gitlab_itself_is_no_link_for_it_could_be_a_reference() {
         Language::En,
     );
     assert!(!body.contains("](http") && body.contains("gitlab.example/a/b"), "{body}");
+}
+
+#[test]
+fn a_link_leads_where_its_address_does_whatever_markdown_would_read_in_it() {
+    let target = |url: &str| {
+        let body = render(&staged(json!({"title": "x", "score": 70, "url": url})), Language::En);
+        let (_, behind) = body.split_once("](http").unwrap_or_else(|| panic!("no link in {body}"));
+        format!("http{}", behind.split_once(')').unwrap().0)
+    };
+    for (posted, written) in [
+        ("https://gitlab.example&sol;a/b/-/issues/1", "https://gitlab.example&amp;sol;a/b/-/issues/1"),
+        (
+            "https://jobs.example/?a=1&#47;&#x2f;&amp;",
+            "https://jobs.example/?a=1&amp;#47;&amp;#x2f;&amp;amp;",
+        ),
+        ("https://jobs.example/?a=1&b=2;c&;&#;d", "https://jobs.example/?a=1&b=2;c&;&#;d"),
+    ] {
+        assert_eq!(target(posted), written);
+        let markdown = format!("[x]({written})");
+        let mut read = Parser::new(&markdown).filter_map(|event| match event {
+            Event::Start(Tag::Link { dest_url, .. }) => Some(dest_url.to_string()),
+            _ => None,
+        });
+        assert_eq!(read.next().as_deref(), Some(posted));
+    }
 }
 
 #[test]

@@ -7,6 +7,8 @@ mod support;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{World, job};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 async fn document(world: &World) -> Value {
     let (status, document) = world.get("/api/v1/openapi.json").await;
@@ -179,4 +181,31 @@ async fn the_page_loads_nothing_from_elsewhere() {
     );
     let document = world.http.get(world.url("/docs/openapi.json")).send().await.unwrap();
     assert_eq!(document.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_answered_as_every_error_is() {
+    let world = World::new().await;
+    let document = document(&world).await;
+    for (path, pattern) in [
+        ("/api/v1/matches", "/api/v1/matches"),
+        ("/api/v1/matches/1/send", "/api/v1/matches/{iid}/send"),
+        ("/api/v1/notify/test", "/api/v1/notify/test"),
+    ] {
+        let mut stream = TcpStream::connect(world.address).await.unwrap();
+        let token = support::TOKEN;
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+             Transfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\nno size\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{path}: {answer}"));
+        assert!(head.starts_with("HTTP/1.1 400"), "{path}: {answer}");
+        assert!(head.contains("content-type: application/problem+json"), "{path}: {answer}");
+        let body: Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body["detail"], "the body did not arrive whole");
+        check(&document, "post", pattern, StatusCode::BAD_REQUEST, "application/problem+json", &body);
+    }
 }

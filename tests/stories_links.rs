@@ -181,11 +181,39 @@ async fn an_old_link_and_one_from_before_an_undo_say_what_is_so() {
     for method in [Method::GET, Method::POST] {
         let (status, page) = ask(&world, method, &path(&server, 0, "approve"), &[]).await;
         assert_eq!(status, StatusCode::GONE);
-        assert!(page.contains("too old to decide"), "{page}");
+        assert!(page.contains("too old to decide") && page.contains("pending"), "{page}");
+        assert!(page.contains("/-/issues/1") && !page.contains("Cloud Architect"), "{page}");
     }
     world.settle().await;
     world.expect(1, "pending").await;
     world.expect(2, "pending").await;
+}
+
+/// Mails are kept for years: what an old link shows would be shown for as long.
+#[tokio::test]
+async fn an_old_link_shows_nothing_of_a_match_that_was_decided() {
+    let (world, server) = linking(&[]).await;
+    let mut job = support::job("1");
+    job["contact"] = json!({ "name": "Clara Winter", "email": "clara@agency.example" });
+    world.post(&job).await;
+    world.settle().await;
+    world.tell().await;
+    world.reviewer().relabel(1, &["job-match/approved"], &["job-match/pending"]).unwrap();
+    world.settle().await;
+    let approve = path(&server, 0, "approve");
+    let shown = ["Cloud Architect", "clara@agency.example", "Amoria Bond", "We need you."];
+    let (status, page) = ask(&world, Method::GET, &approve, &[]).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(shown.iter().all(|part| page.contains(part)), "{page}");
+    world.clock.advance(std::time::Duration::from_secs(30 * 86_400));
+    for method in [Method::GET, Method::POST] {
+        let (status, page) = ask(&world, method, &approve, &[]).await;
+        assert_eq!(status, StatusCode::GONE);
+        assert!(!shown.iter().any(|part| page.contains(part)), "{page}");
+        assert!(page.contains("<title>This link is too old to decide."), "{page}");
+        assert!(page.contains("approved") && page.contains("/-/issues/1"), "{page}");
+    }
+    world.expect(1, "approved").await;
 }
 
 #[tokio::test]

@@ -324,6 +324,75 @@ async fn a_strangers_edit_has_no_effect_although_gitlab_says_later_whose_it_is()
     world.finish().await;
 }
 
+/// Of an edit that ticks a box, GitLab tells the box alone.
+#[tokio::test]
+async fn a_stranger_who_ticks_a_box_changes_no_settings_with_it() {
+    let mut world = enforced().await;
+    changed(&world, json!({ "min_score": 80 })).await;
+    let text = format!("- [ ] ok\n\n{}", description(&world, 1));
+    world.reviewer().edit_description(1, &text).unwrap();
+    world.settle().await;
+    world.clock.advance(Duration::from_secs(60));
+    let ticked = text.replace("[ ]", "[x]").replace("min_score: 80", "min_score: 10");
+    world.person("owner").edit_description(1, &ticked).unwrap();
+    world.settle().await;
+    world.delta().await;
+    assert_eq!(setting(&world, "min_score").await, 80.0);
+    world.expect_comment(1, "owner has no effect");
+    // A reviewer may.
+    world.reviewer().edit_description(1, &text.replace("min_score: 80", "min_score: 85")).unwrap();
+    world.settle().await;
+    assert_eq!(setting(&world, "min_score").await, 85.0);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_edit_of_which_gitlab_never_says_whose_it_is_has_no_effect() {
+    let mut world = enforced().await;
+    changed(&world, json!({ "min_score": 80 })).await;
+    world.sandbox.fault(Fault::new(Method::GET, "only_activity", nothing()).times(100));
+    let text = description(&world, 1).replace("min_score: 80", "min_score: 10");
+    world.person("owner").edit_description(1, &text).unwrap();
+    world.settle().await;
+    assert_eq!(setting(&world, "min_score").await, 80.0);
+    world.clock.advance(Duration::from_secs(60));
+    world.delta().await;
+    assert_eq!(setting(&world, "min_score").await, 80.0);
+    assert!(problem(&world).await.as_str().unwrap().contains("no reviewer"));
+    world.delta().await;
+    world.expect_comment(1, "This change has no effect");
+    // Once it does, its word counts.
+    world.sandbox.clear_faults();
+    world.reviewer().edit_description(1, &text.replace("min_score: 10", "min_score: 85")).unwrap();
+    world.settle().await;
+    assert_eq!(setting(&world, "min_score").await, 85.0);
+    world.finish().await;
+}
+
+/// Anybody may make issues, and put a label on them.
+#[tokio::test]
+async fn other_issues_with_the_label_hold_up_nobody() {
+    let mut world = World::new().await;
+    changed(&world, json!({ "min_score": 80 })).await;
+    world.kill(Disk::Wiped).await;
+    for _ in 0..60 {
+        world.sandbox.as_user("colleague").create_issue("Mine", "", &["job-match/settings"]).unwrap();
+    }
+    world.sandbox.fault(Fault::new(Method::POST, "/issues/2/notes", Trouble::status(403)).times(1_000));
+    // What comes of them is more than the service writes in a minute.
+    world.restart(Disk::Wiped).await;
+    assert_eq!(setting(&world, "min_score").await, 80.0);
+    let answered = |world: &World| (2..=61).filter(|iid| world.comments(*iid).len() == 1).count();
+    assert!((40..59).contains(&answered(&world)), "{}", answered(&world));
+    changed(&world, json!({ "min_score": 85 })).await;
+    world.delta().await;
+    assert_eq!(answered(&world), 59);
+    for iid in 3..=61 {
+        world.expect_comment(iid, "the settings are in #1");
+    }
+    world.finish().await;
+}
+
 /// A copy of GitLab that has not heard of it yet.
 #[tokio::test]
 async fn a_settings_issue_that_one_answer_lacks_is_not_made_twice() {

@@ -2,8 +2,11 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
+
 use super::{Context, print};
 use crate::domain::State;
+use crate::domain::decision_comment::decision_comment;
 use crate::domain::history::Through;
 use crate::engine::{Decision, DecisionError};
 use crate::web::answer::WholeAnswer;
@@ -26,16 +29,12 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<ExitCode> {
+    let comment = decision_comment(&arguments.comment.unwrap_or_default()).context("--comment")?;
     let parts = context.parts().await?;
     let engine = &parts.engine;
     engine.set_follows(true);
-    let decision = Decision {
-        from: None,
-        to: arguments.state,
-        by: "cli".to_owned(),
-        through: Through::Cli,
-        comment: arguments.comment,
-    };
+    let decision =
+        Decision { from: None, to: arguments.state, by: "cli".to_owned(), through: Through::Cli, comment };
     let decided = engine.decide(arguments.iid, decision).await;
     engine.mirror().checkpoint();
     match decided {

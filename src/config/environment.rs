@@ -143,6 +143,12 @@ impl Environment {
         if public_url.as_ref().is_some_and(|url| url.query().is_some() || url.fragment().is_some()) {
             errors.push("VORHOELLE_PUBLIC_URL: must end with the path, without ? and #".to_owned());
         }
+        if public_url.as_ref().is_some_and(|url| !url.username().is_empty() || url.password().is_some()) {
+            errors.push(
+                "VORHOELLE_PUBLIC_URL: must hold no user and no password; it stands in every message's links"
+                    .to_owned(),
+            );
+        }
         let links = self.links(public_url.as_ref(), errors);
         Some(Settings {
             gitlab: GitlabSettings {

@@ -308,6 +308,27 @@ mod tests {
     }
 
     #[test]
+    fn the_address_that_messages_link_to_holds_no_password() {
+        for address in ["https://proxy:geheim@jobs.example", "https://geheim@jobs.example/inbox"] {
+            let said = errors(&[("VORHOELLE_PUBLIC_URL", address)]);
+            assert!(said.contains("VORHOELLE_PUBLIC_URL: must hold no user and no password"), "{said}");
+            assert!(!said.contains("geheim"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_no_header_carries_is_refused() {
+        let said =
+            errors(&[("VORHOELLE_API_TOKENS", "pipeline:a-token,page:geheimnis-für-anna,tab:a\u{7}b")]);
+        for name in ["page", "tab"] {
+            let part = format!("VORHOELLE_API_TOKENS: the token of {name} holds other characters than");
+            assert!(said.contains(&part), "{said}");
+        }
+        assert_eq!(said.lines().count(), 2, "{said}");
+        assert!(!said.contains("geheim"), "{said}");
+    }
+
+    #[test]
     fn the_shipped_file_is_right_and_a_wrong_one_says_where() {
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join(DEFAULT_FILE);
         assert!(File::read(Some(&shipped)).is_ok());

@@ -92,6 +92,11 @@ impl Environment {
             let is_same = |other: &ApiToken| other.token.expose_secret() == token;
             if is_placeholder(token) {
                 errors.push(format!("VORHOELLE_API_TOKENS: the token of {name} is a placeholder"));
+            } else if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+                // Headers carry nothing else that both sides read alike.
+                errors.push(format!(
+                    "VORHOELLE_API_TOKENS: the token of {name} holds other characters than ASCII's letters, digits and signs"
+                ));
             } else if let Some(other) = tokens.iter().find(|other| is_same(other)) {
                 errors.push(format!(
                     "VORHOELLE_API_TOKENS: {name} and {} have the same token; nobody could tell them apart",

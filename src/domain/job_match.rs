@@ -199,7 +199,8 @@ impl WebUrl {
         &self.text
     }
 
-    /// The address as parsed: percent-encoded, with nothing in it that could end a link or an attribute early.
+    /// The address as parsed, percent-encoded as browsers do. Whoever shows it still has to escape what means something
+    /// there: signs such as `&` and `;` may stand anywhere in it, even in the host.
     pub const fn url(&self) -> &Url {
         &self.url
     }

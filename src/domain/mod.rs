@@ -3,6 +3,7 @@
 pub mod action_link;
 pub mod channel;
 pub mod decide;
+pub mod decision_comment;
 pub mod hex;
 pub mod history;
 pub mod identity;

@@ -32,7 +32,7 @@ pub(super) enum Refused {
     Invalid(Vec<WrongSetting>),
     /// What was good, and does not go with what file and environment say now.
     Unfit(Vec<WrongSetting>),
-    /// An edit by somebody who is no reviewer, where only those may.
+    /// An edit by somebody who is no reviewer, where only those may; nobody knows of whom it is where there is no name.
     NoReviewer(Option<String>),
 }
 
@@ -98,13 +98,18 @@ impl Engine {
         if age.is_some_and(|age| age.abs() < NOT_COPIED_YET) { Err(EngineError::Stale) } else { Ok(()) }
     }
 
-    /// Whether GitLab's line about who changed a text, which is not the last good one, may still be on its way: it is written
-    /// after the text.
-    pub(super) fn may_lack_its_edit(&self, issue: &Issue, edit: Option<&Note>) -> Result<bool, EngineError> {
+    /// Whether GitLab says nowhere who changed a text, which is not the last good one.
+    ///
+    /// # Errors
+    ///
+    /// Where its line about that may still be on its way: it is written after the text.
+    pub(super) fn is_nobodys(&self, issue: &Issue, edit: Option<&Note>) -> Result<bool, EngineError> {
         let known = self.last_good(issue)?.and_then(|good| good.updated_at);
+        // A text from before the last good one is what a GitLab that was set back has, and its lines with it.
+        let known = known.filter(|known| issue.updated_at > *known);
         let is_untold = known.is_some_and(|known| edit.is_none_or(|line| line.created_at <= known));
         let age = self.inner.clock.now().duration_since(issue.updated_at);
-        Ok(is_untold && age.abs() < NOT_COPIED_YET)
+        if is_untold && age.abs() < NOT_COPIED_YET { Err(EngineError::Stale) } else { Ok(is_untold) }
     }
 
     /// The last good settings of an issue, where there were any.

@@ -82,22 +82,35 @@ impl Engine {
             Some(issues) => self.choose(connected, issues)?,
             None => self.settings_issues(connected).await?,
         };
-        if self.may_mend() {
-            for other in &others {
-                let context = json!({ "kind": "other", "first": first.as_ref().map(|first| first.iid) });
-                self.say_once(connected, other, "elsewhere", context).await?;
-            }
-        }
-        match first {
+        match &first {
             None => {
                 self.refuse_a_copy_without_it()?;
                 self.inner.mirror.forget(Fact::SettingsIssue)?;
-                self.go_by(None, None)
+                self.go_by(None, None)?;
             }
             Some(issue) => {
                 self.inner.mirror.remember(Fact::SettingsIssue, &issue.iid.to_string())?;
-                self.read_settings_of(connected, &issue).await?;
-                self.put_label_back(connected, &issue).await
+                self.read_settings_of(connected, issue).await?;
+                self.put_label_back(connected, issue).await?;
+            }
+        }
+        self.answer_others(connected, first.as_ref(), &others).await;
+        Ok(())
+    }
+
+    /// Says in other people's issues with the settings label where the settings are. They may be many, and GitLab may refuse
+    /// a comment on one for good: nobody waits for them, and who was not answered is the next time.
+    async fn answer_others(&self, connected: &Connected, first: Option<&Issue>, others: &[Issue]) {
+        if !self.may_mend() {
+            return;
+        }
+        for other in others {
+            let context = json!({ "kind": "other", "first": first.map(|first| first.iid) });
+            let Err(error) = self.say_once(connected, other, "elsewhere", context).await else { continue };
+            tracing::warn!(iid = other.iid, %error, "it was not said that issue {} has no effect", other.iid);
+            // The next would fare no better now.
+            if matches!(&error, EngineError::Gitlab(error) if error.is_passing()) {
+                return;
             }
         }
     }
@@ -250,8 +263,8 @@ impl Engine {
     ) -> Result<Result<IssueLayer, Refused>, EngineError> {
         if self.only_reviewers_change(connected) {
             let edit = connected.project.last_edit(issue.iid).await?;
-            if self.may_lack_its_edit(issue, edit.as_ref())? {
-                return Err(EngineError::Stale);
+            if self.is_nobodys(issue, edit.as_ref())? {
+                return Ok(Err(Refused::NoReviewer(None)));
             }
             let editor = edit.map(|line| line.author);
             if let Some(editor) = editor.filter(|editor| !self.may_change_settings(connected, editor)) {

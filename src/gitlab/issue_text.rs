@@ -301,11 +301,13 @@ fn advertisement(description: &str) -> Option<String> {
     Some(GitlabBlock::read_back(text)).filter(|text| !text.is_empty())
 }
 
-/// An address in a link's brackets. The parser has percent-encoded what could end it; these may still mean something to
-/// Markdown or to GitLab.
+/// An address in a link's brackets. The parser has percent-encoded blanks and control characters as browsers do; all of these
+/// may still end a link, or mean something to Markdown or to GitLab.
 fn link(url: &url::Url) -> String {
-    url.as_str().chars().fold(String::new(), |mut link, c| {
+    let url = url.as_str();
+    url.char_indices().fold(String::new(), |mut link, (at, c)| {
         match c {
+            '&' if begins_reference(&url[at..]) => link.push_str("&amp;"),
             '(' | ')' | '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '"' | '\'' | '@' | '!'
             | '~' | '$' | '{' | '}' => {
                 link.push_str(&format!("%{:02X}", u32::from(c)));
@@ -314,6 +316,15 @@ fn link(url: &url::Url) -> String {
         }
         link
     })
+}
+
+/// Whether Markdown reads a character reference here, such as `&sol;` or `&#47;`: then a link may lead elsewhere than its
+/// address does.
+fn begins_reference(text: &str) -> bool {
+    let name = text.strip_prefix('&').unwrap_or_default();
+    let name = name.strip_prefix('#').unwrap_or(name);
+    let rest = name.trim_start_matches(|c: char| c.is_ascii_alphanumeric());
+    rest.len() < name.len() && rest.starts_with(';')
 }
 
 fn hash(text: &str) -> String {

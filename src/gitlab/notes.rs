@@ -24,6 +24,10 @@ pub struct Note {
     pub system: bool,
 }
 
+/// How GitLab's lines about a change of a text begin. Where the change ticks a box of a list, whatever else it does, GitLab
+/// writes a line about the box alone, which older versions call a task.
+const EDITS: [&str; 3] = ["changed the description", "marked the checklist item ", "marked the task "];
+
 /// Which of several comments counts where there was to be one, oldest first: the first of whoever wrote last. Of two that
 /// one user wrote at once the second goes; a new bot may not edit what an earlier one wrote, and writes its own.
 pub fn that_counts<'a>(notes: impl DoubleEndedIterator<Item = &'a Note>) -> Option<&'a Note> {
@@ -71,9 +75,9 @@ impl Project {
             .query("order_by", "created_at")
             .query("sort", "asc");
         let notes: Vec<Note> = self.gitlab.all(&endpoint).await?;
-        let edits =
-            notes.into_iter().filter(|note| note.system && note.body.starts_with("changed the description"));
-        Ok(edits.max_by_key(|note| (note.created_at, note.id)))
+        let is_edit = |note: &Note| note.system && EDITS.iter().any(|begin| note.body.starts_with(begin));
+        // An owner may date a change back, and its line with it; the numbers go on.
+        Ok(notes.into_iter().filter(is_edit).max_by_key(|note| note.id))
     }
 
     /// Writes a comment, below GitLab's limit on comments.

@@ -12,7 +12,7 @@ use super::answer::SendAnswer;
 use super::auth::Caller;
 use super::iid::{Iid, unknown};
 use super::openapi::{PROBLEM, Refusals};
-use super::problem::{ApiJson, Parts, Problem, optional_json};
+use super::problem::{ApiBytes, ApiJson, Parts, Problem, optional_json};
 use crate::domain::history::Through;
 use crate::domain::posted_match::clean_line;
 use crate::outgoing::{Draft, DraftInput, OutgoingError, SendRequest, Sent};
@@ -178,10 +178,9 @@ pub(super) async fn send(
     Extension(caller): Extension<Caller>,
     Iid(iid): Iid,
     headers: HeaderMap,
-    body: axum::body::Bytes,
+    ApiBytes(body): ApiBytes,
 ) -> Result<Response, Problem> {
-    let body = body.trim_ascii();
-    let order: Send = optional_json(&headers, body)?;
+    let order: Send = optional_json(&headers, body.trim_ascii())?;
     let reason = order.r#override.map(|reason| clean_line(&reason));
     if reason.as_ref().is_some_and(|reason| reason.is_empty() || reason.chars().count() > REASON_LIMIT) {
         return Err(Problem::field("override", format!("must be a reason of 1–{REASON_LIMIT} characters")));

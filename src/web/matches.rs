@@ -18,13 +18,11 @@ use super::openapi::{PROBLEM, Refusals};
 use super::problem::{ApiJson, Parts, Problem};
 use super::query::{ApiQuery, moment};
 use crate::domain;
+use crate::domain::decision_comment::decision_comment;
 use crate::domain::history::Through;
-use crate::domain::posted_match;
 use crate::engine::Decision;
 use crate::mirror::{self, Cursor, Sort, Standing};
 
-/// Longest comment on a decision, in characters.
-const COMMENT_LIMIT: usize = 5_000;
 /// Most words that are looked for at once.
 const WORDS: usize = 100;
 
@@ -206,13 +204,8 @@ pub(super) async fn patch(
 ) -> Result<Response, Problem> {
     let to =
         body.state.parse::<domain::State>().map_err(|error| Problem::field("state", error.to_string()))?;
-    let comment = body
-        .comment
-        .map(|text| posted_match::clean_text(&text).trim().to_owned())
-        .filter(|text| !text.is_empty());
-    if comment.as_ref().is_some_and(|comment| comment.chars().count() > COMMENT_LIMIT) {
-        return Err(Problem::field("comment", format!("at most {COMMENT_LIMIT} characters are allowed")));
-    }
+    let comment = decision_comment(&body.comment.unwrap_or_default())
+        .map_err(|error| Problem::field("comment", error.to_string()))?;
     let decision = Decision { from: None, to, by: caller.0, through: Through::Api, comment };
     let record = web.engine().decide(iid, decision).await?;
     web.finish_inside_the_request().await;

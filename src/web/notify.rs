@@ -1,7 +1,6 @@
 //! A message on demand.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
@@ -10,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::Web;
 use super::openapi::{PROBLEM, Refusals};
-use super::problem::{Parts, Problem, optional_json};
+use super::problem::{ApiBytes, Parts, Problem, optional_json};
 use crate::domain::Channel;
 use crate::notify::TestResult;
 
@@ -43,7 +42,7 @@ pub(super) struct Results {
 pub(super) async fn test(
     State(web): State<Web>,
     headers: HeaderMap,
-    body: Bytes,
+    ApiBytes(body): ApiBytes,
 ) -> Result<Response, Problem> {
     let asked: Test = optional_json(&headers, &body)?;
     let results = web.notifier().test(&asked.channels).await?;

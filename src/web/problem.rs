@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -302,6 +303,23 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
             }
         }
         deserializer.deserialize_map(Fields(PhantomData)).map(Self)
+    }
+}
+
+/// A body as it came; one that is too large, or broke off, is a [`Problem`].
+pub(super) struct ApiBytes(pub(super) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for ApiBytes {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let body = Bytes::from_request(request, state).await.map_err(|rejection| {
+            Problem::new(rejection.status()).detail(match rejection.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => "the body is too large; send less at once",
+                _ => "the body did not arrive whole",
+            })
+        })?;
+        Ok(Self(body))
     }
 }
 

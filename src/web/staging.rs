@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use futures_util::{StreamExt, stream};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -16,7 +16,7 @@ use super::answer::{MatchAnswer, to_json};
 use super::auth::Caller;
 use super::idempotency::{self, Nonces, Work};
 use super::openapi::{PROBLEM, Refusals};
-use super::problem::{Parts, Problem, may_be_json};
+use super::problem::{ApiBytes, Parts, Problem, may_be_json};
 use crate::domain::JobMatch;
 use crate::domain::identity;
 use crate::domain::posted_match::{self, FieldError};
@@ -53,14 +53,8 @@ pub(super) async fn post(
     State(web): State<Web>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+    ApiBytes(body): ApiBytes,
 ) -> Result<Response, Problem> {
-    let body = body.map_err(|rejection| {
-        Problem::new(rejection.status()).detail(match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => "the body is too large; send fewer matches at once",
-            _ => "the body did not arrive whole",
-        })
-    })?;
     may_be_json(&headers)?;
     let value: Value = serde_json::from_slice(&body).map_err(|error| {
         Problem::new(StatusCode::BAD_REQUEST).detail(format!("the body is no JSON: {error}"))
@@ -100,34 +94,73 @@ pub(super) enum Staged {
 }
 
 /// What became of several matches.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "only its schema is used")]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Outcomes {
     results: Vec<Outcome>,
-    created: u64,
-    existing: u64,
-    below_minimum: u64,
-    invalid: u64,
-    erased: u64,
-    failed: u64,
+    #[schema(value_type = u64)]
+    created: usize,
+    #[schema(value_type = u64)]
+    existing: usize,
+    #[schema(value_type = u64)]
+    below_minimum: usize,
+    #[schema(value_type = u64)]
+    invalid: usize,
+    #[schema(value_type = u64)]
+    erased: usize,
+    #[schema(value_type = u64)]
+    failed: usize,
 }
 
 /// What became of one of several.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "only its schema is used")]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Outcome {
     /// Its place in the array.
-    index: u64,
-    /// `created`, `existing`, `below_minimum`, `invalid`, `erased` or `failed`.
-    outcome: String,
+    #[schema(value_type = u64)]
+    index: usize,
+    /// What became of it.
+    outcome: StagingOutcome,
     /// The match, where it is staged.
+    #[serde(skip_serializing_if = "Option::is_none")]
     r#match: Option<MatchAnswer>,
     /// What was wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
     errors: Option<Vec<FieldError>>,
     /// Whether trying again may help, where it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
     retry: Option<bool>,
     /// In how many seconds.
-    retry_after: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    #[expect(
+        clippy::option_option,
+        reason = "missing where nothing failed, null where trying again does not help"
+    )]
+    retry_after: Option<Option<u64>>,
+}
+
+/// What became of a match.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum StagingOutcome {
+    /// It is staged.
+    Created,
+    /// It was staged before.
+    Existing,
+    /// Its score is below the minimum.
+    BelowMinimum,
+    /// Something in it is wrong.
+    Invalid,
+    /// Its data was removed at a person's wish.
+    Erased,
+    /// GitLab, or something here, did not do its part.
+    Failed,
+}
+
+impl Outcome {
+    /// An outcome that brought no match.
+    fn without_match(index: usize, outcome: StagingOutcome, errors: Vec<FieldError>) -> Self {
+        Self { index, outcome, r#match: None, errors: Some(errors), retry: None, retry_after: None }
+    }
 }
 
 type Answered = Result<Work, Problem>;
@@ -154,7 +187,6 @@ async fn stage_several(web: &Web, values: Vec<Value>, nonces: &Nonces) -> Answer
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY).detail(detail));
     }
     let mut parsed: Vec<Parsed> = values.into_iter().map(posted_match::parse).collect();
-    let mut results: Vec<Value> = vec![Value::Null; parsed.len()];
     let staged = stream::iter(identity::one_after_the_other(&parsed))
         .map(|indices| {
             let jobs: Vec<_> = indices
@@ -164,7 +196,7 @@ async fn stage_several(web: &Web, values: Vec<Value>, nonces: &Nonces) -> Answer
             async move {
                 let mut staged = Vec::with_capacity(jobs.len());
                 for (index, job) in jobs {
-                    staged.push((index, stage_element(web, index, job, nonces.nonce(index)).await));
+                    staged.push(stage_element(web, index, job, nonces.nonce(index)).await);
                 }
                 staged
             }
@@ -172,58 +204,62 @@ async fn stage_several(web: &Web, values: Vec<Value>, nonces: &Nonces) -> Answer
         .buffer_unordered(AT_ONCE)
         .collect::<Vec<_>>()
         .await;
-    for (index, result) in staged.into_iter().flatten() {
-        results[index] = result;
-    }
-    let count = |outcome: &str| results.iter().filter(|result| result["outcome"] == outcome).count();
-    let failed = count("failed");
-    if failed > 0 && failed == results.len() && results.iter().all(|result| result["retry"] == true) {
-        let after = results.iter().filter_map(|result| result["retry_after"].as_u64()).max();
+    let mut results: Vec<Outcome> = staged.into_iter().flatten().collect();
+    results.sort_unstable_by_key(|result| result.index);
+    if let Some(first) = results.first()
+        && results.iter().all(|result| result.retry == Some(true))
+    {
+        let error = first.errors.iter().flatten().next();
+        let after = results.iter().filter_map(|result| result.retry_after.flatten()).max();
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE)
-            .detail(results[0]["errors"][0]["message"].as_str().unwrap_or_default())
+            .detail(error.map_or("", |error| &error.message))
             .retry_after(Duration::from_secs(after.unwrap_or(5))));
     }
-    let mut answer = json!({});
-    for outcome in ["created", "existing", "below_minimum", "invalid", "erased", "failed"] {
-        answer[outcome] = count(outcome).into();
-    }
-    answer["results"] = results.into();
-    Ok(Work { status: StatusCode::OK, location: None, answer: to_json(&answer)?, is_final: failed == 0 })
+    let count = |outcome| results.iter().filter(|result| result.outcome == outcome).count();
+    let outcomes = Outcomes {
+        created: count(StagingOutcome::Created),
+        existing: count(StagingOutcome::Existing),
+        below_minimum: count(StagingOutcome::BelowMinimum),
+        invalid: count(StagingOutcome::Invalid),
+        erased: count(StagingOutcome::Erased),
+        failed: count(StagingOutcome::Failed),
+        results,
+    };
+    let is_final = outcomes.failed == 0;
+    Ok(Work { status: StatusCode::OK, location: None, answer: to_json(&outcomes)?, is_final })
 }
 
 type Parsed = Result<JobMatch, Vec<FieldError>>;
 
 /// One of several: a bad one fails alone.
-async fn stage_element(web: &Web, index: usize, job: Parsed, nonce: Uuid) -> Value {
-    let wrong = |field: &str, message: String| json!([FieldError { field: field.to_owned(), message }]);
+async fn stage_element(web: &Web, index: usize, job: Parsed, nonce: Uuid) -> Outcome {
+    let wrong = |field: &str, message: String| vec![FieldError { field: field.to_owned(), message }];
     let job = match job {
         Ok(job) => job,
-        Err(errors) => return json!({ "index": index, "outcome": "invalid", "errors": errors }),
+        Err(errors) => return Outcome::without_match(index, StagingOutcome::Invalid, errors),
     };
     let staging = match web.engine().stage_known_as(job, nonce).await {
         Ok(staging) => staging,
         Err(error @ StagingError::BelowMinimum { .. }) => {
-            return json!({ "index": index, "outcome": "below_minimum", "errors": wrong("score", error.to_string()) });
+            let errors = wrong("score", error.to_string());
+            return Outcome::without_match(index, StagingOutcome::BelowMinimum, errors);
         }
         Err(error @ StagingError::Erased) => {
-            return json!({ "index": index, "outcome": "erased", "errors": wrong("", error.to_string()) });
+            return Outcome::without_match(index, StagingOutcome::Erased, wrong("", error.to_string()));
         }
         Err(StagingError::Engine(error)) => {
             tracing::warn!(%error, index, "one of several matches was not staged");
             let retry = error.retry_after();
             let advice = if retry.is_some() { "; try again" } else { "; trying again will not help" };
-            return json!({
-                "index": index,
-                "outcome": "failed",
-                "retry": retry.is_some(),
-                "retry_after": retry.map(|after| after.as_secs()),
-                "errors": wrong("", format!("{error}{advice}")),
-            });
+            let errors = wrong("", format!("{error}{advice}"));
+            return Outcome {
+                retry: Some(retry.is_some()),
+                retry_after: Some(retry.map(|after| after.as_secs())),
+                ..Outcome::without_match(index, StagingOutcome::Failed, errors)
+            };
         }
     };
-    let outcome = if staging.created { "created" } else { "existing" };
-    match MatchAnswer::of(web.engine(), staging.record) {
-        Ok(answer) => json!({ "index": index, "outcome": outcome, "match": answer }),
-        Err(_) => json!({ "index": index, "outcome": outcome }),
-    }
+    let outcome = if staging.created { StagingOutcome::Created } else { StagingOutcome::Existing };
+    let answer = MatchAnswer::of(web.engine(), staging.record).ok();
+    Outcome { index, outcome, r#match: answer, errors: None, retry: None, retry_after: None }
 }

@@ -12,7 +12,7 @@ use crate::config::Settings;
 use crate::domain::State;
 use crate::gitlab::labels::{LabelKind, OurLabels};
 use crate::gitlab::people::{AccessLevel, Member, User};
-use crate::gitlab::{Gitlab, Patience, Project};
+use crate::gitlab::{Gitlab, GitlabError, Patience, Project};
 use crate::metrics::Metrics;
 
 /// The first GitLab that signs its deliveries.
@@ -55,8 +55,8 @@ pub(super) async fn examine(gitlab: &Gitlab, settings: &Settings, metrics: &Metr
         }
     };
     findings.push(visibility(&info.path_with_namespace, info.visibility.as_deref(), settings));
-    let members = project.members().await.unwrap_or_default();
-    findings.push(role(&us, &members, &project).await);
+    let members = project.members().await;
+    findings.push(role(&us, members.as_deref().unwrap_or_default(), &project).await);
     findings.extend(setup_token(settings).await);
     findings.extend(reviewers(settings, &members));
     findings.push(labels(&project).await);
@@ -189,7 +189,13 @@ fn visibility(path: &str, visibility: Option<&str>, settings: &Settings) -> Find
 async fn role(us: &User, members: &[Member], project: &Project) -> Finding {
     let level = match members.iter().find(|member| member.id == us.id) {
         Some(member) => Some(member.access_level),
-        None => project.access_level(us.id).await.ok().flatten(),
+        None => match project.access_level(us.id).await {
+            Ok(level) => level,
+            Err(error) => {
+                let detail = format!("what {} may do cannot be read: {error}", us.username);
+                return Finding::warn("role", detail, "try again; it needs the role Reporter or Planner");
+            }
+        },
     };
     match level {
         Some(level) if level >= AccessLevel::REPORTER => Finding::ok("role", "enough for everyday work"),
@@ -242,12 +248,23 @@ async fn setup_token(settings: &Settings) -> Option<Finding> {
     })
 }
 
-fn reviewers(settings: &Settings, members: &[Member]) -> Vec<Finding> {
+fn reviewers(settings: &Settings, members: &Result<Vec<Member>, GitlabError>) -> Vec<Finding> {
     let names = &settings.policy.reviewers.usernames;
     if names.is_empty() {
         let advice = "set VORHOELLE_REVIEWERS; without one nobody gets a ToDo";
         return vec![Finding::warn("reviewers", "nobody is named", advice)];
     }
+    let members = match members {
+        Ok(members) => members,
+        Err(error) => {
+            let detail = format!("the project's members cannot be read: {error}");
+            return vec![Finding::warn(
+                "reviewers",
+                detail,
+                "try again; each needs the role Planner or Reporter",
+            )];
+        }
+    };
     let member = |name: &String| members.iter().find(|member| member.username.eq_ignore_ascii_case(name));
     let mut findings: Vec<Finding> = Vec::new();
     for name in names {

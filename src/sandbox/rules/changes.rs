@@ -1,5 +1,6 @@
 //! How an update is told: in system notes, and in the `changes` of a webhook.
 
+use pulldown_cmark::{Event, Options, Parser};
 use serde_json::{Value, json};
 
 use super::super::records::Issue;
@@ -13,7 +14,13 @@ impl World {
             notes.push(format!("changed title from **{}** to **{}**", before.title, after.title));
         }
         if after.description != before.description {
-            notes.push("changed the description".to_owned());
+            let text = |issue: &Issue| issue.description.clone().unwrap_or_default();
+            let ticked = ticked(&text(before), &text(after));
+            // GitLab tells of boxes alone, whatever else of the text changed with them.
+            if ticked.is_empty() {
+                notes.push("changed the description".to_owned());
+            }
+            notes.extend(ticked);
         }
         let names = |ids: Vec<&u64>| {
             ids.into_iter().map(|id| format!("@{}", self.username(*id))).collect::<Vec<_>>().join(" and ")
@@ -89,5 +96,47 @@ impl World {
             );
         }
         Value::Object(changes)
+    }
+}
+
+/// What is said of the boxes that changed: the n-th box of a text is the n-th of the other where both say the same.
+fn ticked(before: &str, after: &str) -> Vec<String> {
+    let both = boxes(before).into_iter().zip(boxes(after));
+    let changed = both.filter(|((was, was_done), (is, is_done))| was == is && was_done != is_done);
+    changed
+        .map(|(_, (item, done))| {
+            let word = if done { "completed" } else { "incomplete" };
+            format!("marked the checklist item **{item}** as {word}")
+        })
+        .collect()
+}
+
+/// The boxes in a text's lists, with whether they are ticked.
+fn boxes(text: &str) -> Vec<(&str, bool)> {
+    let events = Parser::new_ext(text, Options::ENABLE_TASKLISTS).into_offset_iter();
+    let markers = events.filter_map(|(event, range)| match event {
+        Event::TaskListMarker(done) => Some((range.end, done)),
+        _ => None,
+    });
+    markers.map(|(end, done)| (text[end..].lines().next().unwrap_or_default().trim(), done)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_box_is_told_of_where_it_says_the_same_in_the_same_place() {
+        let before = "- [ ] a\n- [x] b\n1. [ ] c\n\n```\n- [ ] no box\n```\n";
+        let told = |after: &str| ticked(before, after);
+        assert_eq!(told(&before.replace("[ ] a", "[x] a")), ["marked the checklist item **a** as completed"]);
+        assert_eq!(
+            told(&before.replace("[x] b", "[ ] b")),
+            ["marked the checklist item **b** as incomplete"]
+        );
+        assert_eq!(told(&before.replace("[ ]", "[x]")).len(), 2);
+        for other in ["- [x] d\n- [x] b\n", "text", "- [ ] a\n"] {
+            assert_eq!(told(other), [""; 0], "{other}");
+        }
     }
 }

@@ -7,11 +7,12 @@ use axum::response::Response;
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
-use super::forms::{COMMENT_LIMIT, Posted};
+use super::forms::{self, Posted};
 use super::visit::Visit;
 use crate::domain::State;
+use crate::domain::decision_comment::decision_comment;
 use crate::domain::history::Through;
-use crate::domain::posted_match::{clean_line, clean_text};
+use crate::domain::posted_match::clean_line;
 use crate::engine::{Decision, DecisionError, EngineError};
 use crate::mirror::Standing;
 
@@ -39,17 +40,16 @@ pub(super) async fn post(posted: Posted) -> Response {
     if iids.is_empty() {
         return visit.say(StatusCode::UNPROCESSABLE_ENTITY, "nothing_chosen", "");
     }
-    let comment = clean_text(fields.one("comment")).trim().to_owned();
-    if comment.chars().count() > COMMENT_LIMIT {
-        return visit.say(StatusCode::UNPROCESSABLE_ENTITY, "comment_too_long", &COMMENT_LIMIT.to_string());
-    }
+    let Ok(comment) = decision_comment(fields.one("comment")) else {
+        return forms::comment_too_long(visit);
+    };
     let seen = seen(fields.all("seen"));
     let decision = Decision {
         from: None,
         to,
         by: posted.session.name.clone(),
         through: Through::Page,
-        comment: (!comment.is_empty()).then(|| comment.clone()),
+        comment: comment.clone(),
     };
     let from = iids.iter().map(|iid| (*iid, state_of(visit, *iid))).collect::<Vec<_>>();
     let outcomes = stream::iter(iids.into_iter().map(|iid| {
@@ -71,7 +71,7 @@ pub(super) async fn post(posted: Posted) -> Response {
             made => visit.go(&format!("{back}{joint}done={made}")),
         };
     }
-    let said = Said { to, comment: &comment, back, seen: &seen };
+    let said = Said { to, comment: comment.as_deref().unwrap_or_default(), back, seen: &seen };
     visit.answer(say_what_failed(visit, &said, &made.join(","), &failures))
 }
 

@@ -9,6 +9,7 @@ use axum::response::Response;
 use super::Visit;
 use super::login;
 use super::session::Session;
+use crate::domain::decision_comment::COMMENT_LIMIT;
 use crate::web::Web;
 use crate::web::bodies::{self, Bounds, Unread};
 
@@ -20,8 +21,6 @@ pub(super) const SMALL: usize = 128 * 1024;
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Kibibytes of forms that are being read at the same time from whoever is not logged in.
 pub(super) const ROOM: usize = 16 * 1024;
-/// Longest comment on a decision, in characters.
-pub(super) const COMMENT_LIMIT: usize = 5_000;
 
 /// Somebody who is logged in and looks at a page; anybody else is sent to the login.
 pub(super) struct Member {
@@ -127,6 +126,11 @@ impl Fields {
     pub(super) fn local(&self, name: &str) -> &str {
         local(self.one(name))
     }
+}
+
+/// Says that what a form says about a decision is too long.
+pub(super) fn comment_too_long(visit: &Visit) -> Response {
+    visit.say(StatusCode::UNPROCESSABLE_ENTITY, "comment_too_long", &COMMENT_LIMIT.to_string())
 }
 
 /// The path if it leads to a page of ours, else to the inbox.

@@ -7,11 +7,11 @@ use axum::response::Response;
 use serde_json::json;
 
 use super::card::{Card, Length};
-use super::forms::{self, COMMENT_LIMIT};
+use super::forms;
 use super::visit::Visit;
 use crate::domain::action_link::{ActionLink, Claim};
+use crate::domain::decision_comment::decision_comment;
 use crate::domain::history::Through;
-use crate::domain::posted_match::clean_text;
 use crate::domain::{Channel, State};
 use crate::engine::{Decision, DecisionError, EngineError};
 use crate::mirror::{Record, Standing};
@@ -27,8 +27,8 @@ enum Worth {
     Open(ActionLink, Box<Record>),
     /// Somebody has decided since it was sent, by this link maybe.
     Decided(ActionLink, Box<Record>),
-    /// It is too old.
-    Expired(ActionLink, Box<Record>),
+    /// It is too old, whatever has been decided.
+    Expired(Box<Record>),
 }
 
 impl Worth {
@@ -43,8 +43,8 @@ impl Worth {
         };
         Ok(match links.genuine(claim, record.issue_id) {
             None => Self::Nothing,
+            Some(link) if engine.clock().now() >= link.expires => Self::Expired(record),
             Some(link) if is_decided(&link, &record) => Self::Decided(link, record),
-            Some(link) if engine.clock().now() >= link.expires => Self::Expired(link, record),
             Some(link) => Self::Open(link, record),
         })
     }
@@ -72,7 +72,11 @@ fn show(visit: &Visit, token: &str) -> Result<Response, EngineError> {
         Worth::Unknown => Ok(visit.say(StatusCode::SERVICE_UNAVAILABLE, "later", "")),
         Worth::Open(link, record) => draw(visit, StatusCode::OK, "open", token, link, &record),
         Worth::Decided(link, record) => draw(visit, StatusCode::OK, "decided", token, link, &record),
-        Worth::Expired(link, record) => draw(visit, StatusCode::GONE, "expired", token, link, &record),
+        Worth::Expired(record) => {
+            // Mails are kept for years, and this page asks for no login: nothing of the match itself is shown any more.
+            let known = json!({ "iid": record.iid, "state": record.state, "web_url": record.web_url });
+            Ok(visit.page(StatusCode::GONE, "link", json!({ "worth": "expired", "card": known })))
+        }
     }
 }
 
@@ -105,10 +109,9 @@ pub(super) async fn post(
         Ok(form) => form,
         Err(response) => return response,
     };
-    let comment = clean_text(fields.one("comment")).trim().to_owned();
-    if comment.chars().count() > COMMENT_LIMIT {
-        return visit.say(StatusCode::UNPROCESSABLE_ENTITY, "comment_too_long", &COMMENT_LIMIT.to_string());
-    }
+    let Ok(comment) = decision_comment(fields.one("comment")) else {
+        return forms::comment_too_long(&visit);
+    };
     let link = match Worth::of(&web, &token) {
         Ok(Worth::Open(link, _)) => link,
         Ok(Worth::Decided(link, record)) => {
@@ -125,7 +128,7 @@ pub(super) async fn post(
         to: link.action.state(),
         by: name(link.channel),
         through: Through::Link,
-        comment: (!comment.is_empty()).then_some(comment),
+        comment,
     };
     let decided = web.engine().decide_as_of(link.iid, decision, link.made()).await;
     web.finish_inside_the_request().await;

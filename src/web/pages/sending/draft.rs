@@ -11,7 +11,7 @@ use super::super::error_words::Complaint;
 use super::super::forms::{Fields, Member, Posted};
 use super::super::match_page::no_match;
 use super::super::visit::Visit;
-use super::{Read, about, complaints, letter, read, recipient, why, with_pause};
+use super::{MatchAndDraft, about, complaints, letter, read, recipient, why, with_pause};
 use crate::domain::history::Through;
 use crate::domain::posted_match::clean_line;
 use crate::domain::sending::DraftContent;
@@ -43,7 +43,7 @@ pub(super) async fn page(Member { visit }: Member, Path(iid): Path<String>) -> R
     show(&visit, StatusCode::OK, &read, Shown { said, ..Shown::default() })
 }
 
-fn show(visit: &Visit, status: StatusCode, read: &Read, shown: Shown) -> Response {
+fn show(visit: &Visit, status: StatusCode, read: &MatchAndDraft, shown: Shown) -> Response {
     let there = read.draft.as_ref().map(|draft| &draft.content);
     let conflict = shown.said == "changed";
     let fields = shown.typed.or_else(|| there.cloned()).unwrap_or_else(|| DraftContent {

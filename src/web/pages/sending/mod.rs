@@ -37,7 +37,7 @@ pub(super) enum Stage {
     /// Somebody could write one.
     Write,
     /// It can be read, edited and, once the match is approved, sent.
-    Read,
+    Drafted,
     /// It is being sent.
     UnderWay,
     /// Nobody knows whether it left.
@@ -55,7 +55,7 @@ impl Stage {
             _ if sending.sent().is_some() => Some(Self::Sent),
             State::Approved | State::Pending if doubt == Some(AttemptOutcome::Open) => Some(Self::UnderWay),
             State::Approved | State::Pending if doubt.is_some() => Some(Self::Doubt),
-            State::Approved | State::Pending if sending.draft.is_some() => Some(Self::Read),
+            State::Approved | State::Pending if sending.draft.is_some() => Some(Self::Drafted),
             State::Approved => Some(Self::Write),
             _ => None,
         }
@@ -63,7 +63,7 @@ impl Stage {
 }
 
 /// A match with its draft, read from GitLab right now.
-struct Read {
+struct MatchAndDraft {
     record: Record,
     draft: Option<Draft>,
     /// Why the draft's comment cannot be read any more.
@@ -75,7 +75,7 @@ struct Read {
 /// # Errors
 ///
 /// The page that says why it cannot be read.
-async fn read(visit: &Visit, iid: &str) -> Result<Read, Response> {
+async fn read(visit: &Visit, iid: &str) -> Result<MatchAndDraft, Response> {
     let number = iid.parse().map_err(|_| no_match(visit, None))?;
     let (draft, broken) = match visit.web.outgoing().draft(number).await {
         Ok(draft) => (draft, None),
@@ -91,7 +91,7 @@ async fn read(visit: &Visit, iid: &str) -> Result<Read, Response> {
     };
     let record = visit.web.engine().mirror().record(number).map_err(|error| visit.failed(&error.into()))?;
     match record {
-        Some(record) if record.standing == Standing::Live => Ok(Read { record, draft, broken }),
+        Some(record) if record.standing == Standing::Live => Ok(MatchAndDraft { record, draft, broken }),
         other => Err(no_match(visit, other.as_ref())),
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::super::error_words::Complaint;
 use super::super::forms::{Member, Posted};
 use super::super::visit::Visit;
-use super::{Read, Stage, about, complaints, letter, read, recipient, why, with_pause};
+use super::{MatchAndDraft, Stage, about, complaints, letter, read, recipient, why, with_pause};
 use crate::domain::State;
 use crate::domain::history::Through;
 use crate::domain::masked::masked;
@@ -41,9 +41,9 @@ pub(super) async fn page(Member { visit }: Member, Path(iid): Path<String>) -> R
     }
 }
 
-fn show(visit: &Visit, status: StatusCode, read: &Read, shown: Shown) -> Response {
+fn show(visit: &Visit, status: StatusCode, read: &MatchAndDraft, shown: Shown) -> Response {
     let iid = read.record.iid;
-    let askable = matches!(Stage::of(&read.record), Some(Stage::Read | Stage::UnderWay | Stage::Doubt));
+    let askable = matches!(Stage::of(&read.record), Some(Stage::Drafted | Stage::UnderWay | Stage::Doubt));
     let Some(draft) = read.draft.as_ref().filter(|_| askable && read.record.state == State::Approved) else {
         // There is nothing to be sent, or not any more; the draft's page says what there is.
         return visit.go(&format!("/matches/{iid}/draft"));
