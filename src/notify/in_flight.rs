@@ -146,9 +146,14 @@ impl Flight {
         Ok(engine.mirror().remember(Fact::InFlight(channel), &text)?)
     }
 
+    /// Whether some of its recipients have it already.
+    pub(super) fn is_partly_delivered(&self) -> bool {
+        !self.delivered.is_empty()
+    }
+
     /// Whether somebody has it, or may have: then a repeat must be the same message.
     pub(super) fn may_have_arrived(&self) -> bool {
-        !self.delivered.is_empty() || self.unclear > 0
+        self.is_partly_delivered() || self.unclear > 0
     }
 
     /// Lays the message aside behind those that are, so that others can go past it.

@@ -19,7 +19,7 @@ use crate::domain::schedule::lies_ahead;
 use crate::engine::{EngineError, Hint};
 use crate::gitlab::events::{LabelAction, LabelEvent};
 use crate::gitlab::labels::LabelKind;
-use crate::mirror::{EventKind, EventMessage, Raised, Standing, Waiting};
+use crate::mirror::{EventKind, EventMessage, Raised, Standing, QueuedEvent};
 
 /// What the receiver is called in our sentences.
 const RECEIVER: &str = "the receiver";
@@ -109,7 +109,7 @@ impl Outgoing {
     }
 
     /// One try of one event.
-    async fn attempt(&self, receiver: &Receiver, waiting: Waiting) -> Result<(), EngineError> {
+    async fn attempt(&self, receiver: &Receiver, waiting: QueuedEvent) -> Result<(), EngineError> {
         let mirror = self.engine().mirror();
         let (iid, kind) = (waiting.raised.record.iid, waiting.raised.kind.as_str());
         let started = self.now();
@@ -161,7 +161,7 @@ impl Outgoing {
     }
 
     /// What goes out; made at the first try and kept.
-    async fn message(&self, waiting: &Waiting) -> Result<EventMessage, EngineError> {
+    async fn message(&self, waiting: &QueuedEvent) -> Result<EventMessage, EngineError> {
         if let Some(message) = &waiting.message {
             return Ok(message.clone());
         }
