@@ -133,7 +133,7 @@ impl Notifier {
         })
     }
 
-    /// A reminder or a quiet alarm that is due on this channel and not laid aside.
+    /// A reminder or a quiet alarm that is due on this channel and not laid aside, of matches that are not left alone.
     async fn extra(
         &self,
         channel: Channel,
@@ -141,8 +141,9 @@ impl Notifier {
         aside: &[Flight],
     ) -> Result<Option<Flight>, EngineError> {
         let mirror = self.engine().mirror();
-        let (home, now) = (&self.inner.home, self.now());
+        let (home, now, state) = (&self.inner.home, self.now(), self.state(channel));
         let mut reminders = mirror.reminders(channel)?;
+        reminders.retain(|iid| state.later(*iid, now).is_none());
         reminders.retain(|iid| !aside.iter().any(|flight| flight.iids.contains(iid)));
         if self.memory().await?.reminded_until(channel, now).is_some() {
             reminders.clear();
