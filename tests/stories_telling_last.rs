@@ -375,6 +375,26 @@ async fn no_alarm_says_that_it_is_quiet_once_a_match_has_come() {
     world.finish().await;
 }
 
+/// It is planned before a digest's time and nobody knows whether it arrived until after that.
+#[tokio::test]
+async fn what_came_after_a_digest_that_is_repeated_goes_at_its_own_time() {
+    let (mut world, server) = mailing(DIGESTS).await;
+    world.clock.advance(Duration::from_secs(1));
+    world.stage("1").await;
+    world.clock.advance(Duration::from_secs(4 * 3600 - 6));
+    server.set_mood(Mood::GoneAfterMessage);
+    world.tell().await;
+    assert_eq!(subjects(&server), [single("1")]);
+    world.clock.advance(Duration::from_secs(1));
+    world.stage("2").await;
+    server.set_mood(Mood::Fine);
+    world.clock.advance(Duration::from_secs(10));
+    world.tell().await;
+    assert_eq!(subjects(&server), [single("1"), single("1"), single("2")]);
+    world.expect_comment(3, "when it last sent a digest");
+    world.finish().await;
+}
+
 #[tokio::test]
 async fn a_match_that_was_withdrawn_or_erased_has_come_all_the_same() {
     for is_erased in [false, true] {

@@ -297,12 +297,17 @@ impl Notifier {
         let at = flight.sent_at.unwrap_or_else(|| self.now());
         match flight.cargo {
             Cargo::Matches if flight.digest => {
-                let change = |memory: &mut Memory| {
-                    memory.last_digest.insert(channel, at);
-                };
                 let policy = self.engine().policy();
                 let schedule = policy.channels.get(&channel).map(|own| &own.schedule);
                 let has_digests = schedule.is_some_and(|schedule| schedule.batch.digest.is_some());
+                // What had a digest of its own while this one was tried again did not miss that.
+                let planned_at = flight.planned_at.filter(|_| has_digests);
+                let at = planned_at.map_or(at, |planned_at| planned_at.min(at));
+                let change = |memory: &mut Memory| {
+                    let last = memory.last_digest.get(&channel).copied();
+                    let last = last.filter(|last| !lies_ahead(*last, self.now()));
+                    memory.last_digest.insert(channel, last.map_or(at, |last| last.max(at)));
+                };
                 // One match of a backlog by itself is no digest that has to be written down for everybody: this disk alone
                 // waits before the next.
                 if has_digests || flight.iids.len() > 1 {
