@@ -375,6 +375,28 @@ async fn no_alarm_says_that_it_is_quiet_once_a_match_has_come() {
     world.finish().await;
 }
 
+/// Killed between the two writes by which it is laid aside or taken up, it is both under way and laid aside.
+#[tokio::test]
+async fn an_alarm_that_a_kill_left_twice_goes_once() {
+    let (mut world, server) = mailing("language: en\nremind_after: off\n").await;
+    world.tell().await;
+    server.set_mood(Mood::GoneAfterMessage);
+    world.tell_after(3 * DAY).await;
+    assert_eq!(subjects(&server), ["No new match for 3 days"]);
+    world.kill(Disk::Kept).await;
+    world.spoil_mirror(
+        "INSERT INTO facts (name, value) SELECT 'flight laid aside email', value FROM facts WHERE name = 'flight email'",
+    );
+    server.set_mood(Mood::Fine);
+    world.restart(Disk::Kept).await;
+    world.tell_after(1).await;
+    world.tell_after(60).await;
+    // Nobody knows whether the first has arrived: it came again, and no third time.
+    assert_eq!(server.mails().len(), 2, "{:?}", subjects(&server));
+    world.expect_comment(1, "when it last sent a digest");
+    world.finish().await;
+}
+
 /// It is planned before a digest's time and nobody knows whether it arrived until after that.
 #[tokio::test]
 async fn what_came_after_a_digest_that_is_repeated_goes_at_its_own_time() {
