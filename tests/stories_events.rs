@@ -227,6 +227,23 @@ async fn an_event_is_given_up_after_a_day_or_where_the_receiver_is_gone() {
 }
 
 #[tokio::test]
+async fn a_receiver_that_asks_for_no_pause_gets_one_all_the_same() {
+    let (world, pipeline) = heard().await;
+    let iid = world.stage("1").await;
+    let past = "Mon, 23 Nov 2020 07:00:00 GMT";
+    pipeline.says(["0", past].map(|pause| Say::RetryAfter(503, pause.to_owned())));
+    for tries in [1, 2] {
+        for _ in 0..2 {
+            world.outgoing.tick().await;
+            assert_eq!(pipeline.all().len(), tries);
+        }
+        world.clock.advance(Duration::from_secs(5));
+    }
+    after(&world, 0).await;
+    assert_eq!(pipeline.kinds(iid), ["staged"]);
+}
+
+#[tokio::test]
 async fn what_failed_by_a_clock_that_was_ahead_is_tried_for_a_day_once_it_is_right() {
     let (mut world, pipeline) = heard().await;
     world.clock_jumps(30 * 86_400);

@@ -19,7 +19,7 @@ use crate::domain::schedule::lies_ahead;
 use crate::engine::{EngineError, Hint};
 use crate::gitlab::events::{LabelAction, LabelEvent};
 use crate::gitlab::labels::LabelKind;
-use crate::mirror::{EventKind, EventMessage, Raised, Standing, QueuedEvent};
+use crate::mirror::{EventKind, EventMessage, QueuedEvent, Raised, Standing};
 
 /// What the receiver is called in our sentences.
 const RECEIVER: &str = "the receiver";
@@ -149,7 +149,9 @@ impl Outgoing {
             }
             Tried::Failed { reason, after } => {
                 self.inner.metrics.told("events", "failed");
-                let pause = after.unwrap_or_else(|| pause(&message.id, waiting.failures)).min(TRIED_FOR);
+                // A `Retry-After` of nothing is no reason to hurry.
+                let asked_for = after.map(|after| after.clamp(FIRST_PAUSE, TRIED_FOR));
+                let pause = asked_for.unwrap_or_else(|| pause(&message.id, waiting.failures));
                 tracing::warn!(iid, kind, %reason, ?pause, "an event did not arrive; it is tried again");
                 let due = self.now().saturating_add(pause).unwrap_or(Timestamp::MAX);
                 // The last try is made when the day is over, not long after.
