@@ -50,6 +50,31 @@ async fn what_is_wrong_with_a_draft_is_named() {
     world.finish().await;
 }
 
+/// GitLab does not show the mark that ends a draft: whoever writes on at the end of the comment means the letter.
+#[tokio::test]
+async fn what_people_write_at_the_end_of_a_drafts_comment_is_sent() {
+    let (mut world, mails) = desk().await;
+    let iid = drafted(&mut world, "1").await;
+    let draft = world.get(&format!("/api/v1/matches/{iid}/draft")).await.1;
+    let (note, body) = note_with(&world, iid, "Draft of the application");
+    world.reviewer().edit_comment(iid, note, &format!("{body}\n\nPS: I could **begin** in May.\n")).unwrap();
+    world.settle().await;
+    let read = world.get(&format!("/api/v1/matches/{iid}/draft")).await.1;
+    let expected = format!("{}\n\nPS: I could **begin** in May.", draft["body"].as_str().unwrap());
+    assert_eq!(read["body"], expected);
+    assert_ne!(read["etag"], draft["etag"]);
+    assert_eq!(put(&world, iid, &letter(), None).await.0, StatusCode::PRECONDITION_REQUIRED);
+    let (status, sent) = send(&world, iid, json!({})).await;
+    assert_eq!(status, StatusCode::OK, "{sent}");
+    world.settle().await;
+    world.expect_comment(iid, "sent the application");
+    let mails = mails.mails();
+    let mail = mail_parser::MessageParser::default().parse(&mails[0].message).unwrap();
+    assert!(mail.body_text(0).unwrap().contains("\nPS: I could begin in May."));
+    let (_, archive) = note_with(&world, iid, "Exactly this was sent");
+    assert!(archive.contains("PS: I could **begin** in May."), "{archive}");
+}
+
 #[tokio::test]
 async fn attachments_are_found_where_no_head_reaches_gitlab() {
     let (mut world, mails) = desk().await;
