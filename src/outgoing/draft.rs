@@ -291,6 +291,12 @@ pub(super) fn problems(content: &DraftContent) -> Vec<FieldError> {
     if content.body.trim().is_empty() || content.body.chars().count() > BODY_LIMIT {
         say("body".to_owned(), format!("is required: Markdown of 1–{BODY_LIMIT} characters"));
     }
+    if content.body.contains("<!--") {
+        // GitLab does not show what stands there, and the employer would read it.
+        let message =
+            "holds `<!--`, which begins a comment that GitLab hides and a mail shows; remove the comment";
+        say("body".to_owned(), message.to_owned());
+    }
     if content.attachments.len() > ATTACHMENTS_LIMIT {
         say("attachments".to_owned(), format!("at most {ATTACHMENTS_LIMIT} are allowed"));
     }

@@ -75,6 +75,27 @@ async fn what_people_write_at_the_end_of_a_drafts_comment_is_sent() {
     assert!(archive.contains("PS: I could **begin** in May."), "{archive}");
 }
 
+/// What GitLab hides, nobody who approved the draft has seen.
+#[tokio::test]
+async fn a_hidden_comment_in_a_draft_is_not_sent() {
+    let (mut world, mails) = desk().await;
+    let hidden = "Dear Clara,\n\n<!-- ask for 95, take 80 -->\n\nAnna";
+    let iid = drafted(&mut world, "1").await;
+    let body = json!({"subject": "Cloud Architect", "body": hidden});
+    let (status, answer) = put(&world, iid, &body, Some("*")).await;
+    assert_eq!((status, &answer["errors"][0]["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("body")));
+    assert!(answer["errors"][0]["message"].as_str().unwrap().contains("remove the comment"), "{answer}");
+    let (note, body) = note_with(&world, iid, "Draft of the application");
+    let edited = body.replace("Kind regards", "<!-- ask for 95 -->\nKind regards");
+    world.reviewer().edit_comment(iid, note, &edited).unwrap();
+    world.settle().await;
+    let (status, answer) = send(&world, iid, json!({})).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+    assert_eq!(answer["errors"][0]["field"], "body", "{answer}");
+    assert_eq!(mails.mails().len(), 0);
+    world.finish().await;
+}
+
 #[tokio::test]
 async fn attachments_are_found_where_no_head_reaches_gitlab() {
     let (mut world, mails) = desk().await;
