@@ -107,7 +107,7 @@ impl Outgoing {
         if content.to.is_none() {
             // People shall see in the draft who gets it.
             let contact = looked.record.job.contact.as_ref().and_then(|contact| contact.email.clone());
-            content.to = contact.filter(|email| email.parse::<Mailbox>().is_ok());
+            content.to = contact.filter(|email| recipient(email).is_ok());
         }
         may_draft(&looked)?;
         let there = draft_note(&looked).cloned();

@@ -8,7 +8,7 @@ use vorhoelle::domain::history::Through;
 use vorhoelle::outgoing::DraftInput;
 use vorhoelle::sandbox::{Fault, Trouble};
 
-use super::support::Disk;
+use super::support::{Disk, job};
 use super::{approved, desk, drafted, letter, note_with, put, send};
 
 #[tokio::test]
@@ -94,6 +94,18 @@ async fn a_hidden_comment_in_a_draft_is_not_sent() {
     assert_eq!(answer["errors"][0]["field"], "body", "{answer}");
     assert_eq!(mails.mails().len(), 0);
     world.finish().await;
+}
+
+#[tokio::test]
+async fn a_contact_that_no_mail_can_reach_is_no_recipient() {
+    let (world, _) = desk().await;
+    let mut posted = job("1");
+    posted["contact"]["email"] = json!("kim@localhost");
+    let (status, answer) = world.post(&posted).await;
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
+    world.settle().await;
+    let (status, draft) = put(&world, 1, &json!({"subject": "x", "body": "y"}), None).await;
+    assert_eq!((status, &draft["to"]), (StatusCode::CREATED, &json!(null)), "{draft}");
 }
 
 #[tokio::test]
