@@ -169,6 +169,10 @@ async fn who_says_which_draft_they_saw_sends_no_other() {
     let (status, answer) = world.call(world.http.post(&url).header("if-match", format!("\"{seen}\""))).await;
     assert_eq!(status, StatusCode::PRECONDITION_FAILED, "{answer}");
     assert_eq!(mails.mails().len(), 0);
+    // A tag that cannot be read means no draft that there is.
+    let odd = reqwest::header::HeaderValue::from_bytes(b"\"\xe9\"").unwrap();
+    let (status, answer) = world.call(world.http.post(&url).header("if-match", odd)).await;
+    assert_eq!(status, StatusCode::PRECONDITION_FAILED, "{answer}");
     assert_eq!(world.comments(iid).len(), 1, "nothing was even begun");
     let now = world.get(&format!("/api/v1/matches/{iid}/draft")).await.1["etag"].as_str().unwrap().to_owned();
     let (status, answer) = world.call(world.http.post(&url).header("if-match", format!("\"{now}\""))).await;
