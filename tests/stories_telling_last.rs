@@ -23,7 +23,8 @@ use std::time::Duration;
 use http::Method;
 use mailing::{kept, mailing, single, subjects};
 use receivers::{Receiver, Reply};
-use serde_json::Value;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
 use smtp::{MailServer, Mood};
 use support::{Difference, Disk, World};
 use vorhoelle::sandbox::{Fault, HookMode, Trouble};
@@ -471,6 +472,42 @@ async fn a_complaint_leaves_the_reviewers_todo_where_the_token_is_their_own() {
     world.tell().await;
     let comments = world.sandbox.world().comments_of(iid).len();
     assert_eq!((comments, todos()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_draft_and_an_explanation_leave_the_reviewers_todo_where_the_token_is_their_own() {
+    let probe = World::asleep(Difference::default()).await;
+    let token: &'static str = kept(probe.sandbox.token("reviewer"));
+    let world = World::set(&[("GITLAB_TOKEN", token), ("REVIEWERS", "reviewer")]).await;
+    let iid = world.stage("1").await;
+    let todos = || {
+        let of_it = |todo: &&vorhoelle::sandbox::Todo| todo.iid == iid && todo.pending;
+        world.sandbox.as_user("reviewer").todos().iter().filter(of_it).count()
+    };
+    let last =
+        || world.sandbox.world().comments_of(iid).last().map(|note| (note.id, note.body.clone())).unwrap();
+    assert_eq!(todos(), 1);
+    let draft = json!({"subject": "Cloud Architect", "body": "Dear Clara"});
+    let url = world.url(&format!("/api/v1/matches/{iid}/draft"));
+    assert_eq!(world.call(world.http.put(url).json(&draft)).await.0, StatusCode::CREATED);
+    world.settle().await;
+    assert_eq!(todos(), 1, "after the draft");
+    world.person("owner").relabel(iid, &["job-match/sent"], &[]).unwrap();
+    world.settle().await;
+    world.expect_labels(iid, "pending");
+    assert!(last().1.contains("no step"), "{}", last().1);
+    assert_eq!(todos(), 1, "after a step that there is not");
+    let url = world.url(&format!("/api/v1/matches/{iid}/application"));
+    assert_eq!(world.call(world.http.patch(url).json(&json!({"stage": "applied"}))).await.0, StatusCode::OK);
+    world.settle().await;
+    let (note, table) = last();
+    assert!(table.contains("| Stage | applied |"), "{table}");
+    world.clock.advance(Duration::from_secs(60));
+    let edited = table.replace("| Stage | applied |", "| Stage | hired |");
+    world.person("owner").edit_comment(iid, note, &edited).unwrap();
+    world.settle().await;
+    assert!(last().1.contains("cannot be read"), "{}", last().1);
+    assert_eq!(todos(), 1, "after a cell that nobody can read");
 }
 
 /// Nothing is told of a webhook that was lost.

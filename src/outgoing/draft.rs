@@ -152,7 +152,7 @@ impl Outgoing {
             return Err(OutgoingError::Unknown(iid));
         }
         // An earlier bot's may not be edited: ours is written beside it, and counts from then on.
-        let written = match connected.project.comment(iid, &text).await {
+        let written = match connected.keeping_todo(iid, connected.project.comment(iid, &text)).await {
             // It may be there all the same; what is read next tells.
             Err(error) if error.is_unclear() => None,
             other => Some(other?.id),
