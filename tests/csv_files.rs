@@ -176,6 +176,22 @@ fn wrong_rows_are_named_and_the_others_go_on() {
     assert_eq!(errors, [RowError::Torn { line: 4, cells: 10, columns: 8 }]);
 }
 
+/// A row that ends early may be shortened; where the next one is the rest of it, it is broken.
+#[test]
+fn a_row_that_a_line_break_has_broken_in_two_says_nothing() {
+    let text =
+        "iid;Status;Titel;Notizen;RTR\r\n1;pending;Cloud\r\nArchitect;n;ja\r\n2;sent\r\n3;sent;B;n\r\n\r\n";
+    let mut table = table(text);
+    assert_eq!(table.values(0).unwrap_err(), [RowError::Torn { line: 2, cells: 3, columns: 5 }]);
+    assert!(table.values(1).is_err(), "its rest has no iid");
+    assert_eq!(table.set(0, Field::Notes, "x"), Err(EditError::NoRow));
+    for row in [2, 3] {
+        assert!(table.values(row).unwrap().is_some(), "shortened, with another row behind");
+        assert_eq!(table.set(row, Field::Rtr, ""), Ok(false));
+    }
+    assert_eq!(table.to_bytes(), text.as_bytes());
+}
+
 /// As Excel writes rows whose last cells are blank, from the seventeenth on.
 #[test]
 fn cells_that_are_missing_at_the_end_are_blank() {

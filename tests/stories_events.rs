@@ -227,6 +227,42 @@ async fn an_event_is_given_up_after_a_day_or_where_the_receiver_is_gone() {
 }
 
 #[tokio::test]
+async fn a_receiver_that_asks_for_no_pause_gets_one_all_the_same() {
+    let (world, pipeline) = heard().await;
+    let iid = world.stage("1").await;
+    let past = "Mon, 23 Nov 2020 07:00:00 GMT";
+    pipeline.says(["0", past].map(|pause| Say::RetryAfter(503, pause.to_owned())));
+    for tries in [1, 2] {
+        for _ in 0..2 {
+            world.outgoing.tick().await;
+            assert_eq!(pipeline.all().len(), tries);
+        }
+        world.clock.advance(Duration::from_secs(5));
+    }
+    after(&world, 0).await;
+    assert_eq!(pipeline.kinds(iid), ["staged"]);
+}
+
+/// Receivers take no signature that is minutes old.
+#[tokio::test]
+async fn an_event_is_signed_when_it_leaves_however_long_gitlab_took() {
+    let (world, pipeline) = heard().await;
+    let iid = world.stage("1").await;
+    after(&world, 0).await;
+    relabel(&world, iid, "approved");
+    world.settle().await;
+    let slow = Trouble::slow_body(Duration::from_millis(500));
+    world.sandbox.fault(Fault::new(Method::GET, "resource_label_events", slow));
+    let minutes_pass = async {
+        world.until_called(|call| call.path.contains("resource_label_events")).await;
+        world.clock.advance(Duration::from_secs(400));
+    };
+    tokio::join!(world.outgoing.tick(), minutes_pass);
+    assert_eq!(pipeline.kinds(iid), ["staged", "approved"]);
+    assert_eq!(pipeline.all()[1].timestamp, world.clock.now().as_second());
+}
+
+#[tokio::test]
 async fn what_failed_by_a_clock_that_was_ahead_is_tried_for_a_day_once_it_is_right() {
     let (mut world, pipeline) = heard().await;
     world.clock_jumps(30 * 86_400);

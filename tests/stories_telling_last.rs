@@ -23,7 +23,8 @@ use std::time::Duration;
 use http::Method;
 use mailing::{kept, mailing, single, subjects};
 use receivers::{Receiver, Reply};
-use serde_json::Value;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
 use smtp::{MailServer, Mood};
 use support::{Difference, Disk, World};
 use vorhoelle::sandbox::{Fault, HookMode, Trouble};
@@ -376,6 +377,48 @@ async fn no_alarm_says_that_it_is_quiet_once_a_match_has_come() {
     world.finish().await;
 }
 
+/// Killed between the two writes by which it is laid aside or taken up, it is both under way and laid aside.
+#[tokio::test]
+async fn an_alarm_that_a_kill_left_twice_goes_once() {
+    let (mut world, server) = mailing("language: en\nremind_after: off\n").await;
+    world.tell().await;
+    server.set_mood(Mood::GoneAfterMessage);
+    world.tell_after(3 * DAY).await;
+    assert_eq!(subjects(&server), ["No new match for 3 days"]);
+    world.kill(Disk::Kept).await;
+    world.spoil_mirror(
+        "INSERT INTO facts (name, value) SELECT 'flight laid aside email', value FROM facts WHERE name = 'flight email'",
+    );
+    server.set_mood(Mood::Fine);
+    world.restart(Disk::Kept).await;
+    world.tell_after(1).await;
+    world.tell_after(60).await;
+    // Nobody knows whether the first has arrived: it came again, and no third time.
+    assert_eq!(server.mails().len(), 2, "{:?}", subjects(&server));
+    world.expect_comment(1, "when it last sent a digest");
+    world.finish().await;
+}
+
+/// It is planned before a digest's time and nobody knows whether it arrived until after that.
+#[tokio::test]
+async fn what_came_after_a_digest_that_is_repeated_goes_at_its_own_time() {
+    let (mut world, server) = mailing(DIGESTS).await;
+    world.clock.advance(Duration::from_secs(1));
+    world.stage("1").await;
+    world.clock.advance(Duration::from_secs(4 * 3600 - 6));
+    server.set_mood(Mood::GoneAfterMessage);
+    world.tell().await;
+    assert_eq!(subjects(&server), [single("1")]);
+    world.clock.advance(Duration::from_secs(1));
+    world.stage("2").await;
+    server.set_mood(Mood::Fine);
+    world.clock.advance(Duration::from_secs(10));
+    world.tell().await;
+    assert_eq!(subjects(&server), [single("1"), single("1"), single("2")]);
+    world.expect_comment(3, "when it last sent a digest");
+    world.finish().await;
+}
+
 #[tokio::test]
 async fn a_match_that_was_withdrawn_or_erased_has_come_all_the_same() {
     for is_erased in [false, true] {
@@ -430,6 +473,42 @@ async fn a_complaint_leaves_the_reviewers_todo_where_the_token_is_their_own() {
     world.tell().await;
     let comments = world.sandbox.world().comments_of(iid).len();
     assert_eq!((comments, todos()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_draft_and_an_explanation_leave_the_reviewers_todo_where_the_token_is_their_own() {
+    let probe = World::asleep(Difference::default()).await;
+    let token: &'static str = kept(probe.sandbox.token("reviewer"));
+    let world = World::set(&[("GITLAB_TOKEN", token), ("REVIEWERS", "reviewer")]).await;
+    let iid = world.stage("1").await;
+    let todos = || {
+        let of_it = |todo: &&vorhoelle::sandbox::Todo| todo.iid == iid && todo.pending;
+        world.sandbox.as_user("reviewer").todos().iter().filter(of_it).count()
+    };
+    let last =
+        || world.sandbox.world().comments_of(iid).last().map(|note| (note.id, note.body.clone())).unwrap();
+    assert_eq!(todos(), 1);
+    let draft = json!({"subject": "Cloud Architect", "body": "Dear Clara"});
+    let url = world.url(&format!("/api/v1/matches/{iid}/draft"));
+    assert_eq!(world.call(world.http.put(url).json(&draft)).await.0, StatusCode::CREATED);
+    world.settle().await;
+    assert_eq!(todos(), 1, "after the draft");
+    world.person("owner").relabel(iid, &["job-match/sent"], &[]).unwrap();
+    world.settle().await;
+    world.expect_labels(iid, "pending");
+    assert!(last().1.contains("no step"), "{}", last().1);
+    assert_eq!(todos(), 1, "after a step that there is not");
+    let url = world.url(&format!("/api/v1/matches/{iid}/application"));
+    assert_eq!(world.call(world.http.patch(url).json(&json!({"stage": "applied"}))).await.0, StatusCode::OK);
+    world.settle().await;
+    let (note, table) = last();
+    assert!(table.contains("| Stage | applied |"), "{table}");
+    world.clock.advance(Duration::from_secs(60));
+    let edited = table.replace("| Stage | applied |", "| Stage | hired |");
+    world.person("owner").edit_comment(iid, note, &edited).unwrap();
+    world.settle().await;
+    assert!(last().1.contains("cannot be read"), "{}", last().1);
+    assert_eq!(todos(), 1, "after a cell that nobody can read");
 }
 
 /// Nothing is told of a webhook that was lost.

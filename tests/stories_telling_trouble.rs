@@ -203,6 +203,30 @@ async fn a_match_whose_label_is_looked_at_first_blames_no_channel() {
     world.finish().await;
 }
 
+/// With a reminder that is due as well: it waits too, and nothing is asked again and again meanwhile.
+#[tokio::test]
+async fn a_reminder_of_a_match_whose_label_is_looked_at_first_waits() {
+    let (mut world, server) = mailing("language: en\nquiet_alarm_after: off\n").await;
+    world.stage("1").await;
+    world.tell().await;
+    world.sandbox.hook_mode(vorhoelle::sandbox::HookMode::Lose);
+    world.clock.advance(Duration::from_secs(2 * 24 * 3600));
+    world.reviewer().relabel(1, &["job-match/sent"], &[]).unwrap();
+    let told = tokio::time::timeout(Duration::from_secs(10), world.notifier.tick()).await;
+    told.expect("a turn ends although the match is not looked at yet");
+    assert_eq!(server.mails().len(), 1);
+    let (_, answer) = world.get("/api/v1/matches/1").await;
+    let is_reminder = |one: &&Value| one["kind"] == "reminder";
+    let held = answer["deliveries"].as_array().unwrap().iter().find(is_reminder).unwrap();
+    assert_eq!((&held["outcome"], &held["reason"]), (&json!("deferred"), &json!("state_in_doubt")), "{held}");
+    world.settle().await;
+    world.expect_comment(1, "There is no step");
+    world.tell_after(1).await;
+    assert!(subjects(&server)[1].starts_with("Reminder"), "{:?}", subjects(&server));
+    world.expect_comment(2, "when it last sent a digest");
+    world.finish().await;
+}
+
 #[tokio::test]
 async fn a_recipient_who_is_put_off_for_hours_holds_up_nobody_elses_mail_and_gets_theirs() {
     let (mut world, server) = mailing_to(ENGLISH, "nobody@example.com,anna@example.com").await;

@@ -24,6 +24,8 @@ use crate::config::GmailSettings;
 const PEER: &str = "Gmail";
 /// How long before its end an access token is no longer used: a call takes time, and clocks differ.
 const MARGIN: Duration = Duration::from_secs(60);
+/// The longest wait for the Message-ID of a mail that Gmail has taken: whoever hands it over waits for that too.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// A Gmail account that sends.
 #[derive(Debug)]
@@ -142,6 +144,7 @@ impl Gmail {
             .http
             .get(format!("{}/{id}", self.messages))
             .query(&[("format", "metadata"), ("metadataHeaders", "Message-ID")])
+            .timeout(LOOK)
             .bearer_auth(access.token.expose_secret());
         let answer = call(PEER, request).await.ok()?;
         if answer.status == StatusCode::FORBIDDEN {

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use reqwest::{Client, StatusCode, Url};
+use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Outcome;
@@ -21,6 +21,9 @@ pub const SEND_SCOPE: &str = "https://www.googleapis.com/auth/gmail.send";
 pub const METADATA_SCOPE: &str = "https://www.googleapis.com/auth/gmail.metadata";
 
 const PEER: &str = "Google";
+/// The longest wait for a token. It is over before those who hand a mail over wait no longer, so that they know that nothing
+/// has left.
+const TOKEN: Duration = Duration::from_secs(20);
 /// What nobody else may know of what it is told; a code is used up with that.
 const SECRET: [&str; 2] = ["client_secret", "refresh_token"];
 
@@ -129,14 +132,17 @@ impl GoogleApp {
         .await
     }
 
+    fn request(&self, form: &[(&str, &str)]) -> RequestBuilder {
+        self.http.post(self.token_url.clone()).form(form).timeout(TOKEN)
+    }
+
     async fn ask(&self, grant: &[(&str, &str)]) -> Result<Tokens, TokenError> {
         let mut form = vec![
             ("client_id", self.client_id.as_str()),
             ("client_secret", self.client_secret.expose_secret()),
         ];
         form.extend_from_slice(grant);
-        let request = self.http.post(self.token_url.clone()).form(&form);
-        let answer = call(PEER, request)
+        let answer = call(PEER, self.request(&form))
             .await
             .map_err(|lost| TokenError::Passing { reason: lost.reason, after: None })?;
         if answer.status != StatusCode::OK {
@@ -191,4 +197,18 @@ fn refusal(answer: &Answer) -> TokenError {
     let said = if error.is_empty() { answer.status.as_u16().to_string() } else { words(error) };
     let said = if description.is_empty() { said } else { format!("{said}: {description}") };
     TokenError::Lasting { reason: format!("Google gives no access ({said}): {what}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever sends an application waits for a minute: then they must know that nothing has left.
+    #[test]
+    fn a_token_that_does_not_come_is_not_waited_for_until_it_is_unclear_what_has_left() {
+        let token_url = Url::parse("http://localhost/token").unwrap();
+        let settings = GoogleAppSettings { client_id: "id".into(), client_secret: "s".into(), token_url };
+        let request = GoogleApp::new(settings).unwrap().request(&[]).build().unwrap();
+        assert!(request.timeout().is_some_and(|timeout| *timeout <= Duration::from_secs(20)));
+    }
 }

@@ -1,4 +1,5 @@
-//! A mail as it goes over the wire. The same mail twice has the same bytes, so that a repeat is known as one.
+//! A mail as it goes over the wire. The same mail twice differs in nothing but its date, and is known as a repeat by its
+//! Message-ID.
 
 use std::time::{Duration, SystemTime};
 

@@ -229,14 +229,30 @@ impl Table {
 
     /// Whether it is in doubt which cell of a row, counted with the headers, is which. Spreadsheets leave out blank
     /// cells at the end of a row, or write more of them than there are headers; a text there belongs to no column.
-    /// Behind a quote that is never closed a row may be anything, and has to be whole.
+    /// Behind a quote that is never closed a row may be anything, and has to be whole. A row that a line's end has broken in
+    /// two is as short as those that spreadsheets shorten; what follows it is the rest of it.
     fn is_torn(&self, row: usize) -> bool {
         let (cells, columns) = (self.layout.ends_of(row).len(), self.columns.len());
         let blank = |place| unquoted(self.raw(row, place)).trim().is_empty();
         match self.layout.unclosed {
             Some(unclosed) if row > unclosed => cells != columns,
-            _ => !(columns..cells).all(blank),
+            _ => !(columns..cells).all(blank) || self.is_continued(row),
         }
+    }
+
+    /// Whether the row that follows a row, counted with the headers, is the rest of it: together they have all cells, the
+    /// one of the break counted twice, and where an iid should stand is something else.
+    fn is_continued(&self, row: usize) -> bool {
+        let cells = self.layout.ends_of(row).len();
+        if cells >= self.columns.len() || row + 1 >= self.layout.records.len() {
+            return false;
+        }
+        if cells + self.layout.ends_of(row + 1).len() != self.columns.len() + 1 {
+            return false;
+        }
+        let Some(place) = self.columns.place(Field::Iid) else { return false };
+        let text = unquoted(self.raw(row + 1, place));
+        !text.trim().is_empty() && cell::read(Field::Iid, &text, &self.dialect).is_err()
     }
 
     /// Sets a field of a row to a canonical value, written in the file's own style. Says whether that changed it.

@@ -384,7 +384,8 @@ impl Engine {
             return Ok(false);
         }
         // Where it is unclear whether it stands there, the next look finds it or writes it; the labels wait for it.
-        connected.project.comment(record.iid, &text).await?;
+        // On the heap: the look at an issue is deep as it is.
+        Box::pin(connected.keeping_todo(record.iid, connected.project.comment(record.iid, &text))).await?;
         explained().insert(key, now);
         Ok(true)
     }

@@ -185,7 +185,8 @@ impl Engine {
         let text = self.comment_text("unreadable", json!({ "cells": cells }), Vec::new())?;
         if notes.iter().all(|note| note.body.trim() != text.trim()) {
             tracing::info!(iid, "the table of match {iid}'s application has cells that nobody can read");
-            connected.project.comment(iid, &text).await?;
+            // On the heap: the look at an issue is deep as it is.
+            Box::pin(connected.keeping_todo(iid, connected.project.comment(iid, &text))).await?;
         }
         Ok(())
     }

@@ -83,6 +83,10 @@ pub fn draft(
         let mark = if sent.is_some() { DRAFT_SENT } else { DRAFT };
         text = format!("{mark}\n{}", text.replace(mark, "").trim_end());
     }
+    if text.split_once(DRAFT_END).is_some_and(|(_, behind)| !behind.trim().is_empty()) {
+        // A template of somebody's own has words below the letter: they are not part of it.
+        text = format!("{}\n{DRAFT_END}", text.trim_end());
+    }
     Ok(match is {
         DraftIs::Programs(name) => {
             let mark = written(&text, name);
@@ -183,13 +187,19 @@ fn without_link(value: &str) -> String {
     same.or(alone).unwrap_or(value).to_owned()
 }
 
+/// The letter below the line. Whoever writes on at the end of the comment does not see the mark that ends it: what they
+/// wrote behind it belongs to the letter.
 fn body_behind(text: &str) -> String {
     let text = text.strip_prefix('\n').unwrap_or(text);
-    let body = match text.rsplit_once(DRAFT_END) {
-        Some((body, _)) => body.strip_suffix("\n\n").unwrap_or(body),
-        None => text.trim_end(),
+    let Some((body, rest)) = text.split_once(DRAFT_END) else {
+        return GitlabMarkdown::read_back(text.trim_end());
     };
-    GitlabMarkdown::read_back(body)
+    let body = body.strip_suffix("\n\n").unwrap_or(body);
+    match rest.rsplit_once(DRAFT_END).map_or(rest, |(_, behind)| behind).trim() {
+        "" => GitlabMarkdown::read_back(body),
+        added if body.trim().is_empty() => GitlabMarkdown::read_back(added),
+        added => GitlabMarkdown::read_back(&format!("{body}\n\n{added}")),
+    }
 }
 
 /// The comment of an attempt. `decision` is the hidden part that makes a sent one the decision as well.
@@ -321,6 +331,32 @@ mod tests {
         assert!(
             read_draft("<!-- vorhoelle draft -->\n- **Subject:** x").unwrap_err().to_string().contains("---")
         );
+    }
+
+    #[test]
+    fn what_stands_behind_the_end_belongs_to_the_letter_unless_a_template_put_it_there() {
+        let typed = "<!-- vorhoelle draft -->\n- **To:** bea@example.com\n- **Subject:** x\n\n---\n\n";
+        for (below, body) in [
+            ("Hi\n\n<!-- /vorhoelle draft -->\n\nBea & I\n", "Hi\n\nBea & I"),
+            ("Hi\n\n<!-- /vorhoelle draft --> you", "Hi\n\nyou"),
+            ("\n\n<!-- /vorhoelle draft -->\nHi", "Hi"),
+            ("Hi\n\n<!-- /vorhoelle draft -->\n\n", "Hi"),
+            ("Hi\n\n<!-- /vorhoelle draft -->\nto edit\n<!-- /vorhoelle draft -->\n\nyou", "Hi\n\nyou"),
+        ] {
+            assert_eq!(read_draft(&format!("{typed}{below}")).unwrap().body, body, "{below}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("comments")).unwrap();
+        for language in ["de", "en"] {
+            let name = format!("comments/draft.{language}.md");
+            let own = "{{ hidden }}\n- **To:** {{ to }}\n- **Subject:** {{ subject }}\n\n---\n\n{{ body }}\n\n{{ end }}\n\nEdit this.";
+            std::fs::write(folder.path().join(name), own).unwrap();
+        }
+        let templates = Templates::load(Some(folder.path())).unwrap();
+        let letter = content(Some("bea@example.com"), "x", "Hi", &[]);
+        let text = draft(&templates, Language::En, &letter, DraftIs::Persons).unwrap();
+        assert!(text.contains("Edit this."), "{text}");
+        assert_eq!(read_draft(&text).as_ref(), Ok(&letter), "{text}");
     }
 
     proptest! {

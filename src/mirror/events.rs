@@ -97,7 +97,7 @@ pub struct EventMessage {
 
 /// An event that waits.
 #[derive(Clone, Debug)]
-pub struct Waiting {
+pub struct QueuedEvent {
     /// Its place in the queue.
     pub number: u64,
     /// The event.
@@ -266,7 +266,7 @@ impl Mirror {
     /// # Errors
     ///
     /// Where the disk fails.
-    pub fn due_events(&self, by: Timestamp) -> Result<Vec<Waiting>, MirrorError> {
+    pub fn due_events(&self, by: Timestamp) -> Result<Vec<QueuedEvent>, MirrorError> {
         let latest = by.saturating_add(LONGEST_DELAY).unwrap_or(Timestamp::MAX);
         self.read(|connection| {
             let mut statement = connection.prepare_cached(
@@ -381,10 +381,10 @@ fn moment(milliseconds: i64) -> Timestamp {
     Timestamp::from_millisecond(milliseconds).unwrap_or_default()
 }
 
-fn waiting(row: &Row<'_>) -> Result<Waiting, MirrorError> {
+fn waiting(row: &Row<'_>) -> Result<QueuedEvent, MirrorError> {
     let is_made = row.get_ref(2)?.as_str_or_null().map_err(|_| MirrorError::InvalidQuery)?.is_some();
     let message = if is_made { Some(from_json(row, 2)?) } else { None };
-    Ok(Waiting {
+    Ok(QueuedEvent {
         raised: from_json(row, 0)?,
         number: row.get(1)?,
         message,

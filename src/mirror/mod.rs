@@ -31,7 +31,7 @@ use crate::domain::hex;
 pub use rusqlite::Error as MirrorError;
 
 pub use deliveries::{Delivery, DeliveryKind, DeliveryOutcome};
-pub use events::{EventKind, EventMessage, EventQueue, Raise, Raised, Waiting};
+pub use events::{EventKind, EventMessage, EventQueue, QueuedEvent, Raise, Raised};
 pub use facts::Fact;
 pub use history::StepPlace;
 pub use list::{Counts, Cursor, Query, Sort};

@@ -43,14 +43,10 @@ impl Notifier {
             Cargo::Matches if matches.len() == 1 => NoticeKind::Match,
             Cargo::Matches => NoticeKind::Digest,
             Cargo::Reminder => NoticeKind::Reminder,
-            Cargo::Quiet => {
-                let since = self.now().duration_since(self.no_match_since()?);
-                // A match has come since the first try, or nobody wants to know any more.
-                if policy.quiet_alarm_after.is_none_or(|after| since < after) {
-                    return Ok(None);
-                }
-                NoticeKind::Quiet { since }
-            }
+            // A match has come since the first try, nobody wants to know any more, or everybody knows by now: a kill left it
+            // both under way and laid aside.
+            Cargo::Quiet if !self.quiet_alarm_is_due(channel, policy).await? => return Ok(None),
+            Cargo::Quiet => NoticeKind::Quiet { since: self.now().duration_since(self.no_match_since()?) },
         };
         Ok(Some(self.say(kind, matches, policy).await?))
     }

@@ -22,7 +22,7 @@ use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome};
 const RECEIPT_TRIES: u32 = 3;
 
 /// What a step of a turn ended with.
-enum Step {
+enum Next {
     /// There may be more to do.
     Again,
     /// Nothing is due before then.
@@ -49,39 +49,39 @@ impl Notifier {
                     (state.stumbles, state.stumbled, state.refusals) = (0, None, 0);
                 }
             });
-            if let Step::Wait(until) = step {
+            if let Next::Wait(until) = step {
                 self.change(channel, |state| state.held_until = until);
                 return until;
             }
         }
     }
 
-    async fn step(&self, channel: Channel) -> Result<Step, EngineError> {
+    async fn step(&self, channel: Channel) -> Result<Next, EngineError> {
         let engine = self.engine();
         if !engine.may_tell() {
-            return Ok(Step::Wait(None));
+            return Ok(Next::Wait(None));
         }
         if let Some(until) = self.waits_for_first_work() {
-            return Ok(Step::Wait(Some(until)));
+            return Ok(Next::Wait(Some(until)));
         }
         let policy = engine.policy();
         let own = policy.channels.get(&channel).filter(|own| own.enabled);
         let flight = Flight::load(engine, channel)?;
         // What was sent is acknowledged although the channel is off by now, or it would go again after a lost disk.
         if own.is_none() && flight.as_ref().is_none_or(|flight| flight.sent_at.is_none()) {
-            return Ok(Step::Wait(None));
+            return Ok(Next::Wait(None));
         }
         self.read_receipts().await?;
         if let Some(until) = self.state(channel).paused_until.filter(|until| *until > self.now()) {
             if is_pause(until, self.now()) {
-                return Ok(Step::Wait(Some(until)));
+                return Ok(Next::Wait(Some(until)));
             }
             self.change(channel, |state| state.paused_until = None);
         }
         match (flight, own) {
             (Some(flight), _) => self.carry(channel, flight, &policy).await,
             (None, Some(own)) => self.take_up_next(channel, own, &policy).await,
-            (None, None) => Ok(Step::Wait(None)),
+            (None, None) => Ok(Next::Wait(None)),
         }
     }
 
@@ -92,19 +92,18 @@ impl Notifier {
         channel: Channel,
         own: &ChannelPolicy,
         policy: &Policy,
-    ) -> Result<Step, EngineError> {
+    ) -> Result<Next, EngineError> {
         let engine = self.engine();
         let (now, state) = (self.now(), self.state(channel));
         let free = own.schedule.not_before(now);
         let aside = Flight::laid_aside(engine, channel)?;
         // What somebody has already waits for those who have nothing yet.
-        let due = |is_partly: bool| {
-            let mut aside = aside.iter().filter(|flight| flight.delivered.is_empty() != is_partly);
-            aside.find(|flight| free <= now && state.may_take_up(flight, now))
-        };
-        if let Some(flight) = due(false) {
+        let may_go = |flight: &&Flight| free <= now && state.may_take_up(flight, now);
+        let (partly_delivered, undelivered): (Vec<&Flight>, Vec<&Flight>) =
+            aside.iter().filter(may_go).partition(|flight| flight.is_partly_delivered());
+        if let Some(flight) = undelivered.first() {
             flight.take_up(engine, channel)?;
-            return Ok(Step::Again);
+            return Ok(Next::Again);
         }
         let extras_after = state.extras_after(now);
         if free <= now
@@ -112,7 +111,7 @@ impl Notifier {
             && let Some(flight) = self.extra(channel, policy, &aside).await?
         {
             flight.keep(engine, channel)?;
-            return Ok(Step::Again);
+            return Ok(Next::Again);
         }
         let mut waiting = engine.mirror().untold(channel)?;
         waiting.retain(|one| state.later(one.iid, now).is_none());
@@ -120,21 +119,21 @@ impl Notifier {
         let later = state.later.keys().filter_map(|iid| state.later(*iid, now)).chain(extras_after).min();
         let last_digest = self.memory().await?.last_digest.get(&channel).copied();
         let plan = own.schedule.plan(&waiting, last_digest, now);
-        if let (Plan::Hold(_) | Plan::Nothing, Some(flight)) = (&plan, due(true)) {
+        if let (Plan::Hold(_) | Plan::Nothing, Some(flight)) = (&plan, partly_delivered.first()) {
             flight.take_up(engine, channel)?;
-            return Ok(Step::Again);
+            return Ok(Next::Again);
         }
         Ok(match plan {
             Plan::Send { iids, digest } => {
                 Flight::new(&self.inner.home, Cargo::Matches, iids, digest, now).keep(engine, channel)?;
-                Step::Again
+                Next::Again
             }
-            Plan::Hold(until) => Step::Wait(Some(later.map_or(until, |later| later.min(until)))),
-            Plan::Nothing => Step::Wait(later.or((free > now).then_some(free))),
+            Plan::Hold(until) => Next::Wait(Some(later.map_or(until, |later| later.min(until)))),
+            Plan::Nothing => Next::Wait(later.or((free > now).then_some(free))),
         })
     }
 
-    /// A reminder or a quiet alarm that is due on this channel and not laid aside.
+    /// A reminder or a quiet alarm that is due on this channel and not laid aside, of matches that are not left alone.
     async fn extra(
         &self,
         channel: Channel,
@@ -142,8 +141,9 @@ impl Notifier {
         aside: &[Flight],
     ) -> Result<Option<Flight>, EngineError> {
         let mirror = self.engine().mirror();
-        let (home, now) = (&self.inner.home, self.now());
+        let (home, now, state) = (&self.inner.home, self.now(), self.state(channel));
         let mut reminders = mirror.reminders(channel)?;
+        reminders.retain(|iid| state.later(*iid, now).is_none());
         reminders.retain(|iid| !aside.iter().any(|flight| flight.iids.contains(iid)));
         if self.memory().await?.reminded_until(channel, now).is_some() {
             reminders.clear();
@@ -163,12 +163,12 @@ impl Notifier {
         channel: Channel,
         mut flight: Flight,
         policy: &Policy,
-    ) -> Result<Step, EngineError> {
+    ) -> Result<Next, EngineError> {
         let engine = self.engine();
         if flight.sent_at.is_none() {
             let Some(notice) = self.notice(channel, &mut flight, policy).await? else {
                 Flight::forget(engine, channel)?;
-                return Ok(Step::Again);
+                return Ok(Next::Again);
             };
             if self.quiet_until(channel, &notice, policy).is_some() {
                 // What is urgent goes past it. What nobody can have is planned afresh when it is over.
@@ -177,11 +177,11 @@ impl Notifier {
                 } else {
                     Flight::forget(engine, channel)?;
                 }
-                return Ok(Step::Again);
+                return Ok(Next::Again);
             }
             flight.keep(engine, channel)?;
             if self.is_ending() {
-                return Ok(Step::Wait(None));
+                return Ok(Next::Wait(None));
             }
             let mut refused = None;
             match self.hand_over(channel, &notice, &mut flight, &mut refused).await {
@@ -215,13 +215,13 @@ impl Notifier {
                 }
                 failed => {
                     self.failed(channel, flight, failed).await?;
-                    return Ok(Step::Again);
+                    return Ok(Next::Again);
                 }
             }
         }
         self.acknowledge(channel, &flight).await?;
         Flight::forget(engine, channel)?;
-        Ok(Step::Again)
+        Ok(Next::Again)
     }
 
     async fn hand_over(
@@ -297,12 +297,17 @@ impl Notifier {
         let at = flight.sent_at.unwrap_or_else(|| self.now());
         match flight.cargo {
             Cargo::Matches if flight.digest => {
-                let change = |memory: &mut Memory| {
-                    memory.last_digest.insert(channel, at);
-                };
                 let policy = self.engine().policy();
                 let schedule = policy.channels.get(&channel).map(|own| &own.schedule);
                 let has_digests = schedule.is_some_and(|schedule| schedule.batch.digest.is_some());
+                // What had a digest of its own while this one was tried again did not miss that.
+                let planned_at = flight.planned_at.filter(|_| has_digests);
+                let at = planned_at.map_or(at, |planned_at| planned_at.min(at));
+                let change = |memory: &mut Memory| {
+                    let last = memory.last_digest.get(&channel).copied();
+                    let last = last.filter(|last| !lies_ahead(*last, self.now()));
+                    memory.last_digest.insert(channel, last.map_or(at, |last| last.max(at)));
+                };
                 // One match of a backlog by itself is no digest that has to be written down for everybody: this disk alone
                 // waits before the next.
                 if has_digests || flight.iids.len() > 1 {

@@ -70,9 +70,9 @@ impl Failure {
         }
     }
 
-    /// Counts this failure of a message. Once it has failed too often while somebody has it, or may have, others go first:
-    /// then it says for how long.
-    fn count(&self, flight: &mut Flight, state: &ChannelState, now: Timestamp) -> Option<Duration> {
+    /// Counts this failure in a message, and says for how long that is set aside: where it has failed too often while
+    /// somebody has it, or may have, others go first.
+    fn count_and_judge(&self, flight: &mut Flight, state: &ChannelState, now: Timestamp) -> Option<Duration> {
         flight.unclear = flight.unclear.saturating_add(u32::from(self.unclear));
         if self.given_up {
             return None;
@@ -134,7 +134,7 @@ impl Notifier {
         let now = self.now();
         let before = self.state(channel);
         let failures = before.failures.saturating_add(1);
-        let aside = failure.count(&mut flight, &before, now);
+        let aside = failure.count_and_judge(&mut flight, &before, now);
         if let Some(aside) = aside {
             failure.say_that_others_go_first(&flight, aside);
         }

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::Notifier;
 use super::last_times::Memory;
+use super::{ChannelState, Notifier};
 use crate::domain::schedule::{Reason, Waiting};
 use crate::domain::{Channel, State};
 use crate::engine::EngineError;
@@ -59,7 +59,7 @@ impl Notifier {
         let owed =
             |one: &&mut Delivery| one.kind == DeliveryKind::Reminder && one.outcome != DeliveryOutcome::Sent;
         for reminder in deliveries.iter_mut().filter(owed) {
-            let held = self.held_reminder(reminder.channel, memory);
+            let held = self.held_reminder(reminder.channel, record.iid, memory);
             reminder.deferred_until = held.map(|(until, _)| until);
             if reminder.outcome == DeliveryOutcome::Deferred {
                 reminder.reason = held.map(|(_, reason)| reason.to_owned());
@@ -86,14 +86,20 @@ impl Notifier {
         Ok(deliveries)
     }
 
-    /// Until when a channel holds its reminders, and why; none where they are to go now.
-    fn held_reminder(&self, channel: Channel, memory: &Memory) -> Option<(Timestamp, &'static str)> {
+    /// Until when a channel holds a reminder of a match, and why; none where it is to go now.
+    fn held_reminder(
+        &self,
+        channel: Channel,
+        iid: u64,
+        memory: &Memory,
+    ) -> Option<(Timestamp, &'static str)> {
         let (now, state, policy) = (self.now(), self.state(channel), self.engine().policy());
         let quiet_until = policy.channels.get(&channel)?.schedule.not_before(now);
         let by_schedule = (quiet_until > now).then_some((quiet_until, in_words(Reason::QuietHours)));
         let by_trouble = state.paused_until.max(state.extras_after(now)).filter(|until| *until > now);
+        let by_doubt = state.later(iid, now).map(|until| (until, why_later(&state, iid)));
         let by_another = memory.reminded_until(channel, now).map(|until| (until, ONE_A_DAY));
-        by_schedule.max(by_trouble.map(|until| (until, FAILING))).max(by_another)
+        by_schedule.max(by_trouble.map(|until| (until, FAILING))).max(by_doubt).max(by_another)
     }
 
     /// Until when the first of what a channel holds is held, and why; none where nothing is.
@@ -117,9 +123,13 @@ impl Notifier {
         let by_schedule =
             schedule.held(one, last_digest, now).map(|(until, reason)| (until, in_words(reason)));
         let by_trouble = state.paused_until.max(state.later(one.iid, now)).filter(|until| *until > now);
-        let why = if state.in_doubt.contains(&one.iid) { IN_DOUBT } else { FAILING };
-        by_schedule.max(by_trouble.map(|until| (until, why)))
+        by_schedule.max(by_trouble.map(|until| (until, why_later(&state, one.iid))))
     }
+}
+
+/// Why a match is left alone.
+fn why_later(state: &ChannelState, iid: u64) -> &'static str {
+    if state.in_doubt.contains(&iid) { IN_DOUBT } else { FAILING }
 }
 
 const fn in_words(reason: Reason) -> &'static str {

@@ -34,6 +34,9 @@ pub(super) struct Flight {
     pub iids: Vec<u64>,
     /// Whether it was planned as a digest.
     pub digest: bool,
+    /// When it was planned; what came after that waits for the next digest. Not known of what an earlier version planned.
+    #[serde(default)]
+    pub planned_at: Option<Timestamp>,
     /// What a repeat of it has in common with it.
     pub id: String,
     /// Who has it. On disks it stands under the name that it had at first.
@@ -112,6 +115,7 @@ impl Flight {
             cargo,
             iids,
             digest,
+            planned_at: Some(at),
             id: String::new(),
             delivered: Delivered::default(),
             sent_at: None,
@@ -146,9 +150,14 @@ impl Flight {
         Ok(engine.mirror().remember(Fact::InFlight(channel), &text)?)
     }
 
+    /// Whether some of its recipients have it already.
+    pub(super) fn is_partly_delivered(&self) -> bool {
+        !self.delivered.is_empty()
+    }
+
     /// Whether somebody has it, or may have: then a repeat must be the same message.
     pub(super) fn may_have_arrived(&self) -> bool {
-        !self.delivered.is_empty() || self.unclear > 0
+        self.is_partly_delivered() || self.unclear > 0
     }
 
     /// Lays the message aside behind those that are, so that others can go past it.
@@ -169,7 +178,10 @@ impl Flight {
         at: Timestamp,
     ) -> Result<(), EngineError> {
         let (first, second) = self.iids.split_at(self.iids.len() / 2);
-        let half = |iids: &[u64]| Self::new(home, self.cargo, iids.to_vec(), self.digest, at);
+        let half = |iids: &[u64]| {
+            let half = Self::new(home, self.cargo, iids.to_vec(), self.digest, at);
+            Self { planned_at: self.planned_at, ..half }
+        };
         let mut flights = vec![half(first), half(second)];
         flights.extend(Self::laid_aside(engine, channel)?);
         Self::keep_aside(&flights, engine, channel)?;

@@ -107,7 +107,7 @@ impl Outgoing {
         if content.to.is_none() {
             // People shall see in the draft who gets it.
             let contact = looked.record.job.contact.as_ref().and_then(|contact| contact.email.clone());
-            content.to = contact.filter(|email| email.parse::<Mailbox>().is_ok());
+            content.to = contact.filter(|email| recipient(email).is_ok());
         }
         may_draft(&looked)?;
         let there = draft_note(&looked).cloned();
@@ -152,7 +152,7 @@ impl Outgoing {
             return Err(OutgoingError::Unknown(iid));
         }
         // An earlier bot's may not be edited: ours is written beside it, and counts from then on.
-        let written = match connected.project.comment(iid, &text).await {
+        let written = match connected.keeping_todo(iid, connected.project.comment(iid, &text)).await {
             // It may be there all the same; what is read next tells.
             Err(error) if error.is_unclear() => None,
             other => Some(other?.id),
@@ -290,6 +290,12 @@ pub(super) fn problems(content: &DraftContent) -> Vec<FieldError> {
     }
     if content.body.trim().is_empty() || content.body.chars().count() > BODY_LIMIT {
         say("body".to_owned(), format!("is required: Markdown of 1–{BODY_LIMIT} characters"));
+    }
+    if content.body.contains("<!--") {
+        // GitLab does not show what stands there, and the employer would read it.
+        let message =
+            "holds `<!--`, which begins a comment that GitLab hides and a mail shows; remove the comment";
+        say("body".to_owned(), message.to_owned());
     }
     if content.attachments.len() > ATTACHMENTS_LIMIT {
         say("attachments".to_owned(), format!("at most {ATTACHMENTS_LIMIT} are allowed"));

@@ -19,7 +19,7 @@ use crate::domain::schedule::lies_ahead;
 use crate::engine::{EngineError, Hint};
 use crate::gitlab::events::{LabelAction, LabelEvent};
 use crate::gitlab::labels::LabelKind;
-use crate::mirror::{EventKind, EventMessage, Raised, Standing, Waiting};
+use crate::mirror::{EventKind, EventMessage, QueuedEvent, Raised, Standing};
 
 /// What the receiver is called in our sentences.
 const RECEIVER: &str = "the receiver";
@@ -109,7 +109,7 @@ impl Outgoing {
     }
 
     /// One try of one event.
-    async fn attempt(&self, receiver: &Receiver, waiting: Waiting) -> Result<(), EngineError> {
+    async fn attempt(&self, receiver: &Receiver, waiting: QueuedEvent) -> Result<(), EngineError> {
         let mirror = self.engine().mirror();
         let (iid, kind) = (waiting.raised.record.iid, waiting.raised.kind.as_str());
         let started = self.now();
@@ -129,7 +129,8 @@ impl Outgoing {
                 )?);
             }
         };
-        match receiver.post(&message, started.as_second()).await {
+        // GitLab may have taken long to say the id, and receivers take no signature that is minutes old.
+        match receiver.post(&message, self.now().as_second()).await {
             Tried::Arrived => {
                 *self.last_delivery() = Some(self.now());
                 self.inner.metrics.told("events", "sent");
@@ -149,7 +150,9 @@ impl Outgoing {
             }
             Tried::Failed { reason, after } => {
                 self.inner.metrics.told("events", "failed");
-                let pause = after.unwrap_or_else(|| pause(&message.id, waiting.failures)).min(TRIED_FOR);
+                // A `Retry-After` of nothing is no reason to hurry.
+                let asked_for = after.map(|after| after.clamp(FIRST_PAUSE, TRIED_FOR));
+                let pause = asked_for.unwrap_or_else(|| pause(&message.id, waiting.failures));
                 tracing::warn!(iid, kind, %reason, ?pause, "an event did not arrive; it is tried again");
                 let due = self.now().saturating_add(pause).unwrap_or(Timestamp::MAX);
                 // The last try is made when the day is over, not long after.
@@ -161,7 +164,7 @@ impl Outgoing {
     }
 
     /// What goes out; made at the first try and kept.
-    async fn message(&self, waiting: &Waiting) -> Result<EventMessage, EngineError> {
+    async fn message(&self, waiting: &QueuedEvent) -> Result<EventMessage, EngineError> {
         if let Some(message) = &waiting.message {
             return Ok(message.clone());
         }

@@ -39,9 +39,10 @@ fn events(markdown: &str) -> impl Iterator<Item = Event<'_>> {
     parser.filter_map(move |event| match event {
         Event::Html(text) | Event::InlineHtml(text) => Some(Event::Text(text)),
         Event::SoftBreak => Some(Event::HardBreak),
-        Event::Start(Tag::Image { .. } | Tag::HtmlBlock) | Event::End(TagEnd::Image | TagEnd::HtmlBlock) => {
-            None
-        }
+        // As text it is a paragraph.
+        Event::Start(Tag::HtmlBlock) => Some(Event::Start(Tag::Paragraph)),
+        Event::End(TagEnd::HtmlBlock) => Some(Event::End(TagEnd::Paragraph)),
+        Event::Start(Tag::Image { .. }) | Event::End(TagEnd::Image) => None,
         Event::Start(Tag::Link { ref dest_url, .. }) => {
             let lower = dest_url.to_ascii_lowercase();
             let kept = ["https://", "http://", "mailto:"].iter().any(|scheme| lower.starts_with(scheme));
@@ -168,6 +169,14 @@ mod tests {
             as_text(LETTER),
             "Dear Clara,\n\nsee my site (https://anna.example):\n\n- Rust\n- AWS\n\n1. one\n2. two\n\nKind regards,\nAnna\n"
         );
+    }
+
+    #[test]
+    fn what_looks_like_html_keeps_its_paragraph() {
+        let letter = "Dear Clara,\n\n<Projekt X>\n\nHello,\n\n- <Y>\n- Z\n";
+        assert_eq!(as_text(letter), "Dear Clara,\n\n<Projekt X>\n\nHello,\n\n- <Y>\n- Z\n");
+        let html = as_html(letter);
+        assert!(html.contains("<p>Dear Clara,</p>\n<p>&lt;Projekt X&gt;\n</p>\n<p>Hello,</p>"), "{html}");
     }
 
     #[test]

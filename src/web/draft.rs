@@ -225,9 +225,9 @@ fn answer(status: StatusCode, draft: Draft) -> Response {
     response
 }
 
-/// The draft that `If-Match` means.
+/// The draft that `If-Match` means; one that cannot be read means none that there is.
 fn if_match(headers: &HeaderMap) -> Option<String> {
-    headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok()).map(etag_in)
+    headers.get(header::IF_MATCH).map(|value| etag_in(&String::from_utf8_lossy(value.as_bytes())))
 }
 
 /// `"abc"`, `W/"abc"` and `abc` mean the same draft.

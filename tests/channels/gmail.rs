@@ -115,6 +115,15 @@ async fn where_reading_is_not_allowed_it_is_tried_once() {
     assert_eq!(google.tokens.arrived().len(), 1, "the token is kept");
 }
 
+/// It is sent: whoever waits for that must not be told in the end that nobody knows.
+#[tokio::test]
+async fn a_message_id_that_does_not_come_is_not_waited_for() {
+    let google = Google::new(vec![token(1)], vec![accepted(), Reply::Silent]).await;
+    let sent = tokio::time::timeout(Duration::from_secs(15), google.send()).await;
+    assert_eq!(sent.expect("an answer in time"), Outcome::Sent { id: None });
+    assert_eq!(google.calls().len(), 2);
+}
+
 #[tokio::test]
 async fn what_is_read_must_be_a_message_id() {
     for value in ["", "no brackets", "<a b@c>", "<a@b>\r\nBcc: <x@y>"] {

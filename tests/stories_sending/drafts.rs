@@ -8,7 +8,7 @@ use vorhoelle::domain::history::Through;
 use vorhoelle::outgoing::DraftInput;
 use vorhoelle::sandbox::{Fault, Trouble};
 
-use super::support::Disk;
+use super::support::{Disk, job};
 use super::{approved, desk, drafted, letter, note_with, put, send};
 
 #[tokio::test]
@@ -48,6 +48,64 @@ async fn what_is_wrong_with_a_draft_is_named() {
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(answer["errors"][0]["message"].as_str().unwrap().contains("Reporter"), "{answer}");
     world.finish().await;
+}
+
+/// GitLab does not show the mark that ends a draft: whoever writes on at the end of the comment means the letter.
+#[tokio::test]
+async fn what_people_write_at_the_end_of_a_drafts_comment_is_sent() {
+    let (mut world, mails) = desk().await;
+    let iid = drafted(&mut world, "1").await;
+    let draft = world.get(&format!("/api/v1/matches/{iid}/draft")).await.1;
+    let (note, body) = note_with(&world, iid, "Draft of the application");
+    world.reviewer().edit_comment(iid, note, &format!("{body}\n\nPS: I could **begin** in May.\n")).unwrap();
+    world.settle().await;
+    let read = world.get(&format!("/api/v1/matches/{iid}/draft")).await.1;
+    let expected = format!("{}\n\nPS: I could **begin** in May.", draft["body"].as_str().unwrap());
+    assert_eq!(read["body"], expected);
+    assert_ne!(read["etag"], draft["etag"]);
+    assert_eq!(put(&world, iid, &letter(), None).await.0, StatusCode::PRECONDITION_REQUIRED);
+    let (status, sent) = send(&world, iid, json!({})).await;
+    assert_eq!(status, StatusCode::OK, "{sent}");
+    world.settle().await;
+    world.expect_comment(iid, "sent the application");
+    let mails = mails.mails();
+    let mail = mail_parser::MessageParser::default().parse(&mails[0].message).unwrap();
+    assert!(mail.body_text(0).unwrap().contains("\nPS: I could begin in May."));
+    let (_, archive) = note_with(&world, iid, "Exactly this was sent");
+    assert!(archive.contains("PS: I could **begin** in May."), "{archive}");
+}
+
+/// What GitLab hides, nobody who approved the draft has seen.
+#[tokio::test]
+async fn a_hidden_comment_in_a_draft_is_not_sent() {
+    let (mut world, mails) = desk().await;
+    let hidden = "Dear Clara,\n\n<!-- ask for 95, take 80 -->\n\nAnna";
+    let iid = drafted(&mut world, "1").await;
+    let body = json!({"subject": "Cloud Architect", "body": hidden});
+    let (status, answer) = put(&world, iid, &body, Some("*")).await;
+    assert_eq!((status, &answer["errors"][0]["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("body")));
+    assert!(answer["errors"][0]["message"].as_str().unwrap().contains("remove the comment"), "{answer}");
+    let (note, body) = note_with(&world, iid, "Draft of the application");
+    let edited = body.replace("Kind regards", "<!-- ask for 95 -->\nKind regards");
+    world.reviewer().edit_comment(iid, note, &edited).unwrap();
+    world.settle().await;
+    let (status, answer) = send(&world, iid, json!({})).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+    assert_eq!(answer["errors"][0]["field"], "body", "{answer}");
+    assert_eq!(mails.mails().len(), 0);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_contact_that_no_mail_can_reach_is_no_recipient() {
+    let (world, _) = desk().await;
+    let mut posted = job("1");
+    posted["contact"]["email"] = json!("kim@localhost");
+    let (status, answer) = world.post(&posted).await;
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
+    world.settle().await;
+    let (status, draft) = put(&world, 1, &json!({"subject": "x", "body": "y"}), None).await;
+    assert_eq!((status, &draft["to"]), (StatusCode::CREATED, &json!(null)), "{draft}");
 }
 
 #[tokio::test]
@@ -112,6 +170,10 @@ async fn who_says_which_draft_they_saw_sends_no_other() {
     let (status, answer) = world.call(world.http.post(&url).header("if-match", format!("\"{seen}\""))).await;
     assert_eq!(status, StatusCode::PRECONDITION_FAILED, "{answer}");
     assert_eq!(mails.mails().len(), 0);
+    // A tag that cannot be read means no draft that there is.
+    let odd = reqwest::header::HeaderValue::from_bytes(b"\"\xe9\"").unwrap();
+    let (status, answer) = world.call(world.http.post(&url).header("if-match", odd)).await;
+    assert_eq!(status, StatusCode::PRECONDITION_FAILED, "{answer}");
     assert_eq!(world.comments(iid).len(), 1, "nothing was even begun");
     let now = world.get(&format!("/api/v1/matches/{iid}/draft")).await.1["etag"].as_str().unwrap().to_owned();
     let (status, answer) = world.call(world.http.post(&url).header("if-match", format!("\"{now}\""))).await;

@@ -56,6 +56,8 @@ pub enum Reply {
     Drop,
     /// The answer breaks off in its body.
     Torn(u16),
+    /// The connection stays, and no answer comes.
+    Silent,
 }
 
 impl Reply {
@@ -143,6 +145,7 @@ async fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Arrived>>, script: &Mutex
     let reply = script.lock().unwrap().pop_front().unwrap_or_else(|| Reply::text(599, "not in the script"));
     let written = match reply {
         Reply::Drop => return,
+        Reply::Silent => return std::future::pending().await,
         Reply::Torn(status) => format!("HTTP/1.1 {status} x\r\ncontent-length: 100\r\n\r\nhalf"),
         Reply::Answer(status, headers, body) => {
             let headers: String =
