@@ -111,14 +111,28 @@ async fn what_was_known_of_a_person_is_gone_and_stays_gone() {
     world.finish().await;
 }
 
-/// Two instances made one each at the same time.
-#[tokio::test]
-async fn the_second_issue_of_a_match_is_erased_with_the_first() {
+/// Two instances made one issue each of a match at the same time, and the second has given way.
+async fn twice() -> World {
     let mut world = World::new().await;
     world.stage_twice(with_a_person("1")).await;
     for _ in 0..3 {
         world.delta().await;
     }
+    world
+}
+
+async fn assert_both_gone(world: &World) {
+    world.settle().await;
+    for iid in [1, 2] {
+        assert_gone(&shown(world, iid));
+    }
+    assert_gone(&on_disk(world));
+    assert_refused(world, "1").await;
+}
+
+#[tokio::test]
+async fn the_second_issue_of_a_match_is_erased_with_the_first() {
+    let world = twice().await;
     assert!(shown(&world, 2).contains("Kim Beispiel") && world.labels(2).is_empty());
     // What broke off goes on where it ended.
     world.sandbox.fault(Fault::new(Method::PUT, "/issues/2", Trouble::bad_gateway()).times(9));
@@ -126,30 +140,16 @@ async fn the_second_issue_of_a_match_is_erased_with_the_first() {
     world.sandbox.clear_faults();
     let erasure = world.engine.erase(1).await.unwrap();
     assert_eq!(erasure.second_issues, [2]);
-    world.settle().await;
-    for iid in [1, 2] {
-        assert_gone(&shown(&world, iid));
-    }
-    assert_gone(&on_disk(&world));
-    assert_refused(&world, "1").await;
+    assert_both_gone(&world).await;
 }
 
 /// Whoever wants it gone may name either.
 #[tokio::test]
 async fn with_the_second_issue_of_a_match_the_first_is_erased() {
-    let mut world = World::new().await;
-    world.stage_twice(with_a_person("1")).await;
-    for _ in 0..3 {
-        world.delta().await;
-    }
+    let world = twice().await;
     let erasure = world.engine.erase(2).await.unwrap();
     assert_eq!((erasure.iid, erasure.second_issues), (1, vec![2]));
-    world.settle().await;
-    for iid in [1, 2] {
-        assert_gone(&shown(&world, iid));
-    }
-    assert_gone(&on_disk(&world));
-    assert_refused(&world, "1").await;
+    assert_both_gone(&world).await;
 }
 
 /// The disk was full, or a kill came in between.

@@ -36,6 +36,8 @@ pub(super) struct History {
     pub(super) open_decision: Option<Step>,
     /// When `job-match` was put on an issue that was there before.
     pub(super) put_on_at: Option<Timestamp>,
+    /// Whether we took `job-match` off last, as we do of a second issue alone.
+    pub(super) gave_way: bool,
     /// The last label event.
     pub(super) label_event: u64,
     /// What the tracker's comment says; none where there is none.
@@ -112,6 +114,10 @@ pub(super) async fn read(
     }
     let acts: Vec<Act> = events.iter().filter_map(|event| engine.label_act(connected, event)).collect();
     let label_event = events.iter().map(|event| event.id).max().unwrap_or(0);
+    let of_match = events.iter().rfind(|event| kind(event) == Some(LabelKind::Match));
+    let gave_way = !connected.is_a_reviewers_token()
+        && of_match
+            .is_some_and(|last| last.action == LabelAction::Remove && connected.is_ours(last.user.as_ref()));
     // Its label was never put on where no step was taken since; what was withdrawn meanwhile was staged anew.
     let last = replayed.steps.last().map(|step| step.at);
     let put_on_at = put_on_at(&acts, !ours);
@@ -126,6 +132,7 @@ pub(super) async fn read(
         open_acts: replayed.open_acts,
         open_decision,
         put_on_at,
+        gave_way,
         label_event,
         application,
         sending,

@@ -336,7 +336,7 @@ impl Engine {
     }
 
     /// Whether this process repairs labels and answers people. A command beside `serve` looks only, apart from the
-    /// issue that it is about.
+    /// issue that it is about; `serve` itself never says either.
     pub fn set_follows(&self, follows: bool) {
         self.inner.is_a_command.store(true, Ordering::Relaxed);
         self.inner.follows.store(follows, Ordering::Relaxed);

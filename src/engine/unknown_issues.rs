@@ -12,9 +12,8 @@ use crate::domain::State;
 use crate::domain::decide::{Act, Observed, Reviewers, What, decide};
 use crate::domain::identity::Fingerprint;
 use crate::gitlab::Issue;
-use crate::gitlab::events::{LabelAction, StateEvent};
+use crate::gitlab::events::StateEvent;
 use crate::gitlab::issue_text::{self, Staged};
-use crate::gitlab::labels::LabelKind;
 use crate::mirror::{Record, Standing};
 
 impl Engine {
@@ -29,13 +28,6 @@ impl Engine {
             Some((staged, fingerprint)) => {
                 let first = self.inner.mirror.record_of(&fingerprint)?.filter(|first| first.iid != issue.iid);
                 let mut record = new_record(&issue, staged.job, Some(staged.nonce), State::Pending);
-                if self.was_retired(connected, &issue, &observed).await? {
-                    // Whatever became of the first one since: nobody withdrew this one.
-                    (record.standing, record.history_known) = (Standing::Duplicate, true);
-                    self.inner.mirror.put(&record, None)?;
-                    self.unmet().remove(&fingerprint);
-                    return Ok(());
-                }
                 match self.unless_edited(connected, &mut record, first).await? {
                     Some(first) if first.iid < issue.iid => {
                         self.retire(connected, issue, &observed, record, &first).await
@@ -43,10 +35,11 @@ impl Engine {
                     Some(later) => {
                         // The later one was met first: it gives way to this one.
                         self.take_in(connected, &issue, &observed, &mut record).await?;
-                        self.hint(later.iid, Hint::default());
-                        let mut later = later;
-                        later.standing = Standing::Duplicate;
-                        self.inner.mirror.put(&later, None)?;
+                        if record.standing != Standing::Duplicate {
+                            self.hint(later.iid, Hint::default());
+                            let later = Record { standing: Standing::Duplicate, ..later };
+                            self.inner.mirror.put(&later, None)?;
+                        }
                         Ok(())
                     }
                     None => self.take_in(connected, &issue, &observed, &mut record).await,
@@ -59,22 +52,6 @@ impl Engine {
             None if observed.is_match => self.adopt(connected, issue, &observed, ours).await,
             None => self.note_no_match(issue.iid),
         }
-    }
-
-    /// Whether an issue of ours is a second one of a match, which gave way: nothing else takes `job-match` off for us.
-    async fn was_retired(
-        &self,
-        connected: &Connected,
-        issue: &Issue,
-        observed: &Observed,
-    ) -> Result<bool, EngineError> {
-        if observed.is_match || connected.is_a_reviewers_token() {
-            return Ok(false);
-        }
-        let events = connected.project.label_events(issue.iid).await?;
-        let last = events.iter().rfind(|event| self.kind_of(event) == Some(LabelKind::Match));
-        Ok(last
-            .is_some_and(|last| last.action == LabelAction::Remove && connected.is_ours(last.user.as_ref())))
     }
 
     /// The other issue of a match, unless somebody has edited the text of one of the two: what it says there of the match is
@@ -201,6 +178,11 @@ impl Engine {
             return Ok(());
         }
         let history = history::read(self, connected, issue).await?;
+        if history.gave_way && !observed.is_match {
+            // Whatever became of the first one since: nobody withdrew this one.
+            (record.standing, record.history_known) = (Standing::Duplicate, true);
+            return Ok(self.inner.mirror.put(record, None)?);
+        }
         record.state = history.state;
         record.note_application(history.application.clone());
         record.put_on_at = history.put_on_at;

@@ -113,7 +113,7 @@ impl Mirror {
         transaction.execute("DELETE FROM answers", [])?;
         self.put_in(&transaction, record)?;
         rows::set_presence(&transaction, record.iid, Presence::Erased)?;
-        facts::write(&transaction, Fact::ToBeWiped, "")?;
+        facts::write(&transaction, Fact::ToBeWiped, &uuid::Uuid::new_v4().to_string())?;
         transaction.commit()?;
         drop(connection);
         self.wipe()
@@ -126,12 +126,12 @@ impl Mirror {
     ///
     /// Where the disk fails; it is done at the next call.
     pub fn wipe(&self) -> rusqlite::Result<()> {
-        if self.fact(Fact::ToBeWiped)?.is_none() {
-            return Ok(());
-        }
+        let Some(erasure) = self.fact(Fact::ToBeWiped)? else { return Ok(()) };
         let connection = self.write();
         connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)")?;
-        connection.execute("DELETE FROM facts WHERE name = ?1", [Fact::ToBeWiped]).map(drop)
+        // One that another process made meanwhile has still to be wiped.
+        let sql = "DELETE FROM facts WHERE name = ?1 AND value = ?2";
+        connection.execute(sql, params![Fact::ToBeWiped, erasure]).map(drop)
     }
 
     fn put_in(&self, connection: &Connection, record: &Record) -> rusqlite::Result<()> {
