@@ -115,28 +115,58 @@ async fn a_refused_step_is_no_step_after_a_lost_disk() {
     world.finish().await;
 }
 
-/// All of it came before the service had heard of the issue: it was adopted as pending, and nobody decided.
+/// All of it came before the service had heard of the issue: what a reviewer decided counts, and what strangers did then is
+/// taken back, as if it had heard of it at once.
 #[tokio::test]
-async fn what_reviewers_and_strangers_did_before_an_issue_was_adopted_is_no_step() {
-    let mut world = World::set(&[("ENFORCE_REVIEWERS", "true"), ("REVIEWERS", "reviewer")]).await;
-    world.kill(Disk::Kept).await;
-    let labels = ["job-match", "job-match/pending"];
-    let iid = world.person("colleague").create_issue("By hand", "", &labels).unwrap();
-    world.clock.advance(Duration::from_secs(60));
-    world.reviewer().relabel(iid, &["job-match/rejected"], &["job-match/pending"]).unwrap();
-    world.clock.advance(Duration::from_secs(60));
-    world.person("colleague").relabel(iid, &["job-match/sent", "job-match/pending"], &[]).unwrap();
-    world.reviewer().comment(iid, "Hm.").unwrap();
+async fn what_reviewers_and_strangers_did_before_an_issue_was_adopted_counts_as_if_it_had_been() {
+    for (made_in, by_reviewer, by_stranger, ends) in [
+        ("job-match/pending", Some("job-match/rejected"), "job-match/sent", "rejected"),
+        ("job-match/approved", None, "job-match/pending", "approved"),
+    ] {
+        let mut world = World::set(&[("ENFORCE_REVIEWERS", "true"), ("REVIEWERS", "reviewer")]).await;
+        world.kill(Disk::Kept).await;
+        let iid = world.reviewer().create_issue("By hand", "", &["job-match", made_in]).unwrap();
+        world.clock.advance(Duration::from_secs(60));
+        let mut last = made_in;
+        if let Some(label) = by_reviewer {
+            world.reviewer().relabel(iid, &[label], &[last]).unwrap();
+            world.clock.advance(Duration::from_secs(60));
+            last = label;
+        }
+        world.person("colleague").relabel(iid, &[by_stranger], &[last]).unwrap();
+        world.start().await;
+        world.delta().await;
+        world.expect(iid, ends).await;
+        world.expect_comment(iid, "by colleague");
+        for disk in [Disk::Kept, Disk::Wiped] {
+            world.restart(disk).await;
+            for _ in 0..2 {
+                world.delta().await;
+            }
+            world.expect(iid, ends).await;
+            let history = history(&world, iid).await;
+            let steps: Vec<_> = history.as_array().unwrap().iter().map(|step| &step["by"]).collect();
+            let decided: Vec<&str> = by_reviewer.map(|_| "reviewer").into_iter().collect();
+            assert_eq!(steps, decided, "{made_in}, disk {disk:?}");
+        }
+        world.finish().await;
+    }
+}
+
+/// A service whose disk is lost had closed it as sent; before the next one heard of it somebody moved it on.
+#[tokio::test]
+async fn what_was_closed_by_a_service_that_died_was_adopted() {
+    let mut world = World::new().await;
+    let iid = world.reviewer().create_issue("By hand", "", &["job-match", "job-match/sent"]).unwrap();
+    world.settle().await;
+    world.expect(iid, "sent").await;
+    world.kill(Disk::Wiped).await;
+    world.person("colleague").relabel(iid, &["job-match/rejected"], &["job-match/sent"]).unwrap();
     world.start().await;
     world.delta().await;
-    for disk in [Disk::Kept, Disk::Wiped] {
-        world.restart(disk).await;
-        for _ in 0..2 {
-            world.delta().await;
-        }
-        world.expect(iid, "pending").await;
-        assert_eq!(history(&world, iid).await, json!([]), "{disk:?}");
-    }
+    world.delta().await;
+    world.expect(iid, "sent").await;
+    world.expect_comment(iid, "no step from `job-match/sent` to `job-match/rejected`");
     world.finish().await;
 }
 

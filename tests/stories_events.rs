@@ -445,3 +445,24 @@ async fn a_second_issue_of_a_match_raises_no_event_of_its_own() {
     assert!(of_second.iter().all(|kind| kind == "staged"), "{of_second:?}");
     assert!(pipeline.kinds(1).contains(&"approved".to_owned()), "{:?}", pipeline.kinds(1));
 }
+
+/// Its first life was told by the disk that was lost; receivers take two deliveries of one id for one.
+#[tokio::test]
+async fn what_was_made_by_hand_and_put_back_after_a_lost_disk_is_staged_under_another_id() {
+    let (mut world, pipeline) = heard().await;
+    let iid = world.reviewer().create_issue("By hand", "", &["job-match"]).unwrap();
+    after(&world, 0).await;
+    world.reviewer().relabel(iid, &[], &["job-match"]).unwrap();
+    after(&world, 0).await;
+    world.restart(Disk::Wiped).await;
+    world.clock.advance(Duration::from_secs(60));
+    world.reviewer().relabel(iid, &["job-match"], &[]).unwrap();
+    after(&world, 0).await;
+    assert_eq!(pipeline.kinds(iid), ["staged", "withdrawn", "staged"]);
+    let ids: BTreeSet<String> = pipeline.all().into_iter().map(|event| event.id).collect();
+    assert_eq!(ids.len(), 3, "{ids:?}");
+    world.delta().await;
+    after(&world, 0).await;
+    assert_eq!(pipeline.kinds(iid).len(), 3);
+    world.finish().await;
+}

@@ -61,11 +61,15 @@ impl Engine {
         if let Some(decided_at) = record.decided_at.filter(|_| record.standing == Standing::Live) {
             // What came before the last step was followed, or refused, with it, but for a label that came between our look
             // and our own decision.
-            let is_on = |act: &Act| match act.what {
-                What::Add(state) => state != record.state && observed.states.contains(&state),
+            let is_on = |act: &Act, acts: &[Act]| match act.what {
+                What::Add(state) => {
+                    let last = acts.iter().rfind(|one| one.what == act.what);
+                    state != record.state && observed.states.contains(&state) && last == Some(act)
+                }
                 _ => false,
             };
-            acts.retain(|act| act.at >= decided_at || is_on(act));
+            let all = acts.clone();
+            acts.retain(|act| act.at >= decided_at || is_on(act, &all));
         }
         acts.sort_by_key(|act| act.at);
         Ok((acts, written))

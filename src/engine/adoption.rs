@@ -1,5 +1,8 @@
 //! Issues that people made by hand and labelled `job-match`.
 
+use jiff::Timestamp;
+
+use super::reconcile::has_a_strangers_act;
 use super::stage::new_record;
 use super::{Connected, Engine, EngineError};
 use crate::domain::decide::{Act, Observed, Refusal, Repair, put_on_at};
@@ -32,8 +35,13 @@ impl Engine {
             record.standing = Standing::Ignored;
             return Ok(self.inner.mirror.put(&record, None)?);
         }
-        if self.reviewers(connected).enforced && self.has_no_event_yet(observed, None, &events) {
+        let reviewers = self.reviewers(connected);
+        if reviewers.enforced && self.has_no_event_yet(observed, None, &events) {
             self.refuse_lagging_events(&issue)?;
+        }
+        if has_a_strangers_act(&since_put_on(&acts, record.put_on_at), &reviewers) {
+            // It is taken back, as if we had heard of the issue at once.
+            return self.take_in(connected, &issue, observed, &mut record).await;
         }
         let mut labels = observed.states.iter();
         record.state = match (labels.next(), labels.next()) {
@@ -43,7 +51,6 @@ impl Engine {
         };
         let decider = self.decider(connected, &issue, &events, record.state).await?;
         let decider = decider.map(|user| user.username);
-        let reviewers = self.reviewers(connected);
         if record.state != State::Pending && !reviewers.may(decider.as_deref()) {
             record.state = State::Pending;
             let refusal = Refusal::NoReviewer { who: decider };
@@ -111,8 +118,10 @@ impl Engine {
         if events.iter().any(|event| ours(event) && is_its(event)) {
             return Ok(true);
         }
-        // One label that fits says everything.
+        // One label that fits says everything, unless people moved it on.
+        let was_moved = |event: &LabelEvent| event.action == LabelAction::Remove && is_its(event);
         let says_all = observed.states.len() == 1
+            && !events.iter().any(was_moved)
             && observed.states.iter().all(|state| state.is_closed() == observed.closed);
         if says_all {
             return Ok(false);
@@ -140,4 +149,10 @@ impl Engine {
         let last = events.last().and_then(|event| event.user.as_ref()).or(issue.closed_by.as_ref());
         Ok(last.cloned())
     }
+}
+
+/// What people did to state labels after `job-match` was put on.
+fn since_put_on(acts: &[Act], put_on_at: Option<Timestamp>) -> Vec<Act> {
+    let is_since = |act: &&Act| put_on_at.is_none_or(|put_on| act.at > put_on);
+    acts.iter().filter(is_since).cloned().collect()
 }

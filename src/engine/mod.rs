@@ -37,6 +37,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use connect::Connected;
@@ -197,6 +198,8 @@ struct Inner {
     queue: Queue,
     /// What no caller can stop.
     unstoppable: TaskTracker,
+    /// Stops that all the same.
+    killed: CancellationToken,
     status: Mutex<Status>,
     /// When the same wrong act was last explained, so that it is not explained again for ten minutes.
     explained: Mutex<HashMap<(u64, Refusal), Timestamp>>,
@@ -260,6 +263,7 @@ impl Engine {
                 next_other: AtomicU64::new(0),
                 queue: Queue::default(),
                 unstoppable: TaskTracker::new(),
+                killed: CancellationToken::new(),
                 status: Mutex::default(),
                 explained: Mutex::default(),
                 lagging: Lagging::default(),

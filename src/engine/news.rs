@@ -18,6 +18,9 @@ impl Engine {
             let is_taken_over = record.nonce.is_some() && steps.is_empty() && record.state != State::Pending;
             return Ok(if is_taken_over { Raise::Nothing } else { Raise::All });
         }
+        if self.is_match_again(record)? {
+            return Ok(Raise::Again);
+        }
         let policy = self.policy();
         let last = steps.last();
         // Nothing leaves before the actor is checked.
@@ -42,36 +45,39 @@ impl Engine {
             let notes = connected.our_notes(record.iid).await?;
             record.sending = self.sending_of(record.iid, &notes)?;
         }
-        let names = self.names();
-        let added = |kind: LabelKind| {
-            events.iter().rev().find(|event| {
-                let of = event.label.as_ref().and_then(|label| names.kind_of_id(label.id));
-                event.action == LabelAction::Add && of == Some(kind)
-            })
-        };
-        let labelled = added(LabelKind::Match).map_or(record.created_at, |event| event.created_at);
-        if self.is_fresh(&record, labelled)? {
+        let step = self.approval_of(&record, events);
+        let raise = self.raises(&record, step.as_slice())?;
+        if raise == Raise::All {
             self.inner.mirror.put_new(&record)?;
         } else {
             self.inner.mirror.put(&record, None)?;
         }
-        let Some(event) = added(LabelKind::State(record.state)).filter(|_| record.state == State::Approved)
-        else {
-            return Ok(());
-        };
-        let step = Step {
+        let raise = if raise == Raise::All { Raise::Approval } else { raise };
+        Ok(self.inner.mirror.raise(&record, step.as_slice(), raise)?)
+    }
+
+    /// The step to approved of an issue that was adopted so, by whoever put that label on.
+    fn approval_of(&self, record: &Record, events: &[LabelEvent]) -> Option<Step> {
+        let approved = LabelKind::State(State::Approved);
+        let puts_it_on =
+            |event: &&LabelEvent| event.action == LabelAction::Add && self.kind_of(event) == Some(approved);
+        let event = events.iter().rfind(puts_it_on).filter(|_| record.state == State::Approved)?;
+        Some(Step {
             from: State::Pending,
             to: State::Approved,
             by: event.user.as_ref().map(|user| user.username.clone()).unwrap_or_default(),
             at: event.created_at,
             through: Through::Gitlab,
             comment: None,
-        };
-        let raise = match self.raises(&record, std::slice::from_ref(&step))? {
-            Raise::All => Raise::Approval,
-            other => other,
-        };
-        Ok(self.inner.mirror.raise(&record, &[step], raise)?)
+        })
+    }
+
+    /// Whether something made by hand, before this disk followed the project, has become a match since, or again.
+    pub(super) fn is_match_again(&self, record: &Record) -> Result<bool, EngineError> {
+        match record.put_on_at.filter(|_| record.nonce.is_none()) {
+            Some(put_on) => self.is_fresh(record, put_on),
+            None => Ok(false),
+        }
     }
 
     /// Whether something that happened at `at` is younger than this disk's first read of the project.

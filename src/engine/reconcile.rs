@@ -220,7 +220,8 @@ impl Engine {
 
     /// Whether an issue that looks as it should may have been decided about, and a stranger have hidden that.
     pub(super) fn may_hide_acts(&self, connected: &Connected, issue: &Issue, record: &Record) -> bool {
-        let is_touched = issue.updated_at != record.updated_at && record.standing == Standing::Live;
+        let counts = matches!(record.standing, Standing::Live | Standing::Withdrawn);
+        let is_touched = issue.updated_at != record.updated_at && counts;
         is_touched && record.history_known && self.reviewers(connected).enforced
     }
 
@@ -235,14 +236,13 @@ impl Engine {
     /// Nothing happened that concerns the state: takes over what else may have changed.
     fn refresh(&self, issue: &Issue, mut record: Record) -> Result<(), EngineError> {
         self.inner.lagging.forget(issue.iid);
-        let before = record.clone();
         record.updated_at = issue.updated_at;
         record.comments = issue.user_notes_count;
         record.web_url.clone_from(&issue.web_url);
         if record.nonce.is_none() {
             record.job.title.clone_from(&issue.title);
         }
-        if record != before {
+        if self.inner.mirror.record(issue.iid)?.as_ref() != Some(&record) {
             self.inner.mirror.put(&record, None)?;
         }
         Ok(())
@@ -438,6 +438,6 @@ pub(super) fn is_newer_than_the_step(event: &StateEvent, record: &Record) -> boo
 }
 
 /// Whether somebody who may not decide is among those who acted on an issue that looks as if nobody had.
-fn has_a_strangers_act(acts: &[Act], reviewers: &Reviewers) -> bool {
+pub(super) fn has_a_strangers_act(acts: &[Act], reviewers: &Reviewers) -> bool {
     acts.iter().any(|act| !reviewers.may(act.by.as_deref()))
 }

@@ -15,15 +15,27 @@ impl Engine {
         T: Send + 'static,
         E: From<EngineError> + Send + 'static,
     {
-        let task = self.inner.unstoppable.spawn(work);
-        // It can only have panicked.
-        let failed = move |error| Err(EngineError::Text(format!("{what} broke off: {error}")).into());
-        async move { task.await.unwrap_or_else(failed) }
+        let killed = self.inner.killed.clone();
+        let task = self.inner.unstoppable.spawn(async move { killed.run_until_cancelled(work).await });
+        async move {
+            let reason = match task.await {
+                Ok(Some(done)) => return done,
+                Ok(None) => "the service was killed".to_owned(),
+                // It can only have panicked.
+                Err(error) => error.to_string(),
+            };
+            Err(EngineError::Text(format!("{what} broke off: {reason}")).into())
+        }
     }
 
     /// Waits for what must not be stopped in mid-step.
     pub async fn ended(&self) {
         self.inner.unstoppable.close();
         self.inner.unstoppable.wait().await;
+    }
+
+    /// Stops even that, wherever it is, as a kill of the process does: for tests, in whose process the next service runs.
+    pub fn kill(&self) {
+        self.inner.killed.cancel();
     }
 }

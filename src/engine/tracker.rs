@@ -99,10 +99,7 @@ impl Engine {
         self.may_write()?;
         let (_one_at_a_time, mut record) =
             self.hold_match(&connected, iid).await?.ok_or(ApplicationError::Unknown(iid))?;
-        let mut notes = Vec::new();
-        if record.comments > 0 {
-            notes = connected.project.notes(iid).await.map_err(EngineError::from)?;
-        }
+        let notes = connected.project.notes(iid).await.map_err(EngineError::from)?;
         let present = application_of(&connected, &notes).map(|read| read.application);
         let is_there = present.is_some();
         let present = present.unwrap_or_default();
@@ -138,10 +135,8 @@ impl Engine {
             return Ok(None);
         };
         // An edit of a comment need not show in the issue.
-        if record.comments > 0 {
-            let notes = connected.project.notes(iid).await?;
-            record.note_application(application_of(&connected, &notes).map(|read| read.application));
-        }
+        let notes = connected.project.notes(iid).await?;
+        record.note_application(application_of(&connected, &notes).map(|read| read.application));
         Ok(Some(record))
     }
 

@@ -162,7 +162,7 @@ impl Engine {
             && issue.updated_at == issue.created_at
             && issue.user_notes_count == 0;
         record.history_known = untouched;
-        let is_news = self.is_fresh(record, record.created_at)?;
+        let is_news = self.is_fresh(record, record.created_at)? || self.is_match_again(record)?;
         // Of news every step is told in its turn; what is old may have its history read later.
         if let Some(state) = settled.filter(|_| observed.is_match && (untouched || !is_news)) {
             record.state = state;

@@ -69,6 +69,8 @@ pub enum Raise {
     Nothing,
     /// Those of its whole life: it was made since this disk follows the project.
     All,
+    /// That it counts again, and what was done since: `job-match` was put on it since this disk follows the project.
+    Again,
     /// After a lost disk: its approval, where it is approved and nobody has written a draft.
     Approval,
 }
@@ -169,6 +171,9 @@ pub(super) fn raise_whole(
     if record.standing != Standing::Live {
         return Ok(());
     }
+    if let (Raise::Again, Some(put_on)) = (which, record.put_on_at) {
+        return raise_again(connection, record, put_on, steps);
+    }
     raise_return(connection, record)?;
     match which {
         Raise::Nothing => Ok(()),
@@ -185,8 +190,36 @@ pub(super) fn raise_whole(
             }
             Ok(())
         }
-        Raise::Approval => raise_waiting_approval(connection, record, steps.last()),
+        Raise::Again | Raise::Approval => raise_waiting_approval(connection, record, steps.last()),
     }
+}
+
+/// Raises that a match counts again from when `job-match` was put on, unless that was told, and what was done since.
+fn raise_again(
+    connection: &Connection,
+    record: &Record,
+    put_on: Timestamp,
+    steps: &[Step],
+) -> Result<(), MirrorError> {
+    let was_told: bool = connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM events WHERE iid = ?1 AND kind = ?2 AND at >= ?3)")?
+        .query_row(params![record.iid, EventKind::Staged.as_str(), put_on.as_millisecond()], |row| {
+            row.get(0)
+        })?;
+    let since = steps.iter().position(|step| step.at > put_on).unwrap_or(steps.len());
+    if !was_told {
+        let mut then = record.clone();
+        if let Some(first) = steps.get(since) {
+            then.state = first.from;
+            (then.decided_by, then.decided_at) = (None, None);
+        }
+        raise(connection, EventKind::Staged, put_on, &then, None)?;
+        for step in &steps[since..] {
+            then.follow(step);
+            raise(connection, EventKind::of(step.to), step.at, &then, Some(step))?;
+        }
+    }
+    raise_waiting_approval(connection, record, steps.last())
 }
 
 /// Raises an approval for which nobody has written a draft.

@@ -129,8 +129,15 @@ impl Outgoing {
         if self.is_erased(iid)? {
             return Ok(());
         }
+        // Of one that a person had repeated, GitLab knows more than this disk.
+        let written = draft_text::attempts(&looked.notes);
+        let is_over = |kept: &Attempt| {
+            written.iter().any(|one| one.nonce == kept.nonce && !one.outcome.is_unresolved())
+        };
         for attempt in mirror.kept_attempts(iid)? {
-            self.publish(looked, &attempt).await?;
+            if !is_over(&attempt) {
+                self.publish(looked, &attempt).await?;
+            }
             mirror.forget_attempt(&attempt)?;
         }
         if let Some(doubt) = looked.record.sending.doubt().cloned() {

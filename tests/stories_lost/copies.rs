@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
+use vorhoelle::engine::Hint;
 use vorhoelle::sandbox::{Fault, HookMode, Trouble};
 
 use super::deaf;
@@ -131,5 +132,27 @@ async fn a_wrong_act_is_explained_again_after_our_clock_was_set_right() {
         world.clock_jumps(jump);
         world.clock.advance(Duration::from_secs(11 * 60));
     }
+    world.finish().await;
+}
+
+/// The label that a copy did not show yet is followed as what it is, not as the one like it of long before.
+#[tokio::test]
+async fn a_label_that_a_copy_lacked_is_a_step_of_its_own() {
+    let (world, iid) = deaf(&[]).await;
+    for label in ["job-match/approved", "job-match/rejected"] {
+        world.reviewer().relabel(iid, &[label], &[]).unwrap();
+        world.delta().await;
+    }
+    world.reviewer().reopen(iid).unwrap();
+    world.clock.advance(Duration::from_secs(150));
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.sandbox.fault(Fault::new(Method::GET, &format!("/issues/{iid}"), Trouble::Stale));
+    world.engine.hint(iid, Hint::default());
+    world.settle().await;
+    world.delta().await;
+    world.expect(iid, "approved").await;
+    let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
+    let to: Vec<_> = answer["history"].as_array().unwrap().iter().map(|step| &step["to"]).collect();
+    assert_eq!(to.last().unwrap(), &"approved", "{answer}");
     world.finish().await;
 }

@@ -420,3 +420,31 @@ async fn a_repetition_that_gitlab_is_not_told_of_is_none() {
     assert_eq!(send(&world, iid, json!({"retry": true})).await.0, StatusCode::OK);
     assert_eq!(mails.mails().len(), 2);
 }
+
+/// GitLab heard that it is repeated, and its answer got lost: this disk, which remembers the doubt, knows less.
+#[tokio::test]
+async fn a_repetition_that_gitlab_knows_of_is_not_taken_back_by_what_this_disk_remembers() {
+    let (mut world, mails) = desk().await;
+    let iid = drafted(&mut world, "1").await;
+    mails.set_mood(Mood::GoneAfterMessage);
+    world.sandbox.fault(Fault::new(Method::PUT, "/notes/", Trouble::bad_gateway()).times(9));
+    assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::BAD_GATEWAY);
+    mails.set_mood(Mood::Fine);
+    world.sandbox.clear_faults();
+    world.sandbox.fault(Fault::new(Method::PUT, "/notes/", Trouble::CutBody).after(1).times(9));
+    assert_eq!(send(&world, iid, json!({"retry": true})).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    world.kill(Disk::Kept).await;
+    world.sandbox.clear_faults();
+    world.start().await;
+    world.delta().await;
+    world.clock.advance(Duration::from_secs(400));
+    world.outgoing.tick().await;
+    let before = the_match(&world, iid).await["send"].clone();
+    world.restart(Disk::Wiped).await;
+    for _ in 0..2 {
+        world.delta().await;
+    }
+    assert_eq!(the_match(&world, iid).await["send"], before);
+    assert_eq!(mails.mails().len(), 1);
+    note_with(&world, iid, "somebody had it repeated");
+}

@@ -175,3 +175,18 @@ async fn while_the_mirror_is_read_anew_no_field_of_the_tracker_vanishes_from_a_f
     assert!(!sheet.run(&world, Direction::Sync).await.file_changed);
     assert_eq!(sheet.text(), written);
 }
+
+/// A decision whose comment GitLab refused makes the service forget how many comments it has seen.
+#[tokio::test]
+async fn a_field_is_cleared_in_gitlab_too_after_a_decision_that_failed() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    patch_application(&world, iid, &json!({"notes": "call back"})).await;
+    let busy = Trouble::status(429);
+    world.sandbox.fault(Fault::new(Method::POST, "/notes", busy).times(9));
+    assert!(!world.patch(iid, &json!({"state": "rejected"})).await.0.is_success());
+    world.sandbox.clear_faults();
+    let (status, answer) = patch_application(&world, iid, &json!({"notes": null})).await;
+    assert_eq!((status, &answer["application"]), (StatusCode::OK, &Value::Null), "{answer}");
+    assert!(!super::comment(&world, iid).1.contains("call back"));
+}

@@ -338,6 +338,7 @@ impl World {
 
     pub async fn kill(&mut self, disk: Disk) {
         self.serving.cancel();
+        self.engine.kill();
         if let Some(served) = self.served.take() {
             served.abort();
             let _ = served.await;

@@ -7,9 +7,12 @@ use crate::domain::State;
 
 /// The issue does not carry `job-match`.
 pub(super) fn withdraw(known: Known, observed: &Observed, acts: &[Act], reviewers: &Reviewers) -> Verdict {
+    if known.withdrawn {
+        let verdict = put_back_unseen(known, observed, acts, reviewers);
+        return verdict.unwrap_or_else(|| withdrawn(Verdict::nothing_happened(known)));
+    }
     let taken_off = acts.iter().rposition(|act| act.what == What::Withdraw);
     let refusal = match taken_off {
-        _ if known.withdrawn => return withdrawn(Verdict::nothing_happened(known)),
         Some(off) if reviewers.may(acts[off].by.as_deref()) => {
             // What was decided before that are steps too.
             let (before, since) = acts.split_at(off);
@@ -25,6 +28,28 @@ pub(super) fn withdraw(known: Known, observed: &Observed, acts: &[Act], reviewer
     let as_if_on = Observed { is_match: true, ..observed.clone() };
     let verdict = decide(known, &as_if_on, &others, reviewers).repairing(observed);
     Verdict { refusal: verdict.refusal.clone().or(refusal), ..verdict }
+}
+
+/// Somebody who may had put `job-match` on a withdrawn match again, and a stranger took it off before anybody looked: that
+/// is taken back.
+fn put_back_unseen(
+    known: Known,
+    observed: &Observed,
+    acts: &[Act],
+    reviewers: &Reviewers,
+) -> Option<Verdict> {
+    let may = |act: &&Act| reviewers.may(act.by.as_deref());
+    let mut by_who_may = acts.iter().filter(may);
+    by_who_may
+        .rfind(|act| matches!(act.what, What::Withdraw | What::PutBack))
+        .filter(|last| last.what == What::PutBack)?;
+    let taken_off = acts.iter().rfind(|act| act.what == What::Withdraw)?;
+    let counts = |act: &&Act| act.what != What::Withdraw || may(act);
+    let counted: Vec<Act> = acts.iter().filter(counts).cloned().collect();
+    let as_if_on = Observed { is_match: true, ..observed.clone() };
+    let verdict = put_back(known, &as_if_on, &counted, reviewers).repairing(observed);
+    let refusal = Refusal::NoReviewer { who: taken_off.by.clone() };
+    Some(Verdict { refusal: verdict.refusal.clone().or(Some(refusal)), ..verdict })
 }
 
 /// Its labels are nobody's concern any more.

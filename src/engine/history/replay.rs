@@ -40,6 +40,8 @@ pub(super) struct Replay<'a> {
     all_acts: Vec<Act>,
     /// The last event of a state label.
     last_event: u64,
+    /// The moment that has just ended.
+    moment: Timestamp,
     match_label: MatchLabel,
     /// What was decided before it was last taken off; taken over once it is back with one label.
     before_withdrawal: Option<UntilWithdrawn>,
@@ -70,6 +72,8 @@ struct Stood {
     /// After how many steps.
     steps: usize,
     since: Timestamp,
+    /// When its label was the only one last: what was done before is over.
+    shown_at: Timestamp,
 }
 
 /// What people did that led to a state.
@@ -115,6 +119,7 @@ impl<'a> Replay<'a> {
             acts: Vec::new(),
             all_acts: Vec::new(),
             last_event: 0,
+            moment: Timestamp::MIN,
             match_label: if is_off { MatchLabel::Off } else { MatchLabel::On },
             before_withdrawal: None,
             put_back_at: None,
@@ -150,6 +155,7 @@ impl<'a> Replay<'a> {
 
     /// `at` is its time, `next` what comes after it.
     pub(super) fn end_of_moment(&mut self, at: Timestamp, next: Option<(State, &LabelEvent)>) {
+        self.moment = at;
         if self.match_label != MatchLabel::Off {
             self.settle(next);
         }
@@ -160,8 +166,14 @@ impl<'a> Replay<'a> {
             }
             self.moved_by_us_before = true;
         }
-        if self.stood.last().is_none_or(|stood| stood.state != self.state) {
-            self.stood.push(Stood { state: self.state, steps: self.steps.len(), since: at });
+        let is_shown = matches!(self.on.as_slice(), [(alone, _)] if *alone == self.state);
+        match self.stood.last_mut().filter(|stood| stood.state == self.state) {
+            Some(stood) if is_shown => stood.shown_at = at,
+            Some(_) => {}
+            None => {
+                let (state, steps) = (self.state, self.steps.len());
+                self.stood.push(Stood { state, steps, since: at, shown_at: at });
+            }
         }
         if self.match_label == MatchLabel::PutBack {
             self.match_label = MatchLabel::On;
@@ -419,13 +431,30 @@ impl<'a> Replay<'a> {
 
     /// What people's acts mean for a match that stood so, where the issue shows this state.
     fn verdict_of(&self, stood: State, acts: &[Act], shown: State) -> Verdict {
+        self.verdict_where(stood, acts, BTreeSet::from([shown]))
+    }
+
+    /// What people's acts mean for a match that stood so, where the issue shows all that they left.
+    fn verdict_of_all(&self, stood: State, acts: &[Act]) -> Verdict {
+        let mut left = BTreeSet::from([stood]);
+        for act in acts {
+            match act.what {
+                What::Add(state) => drop(left.insert(state)),
+                What::Remove(state) => drop(left.remove(&state)),
+                What::Withdraw | What::PutBack | What::Close | What::Reopen => {}
+            }
+        }
+        self.verdict_where(stood, acts, left)
+    }
+
+    fn verdict_where(&self, stood: State, acts: &[Act], states: BTreeSet<State>) -> Verdict {
         let closed = acts.iter().rev().find_map(|act| match act.what {
             What::Close => Some(true),
             What::Reopen => Some(false),
             _ => None,
         });
         let closed = closed.unwrap_or(stood.is_closed());
-        let shown = Observed { is_match: true, states: BTreeSet::from([shown]), closed };
+        let shown = Observed { is_match: true, states, closed };
         decide(self.known(stood, acts), &shown, acts, &self.life.reviewers)
     }
 

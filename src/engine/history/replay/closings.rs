@@ -79,19 +79,22 @@ impl Replay<'_> {
         event: &LabelEvent,
         next: Option<(State, &LabelEvent)>,
     ) -> bool {
-        if to == self.state || self.moved_by_us || self.match_label != MatchLabel::On {
+        if to == self.state || self.moved_by_us {
             return false;
         }
         let life = self.life;
         if life.reviewers.may(event.user.as_ref().map(|user| user.username.as_str())) {
             return false;
         }
+        // A label of while it was withdrawn counts from when it was put back.
+        let put_back_at = self.put_back_at.filter(|_| self.match_label == MatchLabel::PutBack);
+        let since = put_back_at.map_or(event.created_at, |at| at.max(event.created_at));
         // Reviewers change. Of what was followed when it was done, the service went on.
         let went_on = |note: &Note| {
             let is_about_it = decision_of(note).is_some_and(|decision| decision.from == to)
                 || draft_text::read_attempt(note).is_some()
                 || draft_text::is_draft(&note.body).is_some();
-            note.created_at > event.created_at && is_about_it
+            note.created_at > since && is_about_it
         };
         let closes_or_opens = to.is_closed() != self.state.is_closed();
         self.needs_closings |= closes_or_opens;
@@ -102,7 +105,7 @@ impl Replay<'_> {
             let after = one.created_at.duration_since(until);
             after.is_negative() || (is_ours && after <= CLOSING_THEN_LABELS)
         };
-        if life.awake_at.is_some_and(|awake| event.created_at < awake) || life.notes.iter().any(went_on) {
+        if life.awake_at.is_some_and(|awake| since < awake) || life.notes.iter().any(went_on) {
             // It would have closed or reopened the issue too, where nobody had.
             let is_as_wanted = |closings: &[StateEvent]| {
                 closings.iter().rfind(before_next).is_some_and(StateEvent::closes) == to.is_closed()
@@ -111,7 +114,7 @@ impl Replay<'_> {
         }
         let followed = |closing: &StateEvent| {
             let ours = life.connected.is_ours(closing.user.as_ref());
-            ours && closing.closes() == to.is_closed() && closing.created_at > event.created_at
+            ours && closing.closes() == to.is_closed() && closing.created_at > since
         };
         !self.closings.into_iter().flatten().filter(before_next).any(followed)
     }
@@ -145,7 +148,13 @@ impl Replay<'_> {
         } else {
             // It went there by what had been done since it acted; or will, by what was done since it looked.
             let looked = self.looked_before(event.created_at).filter(|_| !is_answered);
-            self.go_as_allowed(acted.max(looked), to, event.created_at);
+            let went = self.go_as_allowed(acted.max(looked), to, event.created_at);
+            if !went && is_answered && self.life.is_adopted {
+                // No step led there, and it followed: it had not heard of the issue before, and took it in so.
+                self.steps.clear();
+                self.followed.clear();
+                self.state = to;
+            }
         }
     }
 
@@ -153,8 +162,9 @@ impl Replay<'_> {
     /// then. Says whether it could have.
     pub(super) fn went_as_the_service_saw(&mut self, to: State, event: &LabelEvent) -> bool {
         self.needs_closings = true;
+        let acted = self.acted_before(event.created_at);
         self.closings.is_some()
-            && self.go_as_allowed(self.acted_before(event.created_at), to, event.created_at)
+            && (self.go_as_allowed(acted, to, event.created_at) || self.go_as_allowed(acted, to, self.moment))
     }
 
     /// When the service last did something that shows that it had looked: a closing or reopening, an attempt to send.
@@ -214,14 +224,16 @@ impl Replay<'_> {
         to: State,
         until: Timestamp,
     ) -> Option<Vec<Step>> {
-        let since = acted.map_or(from.since, |acted| acted.max(from.since));
+        let since = acted.map_or(from.shown_at, |acted| acted.max(from.shown_at));
         let closings = self.closings.into_iter().flatten();
         let closings = closings.filter_map(|one| state_act(self.life.connected, one));
         let acts = self.all_acts.iter().cloned().chain(closings);
         let mut acts: Vec<Act> = acts.filter(|act| act.at > since && act.at <= until).collect();
         acts.sort_by_key(|act| act.at);
-        let steps = steps_of(&acts, self.verdict_of(from.state, &acts, to));
-        steps.last().is_some_and(|last| last.to == to).then_some(steps)
+        // Where one label is left, it saw that, or took the others off that they had left.
+        let verdicts = [self.verdict_of(from.state, &acts, to), self.verdict_of_all(from.state, &acts)];
+        let mut led = verdicts.into_iter().map(|verdict| steps_of(&acts, verdict));
+        led.find(|steps| steps.last().is_some_and(|last| last.to == to))
     }
 
     /// The step of somebody who may and had reopened the issue by then, in an act of its own, which left no label where the
