@@ -8,6 +8,8 @@
     reason = "a story that fails, panics"
 )]
 
+#[path = "stories_lost/alike.rs"]
+mod alike;
 #[path = "stories_lost/copies.rs"]
 mod copies;
 #[path = "stories_lost/decisions.rs"]

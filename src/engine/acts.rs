@@ -25,6 +25,9 @@ struct Moved {
     closed_since: Option<Timestamp>,
     /// The decision that was written down, where its label was not put on.
     written: Option<Step>,
+    /// When people last left the label of where the match stands as the only one: what they had closed or reopened before
+    /// is over.
+    settled_at: Option<Timestamp>,
 }
 
 impl Engine {
@@ -48,11 +51,11 @@ impl Engine {
         let moved = if labels_differ || written.is_some() || may_hide {
             self.label_acts(connected, issue, observed, record, written, may_hide).await?
         } else {
-            Moved { acts: Vec::new(), closed_since: None, written }
+            Moved { acts: Vec::new(), closed_since: None, written, settled_at: None }
         };
-        let Moved { mut acts, closed_since, written } = moved;
+        let Moved { mut acts, closed_since, written, settled_at } = moved;
         if observed.closed != record.state.is_closed() {
-            acts.extend(self.closings(connected, issue, observed, record).await?);
+            acts.extend(self.closings(connected, issue, observed, record, settled_at).await?);
         } else if let Some(since) = closed_since.filter(|_| record.standing == Standing::Live) {
             let events = connected.project.state_events(issue.iid).await?;
             let since = events.iter().filter(|event| event.created_at >= since);
@@ -124,8 +127,10 @@ impl Engine {
             // A closing and a reopening leave the labels alone.
             closed_since = record.updated_at.checked_add(SignedDuration::from_nanos(1)).ok();
         }
+        let before = &events[..events.len() - since.len()];
+        let settled_at = settled_by_people(connected, before).filter(|_| !may_hide);
         self.note_seen(&events, observed, record);
-        Ok(Moved { acts, closed_since, written })
+        Ok(Moved { acts, closed_since, written, settled_at })
     }
 
     /// Refuses labels that a copy shows which lags behind its events, or whose events lag behind it.
@@ -243,8 +248,13 @@ impl Engine {
         issue: &Issue,
         observed: &mut Observed,
         record: &Record,
+        settled_at: Option<Timestamp>,
     ) -> Result<Vec<Act>, EngineError> {
         let events = connected.project.state_events(issue.iid).await?;
+        let settled_at = match settled_at {
+            None => self.settled_after(connected, issue, record, events.last()).await?,
+            known => known,
+        };
         let is_as_known = |event: &StateEvent| event.closes() == record.state.is_closed();
         let since = events.iter().rposition(is_as_known).map_or(0, |last| last + 1);
         let ours = |event: &StateEvent| connected.is_ours(event.user.as_ref());
@@ -254,7 +264,8 @@ impl Engine {
             self.refuse_a_lagging_copy(issue)?;
         }
         let mut acts = Vec::new();
-        if events.last().is_some_and(|last| !is_newer_than_the_step(last, record)) {
+        let counts = |event: &StateEvent| settled_at.is_none_or(|at| event.created_at >= at);
+        if events.last().is_some_and(|last| !is_newer_than_the_step(last, record) || !counts(last)) {
             // It was closed or reopened before the last step, and we did not come to setting that right.
             observed.closed = record.state.is_closed();
         } else {
@@ -262,13 +273,32 @@ impl Engine {
             if is_untold && self.reviewers(connected).enforced {
                 self.refuse_lagging_events(issue)?;
             }
-            acts.extend(events[since..].iter().filter_map(|event| state_act(connected, event)));
+            let since = events[since..].iter().filter(|event| counts(event));
+            acts.extend(since.filter_map(|event| state_act(connected, event)));
         }
         if since == events.len() && observed.closed {
             // A GitLab that does not tell who closed and reopened says at least who closed it last.
             acts.extend(closed_by(connected, issue));
         }
         Ok(acts)
+    }
+
+    /// When people left only the label of where the match stands on, where something was done to the issue after it was
+    /// `last` closed or reopened: the label too may have been moved, and back.
+    async fn settled_after(
+        &self,
+        connected: &Connected,
+        issue: &Issue,
+        record: &Record,
+        last: Option<&StateEvent>,
+    ) -> Result<Option<Timestamp>, EngineError> {
+        let is_the_last = |last: &StateEvent| issue.updated_at.duration_since(last.created_at) <= ONE_WRITE;
+        if last.is_none_or(is_the_last) {
+            return Ok(None);
+        }
+        let events = connected.project.label_events(issue.iid).await?;
+        let since = self.since_settled(&events, record.state);
+        Ok(settled_by_people(connected, &events[..events.len() - since.len()]))
     }
 
     /// Whether we put a decision's label on after we had written it down.
@@ -324,6 +354,12 @@ impl Engine {
         };
         Some(Act { at: event.created_at, by: event.user.as_ref().map(|user| user.username.clone()), what })
     }
+}
+
+/// When people left only one label on by the last of these events; none where we did.
+fn settled_by_people(connected: &Connected, events: &[LabelEvent]) -> Option<Timestamp> {
+    let by_people = |event: &&LabelEvent| !connected.is_ours(event.user.as_ref());
+    events.last().filter(by_people).map(|event| event.created_at)
 }
 
 /// Whether what somebody did with a label can be seen on the issue.

@@ -380,8 +380,9 @@ impl<'a> Replay<'a> {
     /// Whether somebody decided, and a stranger took the label off again so that nothing shows.
     fn is_hidden(&self) -> bool {
         let may = |(_, act): &(u64, Act)| self.life.reviewers.may(act.by.as_deref());
+        let acts = self.open_acts();
         !self.acts.iter().all(may)
-            && self.verdict_of(self.state, &self.open_acts(), self.state).state != self.state
+            && self.verdict_of(self.known(self.state, &acts), &acts, self.state).state != self.state
     }
 
     /// A step that is none, which people made and the service has not taken back yet: what they did since is open. Where
@@ -421,7 +422,7 @@ impl<'a> Replay<'a> {
     /// before the service came to them.
     fn led_to(&self, to: State) -> Option<Vec<Step>> {
         let acts = self.open_acts();
-        let steps = steps_of(&acts, self.verdict_of(self.state, &acts, to));
+        let steps = steps_of(&acts, self.verdict_of(self.known(self.state, &acts), &acts, to));
         steps.last().is_some_and(|last| last.to == to).then_some(steps)
     }
 
@@ -429,14 +430,14 @@ impl<'a> Replay<'a> {
         self.acts.iter().map(|(_, act)| act.clone()).collect()
     }
 
-    /// What people's acts mean for a match that stood so, where the issue shows this state.
-    fn verdict_of(&self, stood: State, acts: &[Act], shown: State) -> Verdict {
-        self.verdict_where(stood, acts, BTreeSet::from([shown]))
+    /// What people's acts mean for such a match, where the issue shows this state.
+    fn verdict_of(&self, known: Known, acts: &[Act], shown: State) -> Verdict {
+        self.verdict_where(known, acts, BTreeSet::from([shown]))
     }
 
-    /// What people's acts mean for a match that stood so, where the issue shows all that they left.
-    fn verdict_of_all(&self, stood: State, acts: &[Act]) -> Verdict {
-        let mut left = BTreeSet::from([stood]);
+    /// What people's acts mean for such a match, where the issue shows all that they left.
+    fn verdict_of_all(&self, known: Known, acts: &[Act]) -> Verdict {
+        let mut left = BTreeSet::from([known.state]);
         for act in acts {
             match act.what {
                 What::Add(state) => drop(left.insert(state)),
@@ -444,18 +445,18 @@ impl<'a> Replay<'a> {
                 What::Withdraw | What::PutBack | What::Close | What::Reopen => {}
             }
         }
-        self.verdict_where(stood, acts, left)
+        self.verdict_where(known, acts, left)
     }
 
-    fn verdict_where(&self, stood: State, acts: &[Act], states: BTreeSet<State>) -> Verdict {
+    fn verdict_where(&self, known: Known, acts: &[Act], states: BTreeSet<State>) -> Verdict {
         let closed = acts.iter().rev().find_map(|act| match act.what {
             What::Close => Some(true),
             What::Reopen => Some(false),
             _ => None,
         });
-        let closed = closed.unwrap_or(stood.is_closed());
+        let closed = closed.unwrap_or(known.state.is_closed());
         let shown = Observed { is_match: true, states, closed };
-        decide(self.known(stood, acts), &shown, acts, &self.life.reviewers)
+        decide(known, &shown, acts, &self.life.reviewers)
     }
 
     /// A match that stood so before these acts.

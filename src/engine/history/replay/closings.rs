@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::{MatchLabel, Replay, Stood, steps_of};
 use crate::domain::State;
-use crate::domain::decide::{Act, CLOSING_THEN_LABELS, reopened_by_hand};
+use crate::domain::decide::{Act, CLOSING_THEN_LABELS, Known, What, reopened_by_hand};
 use crate::domain::history::{Step, Through};
 use crate::engine::acts::state_act;
 use crate::engine::texts::decision_of;
@@ -230,8 +230,11 @@ impl Replay<'_> {
         let acts = self.all_acts.iter().cloned().chain(closings);
         let mut acts: Vec<Act> = acts.filter(|act| act.at > since && act.at <= until).collect();
         acts.sort_by_key(|act| act.at);
+        let moves_it = |act: &&Act| act.at <= since && matches!(act.what, What::Withdraw | What::PutBack);
+        let withdrawn = self.all_acts.iter().rfind(moves_it).is_some_and(|last| last.what == What::Withdraw);
+        let known = Known { withdrawn, ..self.known(from.state, &acts) };
         // Where one label is left, it saw that, or took the others off that they had left.
-        let verdicts = [self.verdict_of(from.state, &acts, to), self.verdict_of_all(from.state, &acts)];
+        let verdicts = [self.verdict_of(known, &acts, to), self.verdict_of_all(known, &acts)];
         let mut led = verdicts.into_iter().map(|verdict| steps_of(&acts, verdict));
         led.find(|steps| steps.last().is_some_and(|last| last.to == to))
     }
