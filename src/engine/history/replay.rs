@@ -167,8 +167,10 @@ impl<'a> Replay<'a> {
             self.moved_by_us_before = true;
         }
         let is_shown = matches!(self.on.as_slice(), [(alone, _)] if *alone == self.state);
+        let put_back_at = self.put_back_at;
         match self.stood.last_mut().filter(|stood| stood.state == self.state) {
-            Some(stood) if is_shown => stood.shown_at = at,
+            // Of what was put back, everything that was done since is judged.
+            Some(stood) if is_shown && put_back_at.is_none_or(|at| at < stood.since) => stood.shown_at = at,
             Some(_) => {}
             None => {
                 let (state, steps) = (self.state, self.steps.len());

@@ -141,20 +141,25 @@ impl Replay<'_> {
         let mut ours = closings.iter().filter(|one| self.life.connected.is_ours(one.user.as_ref()));
         let is_answered = ours.any(is_an_answer);
         let acted = self.acted_before(event.created_at);
-        let since = self.stood_since(acted);
-        if let Some(stood) = since.iter().rfind(|stood| stood.state == to && !is_answered).copied() {
+        let stood_so = self.stood_since(acted).iter().rfind(|stood| stood.state == to).copied();
+        if let Some(stood) = stood_so.filter(|_| !is_answered) {
             // It saw none of it, and for it nothing happened.
+            return self.go_back_to(stood);
+        }
+        // It went there by what had been done since it acted; or will, by what was done since it looked.
+        let looked = self.looked_before(event.created_at).filter(|_| !is_answered);
+        let went = self.go_as_allowed(acted.max(looked), to, event.created_at);
+        if went || !is_answered {
+            return;
+        }
+        if let Some(stood) = stood_so {
+            // It stood so before, and of all that came between only the closing or reopening was to be set right.
             self.go_back_to(stood);
-        } else {
-            // It went there by what had been done since it acted; or will, by what was done since it looked.
-            let looked = self.looked_before(event.created_at).filter(|_| !is_answered);
-            let went = self.go_as_allowed(acted.max(looked), to, event.created_at);
-            if !went && is_answered && self.life.is_adopted {
-                // No step led there, and it followed: it had not heard of the issue before, and took it in so.
-                self.steps.clear();
-                self.followed.clear();
-                self.state = to;
-            }
+        } else if self.life.is_adopted {
+            // No step led there: it had not heard of the issue before, and took it in so.
+            self.steps.clear();
+            self.followed.clear();
+            self.state = to;
         }
     }
 
@@ -232,6 +237,9 @@ impl Replay<'_> {
         acts.sort_by_key(|act| act.at);
         let moves_it = |act: &&Act| act.at <= since && matches!(act.what, What::Withdraw | What::PutBack);
         let withdrawn = self.all_acts.iter().rfind(moves_it).is_some_and(|last| last.what == What::Withdraw);
+        if withdrawn && acts.iter().all(|act| act.what != What::PutBack) {
+            return None;
+        }
         let known = Known { withdrawn, ..self.known(from.state, &acts) };
         // Where one label is left, it saw that, or took the others off that they had left.
         let verdicts = [self.verdict_of(known, &acts, to), self.verdict_of_all(known, &acts)];
