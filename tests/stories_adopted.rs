@@ -347,3 +347,21 @@ async fn what_somebody_made_with_all_its_labels_stays_adopted_after_a_lost_disk(
     world.expect(iid, "pending").await;
     world.finish().await;
 }
+
+/// A stranger puts a state label on a moment after `job-match`, before the service has heard of the issue.
+#[tokio::test]
+async fn a_strangers_label_a_moment_after_job_match_is_none_of_an_adopted_issue() {
+    for label in ["job-match/approved", "job-match/sent"] {
+        let mut world = World::set(&[("ENFORCE_REVIEWERS", "true"), ("REVIEWERS", "reviewer")]).await;
+        world.kill(Disk::Kept).await;
+        let stranger = world.person("colleague");
+        let iid = stranger.create_issue("By hand", "", &["job-match"]).unwrap();
+        world.clock.advance(Duration::from_secs(60));
+        stranger.relabel(iid, &[label], &[]).unwrap();
+        world.start().await;
+        world.delta().await;
+        world.expect(iid, "pending").await;
+        world.expect_comment(iid, "by colleague");
+        world.finish().await;
+    }
+}

@@ -466,3 +466,53 @@ async fn what_was_made_by_hand_and_put_back_after_a_lost_disk_is_staged_under_an
     assert_eq!(pipeline.kinds(iid).len(), 3);
     world.finish().await;
 }
+
+/// A reviewer made it approved, and a stranger moved it before the service heard of it: its approval waits for a draft.
+#[tokio::test]
+async fn an_approval_that_stands_after_a_stranger_was_undone_is_told() {
+    let pipeline = Pipeline::start().await;
+    let mut variables = pipeline.variables();
+    variables.extend([("ENFORCE_REVIEWERS", "true"), ("REVIEWERS", "reviewer")]);
+    let mut world = World::with(Difference { variables, ..Difference::default() }).await;
+    for disk in [Disk::Kept, Disk::Wiped] {
+        let told = pipeline.all().len();
+        world.kill(disk).await;
+        let iid = world.reviewer().create_issue("By hand", "", &["job-match", "job-match/approved"]).unwrap();
+        world.clock.advance(Duration::from_secs(60));
+        world.person("colleague").relabel(iid, &["job-match/pending"], &["job-match/approved"]).unwrap();
+        world.start().await;
+        for _ in 0..2 {
+            world.delta().await;
+        }
+        world.expect(iid, "approved").await;
+        world.expect_comment(iid, "by colleague");
+        after(&world, 0).await;
+        after(&world, 0).await;
+        let all = pipeline.all();
+        let kinds: Vec<String> =
+            all[told..].iter().filter(|event| event.iid() == iid).map(events::Event::kind).collect();
+        assert_eq!(kinds.last().map(String::as_str), Some("match.approved"), "{disk:?}: {kinds:?}");
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_old_issue_that_became_a_match_and_was_hidden_is_told_of_again() {
+    let (mut world, pipeline) = heard().await;
+    let iid = world.reviewer().create_issue("By hand", "", &[]).unwrap();
+    world.restart(Disk::Wiped).await;
+    world.delta().await;
+    world.clock.advance(Duration::from_secs(60));
+    world.reviewer().relabel(iid, &["job-match"], &[]).unwrap();
+    after(&world, 0).await;
+    world.reviewer().set_confidential(iid, true).unwrap();
+    for role in [Role::Guest, Role::Reporter] {
+        world.clock.advance(Duration::from_secs(60));
+        world.sandbox.world().set_role("bot", Some(role));
+        world.engine.hint(iid, Hint::default());
+        for _ in 0..2 {
+            after(&world, 60).await;
+        }
+    }
+    assert_eq!(pipeline.kinds(iid), ["staged", "withdrawn", "staged"]);
+}

@@ -12,9 +12,10 @@ use crate::app;
 use crate::clock::Clock;
 use crate::config::{Settings, SettingsError};
 use crate::domain::State;
+use crate::gitlab::boards::Board;
 use crate::gitlab::hooks::{Hook, WantedHook};
 use crate::gitlab::labels::{LabelKind, OurLabels};
-use crate::gitlab::{Gitlab, Patience, Project};
+use crate::gitlab::{Gitlab, GitlabError, Patience, Project};
 
 /// The board's name.
 const BOARD: &str = "Job matches";
@@ -69,9 +70,19 @@ pub(super) async fn set_up(settings: &Settings, dry_run: bool, said: &mut Vec<St
     let labels = set_up_labels(&project, dry_run, said).await.context("the labels cannot be made")?;
     set_up_board(&project, &labels, dry_run, said).await.context("the board cannot be made")?;
     let url = format!("{}/webhooks/gitlab", public.as_str().trim_end_matches('/'));
-    set_up_hook(&project, settings, &url, dry_run, said)
-        .await
-        .context("the webhook cannot be made; that needs the role Maintainer: set VORHOELLE_SETUP_TOKEN")
+    set_up_hook(&project, settings, &url, dry_run, said).await.map_err(|error| {
+        let status = error.downcast_ref::<GitlabError>().and_then(GitlabError::status);
+        error.context(match status.map(|status| status.as_u16()) {
+            Some(401 | 403 | 404) => {
+                "the webhook cannot be made; that needs the role Maintainer: set VORHOELLE_SETUP_TOKEN"
+            }
+            Some(422) => {
+                "GitLab does not take the webhook; check VORHOELLE_PUBLIC_URL, and whether an administrator has to \
+                 allow webhooks to the local network"
+            }
+            _ => "the webhook cannot be made; run setup again",
+        })
+    })
 }
 
 async fn check_that_it_signs(gitlab: &Gitlab, settings: &Settings) -> anyhow::Result<()> {
@@ -129,7 +140,7 @@ async fn set_up_board(
 ) -> anyhow::Result<()> {
     let boards = project.boards().await?;
     let wanted = State::ALL.map(LabelKind::State);
-    let lists = |board: &crate::gitlab::boards::Board| -> Vec<LabelKind> {
+    let lists = |board: &Board| -> Vec<LabelKind> {
         board.lists.iter().filter_map(|list| labels.kind_of_id(list.label.as_ref()?.id)).collect()
     };
     // A board of another name that shows every state is as good.
@@ -141,19 +152,45 @@ async fn set_up_board(
     let there = ours.as_ref().map(lists).unwrap_or_default();
     let is_new = ours.is_none();
     let ours = match ours {
-        None if !dry_run => Some(project.create_board(BOARD).await?),
+        None if !dry_run => Some(make_board(project).await?),
         ours => ours,
     };
     if is_new {
         said.push(format!("made the board {BOARD}"));
     }
     for kind in wanted.into_iter().filter(|kind| !there.contains(kind)) {
-        if let (Some(board), Some(label), false) = (&ours, labels.ids().get(&kind), dry_run) {
-            project.create_board_list(board.id, *label).await?;
+        if let (Some(board), Some(label), false) = (&ours, labels.ids().get(&kind), dry_run)
+            && let Err(error) = project.create_board_list(board.id, *label).await
+        {
+            // An answer that got lost: the list may be there.
+            let boards = if error.is_unclear() { project.boards().await? } else { Vec::new() };
+            if !boards.iter().any(|one| one.id == board.id && lists(one).contains(&kind)) {
+                return Err(error.into());
+            }
         }
         said.push(format!("put the list {} on the board", labels.name(kind)));
     }
     Ok(())
+}
+
+/// Makes our board. Where the answer got lost it is looked for by its name.
+async fn make_board(project: &Project) -> Result<Board, GitlabError> {
+    match project.create_board(BOARD).await {
+        Err(error) if error.is_unclear() => {
+            project.boards().await?.into_iter().find(|board| board.name == BOARD).ok_or(error)
+        }
+        other => other,
+    }
+}
+
+/// Makes our webhook. Where the answer got lost it is looked for by its address.
+async fn make_hook(project: &Project, wanted: &WantedHook<'_>) -> Result<Hook, GitlabError> {
+    match project.create_hook(wanted).await {
+        Err(error) if error.is_unclear() => {
+            project.hooks().await?.into_iter().find(|hook| hook.url == wanted.url).ok_or(error)
+        }
+        other => other,
+    }
 }
 
 async fn set_up_hook(
@@ -185,7 +222,7 @@ async fn set_up_hook(
             hook
         }
         None => {
-            let made = if dry_run { None } else { Some(project.create_hook(&wanted).await?) };
+            let made = if dry_run { None } else { Some(make_hook(project, &wanted).await?) };
             said.push(format!("made the webhook to {url}"));
             let Some(hook) = made else { return Ok(()) };
             hook

@@ -25,9 +25,27 @@ struct Moved {
     closed_since: Option<Timestamp>,
     /// The decision that was written down, where its label was not put on.
     written: Option<Step>,
-    /// When people last left the label of where the match stands as the only one: what they had closed or reopened before
-    /// is over.
-    settled_at: Option<Timestamp>,
+    /// Since when nobody has moved the label of where the match stands.
+    settled: Settled,
+}
+
+/// Whether those who may decide left the label of where a match stands as the only one last: what they had closed or
+/// reopened before is over.
+#[derive(Clone, Copy)]
+enum Settled {
+    /// They did, at this time.
+    At(Timestamp),
+    /// We did, or somebody who may not.
+    ByOthers,
+    /// The label events were not read.
+    Unasked,
+}
+
+impl Settled {
+    /// Whether what was closed or reopened then is not over.
+    fn leaves(self, at: Timestamp) -> bool {
+        !matches!(self, Self::At(settled) if at < settled)
+    }
 }
 
 impl Engine {
@@ -51,11 +69,11 @@ impl Engine {
         let moved = if labels_differ || written.is_some() || may_hide {
             self.label_acts(connected, issue, observed, record, written, may_hide).await?
         } else {
-            Moved { acts: Vec::new(), closed_since: None, written, settled_at: None }
+            Moved { acts: Vec::new(), closed_since: None, written, settled: Settled::Unasked }
         };
-        let Moved { mut acts, closed_since, written, settled_at } = moved;
+        let Moved { mut acts, closed_since, written, settled } = moved;
         if observed.closed != record.state.is_closed() {
-            acts.extend(self.closings(connected, issue, observed, record, settled_at).await?);
+            acts.extend(self.closings(connected, issue, observed, record, settled).await?);
         } else if let Some(since) = closed_since.filter(|_| record.standing == Standing::Live) {
             let events = connected.project.state_events(issue.iid).await?;
             let since = events.iter().filter(|event| event.created_at >= since);
@@ -64,15 +82,11 @@ impl Engine {
         if let Some(decided_at) = record.decided_at.filter(|_| record.standing == Standing::Live) {
             // What came before the last step was followed, or refused, with it, but for a label that came between our look
             // and our own decision.
-            let is_on = |act: &Act, acts: &[Act]| match act.what {
-                What::Add(state) => {
-                    let last = acts.iter().rfind(|one| one.what == act.what);
-                    state != record.state && observed.states.contains(&state) && last == Some(act)
-                }
-                _ => false,
-            };
-            let all = acts.clone();
-            acts.retain(|act| act.at >= decided_at || is_on(act, &all));
+            let new = observed.states.iter().filter(|state| **state != record.state);
+            let put_on =
+                new.filter_map(|state| acts.iter().rfind(|act| act.what == What::Add(*state)).cloned());
+            let put_on: Vec<Act> = put_on.collect();
+            acts.retain(|act| act.at >= decided_at || put_on.contains(act));
         }
         acts.sort_by_key(|act| act.at);
         Ok((acts, written))
@@ -105,11 +119,9 @@ impl Engine {
             // Boxed: the future would be large, and its frames deep.
             written = Box::pin(self.take_over(connected, issue, record, state)).await?;
         }
-        if observed.is_match {
-            let all: Vec<Act> = events.iter().filter_map(|event| self.label_act(connected, event)).collect();
-            let by_hand = !connected.is_us(issue.author.id);
-            record.put_on_at = put_on_at(&all, by_hand).max(record.put_on_at);
-        }
+        let all: Vec<Act> = events.iter().filter_map(|event| self.label_act(connected, event)).collect();
+        let by_hand = !connected.is_us(issue.author.id);
+        record.put_on_at = put_on_at(&all, by_hand).max(record.put_on_at);
         let since = self.label_events_since(&events, record, may_hide);
         let mut acts: Vec<Act> = since.iter().filter_map(|event| self.label_act(connected, event)).collect();
         let mut closed_since = None;
@@ -127,10 +139,9 @@ impl Engine {
             // A closing and a reopening leave the labels alone.
             closed_since = record.updated_at.checked_add(SignedDuration::from_nanos(1)).ok();
         }
-        let before = &events[..events.len() - since.len()];
-        let settled_at = settled_by_people(connected, before).filter(|_| !may_hide);
+        let settled = self.settled(connected, &events[..events.len() - since.len()]);
         self.note_seen(&events, observed, record);
-        Ok(Moved { acts, closed_since, written, settled_at })
+        Ok(Moved { acts, closed_since, written, settled })
     }
 
     /// Refuses labels that a copy shows which lags behind its events, or whose events lag behind it.
@@ -248,11 +259,11 @@ impl Engine {
         issue: &Issue,
         observed: &mut Observed,
         record: &Record,
-        settled_at: Option<Timestamp>,
+        settled: Settled,
     ) -> Result<Vec<Act>, EngineError> {
         let events = connected.project.state_events(issue.iid).await?;
-        let settled_at = match settled_at {
-            None => self.settled_after(connected, issue, record, events.last()).await?,
+        let settled = match settled {
+            Settled::Unasked => self.settled_after(connected, issue, record, events.last()).await?,
             known => known,
         };
         let is_as_known = |event: &StateEvent| event.closes() == record.state.is_closed();
@@ -264,7 +275,7 @@ impl Engine {
             self.refuse_a_lagging_copy(issue)?;
         }
         let mut acts = Vec::new();
-        let counts = |event: &StateEvent| settled_at.is_none_or(|at| event.created_at >= at);
+        let counts = |event: &StateEvent| settled.leaves(event.created_at);
         if events.last().is_some_and(|last| !is_newer_than_the_step(last, record) || !counts(last)) {
             // It was closed or reopened before the last step, and we did not come to setting that right.
             observed.closed = record.state.is_closed();
@@ -283,22 +294,33 @@ impl Engine {
         Ok(acts)
     }
 
-    /// When people left only the label of where the match stands on, where something was done to the issue after it was
-    /// `last` closed or reopened: the label too may have been moved, and back.
+    /// Whether the label was moved, and back, after the issue was `last` closed or reopened: asked where something was done to
+    /// it since.
     async fn settled_after(
         &self,
         connected: &Connected,
         issue: &Issue,
         record: &Record,
         last: Option<&StateEvent>,
-    ) -> Result<Option<Timestamp>, EngineError> {
+    ) -> Result<Settled, EngineError> {
         let is_the_last = |last: &StateEvent| issue.updated_at.duration_since(last.created_at) <= ONE_WRITE;
         if last.is_none_or(is_the_last) {
-            return Ok(None);
+            return Ok(Settled::Unasked);
         }
         let events = connected.project.label_events(issue.iid).await?;
         let since = self.since_settled(&events, record.state);
-        Ok(settled_by_people(connected, &events[..events.len() - since.len()]))
+        Ok(self.settled(connected, &events[..events.len() - since.len()]))
+    }
+
+    /// Who brought the labels of a match where they were after these events.
+    fn settled(&self, connected: &Connected, events: &[LabelEvent]) -> Settled {
+        let counts =
+            |event: &&LabelEvent| matches!(self.kind_of(event), Some(LabelKind::State(_) | LabelKind::Match));
+        let last = events.iter().rfind(counts).filter(|event| !connected.is_ours(event.user.as_ref()));
+        let may = |event: &&LabelEvent| {
+            self.reviewers(connected).may(event.user.as_ref().map(|user| user.username.as_str()))
+        };
+        last.filter(may).map_or(Settled::ByOthers, |event| Settled::At(event.created_at))
     }
 
     /// Whether we put a decision's label on after we had written it down.
@@ -354,12 +376,6 @@ impl Engine {
         };
         Some(Act { at: event.created_at, by: event.user.as_ref().map(|user| user.username.clone()), what })
     }
-}
-
-/// When people left only one label on by the last of these events; none where we did.
-fn settled_by_people(connected: &Connected, events: &[LabelEvent]) -> Option<Timestamp> {
-    let by_people = |event: &&LabelEvent| !connected.is_ours(event.user.as_ref());
-    events.last().filter(by_people).map(|event| event.created_at)
 }
 
 /// Whether what somebody did with a label can be seen on the issue.

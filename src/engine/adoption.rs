@@ -1,7 +1,5 @@
 //! Issues that people made by hand and labelled `job-match`.
 
-use jiff::Timestamp;
-
 use super::reconcile::has_a_strangers_act;
 use super::stage::new_record;
 use super::{Connected, Engine, EngineError};
@@ -39,7 +37,8 @@ impl Engine {
         if reviewers.enforced && self.has_no_event_yet(observed, None, &events) {
             self.refuse_lagging_events(&issue)?;
         }
-        if has_a_strangers_act(&since_put_on(&acts, record.put_on_at), &reviewers) {
+        let put_on = record.put_on_at.map_or(0, |put_on| acts.partition_point(|act| act.at <= put_on));
+        if has_a_strangers_act(&acts[put_on..], &reviewers) {
             // It is taken back, as if we had heard of the issue at once.
             return self.take_in(connected, &issue, observed, &mut record).await;
         }
@@ -149,10 +148,4 @@ impl Engine {
         let last = events.last().and_then(|event| event.user.as_ref()).or(issue.closed_by.as_ref());
         Ok(last.cloned())
     }
-}
-
-/// What people did to state labels after `job-match` was put on.
-fn since_put_on(acts: &[Act], put_on_at: Option<Timestamp>) -> Vec<Act> {
-    let is_since = |act: &&Act| put_on_at.is_none_or(|put_on| act.at > put_on);
-    acts.iter().filter(is_since).cloned().collect()
 }

@@ -34,6 +34,8 @@ pub(super) struct History {
     pub(super) open_acts: Vec<Act>,
     /// The last decision made through the service, if its label was never put on: a kill came between.
     pub(super) open_decision: Option<Step>,
+    /// The approval of an issue that people made approved, about which nobody has decided since.
+    pub(super) made_approved: Option<Step>,
     /// When `job-match` was put on an issue that was there before.
     pub(super) put_on_at: Option<Timestamp>,
     /// Whether we took `job-match` off last, as we do of a second issue alone.
@@ -126,7 +128,9 @@ pub(super) async fn read(
         notes.iter().filter_map(decision_of).next_back().filter(|decision| {
             decision.from == replayed.state && since.is_none_or(|since| decision.at > since)
         });
+    let is_made_approved = !ours && replayed.steps.is_empty() && replayed.state == State::Approved;
     Ok(History {
+        made_approved: engine.approval_in(&events).filter(|_| is_made_approved),
         state: replayed.state,
         steps: replayed.steps,
         open_acts: replayed.open_acts,
@@ -198,6 +202,7 @@ impl Engine {
         }
         let raise = self.raises(&record, &history.steps)?;
         self.inner.mirror.put_whole(&record, &history.steps, raise)?;
+        self.tell_of_made_approval(&record, history.made_approved.as_ref())?;
         self.inner.news.notify_waiters();
         if self.may_follow().is_err() {
             return Ok(());

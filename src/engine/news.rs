@@ -18,8 +18,8 @@ impl Engine {
             let is_taken_over = record.nonce.is_some() && steps.is_empty() && record.state != State::Pending;
             return Ok(if is_taken_over { Raise::Nothing } else { Raise::All });
         }
-        if self.is_match_again(record)? {
-            return Ok(Raise::Again);
+        if let Some(put_on) = self.match_again_since(record)? {
+            return Ok(Raise::Again(put_on));
         }
         let policy = self.policy();
         let last = steps.last();
@@ -45,23 +45,31 @@ impl Engine {
             let notes = connected.our_notes(record.iid).await?;
             record.sending = self.sending_of(record.iid, &notes)?;
         }
-        let step = self.approval_of(&record, events);
-        let raise = self.raises(&record, step.as_slice())?;
-        if raise == Raise::All {
-            self.inner.mirror.put_new(&record)?;
-        } else {
-            self.inner.mirror.put(&record, None)?;
-        }
-        let raise = if raise == Raise::All { Raise::Approval } else { raise };
-        Ok(self.inner.mirror.raise(&record, step.as_slice(), raise)?)
+        let approval = self.approval_in(events).filter(|_| record.state == State::Approved);
+        let raise = self.raises(&record, approval.as_slice())?;
+        Ok(self.inner.mirror.put_adopted(&record, approval.as_ref(), raise)?)
     }
 
-    /// The step to approved of an issue that was adopted so, by whoever put that label on.
-    fn approval_of(&self, record: &Record, events: &[LabelEvent]) -> Option<Step> {
+    /// Tells the approval of an issue that people made approved, and that was taken in by what GitLab tells of it.
+    pub(super) fn tell_of_made_approval(
+        &self,
+        record: &Record,
+        approval: Option<&Step>,
+    ) -> Result<(), EngineError> {
+        let Some(approval) = approval.filter(|_| record.state == State::Approved) else { return Ok(()) };
+        let steps = std::slice::from_ref(approval);
+        match self.raises(record, steps)? {
+            Raise::Nothing => Ok(()),
+            _ => Ok(self.inner.mirror.raise(record, steps, Raise::Approval)?),
+        }
+    }
+
+    /// The step to approved of an issue that was made so, by whoever put that label on last.
+    pub(super) fn approval_in(&self, events: &[LabelEvent]) -> Option<Step> {
         let approved = LabelKind::State(State::Approved);
         let puts_it_on =
             |event: &&LabelEvent| event.action == LabelAction::Add && self.kind_of(event) == Some(approved);
-        let event = events.iter().rfind(puts_it_on).filter(|_| record.state == State::Approved)?;
+        let event = events.iter().rfind(puts_it_on)?;
         Some(Step {
             from: State::Pending,
             to: State::Approved,
@@ -72,11 +80,12 @@ impl Engine {
         })
     }
 
-    /// Whether something made by hand, before this disk followed the project, has become a match since, or again.
-    pub(super) fn is_match_again(&self, record: &Record) -> Result<bool, EngineError> {
+    /// Since when something made by hand, before this disk followed the project, is a match, or one again: where it became
+    /// that since.
+    pub(super) fn match_again_since(&self, record: &Record) -> Result<Option<Timestamp>, EngineError> {
         match record.put_on_at.filter(|_| record.nonce.is_none()) {
-            Some(put_on) => self.is_fresh(record, put_on),
-            None => Ok(false),
+            Some(put_on) => Ok(self.is_fresh(record, put_on)?.then_some(put_on)),
+            None => Ok(None),
         }
     }
 

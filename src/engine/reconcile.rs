@@ -124,6 +124,7 @@ impl Engine {
         issue: Issue,
         mut record: Record,
     ) -> Result<(), EngineError> {
+        let read = record.clone();
         let written = self.written_down(connected, &issue, &mut record).await?;
         let shown = self.observe(&connected.project, &issue).await?;
         let mut observed = shown.clone();
@@ -138,7 +139,7 @@ impl Engine {
                 State::Pending => self.repair_if_just_made(connected, issue).await,
                 _ => issue,
             };
-            return self.refresh(&issue, record);
+            return self.refresh(&issue, &read, record);
         }
         let (acts, written) = self.acts(connected, &issue, &mut observed, &mut record, written).await?;
         let mail_that_left = self.step_of_what_left(connected, &record).await?;
@@ -159,7 +160,7 @@ impl Engine {
             return match put_off {
                 // What people did they undid themselves.
                 Some(step) => self.carry_out(connected, record, step).await.map(drop),
-                None => self.refresh(&issue, record),
+                None => self.refresh(&issue, &read, record),
             };
         }
         let iid = issue.iid;
@@ -233,8 +234,8 @@ impl Engine {
         Reviewers { enforced, usernames: policy.reviewers.usernames.clone() }
     }
 
-    /// Nothing happened that concerns the state: takes over what else may have changed.
-    fn refresh(&self, issue: &Issue, mut record: Record) -> Result<(), EngineError> {
+    /// Nothing happened that concerns the state: takes over what else may have changed since it was `read` from the mirror.
+    fn refresh(&self, issue: &Issue, read: &Record, mut record: Record) -> Result<(), EngineError> {
         self.inner.lagging.forget(issue.iid);
         record.updated_at = issue.updated_at;
         record.comments = issue.user_notes_count;
@@ -242,7 +243,8 @@ impl Engine {
         if record.nonce.is_none() {
             record.job.title.clone_from(&issue.title);
         }
-        if self.inner.mirror.record(issue.iid)?.as_ref() != Some(&record) {
+        // A command beside this process may have removed its data since it was read.
+        if record != *read {
             self.inner.mirror.put(&record, None)?;
         }
         Ok(())

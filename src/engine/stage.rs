@@ -15,7 +15,7 @@ use crate::gitlab::Issue;
 use crate::gitlab::issue_text::{self, BodyContext, Staged, TextError};
 use crate::gitlab::issues::{IssueChange, NewIssue};
 use crate::gitlab::labels::LabelKind;
-use crate::mirror::{Raise, Record, Standing};
+use crate::mirror::{Fact, Raise, Record, Standing};
 
 /// How often an issue is created anew after an answer that left it unclear whether it was.
 const TRIES: usize = 3;
@@ -165,6 +165,9 @@ impl Engine {
         since: Timestamp,
     ) -> Result<Option<Record>, EngineError> {
         let since = since.checked_sub(CLOCK_MARGIN).unwrap_or(Timestamp::MIN);
+        // Our clock may be far ahead of GitLab's, which has read all that came before.
+        let read = self.inner.mirror.fact(Fact::Cursor)?.and_then(|text| text.parse::<Timestamp>().ok());
+        let since = read.map_or(since, |read| read.min(since));
         let read = connected.project.issues_created_since(since).await;
         for issue in self.note(read.map_err(EngineError::from))? {
             if self.staged_as(connected, &issue).is_some_and(|(_, found)| found == *fingerprint) {

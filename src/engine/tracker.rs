@@ -34,6 +34,11 @@ fn comment_of<'a>(connected: &Connected, notes: &'a [Note]) -> Option<&'a Note> 
     that_counts(notes.iter().filter(is_one))
 }
 
+/// Whether a match may have one: while a decision waits to be completed it is not said how many comments there are.
+fn may_have_tracker(record: &Record) -> bool {
+    record.comments > 0 || record.has_tracker
+}
+
 /// What it says; none where there is none.
 pub(super) fn application_of(connected: &Connected, notes: &[Note]) -> Option<Read> {
     application_text::read_back(&comment_of(connected, notes)?.body)
@@ -99,7 +104,10 @@ impl Engine {
         self.may_write()?;
         let (_one_at_a_time, mut record) =
             self.hold_match(&connected, iid).await?.ok_or(ApplicationError::Unknown(iid))?;
-        let notes = connected.project.notes(iid).await.map_err(EngineError::from)?;
+        let mut notes = Vec::new();
+        if may_have_tracker(&record) {
+            notes = connected.project.notes(iid).await.map_err(EngineError::from)?;
+        }
         let present = application_of(&connected, &notes).map(|read| read.application);
         let is_there = present.is_some();
         let present = present.unwrap_or_default();
@@ -135,8 +143,10 @@ impl Engine {
             return Ok(None);
         };
         // An edit of a comment need not show in the issue.
-        let notes = connected.project.notes(iid).await?;
-        record.note_application(application_of(&connected, &notes).map(|read| read.application));
+        if may_have_tracker(&record) {
+            let notes = connected.project.notes(iid).await?;
+            record.note_application(application_of(&connected, &notes).map(|read| read.application));
+        }
         Ok(Some(record))
     }
 

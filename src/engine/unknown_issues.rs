@@ -162,7 +162,7 @@ impl Engine {
             && issue.updated_at == issue.created_at
             && issue.user_notes_count == 0;
         record.history_known = untouched;
-        let is_news = self.is_fresh(record, record.created_at)? || self.is_match_again(record)?;
+        let is_news = self.is_fresh(record, record.created_at)? || self.match_again_since(record)?.is_some();
         // Of news every step is told in its turn; what is old may have its history read later.
         if let Some(state) = settled.filter(|_| observed.is_match && (untouched || !is_news)) {
             record.state = state;
@@ -203,6 +203,7 @@ impl Engine {
         }
         let raise = self.raises(record, &history.steps)?;
         self.inner.mirror.put_whole(record, &history.steps, raise)?;
+        self.tell_of_made_approval(record, history.made_approved.as_ref())?;
         if is_owed {
             return Box::pin(self.follow(connected, issue.clone(), record.clone())).await;
         }

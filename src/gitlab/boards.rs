@@ -13,6 +13,7 @@ pub struct Board {
     /// Its number.
     pub id: u64,
     /// Its name.
+    #[serde(default)]
     pub name: String,
     /// Its lists; Open and Closed are never among them.
     #[serde(default)]

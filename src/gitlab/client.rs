@@ -235,7 +235,7 @@ impl Gitlab {
 
     /// Makes a call and reads the answer.
     ///
-    /// What may safely be repeated is, after connection errors, timeouts and 502–504; a POST only where GitLab did not
+    /// What may safely be repeated is, after connection errors, timeouts and failures of GitLab (5xx); a POST only where GitLab did not
     /// run it (no connection, 429).
     ///
     /// # Errors
@@ -254,7 +254,7 @@ impl Gitlab {
         &self,
         endpoint: &(impl Endpoint + Sync),
     ) -> Result<T, GitlabError> {
-        self.call(endpoint).await?.json()
+        Ok(self.read(endpoint, None).await?.0)
     }
 
     /// Every row of a list, page after page as GitLab's headers say: it filters some lists after paging, so a short
@@ -270,8 +270,8 @@ impl Gitlab {
         let mut rows = Vec::new();
         let mut page = Some(1);
         while let Some(number) = page {
-            let reply = self.call_page(endpoint, Some(number)).await?;
-            rows.append(&mut reply.json()?);
+            let (mut next, reply) = self.read(endpoint, Some(number)).await?;
+            rows.append(&mut next);
             page = reply.next_page().filter(|next| *next > number);
         }
         Ok(rows)
@@ -283,8 +283,27 @@ impl Gitlab {
         endpoint: &(impl Endpoint + Sync),
         number: u64,
     ) -> Result<(Vec<T>, bool), GitlabError> {
-        let reply = self.call_page(endpoint, Some(number)).await?;
-        Ok((reply.json()?, reply.next_page().is_some_and(|next| next > number)))
+        let (rows, reply) = self.read(endpoint, Some(number)).await?;
+        Ok((rows, reply.next_page().is_some_and(|next| next > number)))
+    }
+
+    /// Makes a call and reads its body. One that breaks off in the middle, or is a proxy's page, is asked for once more where
+    /// that may be done.
+    async fn read<T: DeserializeOwned>(
+        &self,
+        endpoint: &(impl Endpoint + Sync),
+        page: Option<u64>,
+    ) -> Result<(T, Reply), GitlabError> {
+        let mut again = endpoint.method() != Method::POST && self.shared.patience.tries > 1;
+        loop {
+            let reply = self.call_page(endpoint, page).await?;
+            match reply.json() {
+                Err(GitlabError::Shape(_)) if std::mem::take(&mut again) => {
+                    self.shared.clock.sleep(self.shared.patience.pause).await;
+                }
+                read => return Ok((read?, reply)),
+            }
+        }
     }
 
     /// Waits for room under GitLab's limit on new issues.

@@ -60,7 +60,6 @@ impl WantedHook<'_> {
             "confidential_note_events": true,
             // GitLab's default is true.
             "push_events": false,
-            "enable_ssl_verification": true,
         });
         if let Some(token) = self.token {
             body["token"] = token.into();
@@ -88,7 +87,10 @@ impl Project {
     ///
     /// As any call; 422 where GitLab will not deliver to that address.
     pub async fn create_hook(&self, wanted: &WantedHook<'_>) -> Result<Hook, GitlabError> {
-        self.gitlab.get(&self.plain(Method::POST, "hooks").json(wanted.body())).await
+        let mut body = wanted.body();
+        // Later it stays as an administrator wants it.
+        body["enable_ssl_verification"] = true.into();
+        self.gitlab.get(&self.plain(Method::POST, "hooks").json(body)).await
     }
 
     /// Sets our webhook right, secrets included: GitLab does not tell whether they are the same.

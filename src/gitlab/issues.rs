@@ -1,9 +1,10 @@
 //! Issues: read one, list what changed, create, change.
 
-use gitlab::api::projects::issues::{CreateIssue, EditIssue, Issue as ReadIssue, IssueStateEvent};
+use gitlab::api::projects::issues::Issue as ReadIssue;
 use http::Method;
 use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Deserializer};
+use serde_json::json;
 
 use super::client::Plain;
 use super::people::User;
@@ -198,15 +199,18 @@ impl Project {
     /// Where [`GitlabError::is_unclear`], the issue may be there all the same.
     pub async fn create_issue(&self, new: &NewIssue) -> Result<Issue, GitlabError> {
         self.gitlab.room_for_an_issue().await?;
-        let mut endpoint = CreateIssue::builder();
-        endpoint.project(self.id).title(&new.title).description(&new.description).labels(&new.labels);
+        let mut body = json!({
+            "title": new.title,
+            "description": new.description,
+            "labels": new.labels.join(","),
+        });
         if let Some(assignee) = new.assignee {
-            endpoint.assignee_id(assignee);
+            body["assignee_ids"] = json!([assignee]);
         }
-        if let Some(date) = new.due_date.and_then(chrono_date) {
-            endpoint.due_date(date);
+        if let Some(date) = new.due_date {
+            body["due_date"] = json!(date);
         }
-        self.gitlab.get(&built(endpoint.build())?).await
+        self.gitlab.get(&self.plain(Method::POST, "issues").json(body)).await
     }
 
     /// Changes an issue and tells what it is afterwards.
@@ -215,27 +219,27 @@ impl Project {
     ///
     /// As any call; labels may have changed although another field was refused.
     pub async fn change_issue(&self, iid: u64, change: &IssueChange) -> Result<Issue, GitlabError> {
-        let mut endpoint = EditIssue::builder();
-        endpoint.project(self.id).issue(iid);
-        for label in &change.add_labels {
-            endpoint.add_label(label);
-        }
-        for label in &change.remove_labels {
-            endpoint.remove_label(label);
+        let mut body = json!({});
+        for (field, labels) in [("add_labels", &change.add_labels), ("remove_labels", &change.remove_labels)]
+        {
+            if !labels.is_empty() {
+                body[field] = json!(labels.join(","));
+            }
         }
         if let Some(close) = change.close {
-            endpoint.state_event(if close { IssueStateEvent::Close } else { IssueStateEvent::Reopen });
+            body["state_event"] = json!(if close { "close" } else { "reopen" });
         }
         if let Some(assignee) = change.assignee {
-            endpoint.assignee_id(assignee);
+            body["assignee_ids"] = json!([assignee]);
         }
         if let Some(confidential) = change.confidential {
-            endpoint.confidential(confidential);
+            body["confidential"] = json!(confidential);
         }
         if let Some((title, description)) = &change.text {
-            endpoint.title(title).description(description);
+            body["title"] = json!(title);
+            body["description"] = json!(description);
         }
-        self.gitlab.get(&built(endpoint.build())?).await
+        self.put_issue(iid, body).await
     }
 
     /// Replaces an issue's text.
@@ -244,8 +248,11 @@ impl Project {
     ///
     /// As any call.
     pub async fn describe_issue(&self, iid: u64, description: &str) -> Result<Issue, GitlabError> {
-        let endpoint = EditIssue::builder().project(self.id).issue(iid).description(description).build();
-        self.gitlab.get(&built(endpoint)?).await
+        self.put_issue(iid, json!({ "description": description })).await
+    }
+
+    async fn put_issue(&self, iid: u64, body: serde_json::Value) -> Result<Issue, GitlabError> {
+        self.gitlab.get(&self.plain(Method::PUT, &format!("issues/{iid}")).json(body)).await
     }
 
     pub(super) fn plain(&self, method: Method, path: &str) -> Plain {
@@ -256,14 +263,6 @@ impl Project {
 /// A builder fails only where a required field was not given.
 pub(super) fn built<E, F>(endpoint: Result<E, F>) -> Result<E, GitlabError> {
     endpoint.map_err(|_| GitlabError::NotSent("a required field was not given"))
-}
-
-fn chrono_date(date: Date) -> Option<chrono::NaiveDate> {
-    chrono::NaiveDate::from_ymd_opt(
-        date.year().into(),
-        date.month().unsigned_abs().into(),
-        date.day().unsigned_abs().into(),
-    )
 }
 
 /// `null` counts as missing.

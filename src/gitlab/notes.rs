@@ -1,11 +1,10 @@
 //! Comments on issues.
 
-use gitlab::api::projects::issues::notes::{CreateIssueNote, EditIssueNote};
 use http::Method;
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::json;
 
-use super::issues::built;
 use super::people::User;
 use super::{GitlabError, Project};
 
@@ -87,19 +86,21 @@ impl Project {
     /// Where [`GitlabError::is_unclear`], the comment may be there all the same.
     pub async fn comment(&self, iid: u64, body: &str) -> Result<Note, GitlabError> {
         self.gitlab.room_for_a_comment().await?;
-        self.gitlab
-            .get(&built(CreateIssueNote::builder().project(self.id).issue(iid).body(body).build())?)
-            .await
+        let endpoint = self.plain(Method::POST, &format!("issues/{iid}/notes"));
+        self.gitlab.get(&endpoint.json(json!({ "body": body }))).await
     }
 
-    /// Deletes one of our comments.
+    /// Deletes one of our comments, unless it is gone already: an answer that got lost makes the call be repeated.
     ///
     /// # Errors
     ///
     /// As any call.
     pub async fn delete_comment(&self, iid: u64, note: u64) -> Result<(), GitlabError> {
         let endpoint = self.plain(Method::DELETE, &format!("issues/{iid}/notes/{note}"));
-        self.gitlab.call(&endpoint).await.map(drop)
+        match self.gitlab.call(&endpoint).await {
+            Err(error) if error.is_gone() => Ok(()),
+            other => other.map(drop),
+        }
     }
 
     /// Replaces the text of one of our comments.
@@ -108,8 +109,8 @@ impl Project {
     ///
     /// As any call.
     pub async fn edit_comment(&self, iid: u64, note: u64, body: &str) -> Result<Note, GitlabError> {
-        let endpoint = EditIssueNote::builder().project(self.id).issue(iid).note(note).body(body).build();
-        self.gitlab.get(&built(endpoint)?).await
+        let endpoint = self.plain(Method::PUT, &format!("issues/{iid}/notes/{note}"));
+        self.gitlab.get(&endpoint.json(json!({ "body": body }))).await
     }
 }
 

@@ -69,8 +69,8 @@ pub enum Raise {
     Nothing,
     /// Those of its whole life: it was made since this disk follows the project.
     All,
-    /// That it counts again, and what was done since: `job-match` was put on it since this disk follows the project.
-    Again,
+    /// That it counts again, and what was done since: `job-match` was put on it then, since this disk follows the project.
+    Again(Timestamp),
     /// After a lost disk: its approval, where it is approved and nobody has written a draft.
     Approval,
 }
@@ -171,12 +171,12 @@ pub(super) fn raise_whole(
     if record.standing != Standing::Live {
         return Ok(());
     }
-    if let (Raise::Again, Some(put_on)) = (which, record.put_on_at) {
+    if let Raise::Again(put_on) = which {
         return raise_again(connection, record, put_on, steps);
     }
     raise_return(connection, record)?;
     match which {
-        Raise::Nothing => Ok(()),
+        Raise::Nothing | Raise::Again(_) => Ok(()),
         Raise::All => {
             let mut then = record.clone();
             if let Some(first) = steps.first() {
@@ -190,11 +190,11 @@ pub(super) fn raise_whole(
             }
             Ok(())
         }
-        Raise::Again | Raise::Approval => raise_waiting_approval(connection, record, steps.last()),
+        Raise::Approval => raise_waiting_approval(connection, record, steps.last()),
     }
 }
 
-/// Raises that a match counts again from when `job-match` was put on, unless that was told, and what was done since.
+/// Raises that a match counts again from when `job-match` was put on, where that was not told, and what was done since.
 fn raise_again(
     connection: &Connection,
     record: &Record,
@@ -207,23 +207,25 @@ fn raise_again(
             row.get(0)
         })?;
     let since = steps.iter().position(|step| step.at > put_on).unwrap_or(steps.len());
-    if !was_told {
-        let mut then = record.clone();
-        if let Some(first) = steps.get(since) {
-            then.state = first.from;
-            (then.decided_by, then.decided_at) = (None, None);
-        }
+    let mut then = record.clone();
+    if let Some(first) = steps.get(since) {
+        then.state = first.from;
+        (then.decided_by, then.decided_at) = (None, None);
+    }
+    if was_told {
+        raise_return(connection, &then)?;
+    } else {
         raise(connection, EventKind::Staged, put_on, &then, None)?;
-        for step in &steps[since..] {
-            then.follow(step);
-            raise(connection, EventKind::of(step.to), step.at, &then, Some(step))?;
-        }
+    }
+    for step in &steps[since..] {
+        then.follow(step);
+        raise(connection, EventKind::of(step.to), step.at, &then, Some(step))?;
     }
     raise_waiting_approval(connection, record, steps.last())
 }
 
 /// Raises an approval for which nobody has written a draft.
-fn raise_waiting_approval(
+pub(super) fn raise_waiting_approval(
     connection: &Connection,
     record: &Record,
     last: Option<&Step>,
@@ -290,7 +292,10 @@ impl Mirror {
     ///
     /// Where the disk fails.
     pub fn raise(&self, record: &Record, steps: &[Step], which: Raise) -> Result<(), MirrorError> {
-        raise_whole(&self.write(), record, steps, which)
+        let mut connection = self.write();
+        let transaction = connection.transaction()?;
+        raise_whole(&transaction, record, steps, which)?;
+        transaction.commit()
     }
 
     /// Some of the events that are due by a moment, in the order in which they were raised: of each match only the first

@@ -79,6 +79,30 @@ impl Mirror {
         transaction.commit()
     }
 
+    /// Puts a match in that was made by hand, and raises what follows; `approval` is the step to approved where it was taken in
+    /// so.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn put_adopted(
+        &self,
+        record: &Record,
+        approval: Option<&Step>,
+        raise: Raise,
+    ) -> rusqlite::Result<()> {
+        let mut connection = self.write();
+        let transaction = connection.transaction()?;
+        let before = known(&transaction, record.iid)?.map(|before| before.standing);
+        events::raise_for(&transaction, before, record, None)?;
+        self.put_in(&transaction, record)?;
+        events::raise_whole(&transaction, record, &[], raise)?;
+        if raise != Raise::Nothing {
+            events::raise_waiting_approval(&transaction, record, approval)?;
+        }
+        transaction.commit()
+    }
+
     /// Puts a match in with all its steps, in place of those that were there.
     ///
     /// # Errors

@@ -129,10 +129,11 @@ impl Outgoing {
         if self.is_erased(iid)? {
             return Ok(());
         }
-        // Of one that a person had repeated, GitLab knows more than this disk.
+        // Of a doubt that a person has resolved, or had repeated, GitLab knows more than this disk.
         let written = draft_text::attempts(&looked.notes);
         let is_over = |kept: &Attempt| {
-            written.iter().any(|one| one.nonce == kept.nonce && !one.outcome.is_unresolved())
+            let is_it = |one: &Attempt| one.nonce == kept.nonce && !one.outcome.is_unresolved();
+            kept.outcome.is_unresolved() && written.iter().any(is_it)
         };
         for attempt in mirror.kept_attempts(iid)? {
             if !is_over(&attempt) {

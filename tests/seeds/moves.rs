@@ -24,6 +24,10 @@ const TWO_OF: u64 = 3;
 /// In one seed of so many labels are deleted.
 const DELETES_OF: u64 = 5;
 
+/// Where nothing is to be written, a look leaves no trace in GitLab; that a service which is awake has looked shows after so
+/// long a pause.
+const BEFORE_A_LOOK: Duration = Duration::from_mins(16);
+
 /// Moves about; what was done is in the log where it ends badly.
 pub async fn move_about(seed: u64, log: &Mutex<Vec<String>>) {
     let mut dice = Dice(seed);
@@ -71,7 +75,7 @@ pub async fn move_about(seed: u64, log: &Mutex<Vec<String>>) {
 }
 
 async fn the_other_looks(world: &World, other: &Engine) -> String {
-    world.clock.advance(Duration::from_secs(300));
+    world.clock.advance(BEFORE_A_LOOK);
     other.delta().await.unwrap();
     other.work_off().await;
     "another instance looks".to_owned()
@@ -90,11 +94,17 @@ async fn one_move(dice: &mut Dice, world: &mut World, deletes: bool) -> String {
     let who = *dice.pick(&["reviewer", "colleague"]);
     let label = |state: &str| format!("job-match/{state}");
     let on = world.labels(iid).into_iter().find(|one| one.contains('/'));
-    match dice.roll(if deletes { 22 } else { 21 }) {
-        21 => {
+    match dice.roll(if deletes { 23 } else { 22 }) {
+        22 => {
             world.person("owner").delete_label(&label(state)).unwrap();
             world.delta().await;
             format!("the label {state} is deleted, and the service looks")
+        }
+        21 => {
+            // A label that is none of ours says nothing of a match.
+            let done = world.person(who).relabel(iid, &["urgent"], &[]).is_ok();
+            world.person(who).relabel(iid, &[], &["urgent"]).ok();
+            format!("{who} labels #{iid} urgent for a moment: {done}")
         }
         20 => {
             let (name, new) = (label(state), format!("{state}!"));
@@ -162,6 +172,7 @@ async fn one_move(dice: &mut Dice, world: &mut World, deletes: bool) -> String {
             format!("{seconds} s go by")
         }
         _ => {
+            world.clock.advance(BEFORE_A_LOOK);
             world.delta().await;
             "the service looks".to_owned()
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Disk, World};
+use crate::support::{Difference, Disk, World};
 use crate::{ENFORCED, deaf, sent_by_hand};
 
 /// All of it was done while GitLab could not be read: the service saw three labels, followed what was allowed of it, and took
@@ -149,4 +149,70 @@ async fn what_was_moved_long_after_a_withdrawal_is_how_it_was_put_back() {
         world.expect(iid, "sent").await;
     }
     world.finish().await;
+}
+
+/// Labels that are none of ours say nothing of a match.
+#[tokio::test]
+async fn a_closing_counts_whatever_other_label_came_after_it() {
+    for (variables, disk) in [(&[][..], Disk::Kept), (&ENFORCED[..], Disk::Kept), (&[][..], Disk::Wiped)] {
+        let (mut world, iid) = deaf(variables).await;
+        world.kill(disk).await;
+        world.clock.advance(Duration::from_secs(60));
+        world.reviewer().close(iid).unwrap();
+        world.clock.advance(Duration::from_secs(60));
+        world.person("colleague").relabel(iid, &["urgent"], &[]).unwrap();
+        world.start().await;
+        for _ in 0..2 {
+            world.delta().await;
+        }
+        assert_eq!(world.labels(iid), ["job-match", "job-match/rejected", "urgent"], "{disk:?}");
+        assert!(!world.is_open(iid));
+    }
+}
+
+/// What a stranger put on and took off again does not take a reviewer's closing back.
+#[tokio::test]
+async fn a_reviewers_closing_counts_whatever_a_stranger_did_after_it() {
+    for disk in [Disk::Kept, Disk::Wiped] {
+        let (mut world, iid) = deaf(&ENFORCED).await;
+        world.kill(disk).await;
+        world.clock.advance(Duration::from_secs(60));
+        world.reviewer().close(iid).unwrap();
+        for (on, off) in [(Some("job-match/approved"), None), (None, Some("job-match/approved"))] {
+            world.clock.advance(Duration::from_secs(60));
+            let (on, off): (Vec<_>, Vec<_>) = (on.into_iter().collect(), off.into_iter().collect());
+            world.person("colleague").relabel(iid, &on, &off).unwrap();
+        }
+        world.start().await;
+        for _ in 0..2 {
+            world.delta().await;
+        }
+        world.expect(iid, "rejected").await;
+    }
+}
+
+/// It comes back as of when it was put back, not of when it was staged.
+#[tokio::test]
+async fn what_was_put_back_unseen_has_the_whole_time_until_it_expires() {
+    for disk in [Disk::Kept, Disk::Wiped] {
+        let file = Some("language: en\nexpire_after: 3d\nquiet_alarm_after: off\n");
+        let difference = Difference { variables: ENFORCED.to_vec(), file, ..Difference::default() };
+        let mut world = World::with(difference).await;
+        let iid = world.stage("1").await;
+        world.reviewer().relabel(iid, &[], &["job-match"]).unwrap();
+        world.settle().await;
+        world.kill(disk).await;
+        world.clock.advance(Duration::from_secs(10 * 24 * 3600));
+        world.reviewer().relabel(iid, &["job-match"], &[]).unwrap();
+        world.clock.advance(Duration::from_secs(10));
+        world.person("colleague").relabel(iid, &[], &["job-match"]).unwrap();
+        world.start().await;
+        for _ in 0..2 {
+            world.delta().await;
+        }
+        world.tell_after(5).await;
+        world.expect(iid, "pending").await;
+        world.expect_comment(iid, "by colleague");
+        world.finish().await;
+    }
 }

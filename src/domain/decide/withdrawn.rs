@@ -38,12 +38,10 @@ fn put_back_unseen(
     acts: &[Act],
     reviewers: &Reviewers,
 ) -> Option<Verdict> {
-    let may = |act: &&Act| reviewers.may(act.by.as_deref());
-    let mut by_who_may = acts.iter().filter(may);
-    by_who_may
-        .rfind(|act| matches!(act.what, What::Withdraw | What::PutBack))
-        .filter(|last| last.what == What::PutBack)?;
-    let taken_off = acts.iter().rfind(|act| act.what == What::Withdraw)?;
+    let may = |act: &Act| reviewers.may(act.by.as_deref());
+    let moves_it = |act: &Act| matches!(act.what, What::Withdraw | What::PutBack) && may(act);
+    let last = acts.iter().rposition(moves_it).filter(|last| acts[*last].what == What::PutBack)?;
+    let taken_off = acts[last..].iter().rfind(|act| act.what == What::Withdraw)?;
     let counts = |act: &&Act| act.what != What::Withdraw || may(act);
     let counted: Vec<Act> = acts.iter().filter(counts).cloned().collect();
     let as_if_on = Observed { is_match: true, ..observed.clone() };

@@ -1,6 +1,7 @@
 //! Label events followed one by one: where they led, and what of them is still open.
 
 mod closings;
+mod verdicts;
 mod withdrawal;
 
 use std::collections::BTreeSet;
@@ -9,11 +10,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Life;
 use crate::domain::State;
-use crate::domain::decide::{Act, Known, Observed, Verdict, What, decide, reopened_by_hand};
+use crate::domain::decide::{Act, What, reopened_by_hand};
 use crate::domain::history::{Step, Through};
 use crate::engine::Connected;
 use crate::engine::texts::decision_of;
 use crate::gitlab::events::{LabelAction, LabelEvent, StateEvent};
+use verdicts::steps_of;
 use withdrawal::UntilWithdrawn;
 
 /// GitLab's own clocks may differ by so much.
@@ -42,6 +44,8 @@ pub(super) struct Replay<'a> {
     last_event: u64,
     /// The moment that has just ended.
     moment: Timestamp,
+    /// Whether a label of ours was moved in it: people have others too.
+    touched: bool,
     match_label: MatchLabel,
     /// What was decided before it was last taken off; taken over once it is back with one label.
     before_withdrawal: Option<UntilWithdrawn>,
@@ -120,6 +124,7 @@ impl<'a> Replay<'a> {
             all_acts: Vec::new(),
             last_event: 0,
             moment: Timestamp::MIN,
+            touched: false,
             match_label: if is_off { MatchLabel::Off } else { MatchLabel::On },
             before_withdrawal: None,
             put_back_at: None,
@@ -145,6 +150,7 @@ impl<'a> Replay<'a> {
     }
 
     pub(super) fn label(&mut self, state: State, event: &LabelEvent) {
+        self.touched = true;
         self.last_event = event.id;
         self.moved_by_us = self.life.connected.is_ours(event.user.as_ref());
         self.on.retain(|(on, _)| *on != state);
@@ -167,6 +173,7 @@ impl<'a> Replay<'a> {
             self.moved_by_us_before = true;
         }
         let is_shown = matches!(self.on.as_slice(), [(alone, _)] if *alone == self.state);
+        let is_shown = std::mem::take(&mut self.touched) && is_shown;
         let put_back_at = self.put_back_at;
         match self.stood.last_mut().filter(|stood| stood.state == self.state) {
             // Of what was put back, everything that was done since is judged.
@@ -214,7 +221,8 @@ impl<'a> Replay<'a> {
             return;
         }
         let way = self.way_to(state, &event, next);
-        if self.has_settled && way.is_by_nobody() && self.is_a_strangers(state, &event, next) {
+        let is_known = self.has_settled || self.life.is_adopted;
+        if is_known && way.is_by_nobody() && self.is_a_strangers(state, &event, next) {
             return;
         }
         let is_first = !std::mem::replace(&mut self.has_settled, true);
@@ -245,9 +253,7 @@ impl<'a> Replay<'a> {
     fn go(&mut self, way: Way, to: State, event: &LabelEvent, is_first: bool) {
         let is_by_nobody = way.is_by_nobody();
         if self.was_made_in(to, event, is_first) || (is_by_nobody && self.was_adopted_in(event)) {
-            self.steps.clear();
-            self.followed.clear();
-            self.state = to;
+            self.begin_in(to);
             return;
         }
         let ours = self.decision_before(event, self.state, to).map(|step| vec![step]);
@@ -265,6 +271,13 @@ impl<'a> Replay<'a> {
             Some(steps) => self.steps.extend(steps),
             None => self.follow_without_a_label(from, to, event),
         }
+    }
+
+    /// This is the state that the issue was made or adopted in; whatever led there were no steps.
+    fn begin_in(&mut self, state: State) {
+        self.steps.clear();
+        self.followed.clear();
+        self.state = state;
     }
 
     /// Whether the match is not withdrawn, and nobody but the service moves labels under its name.
@@ -432,42 +445,6 @@ impl<'a> Replay<'a> {
         self.acts.iter().map(|(_, act)| act.clone()).collect()
     }
 
-    /// What people's acts mean for such a match, where the issue shows this state.
-    fn verdict_of(&self, known: Known, acts: &[Act], shown: State) -> Verdict {
-        self.verdict_where(known, acts, BTreeSet::from([shown]))
-    }
-
-    /// What people's acts mean for such a match, where the issue shows all that they left.
-    fn verdict_of_all(&self, known: Known, acts: &[Act]) -> Verdict {
-        let mut left = BTreeSet::from([known.state]);
-        for act in acts {
-            match act.what {
-                What::Add(state) => drop(left.insert(state)),
-                What::Remove(state) => drop(left.remove(&state)),
-                What::Withdraw | What::PutBack | What::Close | What::Reopen => {}
-            }
-        }
-        self.verdict_where(known, acts, left)
-    }
-
-    fn verdict_where(&self, known: Known, acts: &[Act], states: BTreeSet<State>) -> Verdict {
-        let closed = acts.iter().rev().find_map(|act| match act.what {
-            What::Close => Some(true),
-            What::Reopen => Some(false),
-            _ => None,
-        });
-        let closed = closed.unwrap_or(known.state.is_closed());
-        let shown = Observed { is_match: true, states, closed };
-        decide(known, &shown, acts, &self.life.reviewers)
-    }
-
-    /// A match that stood so before these acts.
-    fn known(&self, state: State, acts: &[Act]) -> Known {
-        let last = acts.last().map(|act| act.at);
-        let undo_sent = self.life.sent_since.is_none_or(|since| last.is_none_or(|last| last <= since));
-        Known { state, withdrawn: false, undo_sent }
-    }
-
     /// The decision made through the service that this label event carried out.
     fn decision_before(&self, event: &LabelEvent, from: State, to: State) -> Option<Step> {
         // Each is carried out once, however long after its comment, unless the match went on meanwhile.
@@ -490,18 +467,4 @@ pub(super) fn is_one_moment(connected: &Connected, one: &LabelEvent, next: &Labe
     let ours = connected.is_ours(next.user.as_ref());
     let begins = ours && !connected.is_a_reviewers_token() && next.action == LabelAction::Add;
     one.user == next.user && one.created_at == next.created_at && !begins
-}
-
-/// The steps of a verdict about acts, as history shows them.
-fn steps_of(acts: &[Act], verdict: Verdict) -> Vec<Step> {
-    let Some(last) = acts.last() else { return Vec::new() };
-    let steps = verdict.steps.into_iter().map(|step| Step {
-        from: step.from,
-        to: step.to,
-        by: step.by.unwrap_or_default(),
-        at: step.at.unwrap_or(last.at),
-        through: Through::Gitlab,
-        comment: None,
-    });
-    steps.collect()
 }

@@ -3,7 +3,8 @@
 
 use jiff::Timestamp;
 
-use super::{MatchLabel, Replay, Stood, steps_of};
+use super::verdicts::steps_of;
+use super::{Replay, Stood};
 use crate::domain::State;
 use crate::domain::decide::{Act, CLOSING_THEN_LABELS, Known, What, reopened_by_hand};
 use crate::domain::history::{Step, Through};
@@ -87,8 +88,7 @@ impl Replay<'_> {
             return false;
         }
         // A label of while it was withdrawn counts from when it was put back.
-        let put_back_at = self.put_back_at.filter(|_| self.match_label == MatchLabel::PutBack);
-        let since = put_back_at.map_or(event.created_at, |at| at.max(event.created_at));
+        let since = self.put_back_at.map_or(event.created_at, |at| at.max(event.created_at));
         // Reviewers change. Of what was followed when it was done, the service went on.
         let went_on = |note: &Note| {
             let is_about_it = decision_of(note).is_some_and(|decision| decision.from == to)
@@ -141,25 +141,26 @@ impl Replay<'_> {
         let mut ours = closings.iter().filter(|one| self.life.connected.is_ours(one.user.as_ref()));
         let is_answered = ours.any(is_an_answer);
         let acted = self.acted_before(event.created_at);
-        let stood_so = self.stood_since(acted).iter().rfind(|stood| stood.state == to).copied();
+        // It went on from how it stood when it acted, or when it looked: whatever was done before is judged.
+        let looked = self.looked_before(event.created_at).filter(|_| !is_answered);
+        let since = acted.max(looked);
+        let stood_so = self.stood_since(since).iter().rfind(|stood| stood.state == to).copied();
         if let Some(stood) = stood_so.filter(|_| !is_answered) {
             // It saw none of it, and for it nothing happened.
             return self.go_back_to(stood);
         }
-        // It went there by what had been done since it acted; or will, by what was done since it looked.
-        let looked = self.looked_before(event.created_at).filter(|_| !is_answered);
-        let went = self.go_as_allowed(acted.max(looked), to, event.created_at);
+        // It went there by what had been done since; or will.
+        let went = self.go_as_allowed(since, to, event.created_at);
         if went || !is_answered {
             return;
         }
         if let Some(stood) = stood_so {
             // It stood so before, and of all that came between only the closing or reopening was to be set right.
             self.go_back_to(stood);
-        } else if self.life.is_adopted {
-            // No step led there: it had not heard of the issue before, and took it in so.
-            self.steps.clear();
-            self.followed.clear();
-            self.state = to;
+        } else if self.life.is_adopted && !self.moved_by_us_before {
+            // No step led there, and no label of ours came before: it had not heard of the issue, and took it in so.
+            self.begin_in(to);
+            self.acts.retain(|(event, _)| *event > self.last_event);
         }
     }
 

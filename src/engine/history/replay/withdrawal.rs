@@ -1,6 +1,7 @@
 //! `job-match` taken off and put on again.
 
-use super::{MatchLabel, Replay, steps_of};
+use super::verdicts::steps_of;
+use super::{MatchLabel, Replay};
 use crate::domain::State;
 use crate::domain::decide::{Act, Observed, What, decide};
 use crate::domain::history::Step;
@@ -18,6 +19,7 @@ pub(super) struct UntilWithdrawn {
 
 impl Replay<'_> {
     pub(in crate::engine::history) fn match_label(&mut self, event: &LabelEvent) {
+        self.touched = true;
         let who = event.user.as_ref().map(|user| user.username.as_str());
         if event.action == LabelAction::Add && self.match_label != MatchLabel::On {
             self.put_back_at = Some(event.created_at);
