@@ -15,7 +15,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use program::{Running, Setting, job};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use vorhoelle::sandbox::{Fault, Options, Outage, Trouble};
 
@@ -59,6 +59,31 @@ async fn set_up_serve_decide_kill_and_start_again() {
     setting.until_state(2, "rejected").await;
     assert_eq!(setting.post(&job("1")).await, Some(StatusCode::OK));
     assert_eq!(setting.sandbox.world().issues.len(), 2);
+}
+
+/// Every creation takes effect, and its answer gets lost; then GitLab does not want to deliver where it is told to.
+#[tokio::test(flavor = "multi_thread")]
+async fn set_up_looks_for_what_a_lost_answer_left_and_says_what_to_do() {
+    let setting = Setting::new(Options::default()).await;
+    for path in ["/boards", "/lists", "/hooks"] {
+        setting.sandbox.fault(Fault::new(Method::POST, path, Trouble::CutBody));
+    }
+    let (code, said, error) = setting.run(&["setup"]).await;
+    assert_eq!((code, said.lines().count()), (0, 12), "{said}{error}");
+    {
+        let gitlab = setting.sandbox.world();
+        assert_eq!((gitlab.boards.len(), gitlab.boards[0].lists.len(), gitlab.hooks.len()), (1, 4, 1));
+    }
+    let (code, said, _) = setting.run(&["setup"]).await;
+    assert_eq!((code, said.as_str()), (0, "everything is set up already\n"));
+    for (status, part) in
+        [(403, "VORHOELLE_SETUP_TOKEN"), (422, "VORHOELLE_PUBLIC_URL"), (503, "run setup again")]
+    {
+        setting.sandbox.fault(Fault::new(Method::PUT, "/hooks", Trouble::status(status)).times(9));
+        let (code, _, error) = setting.run(&["setup"]).await;
+        setting.sandbox.clear_faults();
+        assert!(code != 0 && error.contains(part), "{status}: {error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

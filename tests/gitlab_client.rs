@@ -9,6 +9,7 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::IntoResponse;
 use secrecy::SecretString;
+use serde_json::json;
 use vorhoelle::clock::Clock;
 use vorhoelle::gitlab::issues::{IssueChange, NewIssue};
 use vorhoelle::gitlab::{Connection, Gitlab, GitlabError, Patience, Project};
@@ -149,4 +150,83 @@ async fn names_lead_nowhere_else() {
     }
     assert!(gitlab.project("../user").await.is_err_and(|error| error.is_gone()), "escaped, and not there");
     assert_eq!(sandbox.calls().len(), 1);
+}
+
+/// With its right length and status, so that nothing but its JSON says that it is broken; or another program's page.
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_is_asked_for_once_more() {
+    let (sandbox, project, _) = sandbox(Options::default()).await;
+    let iid = project.create_issue(&new_issue("x")).await.unwrap().iid;
+    for body in ["{\"id\": 1, \"iid", "<html>Bad gateway</html>", ""] {
+        let (content_type, body) = ("application/json".to_owned(), body.to_owned());
+        let broken = Trouble::Answer { status: 200, content_type, body, retry_after: None };
+        sandbox.fault(Fault::any("/issues", broken.clone()));
+        assert_eq!(project.issue(iid).await.unwrap().iid, iid);
+        sandbox.fault(Fault::any("/issues", broken.clone()));
+        let error = project.create_issue(&new_issue("y")).await.unwrap_err();
+        assert!(error.is_unclear(), "a POST is not repeated: {error}");
+        sandbox.fault(Fault::any("/issues", broken).times(2));
+        assert!(matches!(project.issue(iid).await.unwrap_err(), GitlabError::Shape(_)), "it is no other");
+    }
+    for status in [520, 529] {
+        sandbox.fault(Fault::any("/issues", Trouble::status(status)));
+        assert_eq!(project.issue(iid).await.unwrap().iid, iid, "{status} is a proxy's");
+    }
+}
+
+#[tokio::test]
+async fn a_comment_whose_deletion_is_repeated_is_gone() {
+    let (sandbox, project, _) = sandbox(Options::default()).await;
+    let iid = project.create_issue(&new_issue("x")).await.unwrap().iid;
+    let note = project.comment(iid, "Hello.").await.unwrap().id;
+    sandbox.fault(Fault::any("/notes", Trouble::DropAnswer));
+    project.delete_comment(iid, note).await.unwrap();
+    assert!(project.notes(iid).await.unwrap().is_empty());
+}
+
+/// What GitLab documents of the bodies that we send.
+#[tokio::test]
+async fn everything_is_written_as_json() {
+    type Bodies = Arc<Mutex<Vec<(String, String)>>>;
+    let bodies = Bodies::default();
+    let seen = bodies.clone();
+    let receiver = Router::new().fallback(move |headers: HeaderMap, body: String| async move {
+        let Some(kind) = headers.get("content-type") else {
+            let web_url = "https://gitlab.example/team/jobs";
+            return axum::Json(json!({"id": 1, "path_with_namespace": "team/jobs", "web_url": web_url}))
+                .into_response();
+        };
+        seen.lock().unwrap().push((kind.to_str().unwrap().to_owned(), body));
+        StatusCode::BAD_REQUEST.into_response()
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, receiver).await });
+    let (gitlab, _) = client(&url, "token").await;
+    let (project, _) = gitlab.project("team/jobs").await.unwrap();
+    let new =
+        NewIssue { assignee: Some(7), due_date: Some("2026-12-24".parse().unwrap()), ..new_issue("ä") };
+    project.create_issue(&new).await.unwrap_err();
+    let change = IssueChange {
+        add_labels: vec!["b".into(), "c".into()],
+        close: Some(false),
+        assignee: Some(7),
+        ..IssueChange::default()
+    };
+    project.change_issue(1, &change).await.unwrap_err();
+    project.comment(1, "a\u{2060}b").await.unwrap_err();
+    project.edit_comment(1, 2, "c").await.unwrap_err();
+    let bodies = bodies.lock().unwrap();
+    assert!(bodies.iter().all(|(kind, _)| kind == "application/json"), "{bodies:?}");
+    let bodies: Vec<serde_json::Value> =
+        bodies.iter().map(|(_, body)| serde_json::from_str(body).unwrap()).collect();
+    assert_eq!(
+        bodies,
+        [
+            json!({"title": "ä", "description": "text", "labels": "a", "assignee_ids": [7], "due_date": "2026-12-24"}),
+            json!({"add_labels": "b,c", "state_event": "reopen", "assignee_ids": [7]}),
+            json!({"body": "a\u{2060}b"}),
+            json!({"body": "c"}),
+        ]
+    );
 }
