@@ -25,7 +25,7 @@ struct Moved {
     closed_since: Option<Timestamp>,
     /// The decision that was written down, where its label was not put on.
     written: Option<Step>,
-    /// Since when nobody has moved the label of where the match stands.
+    /// Who left the label of where the match stands as the only one.
     settled: Settled,
 }
 
@@ -37,7 +37,7 @@ enum Settled {
     At(Timestamp),
     /// We did, or somebody who may not.
     ByOthers,
-    /// The label events were not read.
+    /// The label events need not be read, or were not yet.
     Unasked,
 }
 

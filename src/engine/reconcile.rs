@@ -243,7 +243,7 @@ impl Engine {
         if record.nonce.is_none() {
             record.job.title.clone_from(&issue.title);
         }
-        // A command beside this process may have removed its data since it was read.
+        // Where nothing changed nothing is written: a command beside this process may have removed its data meanwhile.
         if record != *read {
             self.inner.mirror.put(&record, None)?;
         }
@@ -439,7 +439,7 @@ pub(super) fn is_newer_than_the_step(event: &StateEvent, record: &Record) -> boo
     record.decided_at.is_none_or(|at| event.created_at > at)
 }
 
-/// Whether somebody who may not decide is among those who acted on an issue that looks as if nobody had.
+/// Whether somebody who may not decide is among those who acted.
 pub(super) fn has_a_strangers_act(acts: &[Act], reviewers: &Reviewers) -> bool {
     acts.iter().any(|act| !reviewers.may(act.by.as_deref()))
 }

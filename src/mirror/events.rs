@@ -171,13 +171,11 @@ pub(super) fn raise_whole(
     if record.standing != Standing::Live {
         return Ok(());
     }
-    if let Raise::Again(put_on) = which {
-        return raise_again(connection, record, put_on, steps);
-    }
-    raise_return(connection, record)?;
     match which {
-        Raise::Nothing | Raise::Again(_) => Ok(()),
+        Raise::Nothing => raise_return(connection, record),
+        Raise::Again(put_on) => raise_again(connection, record, put_on, steps),
         Raise::All => {
+            raise_return(connection, record)?;
             let mut then = record.clone();
             if let Some(first) = steps.first() {
                 then.state = first.from;
@@ -190,7 +188,10 @@ pub(super) fn raise_whole(
             }
             Ok(())
         }
-        Raise::Approval => raise_waiting_approval(connection, record, steps.last()),
+        Raise::Approval => {
+            raise_return(connection, record)?;
+            raise_waiting_approval(connection, record, steps.last())
+        }
     }
 }
 
