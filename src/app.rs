@@ -12,12 +12,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::config::{Idle, Settings};
+use crate::config::{Idle, Settings, SettingsError};
 use crate::engine::{Engine, HookWatch};
 use crate::gitlab::{CallReport, Connection, Gitlab, Patience};
 use crate::metrics::Metrics;
 use crate::mirror::{Care, Found, Mirror};
 use crate::notify::Notifier;
+use crate::notify::render::{self, RenderError};
 use crate::outgoing::Outgoing;
 use crate::templates::Templates;
 use crate::web::{self, Web};
@@ -61,12 +62,17 @@ pub fn assemble(settings: Settings, clock: Clock, patience: Patience) -> anyhow:
 }
 
 fn put_together(settings: Settings, clock: Clock, patience: Patience, care: Care) -> anyhow::Result<Parts> {
-    let templates = Templates::load(settings.templates.as_deref())?;
-    crate::notify::render::check(&templates)?;
+    let templates = templates(&settings)?;
     let metrics = Arc::new(Metrics::default());
     let gitlab = observed_gitlab(&settings, clock.clone(), patience, Some(&metrics))?;
     let owner = format!("{} {}", settings.gitlab.url, settings.gitlab.project);
-    let (mirror, found) = Mirror::open(&settings.database, &owner, crate::csv::SHOWN, care)?;
+    let (mirror, found) =
+        Mirror::open(&settings.database, &owner, crate::csv::SHOWN, care).map_err(|error| {
+            match Mirror::is_of_another(&settings.database) {
+                true => SettingsError(vec![format!("{error:#}")]).into(),
+                false => error,
+            }
+        })?;
     let engine = Engine::new(
         gitlab,
         settings.gitlab.project.clone(),
@@ -109,6 +115,17 @@ fn put_together(settings: Settings, clock: Clock, patience: Patience, care: Care
     Ok(Parts { engine, notifier, outgoing, watch, router: web::router(web) })
 }
 
+/// The settings' templates.
+///
+/// # Errors
+///
+/// What is wrong with one of them, and where.
+pub fn templates(settings: &Settings) -> Result<Templates, SettingsError> {
+    let loaded = Templates::load(settings.templates.as_deref()).map_err(RenderError::from);
+    let checked = loaded.and_then(|templates| render::check(&templates).map(|()| templates));
+    checked.map_err(|error| SettingsError(vec![error.to_string()]))
+}
+
 /// A client of the settings' GitLab.
 ///
 /// # Errors
@@ -148,13 +165,9 @@ pub fn observed_gitlab(
 /// How the webhook is looked after: with the Maintainer's token where there is one.
 fn hook_watch(settings: &Settings, clock: &Clock) -> anyhow::Result<Option<HookWatch>> {
     let Some(public) = &settings.public_url else { return Ok(None) };
-    let mut with_role = settings.clone();
     let may_revive = settings.gitlab.setup_token.is_some();
-    if let Some(token) = &settings.gitlab.setup_token {
-        with_role.gitlab.token = token.clone();
-    }
     Ok(Some(HookWatch {
-        gitlab: gitlab(&with_role, clock.clone(), Patience::default())?,
+        gitlab: gitlab(&settings.with_setup_token(), clock.clone(), Patience::default())?,
         project: settings.gitlab.project.clone(),
         url: format!("{}/webhooks/gitlab", public.as_str().trim_end_matches('/')),
         may_revive,

@@ -10,6 +10,8 @@
 
 #[path = "support/program.rs"]
 mod program;
+#[path = "support/smtp.rs"]
+mod smtp;
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use std::time::Duration;
 use program::{Running, Setting, job};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use smtp::{MailServer, Mood};
 use vorhoelle::sandbox::{Fault, Options, Outage, Trouble};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,6 +119,63 @@ async fn a_gitlab_that_is_down_at_the_start_is_waited_for() {
     assert_eq!(health.status(), StatusCode::SERVICE_UNAVAILABLE);
     setting.sandbox.outage(Outage::None);
     setting.until("it is ready", async || setting.post(&job("1")).await == Some(StatusCode::CREATED)).await;
+}
+
+/// A rolling deploy on one volume: what the first one sends right now is no dead one's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_service_on_the_same_disk_sends_nothing_that_the_first_one_sends() {
+    let mails = MailServer::start(false).await;
+    let mut setting = Setting::new(Options::default()).await;
+    setting.variables = vec![
+        ("VORHOELLE_SMTP_URL".to_owned(), format!("smtp://{}", mails.address)),
+        ("VORHOELLE_MAIL_FROM".to_owned(), "jobs@example.com".to_owned()),
+        ("VORHOELLE_MAIL_TO".to_owned(), "anna@example.com".to_owned()),
+    ];
+    std::fs::write(setting.folder.path().join("settings.yml"), "channels: {email: {enabled: false}}\n")
+        .unwrap();
+    setting.variables.push(("VORHOELLE_CONFIG".to_owned(), "settings.yml".to_owned()));
+    setting.run(&["setup"]).await;
+    let _first = setting.serve().await;
+    assert_eq!(setting.post(&job("1")).await, Some(StatusCode::CREATED));
+    setting.sandbox.as_user("reviewer").relabel(1, &["job-match/approved"], &[]).unwrap();
+    setting.until_state(1, "approved").await;
+    let draft = json!({"to": "clara@agency.example", "subject": "Architect", "body": "Dear Clara"});
+    let put = setting.http.put(setting.url("/api/v1/matches/1/draft")).bearer_auth("token-of-the-pipeline");
+    assert_eq!(put.json(&draft).send().await.unwrap().status(), StatusCode::CREATED);
+    mails.set_mood(Mood::SilentAfterMessage);
+    let order = |url: String| {
+        let order = setting.http.post(url).bearer_auth("token-of-the-pipeline").json(&json!({"retry": true}));
+        async move { order.send().await.unwrap().status() }
+    };
+    let sending = tokio::spawn(order(setting.url("/api/v1/matches/1/send")));
+    setting.until("the mail is under way", async || mails.mails().len() == 1).await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut command = setting.command(&["serve"]);
+    command.env("VORHOELLE_LISTEN", format!("127.0.0.1:{port}")).stdout(Stdio::null()).stderr(Stdio::null());
+    let _second = Running { child: command.spawn().unwrap() };
+    let at = |path: &str| format!("http://127.0.0.1:{port}{path}");
+    setting
+        .until("the second is ready", async || {
+            setting.http.get(at("/readyz")).send().await.is_ok_and(|answer| answer.status() == StatusCode::OK)
+        })
+        .await;
+    assert_eq!(order(at("/api/v1/matches/1/send")).await, StatusCode::CONFLICT);
+    assert_eq!(mails.mails().len(), 1);
+    sending.abort();
+}
+
+/// A log on a full disk, a reader of it that has gone: whatever else works goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_serves_though_nothing_can_be_said() {
+    let setting = Setting::new(Options::default()).await;
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = setting.command(&["serve"]);
+    let _running = Running { child: command.stdout(Stdio::null()).stderr(full()).spawn().unwrap() };
+    setting.until("it stages", async || setting.post(&job("1")).await == Some(StatusCode::CREATED)).await;
+    let mut command = setting.command(&["setup"]);
+    let status = command.stdout(Stdio::null()).stderr(full()).status().unwrap();
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(setting.sandbox.world().hooks.len(), 1);
 }
 
 /// A picture of its memory would hold every secret.
@@ -313,6 +373,21 @@ async fn the_doctor_goes_by_the_settings_issue() {
     assert!(said.contains("can be used, with what issue #1 says"), "{said}");
     assert!(said.contains("quiet hours"), "{said}");
     drop(running);
+}
+
+/// Ours was changed and set-up not run: a test from GitLab would be refused as every delivery is.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_knows_a_webhook_with_another_secret() {
+    let setting = Setting::new(Options::default()).await;
+    setting.run(&["setup"]).await;
+    let _running = setting.serve().await;
+    setting.sandbox.world().hooks[0].token = Some("the-secret-of-before".to_owned());
+    assert_eq!(setting.post(&job("1")).await, Some(StatusCode::CREATED));
+    let is_refused = || setting.sandbox.world().deliveries.iter().any(|one| one.status == Some(401));
+    setting.until("a delivery is refused", async || is_refused()).await;
+    let (_, said, _) = setting.run(&["doctor"]).await;
+    assert!(said.contains("the last delivery ended with: 401"), "{said}");
+    assert!(said.contains("its secret is another than ours. Run vorhoelle setup, then test it"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -193,6 +193,11 @@ async fn what_is_wrong_with_the_settings_is_said_at_once_and_exits_with_2() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.contains("issue.en.md line 2: nothing is called `titel`"), "{text}");
+    // Starting it again makes that no better.
+    let output = desk.command(&["--templates", path, "serve"]).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("issue.en.md line 2: nothing is called `titel`"), "{text}");
 }
 
 #[tokio::test]
@@ -276,6 +281,22 @@ async fn doctor_says_whose_the_token_should_be_and_who_may_edit_comments() {
         }
         let warned = of("reviewers").iter().any(|one| one["status"] == "warn" && one["detail"] == maintainer);
         assert_eq!(warned, !may_edit, "{findings:#?}");
+    }
+}
+
+/// It may read everything, and set up nothing.
+#[tokio::test]
+async fn doctor_looks_at_the_scopes_of_the_setup_token() {
+    let desk = Desk::new().await;
+    let owner = desk.sandbox.token("owner");
+    for (scopes, status) in [(&["read_api"][..], "fail"), (&["read_api", "api"], "ok")] {
+        for token in desk.sandbox.world().tokens.iter_mut().filter(|token| token.value == owner) {
+            token.scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        }
+        let output = desk.run(&["doctor", "--json"]).await;
+        let findings: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        let finding = findings.iter().find(|one| one["check"] == "setup token").unwrap();
+        assert_eq!(finding["status"], status, "{finding}");
     }
 }
 

@@ -116,7 +116,7 @@ fn manifest(key: &str) -> String {
 #[test]
 fn the_image_is_built_from_all_that_it_needs_and_nothing_else() {
     let mut needed: BTreeSet<String> =
-        [".cargo", "Cargo.toml", "Cargo.lock", "src"].map(str::to_owned).into();
+        [".cargo", "Cargo.toml", "Cargo.lock", "benches", "src"].map(str::to_owned).into();
     for file in rust_files(&top().join("src")) {
         let text = std::fs::read_to_string(&file).unwrap();
         for mark in ["include_str!(\"", "include_bytes!(\"", "folder = \""] {
@@ -145,6 +145,43 @@ fn the_image_is_built_from_all_that_it_needs_and_nothing_else() {
         ignore.lines().filter_map(|line| line.strip_prefix('!')).map(str::to_owned).collect();
     assert_eq!(let_through, needed);
     assert!(ignore.lines().any(|line| line == "*"), "all else stays out");
+}
+
+/// The image's first step, as it is run: cargo refuses a manifest that names what is not there.
+#[test]
+fn cargo_takes_what_the_image_is_built_from() {
+    let folder = tempfile::TempDir::new().unwrap();
+    for (name, rest) in instructions() {
+        let parts: Vec<&str> = rest.split(' ').collect();
+        match name.as_str() {
+            "COPY" => {
+                let (to, from) = parts.split_last().unwrap();
+                let mut command = Command::new("cp");
+                let done = command.arg("-r").args(from).arg(folder.path().join(to)).current_dir(top());
+                assert_fine(&done.output().unwrap());
+            }
+            "RUN" if rest.contains("cargo build") => {
+                let build = "cargo build --release --locked --target \"$(cat /target)\"";
+                assert!(rest.contains(build), "{rest}");
+                let script =
+                    rest.replace(build, "cargo metadata --no-deps --locked --offline --format-version 1");
+                let mut command = Command::new("bash");
+                let done = command.args(["-euo", "pipefail", "-c", &script]).current_dir(folder.path());
+                return assert_fine(&done.output().unwrap());
+            }
+            _ => {}
+        }
+    }
+    panic!("nothing is built");
+}
+
+/// Removing rows for good takes as much room for temporary files as the whole mirror.
+#[test]
+fn temporary_files_have_as_much_room_as_the_mirror() {
+    let image = instructions().into_iter().rfind(|(name, _)| name == "ENV").unwrap().1;
+    assert!(image.contains("VORHOELLE_DATABASE=/data/") && image.contains("TMPDIR=/data"), "{image}");
+    let service = &yaml(&read("deploy/compose.yaml"))["services"]["vorhoelle"];
+    assert_eq!((&service["volumes"], &service["tmpfs"]), (&json!(["mirror:/data"]), &Value::Null));
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {

@@ -40,6 +40,19 @@ async fn a_mirror_of_another_project_is_left_alone_by_commands_and_replaced_by_t
     assert_eq!(setting.post(&job("1")).await, Some(StatusCode::OK));
 }
 
+/// Names and numbers of people stand in it, and in the files that SQLite keeps beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_else_on_the_machine_can_read_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let setting = Setting::new(Options::default()).await;
+    let _running = setting.serve().await;
+    assert_eq!(setting.post(&job("1")).await, Some(StatusCode::CREATED));
+    let files = std::fs::read_dir(setting.folder.path().join("data")).unwrap().map(Result::unwrap);
+    let modes: Vec<_> =
+        files.map(|file| (file.file_name(), file.metadata().unwrap().permissions().mode() & 0o777)).collect();
+    assert!(modes.len() >= 2 && modes.iter().all(|(_, mode)| *mode == 0o600), "{modes:x?}");
+}
+
 /// A typing error in a setting costs another program nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_programs_database_is_refused_and_left_as_it_is() {
@@ -70,7 +83,9 @@ async fn another_programs_database_is_refused_and_left_as_it_is() {
             &["doctor"],
         ] {
             let (code, said, error) = setting.run(command).await;
-            assert_eq!(code, 1, "{command:?}: {said}{error}");
+            // The doctor's findings are no wrong setting of the doctor's.
+            let wrong = if command == ["doctor"] { 1 } else { 2 };
+            assert_eq!(code, wrong, "{command:?}: {said}{error}");
             assert!((said + &error).contains("another program's database"), "{command:?}: {error}");
             let files: Vec<_> =
                 std::fs::read_dir(&folder).unwrap().map(|one| one.unwrap().file_name()).collect();

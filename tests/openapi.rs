@@ -161,6 +161,11 @@ async fn the_page_loads_nothing_from_elsewhere() {
     let world = World::new().await;
     let page = world.http.get(world.url("/docs/")).send().await.unwrap();
     assert_eq!(page.status(), StatusCode::OK);
+    let policy = page.headers()["content-security-policy"].to_str().unwrap();
+    assert!(
+        policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+        "{policy}"
+    );
     let text = page.text().await.unwrap();
     assert!(text.contains("<noscript>") && text.contains("<a href=\"openapi.json\">"), "{text}");
     for part in text.split(['"', '\'']).filter(|part| part.ends_with(".js") || part.ends_with(".css")) {
@@ -172,6 +177,8 @@ async fn the_page_loads_nothing_from_elsewhere() {
     let initializer = world.http.get(world.url("/docs/swagger-initializer.js")).send().await.unwrap();
     let initializer = initializer.text().await.unwrap();
     assert!(initializer.contains("\"openapi.json\"") && !initializer.contains("https://"), "{initializer}");
+    // Else Swagger UI has the address checked by its makers' server, wherever it is not localhost.
+    assert!(initializer.contains("\"validatorUrl\": \"none\""), "{initializer}");
     // Below the path of a proxy too.
     let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     let bare = http.get(world.url("/docs")).send().await.unwrap();

@@ -634,6 +634,19 @@ async fn an_edit_made_in_gitlab_meanwhile_is_shown_and_not_written_over() {
     );
 }
 
+/// A button that was pressed twice, by a browser without scripts.
+#[tokio::test]
+async fn the_same_settings_sent_twice_are_nobody_elses_change() {
+    let world = World::set(&MAIL).await;
+    let browser = Browser::of(&world).await;
+    let mut form = settings_form(&browser.get("/settings").await);
+    set(&mut form, "min_score", "75");
+    for _ in 0..2 {
+        assert_eq!(save(&browser, &form).await.location, "/settings?saved=1");
+    }
+    assert!(description(&world, 1).contains("min_score: 75"));
+}
+
 #[tokio::test]
 async fn a_strangers_edit_is_not_made_good_by_somebody_elses_change() {
     let file = Some("enforce_reviewers: true\nlanguage: en\n");

@@ -57,9 +57,7 @@ async fn what_was_decided_about_adopted_issues_is_known_after_a_lost_disk() {
             before.push(history(&world, iid).await);
         }
         world.restart(Disk::Wiped).await;
-        for _ in 0..2 {
-            world.delta().await;
-        }
+        world.look_twice().await;
         for ((iid, state), before) in all.into_iter().zip(before) {
             world.expect(iid, state).await;
             assert_eq!(history(&world, iid).await, before, "#{iid}, enforced {enforced}");
@@ -108,9 +106,7 @@ async fn a_refused_step_is_no_step_after_a_lost_disk() {
     world.expect(iid, "pending").await;
     world.expect_comment(iid, "colleague");
     world.restart(Disk::Wiped).await;
-    for _ in 0..2 {
-        world.delta().await;
-    }
+    world.look_twice().await;
     assert_eq!(history(&world, iid).await, json!([]));
     world.finish().await;
 }
@@ -140,9 +136,7 @@ async fn what_reviewers_and_strangers_did_before_an_issue_was_adopted_counts_as_
         world.expect_comment(iid, "by colleague");
         for disk in [Disk::Kept, Disk::Wiped] {
             world.restart(disk).await;
-            for _ in 0..2 {
-                world.delta().await;
-            }
+            world.look_twice().await;
             world.expect(iid, ends).await;
             let history = history(&world, iid).await;
             let steps: Vec<_> = history.as_array().unwrap().iter().map(|step| &step["by"]).collect();
@@ -189,9 +183,7 @@ async fn what_an_issue_carried_before_it_was_taken_in_is_no_step() {
         world.expect(iid, "pending").await;
         for disk in [Disk::Kept, Disk::Wiped] {
             world.restart(disk).await;
-            for _ in 0..2 {
-                world.delta().await;
-            }
+            world.look_twice().await;
             assert_eq!(history(&world, iid).await, json!([]), "{labels:?}, disk {disk:?}");
         }
     }
@@ -289,9 +281,7 @@ async fn what_was_adopted_stays_so_after_a_lost_disk_whoever_labelled_it() {
         world.delta().await;
         world.sandbox.world().set_role("colleague", Some(vorhoelle::sandbox::Role::Guest));
         world.restart(Disk::Wiped).await;
-        for _ in 0..2 {
-            world.delta().await;
-        }
+        world.look_twice().await;
         world.expect(by_colleague, "approved").await;
         world.expect(restored, "pending").await;
         world.expect(taken_off, "pending").await;
@@ -341,9 +331,7 @@ async fn what_somebody_made_with_all_its_labels_stays_adopted_after_a_lost_disk(
     world.sandbox.as_user("owner").delete_label("job-match").unwrap();
     world.delta().await;
     world.restart(Disk::Wiped).await;
-    for _ in 0..2 {
-        world.delta().await;
-    }
+    world.look_twice().await;
     world.expect(iid, "pending").await;
     world.finish().await;
 }

@@ -320,9 +320,7 @@ async fn a_closing_is_the_reviewers_whoever_put_its_label_on() {
         world.delta().await;
         for disk in [Disk::Kept, Disk::Wiped] {
             world.restart(disk).await;
-            for _ in 0..2 {
-                world.delta().await;
-            }
+            world.look_twice().await;
             world.expect(iid, end).await;
             let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
             let last = answer["history"].as_array().unwrap().last().unwrap();

@@ -79,9 +79,7 @@ async fn a_match_whose_issue_is_deleted_or_moved_is_withdrawn() {
     world.clock.advance(Duration::from_secs(60));
     world.sandbox.as_user("owner").delete_issue(deleted).unwrap();
     world.sandbox.as_user("owner").move_issue(moved).unwrap();
-    for _ in 0..2 {
-        world.delta().await;
-    }
+    world.look_twice().await;
     after(&world, 0).await;
     for iid in [deleted, moved] {
         assert_eq!(pipeline.kinds(iid), ["staged", "withdrawn"]);
@@ -481,9 +479,7 @@ async fn an_approval_that_stands_after_a_stranger_was_undone_is_told() {
         world.clock.advance(Duration::from_secs(60));
         world.person("colleague").relabel(iid, &["job-match/pending"], &["job-match/approved"]).unwrap();
         world.start().await;
-        for _ in 0..2 {
-            world.delta().await;
-        }
+        world.look_twice().await;
         world.expect(iid, "approved").await;
         world.expect_comment(iid, "by colleague");
         after(&world, 0).await;

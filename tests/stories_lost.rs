@@ -430,9 +430,7 @@ async fn a_label_of_the_group_with_the_name_of_ours_moves_nothing() {
     };
     world.sandbox.world().labels.push(twin);
     world.sandbox.clear_calls();
-    for _ in 0..2 {
-        world.delta().await;
-    }
+    world.look_twice().await;
     world.expect(iid, "approved").await;
     let writes = world.calls_by_bot().into_iter().filter(|call| !call.starts_with("GET"));
     assert_eq!(writes.collect::<Vec<_>>(), [""; 0]);

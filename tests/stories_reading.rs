@@ -41,6 +41,8 @@ async fn matches_are_listed_filtered_and_sorted() {
         ("?sort=score", vec![2, 3, 1]),
         ("?sort=updated", vec![1, 3, 2]),
         ("?q=ÄLPHA", vec![3]),
+        // The same letter as two characters, as some systems write it.
+        ("?q=a%CC%88lpha", vec![3]),
         ("?q=job%20beta", vec![2]),
         ("?since=2026-11-23T09:30:00Z", vec![3]),
         ("?since=2026-11-23T10:30:00%2B01:00", vec![3]),
@@ -93,6 +95,23 @@ async fn numbers_that_are_too_large_for_the_mirror_name_nothing() {
     world.finish().await;
 }
 
+/// A mail program cut the address in the middle of a letter.
+#[tokio::test]
+async fn a_broken_address_gets_a_page_that_says_so() {
+    let world = World::set(&[("LINK_SECRET", "key-of-the-links-0123456789")]).await;
+    for path in ["/a/%FF", "/matches/%FF", "/matches/%E2/draft"] {
+        let request = world.http.get(world.url(path)).header("accept-language", "en");
+        let answer = request.send().await.unwrap();
+        assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("text/html"), "{path}");
+    }
+    let answer = world.http.get(world.url("/assets/style.css?v=a&v=b")).send().await.unwrap();
+    assert_eq!(
+        (answer.status(), &answer.headers()["cache-control"]),
+        (StatusCode::OK, &"no-cache".parse().unwrap())
+    );
+    world.finish().await;
+}
+
 #[tokio::test]
 async fn addresses_lead_through_the_path_below_which_a_proxy_shows_the_service() {
     let world = World::set(&[("PUBLIC_URL", "https://example.com/jobs/")]).await;
@@ -107,6 +126,8 @@ async fn addresses_lead_through_the_path_below_which_a_proxy_shows_the_service()
     let request = world.http.get(world.url("/api/v1/matches?limit=1")).bearer_auth(support::TOKEN);
     let link = request.send().await.unwrap().headers()["link"].to_str().unwrap().to_owned();
     assert!(link.starts_with("</jobs/api/v1/matches?limit=1&cursor="), "{link}");
+    let document = world.get("/docs/openapi.json").await.1;
+    assert_eq!(document["servers"], json!([{"url": "/jobs"}]));
     world.finish().await;
 }
 

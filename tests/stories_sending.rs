@@ -23,13 +23,13 @@ mod twice;
 use std::time::Duration;
 
 use mail_parser::{MessageParser, MimeHeaders as _};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use smtp::{MailServer, Mood};
 use support::{Difference, Disk, World, job};
 use vorhoelle::domain::history::Through;
 use vorhoelle::outgoing::SendRequest;
-use vorhoelle::sandbox::HookMode;
+use vorhoelle::sandbox::{Fault, HookMode, Trouble};
 
 /// A world with a mail server; nothing but applications is mailed.
 async fn desk() -> (World, MailServer) {
@@ -277,9 +277,12 @@ async fn a_possible_duplicate_needs_a_reason() {
     let (status, answer) = send(&world, iids[1], json!({})).await;
     assert_eq!(status, StatusCode::CONFLICT);
     assert!(answer["detail"].as_str().unwrap().contains(&format!("#{}", iids[0])), "{answer}");
-    // That it is withdrawn takes no mail back.
+    // That it is withdrawn takes no mail back, nor that its issue is gone.
     world.reviewer().relabel(iids[0], &[], &["job-match"]).unwrap();
     world.settle().await;
+    assert_eq!(send(&world, iids[1], json!({})).await.0, StatusCode::CONFLICT);
+    world.sandbox.as_user("owner").delete_issue(iids[0]).unwrap();
+    world.delta().await;
     assert_eq!(send(&world, iids[1], json!({})).await.0, StatusCode::CONFLICT);
     assert_eq!(send(&world, iids[1], json!({"override": " "})).await.0, StatusCode::UNPROCESSABLE_ENTITY);
     let (status, sent) = send(&world, iids[1], json!({"override": "they agreed @all"})).await;
@@ -304,6 +307,28 @@ async fn a_duplicate_that_a_person_has_just_sent_counts_though_nobody_heard_of_i
     assert_eq!(mails.mails().len(), 0);
     world.delta().await;
     world.finish().await;
+}
+
+/// With the disk it is forgotten which other match is the same role, and what was done about it.
+#[tokio::test]
+async fn after_a_lost_disk_nothing_leaves_before_the_possible_duplicates_are_known() {
+    let (mut world, mails) = desk().await;
+    let iids = through_two_agencies(&mut world).await;
+    mails.set_mood(Mood::GoneAfterMessage);
+    assert_eq!(send(&world, iids[0], json!({})).await.0, StatusCode::BAD_GATEWAY);
+    world.expect_comment(iids[0], "uncertain whether the application");
+    mails.set_mood(Mood::Fine);
+    world.kill(Disk::Wiped).await;
+    world.start().await;
+    assert_eq!(send(&world, iids[1], json!({})).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    let history = Fault::new(Method::GET, &format!("/issues/{}/notes", iids[0]), Trouble::status(500));
+    world.sandbox.fault(history.times(100));
+    world.delta().await;
+    assert_eq!(send(&world, iids[1], json!({})).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    world.sandbox.clear_faults();
+    world.delta().await;
+    assert_eq!(send(&world, iids[1], json!({})).await.0, StatusCode::CONFLICT);
+    assert_eq!(mails.mails().len(), 1);
 }
 
 #[tokio::test]

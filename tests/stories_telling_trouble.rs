@@ -357,6 +357,51 @@ async fn what_is_urgent_goes_past_a_message_that_waits_for_the_end_of_quiet_hour
     world.finish().await;
 }
 
+/// One has it; the other one's mail server asks to come back later, as many do of whom they do not know.
+#[tokio::test]
+async fn what_is_urgent_reaches_the_last_recipient_in_quiet_hours_too() {
+    let file =
+        "language: en\nquiet_hours: {from: \"08:00\", to: \"10:00\", timezone: UTC, urgent_score: 98}\n";
+    let (world, server) = mailing_to(file, "anna@example.com,nobody@example.com").await;
+    server.set_mood(Mood::Full);
+    stage_urgent(&world, "1").await;
+    for _ in 0..4 {
+        world.tell_after(1).await;
+    }
+    assert_eq!(server.mails().len(), 1);
+    server.set_mood(Mood::Fine);
+    world.tell_after(30).await;
+    assert_eq!(server.mails().len(), 2, "it is a quarter to nine, and quiet until ten");
+    world.finish().await;
+}
+
+/// It was due to be reminded of while it was quiet; then it was decided about, and that was undone.
+#[tokio::test]
+async fn a_reminder_that_was_held_waits_anew_after_a_decision_and_its_undoing() {
+    let file = "language: en\nremind_after: 30h\nquiet_alarm_after: off\n\
+                quiet_hours: {from: \"23:00\", to: \"07:00\", timezone: UTC}\n";
+    let (mut world, server) = mailing(file).await;
+    world.clock.advance(Duration::from_secs(14 * 3600));
+    world.stage("1").await;
+    world.tell().await;
+    world.tell_after(30 * 60 + 5).await;
+    assert_eq!(server.mails().len(), 1, "it is five past four in the morning");
+    for (on, off) in [("rejected", "pending"), ("pending", "rejected")] {
+        world.reviewer().relabel(1, &[&format!("job-match/{on}")], &[&format!("job-match/{off}")]).unwrap();
+        world.settle().await;
+    }
+    world.tell_after(3 * 60).await;
+    assert_eq!(server.mails().len(), 1, "it has waited for three hours");
+    world.tell_after(30 * 60).await;
+    assert!(
+        subjects(&server)[1].contains("[97 %] Cloud Architect 1 – Amoria Bond waits"),
+        "{:?}",
+        subjects(&server)
+    );
+    world.expect_comment(2, "when it last sent a digest");
+    world.finish().await;
+}
+
 #[tokio::test]
 async fn a_stop_lets_a_message_on_its_way_come_to_its_end() {
     let (url, has_arrived, let_go) = slow_slack().await;

@@ -5,9 +5,8 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::{Context, print, say};
-use crate::config::{Setting, SettingsError};
-use crate::notify::render::{self, RenderError};
-use crate::templates::Templates;
+use crate::app;
+use crate::config::Setting;
 
 /// Check the settings, or show them with where each comes from.
 #[derive(Debug, clap::Args)]
@@ -38,12 +37,7 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
     let settings = context.settings()?;
     match arguments.what {
         What::Check => {
-            let templates = Templates::load(settings.templates.as_deref());
-            let checked =
-                templates.map_err(RenderError::from).and_then(|templates| render::check(&templates));
-            if let Err(error) = checked {
-                return Err(SettingsError(vec![error.to_string()]).into());
-            }
+            app::templates(&settings)?;
             print("the settings can be used");
         }
         What::Show { json, offline } => {

@@ -215,10 +215,10 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(if error.is::<SettingsError>() { 2 } else { 1 })
 }
 
-#[expect(clippy::print_stderr, reason = "the one place that tells people what went wrong")]
+/// Tells people what went wrong.
 fn say_error(text: &str) {
     for line in text.lines() {
-        eprintln!("vorhoelle: {line}");
+        say(&format!("vorhoelle: {line}"));
     }
 }
 
@@ -239,9 +239,10 @@ fn print(text: &str) {
     std::process::exit(1);
 }
 
-#[expect(clippy::print_stderr, reason = "the one place that says what happens")]
+/// The one place that says what happens. Where nobody can hear it, the work goes on.
 fn say(text: &str) {
-    eprintln!("{text}");
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 fn start_log(environment: &Environment, colour: bool) -> Result<(), SettingsError> {
@@ -249,7 +250,9 @@ fn start_log(environment: &Environment, colour: bool) -> Result<(), SettingsErro
     let filter = EnvFilter::try_new(environment.get("LOG").unwrap_or(DEFAULT_LOG)).map_err(|error| {
         wrong(format!("VORHOELLE_LOG: {error}; a filter looks like info or vorhoelle=debug"))
     })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A line that cannot be written, on a full disk say, is lost: to tell of that in the same place would end the process.
+    let log = tracing_subscriber::fmt().log_internal_errors(false);
+    let log = log.with_env_filter(filter).with_writer(std::io::stderr);
     match environment.get("LOG_FORMAT").unwrap_or("text") {
         "text" => log.with_ansi(colour).init(),
         "json" => log.json().flatten_event(true).init(),

@@ -36,9 +36,15 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
     if settings.api_tokens.is_empty() {
         tracing::warn!("VORHOELLE_API_TOKENS is not set: nobody can use the API");
     }
-    let app = App::start(settings, Clock::System).await?;
+    // From the first moment on: the first process of a container is deaf to what it does not ask for.
+    let mut stop = std::pin::pin!(asked_to_stop());
+    let app = tokio::select! {
+        biased;
+        () = &mut stop => return Ok(ExitCode::SUCCESS),
+        app = App::start(settings, Clock::System) => app?,
+    };
     tracing::info!("listening on http://{}", app.address());
-    asked_to_stop().await;
+    stop.await;
     tracing::info!("stopping");
     app.stop().await;
     Ok(ExitCode::SUCCESS)

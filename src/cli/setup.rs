@@ -19,8 +19,6 @@ use crate::gitlab::{Gitlab, GitlabError, Patience, Project};
 
 /// The board's name.
 const BOARD: &str = "Job matches";
-/// The first GitLab that signs its deliveries.
-const FIRST_THAT_SIGNS: u64 = 19;
 
 /// Make labels, board and webhook in the GitLab project; says what it changed.
 #[derive(Debug, clap::Args)]
@@ -53,11 +51,7 @@ pub(super) async fn set_up(settings: &Settings, dry_run: bool, said: &mut Vec<St
     let public = settings.public_url.as_ref().ok_or_else(|| {
         SettingsError(vec!["VORHOELLE_PUBLIC_URL is missing: where GitLab reaches this service".to_owned()])
     })?;
-    let mut with_role = settings.clone();
-    if let Some(token) = &settings.gitlab.setup_token {
-        with_role.gitlab.token = token.clone();
-    }
-    let gitlab = app::gitlab(&with_role, Clock::System, Patience::default())?;
+    let gitlab = app::gitlab(&settings.with_setup_token(), Clock::System, Patience::default())?;
     let project = gitlab.project(&settings.gitlab.project).await;
     if settings.gitlab.setup_token.is_some()
         && matches!(&project, Err(error) if error.status() == Some(StatusCode::UNAUTHORIZED))
@@ -90,7 +84,7 @@ async fn check_that_it_signs(gitlab: &Gitlab, settings: &Settings) -> anyhow::Re
         return Ok(());
     }
     let version = gitlab.version().await.context("GitLab's version cannot be read")?;
-    if version.major() < FIRST_THAT_SIGNS {
+    if !version.signs() {
         bail!(
             "this GitLab ({}) does not sign deliveries, GitLab 19.0 is the first that does; use \
              VORHOELLE_WEBHOOK_SECRET in place of VORHOELLE_WEBHOOK_SIGNING_TOKEN",
@@ -236,10 +230,7 @@ async fn set_up_hook(
 
 /// GitLab never tells a secret, only whether there is one.
 fn is_right(hook: &Hook, wanted: &WantedHook<'_>) -> bool {
-    hook.issues_events
-        && hook.confidential_issues_events == Some(true)
-        && hook.note_events
-        && hook.confidential_note_events == Some(true)
+    hook.tells_of_everything()
         && !hook.push_events
         && (wanted.token.is_none() || hook.token_present != Some(false))
         && (wanted.signing_token.is_none() || hook.signing_token_present == Some(true))

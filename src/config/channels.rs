@@ -116,6 +116,7 @@ impl Environment {
     }
 
     fn mail(&self, errors: &mut Vec<String>) -> Option<MailSettings> {
+        let before = errors.len();
         let folder = self.get("MAIL_FILE_DIR").map(|path| Mailer::Folder(PathBuf::from(path)));
         let smtp = self.secret("SMTP_URL", errors).and_then(|url| {
             let read = smtp(url.expose_secret());
@@ -129,6 +130,7 @@ impl Environment {
             );
         }
         let mailer = folder.or(smtp.map(Mailer::Smtp)).or(gmail.map(Mailer::Gmail));
+        let is_said = errors.len() > before;
         let from = self.get("MAIL_FROM").map(|text| self.mailbox("MAIL_FROM", text, errors));
         let to = self.get("MAIL_TO").map(|text| {
             let all: Vec<_> =
@@ -140,7 +142,7 @@ impl Environment {
             (None, None, None) => return None,
             (None, ..) => {
                 // What is wrong with a mailer has been said; that none is there has not.
-                if errors.iter().all(|error| !error.contains("SMTP") && !error.contains("GMAIL")) {
+                if !is_said {
                     errors.push(
                         "VORHOELLE_MAIL_FROM or VORHOELLE_MAIL_TO is set and nothing to send through; set \
                          VORHOELLE_SMTP_URL, VORHOELLE_MAIL_FILE_DIR or the VORHOELLE_GMAIL_… variables"

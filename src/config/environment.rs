@@ -79,7 +79,8 @@ impl Environment {
 
     /// Names every variable that is none of ours, or cannot be read.
     pub(super) fn unknown(&self) -> Vec<String> {
-        let names = self.variables.keys().filter_map(|name| name.strip_prefix("VORHOELLE_"));
+        let ours = self.variables.iter().filter(|(name, value)| !is_of_kubernetes(name, value));
+        let names = ours.filter_map(|(name, _)| name.strip_prefix("VORHOELLE_"));
         let unknown = names.filter(|name| {
             let secret_file = name.strip_suffix("_FILE").and_then(variable).is_some_and(|named| named.secret);
             variable(name).is_none() && !secret_file
@@ -95,8 +96,10 @@ impl Environment {
 
     /// Everything that was set, or errors and none.
     pub(super) fn settings(&self, layers: Layers, errors: &mut Vec<String>) -> Option<Settings> {
+        let before = errors.len();
         let token = self.secret("GITLAB_TOKEN", errors);
-        if token.is_none() && errors.iter().all(|error| !error.contains("GITLAB_TOKEN")) {
+        // What is wrong with one has been said.
+        if token.is_none() && errors.len() == before {
             errors.push("VORHOELLE_GITLAB_TOKEN is missing: an access token with scope api".to_owned());
         }
         let project = self.get("GITLAB_PROJECT").map(str::to_owned);
@@ -116,14 +119,15 @@ impl Environment {
         let extra_ca = self.get("GITLAB_CA_FILE").and_then(|path| {
             let read = std::fs::read(path).map_err(|error| format!("cannot read {path}: {error}"));
             let pem = read.and_then(|pem| {
-                let is_one = String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE-----");
+                let is_one = reqwest::Certificate::from_pem_bundle(&pem).is_ok_and(|all| !all.is_empty());
                 is_one.then_some(pem).ok_or_else(|| format!("{path} holds no certificate in PEM"))
             });
             pem.map_err(|error| errors.push(format!("VORHOELLE_GITLAB_CA_FILE: {error}"))).ok()
         });
         let templates = self.get("TEMPLATES").map(PathBuf::from);
-        if let Some(folder) = templates.as_ref().filter(|folder| !folder.is_dir()) {
-            errors.push(format!("VORHOELLE_TEMPLATES: {} is no folder", folder.display()));
+        let is_readable = |folder: &PathBuf| std::fs::read_dir(folder).map(drop);
+        if let Some((folder, Err(error))) = templates.as_ref().map(|folder| (folder, is_readable(folder))) {
+            errors.push(format!("VORHOELLE_TEMPLATES: cannot read the folder {}: {error}", folder.display()));
         }
         let setup_token = self.secret("SETUP_TOKEN", errors);
         let former_users = self.former_users(errors);
@@ -277,6 +281,17 @@ impl Environment {
             }
         }
     }
+}
+
+/// Whether Kubernetes set it for a Service whose name begins as ours do: `…_SERVICE_HOST`, `…_SERVICE_PORT_HTTP`,
+/// `…_PORT=tcp://10.0.0.7:8080`, `…_PORT_8080_TCP_ADDR` (its page "Service", under "Environment variables").
+fn is_of_kubernetes(name: &str, value: &str) -> bool {
+    let of_a_port = ["TCP", "UDP", "SCTP"].iter().any(|protocol| {
+        let is_address =
+            value.split_once("://").is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case(protocol));
+        is_address || name.split('_').any(|part| part == *protocol)
+    });
+    name.ends_with("SERVICE_HOST") || name.contains("SERVICE_PORT") || of_a_port
 }
 
 /// Whether a variable of the process is for us.

@@ -200,8 +200,9 @@ impl File {
     ///
     /// Where it is not what settings may be.
     pub fn parse(yaml: &str) -> Result<Self, FileError> {
-        // A file of comments alone is no document, and says nothing.
-        if yaml.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+        // A file of comments alone is no document, and one that is only begun is empty: it says nothing.
+        let says_nothing = |line: &str| line.is_empty() || line.starts_with('#') || line == "---";
+        if yaml.lines().all(|line| says_nothing(line.trim())) {
             return Ok(Self::default());
         }
         // The neighbouring lines stay out of the message: they may hold what does not belong into a log.
@@ -300,6 +301,13 @@ mod tests {
             File::parse("min_score: null\nquiet_hours: {urgent_score: 95}\n").unwrap().min_score,
             None
         );
+    }
+
+    #[test]
+    fn a_file_that_says_nothing_is_right() {
+        for yaml in ["", "\n", "# later\n", "---\n", "# later\n---\n# min_score: 80\n"] {
+            assert_eq!(File::parse(yaml), Ok(File::default()), "{yaml:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::Environment;
 use crate::domain::action_link::{ActionLink, Claim};
 
+/// Below so many bytes a key can be found by trying.
+const LEAST_KEY: usize = 16;
+
 /// Where links that decide lead to, and the key that they are signed with.
 #[derive(Clone, Debug)]
 pub struct LinkSettings {
@@ -22,6 +25,11 @@ impl LinkSettings {
     /// The link that a token stands for, where it is one of ours for this issue.
     pub fn genuine(&self, claim: Claim, issue: u64) -> Option<ActionLink> {
         claim.genuine(self.key(), issue)
+    }
+
+    /// Whether the key is so short that it can be found by trying.
+    pub fn is_guessable(&self) -> bool {
+        self.key().len() < LEAST_KEY
     }
 
     fn key(&self) -> &[u8] {

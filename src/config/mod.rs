@@ -143,6 +143,16 @@ impl Settings {
             None => Err(SettingsError(errors)),
         }
     }
+
+    /// The same with the Maintainer's token in the place of the everyday one, where there is one.
+    #[must_use]
+    pub fn with_setup_token(&self) -> Self {
+        let mut settings = self.clone();
+        if let Some(token) = &self.gitlab.setup_token {
+            settings.gitlab.token = token.clone();
+        }
+        settings
+    }
 }
 
 /// A duration such as `6s`, `5m`, `2h`, `3d`.
@@ -246,6 +256,43 @@ mod tests {
             "VORHOELLE_API_TOKENS: must be name:token pairs",
         ] {
             assert!(found.contains(part), "{part} in:\n{found}");
+        }
+    }
+
+    /// As for a Service of our name, and for one that begins so.
+    #[test]
+    fn what_kubernetes_sets_for_a_service_of_our_name_is_no_setting_and_no_error() {
+        let address = "tcp://10.0.0.7:8080";
+        let all = ["VORHOELLE", "VORHOELLE_PAGE"].into_iter().flat_map(|service| {
+            [
+                (format!("{service}_SERVICE_HOST"), "10.0.0.7"),
+                (format!("{service}_SERVICE_PORT"), "8080"),
+                (format!("{service}_SERVICE_PORT_HTTP"), "8080"),
+                (format!("{service}_PORT"), address),
+                (format!("{service}_PORT_8080_TCP"), address),
+                (format!("{service}_PORT_8080_TCP_PROTO"), "tcp"),
+                (format!("{service}_PORT_8080_TCP_PORT"), "8080"),
+                (format!("{service}_PORT_8080_TCP_ADDR"), "10.0.0.7"),
+            ]
+        });
+        let all: Vec<(String, &str)> = all.collect();
+        let all: Vec<(&str, &str)> = all.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        assert_eq!(load(&all).unwrap().listen, "127.0.0.1:8080".parse().unwrap());
+        assert!(errors(&[("VORHOELLE_PORT", "9000")]).contains("VORHOELLE_PORT is no setting"));
+    }
+
+    #[test]
+    fn what_is_named_and_cannot_be_used_is_an_error_of_the_settings() {
+        let folder = tempfile::tempdir().unwrap();
+        let (garbage, nowhere) = (folder.path().join("ca.pem"), folder.path().join("nowhere"));
+        let pem = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
+        std::fs::write(&garbage, pem).unwrap();
+        let said = errors(&[
+            ("VORHOELLE_GITLAB_CA_FILE", garbage.to_str().unwrap()),
+            ("VORHOELLE_TEMPLATES", nowhere.to_str().unwrap()),
+        ]);
+        for part in ["ca.pem holds no certificate in PEM", "VORHOELLE_TEMPLATES: cannot read the folder "] {
+            assert!(said.contains(part), "{part} in:\n{said}");
         }
     }
 

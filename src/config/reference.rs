@@ -97,7 +97,10 @@ pub const VARIABLES: &[Variable] = &[
         "an approved template, for messages outside of WhatsApp's window of 24 hours",
     ),
     plain("TWILIO_API_URL", "https://api.twilio.com", "another address of Twilio's API"),
-    secret("LINK_SECRET", "key of the links that decide; without it links lead to the GitLab issue only"),
+    secret(
+        "LINK_SECRET",
+        "key of the links that decide, as `openssl rand -hex 32` makes one; without it links lead to the GitLab issue only",
+    ),
     plain("EVENTS_URL", "", "where signed events about matches go"),
     secret("EVENTS_SECRET", "key that signs them, `whsec_…`"),
     plain("TEMPLATES", "", "folder whose files override the embedded texts one by one"),

@@ -269,7 +269,7 @@ impl Engine {
             if let Some(last) = history.steps.last() {
                 record.note_decision(last);
             }
-            self.inner.mirror.put_whole(record, &history.steps, Raise::Nothing)?;
+            self.inner.mirror.put_whole(record, &history.steps, None, Raise::Nothing)?;
         }
         Ok(history.open_decision.filter(|decision| decision.from == record.state))
     }

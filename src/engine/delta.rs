@@ -43,7 +43,9 @@ impl Engine {
         let connected = self.connected().await?;
         self.check_fitness(&connected).await?;
         // What a kill kept from being done.
-        self.inner.mirror.wipe()?;
+        if let Err(error) = self.inner.mirror.wipe() {
+            tracing::warn!(%error, "what was erased may stand in free pages of the mirror's file; they are wiped at the next read");
+        }
         self.read_labels(&connected.project).await?;
         let mut settings = Vec::new();
         let read_everything = self.read_changes(&connected, &mut settings).await?;

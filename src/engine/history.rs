@@ -16,7 +16,7 @@ use crate::gitlab::Issue;
 use crate::gitlab::events::{LabelAction, LabelEvent, StateEvent};
 use crate::gitlab::labels::LabelKind;
 use crate::gitlab::notes::Note;
-use crate::mirror::Standing;
+use crate::mirror::{Record, Standing};
 use replay::{Replay, Replayed, is_one_moment};
 
 /// The service has looked by then at what was done while it was awake, or twice as long as it pauses between two reads.
@@ -189,32 +189,33 @@ impl Engine {
             record.state = history.state;
             self.hint(iid, Hint::default());
         }
-        record.note_application(history.application);
-        record.sending = history.sending;
+        record.note_application(history.application.clone());
+        record.sending = history.sending.clone();
         if let Some(last) = history.steps.last() {
             record.note_decision(last);
         }
-        let is_open = |decision: &Step| decision.from == record.state && record.standing == Standing::Live;
-        let open = history.open_decision.filter(is_open);
-        if open.is_some() {
+        let waits = |decision: &Step| decision.from == record.state && record.standing == Standing::Live;
+        let is_owed = history.open_decision.as_ref().is_some_and(waits);
+        if is_owed {
             // Until its label is on, its comment is to be read again.
             record.comments = 0;
-        }
-        let raise = self.raises(&record, &history.steps)?;
-        self.inner.mirror.put_whole(&record, &history.steps, raise)?;
-        self.tell_of_made_approval(&record, history.made_approved.as_ref())?;
-        self.inner.news.notify_waiters();
-        if self.may_follow().is_err() {
-            return Ok(());
-        }
-        if open.is_some() {
-            // With what people did after it. Boxed: the future would be large, and its frames deep.
-            return Box::pin(self.follow(connected, issue.clone(), record)).await;
         }
         // A decision may be hidden by what a stranger did after it.
         let (observed, known) = (self.observed(issue), known(&record));
         let verdict = decide(known, &observed, &history.open_acts, &self.reviewers(connected));
-        if observed.agrees_with(known) && verdict.state != record.state {
+        let is_hidden = !is_owed && observed.agrees_with(known) && verdict.state != record.state;
+        // Until that is carried out its history is to be read again.
+        let kept = Record { history_known: !is_hidden, ..record.clone() };
+        self.put_history(&kept, &history)?;
+        self.inner.news.notify_waiters();
+        if self.may_follow().is_err() {
+            return Ok(());
+        }
+        if is_owed {
+            // With what people did after it. Boxed: the future would be large, and its frames deep.
+            return Box::pin(self.follow(connected, issue.clone(), record)).await;
+        }
+        if is_hidden {
             return self.carry_out_verdict(connected, issue.clone(), record, verdict, false).await;
         }
         Ok(())

@@ -68,7 +68,7 @@ impl Engine {
         let (project, _) = watch.gitlab.project(&watch.project).await?;
         let hook = project.hooks().await?.into_iter().find(|hook| hook.url == watch.url);
         let Some(hook) = hook else { return Ok(HookHealth::Missing) };
-        if hook.alert_status.as_deref().is_none_or(|status| status == "executable") {
+        if !hook.is_disabled() {
             return Ok(HookHealth::Executable);
         }
         if watch.may_revive && project.test_hook(hook.id).await.is_ok() {

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::history::History;
 use super::{Connected, Engine, EngineError};
 use crate::domain::State;
 use crate::domain::history::{Step, Through};
@@ -50,18 +51,11 @@ impl Engine {
         Ok(self.inner.mirror.put_adopted(&record, approval.as_ref(), raise)?)
     }
 
-    /// Tells the approval of an issue that people made approved, and that was taken in by what GitLab tells of it.
-    pub(super) fn tell_of_made_approval(
-        &self,
-        record: &Record,
-        approval: Option<&Step>,
-    ) -> Result<(), EngineError> {
-        let Some(approval) = approval.filter(|_| record.state == State::Approved) else { return Ok(()) };
-        let steps = std::slice::from_ref(approval);
-        match self.raises(record, steps)? {
-            Raise::Nothing => Ok(()),
-            _ => Ok(self.inner.mirror.raise(record, steps, Raise::Approval)?),
-        }
+    /// Puts a match in with what GitLab tells of its life, and raises what is news of it.
+    pub(super) fn put_history(&self, record: &Record, history: &History) -> Result<(), EngineError> {
+        let made_approved = history.made_approved.as_ref().filter(|_| record.state == State::Approved);
+        let raise = self.raises(record, made_approved.map_or(&history.steps, std::slice::from_ref))?;
+        Ok(self.inner.mirror.put_whole(record, &history.steps, made_approved, raise)?)
     }
 
     /// The step to approved of an issue that was made so, by whoever put that label on last.

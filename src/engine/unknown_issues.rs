@@ -201,13 +201,11 @@ impl Engine {
             // Until its label is on, the comment of a decision is to be read again.
             record.comments = 0;
         }
-        let raise = self.raises(record, &history.steps)?;
-        self.inner.mirror.put_whole(record, &history.steps, raise)?;
-        self.tell_of_made_approval(record, history.made_approved.as_ref())?;
         if is_owed {
+            self.put_history(record, &history)?;
             return Box::pin(self.follow(connected, issue.clone(), record.clone())).await;
         }
-        let (mut observed, mut acts) = (observed.clone(), history.open_acts);
+        let (mut observed, mut acts) = (observed.clone(), history.open_acts.clone());
         if record.state.is_closed() != observed.closed {
             // Closed or reopened by somebody, or did the service not come to it after the label was moved? Both look
             // the same now; whatever was last counts.
@@ -223,6 +221,9 @@ impl Engine {
             }
         }
         let verdict = decide(known(record), &observed, &acts, &reviewers).repairing(&self.observed(issue));
+        // Until what that says is carried out, its history is to be read again.
+        let kept = Record { history_known: verdict.state == record.state, ..record.clone() };
+        self.put_history(&kept, &history)?;
         self.carry_out_verdict(connected, issue.clone(), record.clone(), verdict, false).await
     }
 }

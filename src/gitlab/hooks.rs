@@ -39,6 +39,21 @@ pub struct Hook {
     pub signing_token_present: Option<bool>,
 }
 
+impl Hook {
+    /// Whether it tells of everything that the service follows.
+    pub fn tells_of_everything(&self) -> bool {
+        self.issues_events
+            && self.confidential_issues_events == Some(true)
+            && self.note_events
+            && self.confidential_note_events == Some(true)
+    }
+
+    /// Whether GitLab delivers nothing to it for a while, after deliveries that failed.
+    pub fn is_disabled(&self) -> bool {
+        self.alert_status.as_deref().is_some_and(|status| status != "executable")
+    }
+}
+
 /// What our webhook shall be.
 #[derive(Clone)]
 pub struct WantedHook<'a> {

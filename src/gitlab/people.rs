@@ -79,9 +79,13 @@ pub struct Version {
 }
 
 impl Version {
-    /// The major number; 0 where it cannot be told.
-    pub fn major(&self) -> u64 {
-        self.version.split('.').next().and_then(|number| number.parse().ok()).unwrap_or(0)
+    /// The first that signs its deliveries.
+    const FIRST_THAT_SIGNS: u64 = 19;
+
+    /// Whether it can sign its deliveries; not where its number cannot be told.
+    pub fn signs(&self) -> bool {
+        let major = self.version.split('.').next().and_then(|number| number.parse::<u64>().ok());
+        major.is_some_and(|major| major >= Self::FIRST_THAT_SIGNS)
     }
 }
 

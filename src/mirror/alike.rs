@@ -115,7 +115,8 @@ impl Mirror {
         })
     }
 
-    /// The same role at the same end client through another agency, live or withdrawn.
+    /// The same role at the same end client through another agency; also of what is withdrawn, or was moved away or deleted:
+    /// an application for it may have left.
     ///
     /// # Errors
     ///
@@ -126,7 +127,7 @@ impl Mirror {
         };
         self.read(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT record FROM matches WHERE role = ?1 AND standing IN ('live', 'withdrawn') ORDER BY iid",
+                "SELECT record FROM matches WHERE role = ?1 AND standing IN ('live', 'withdrawn', 'gone') ORDER BY iid",
             )?;
             let records = statement.query_map([&role.key], record)?;
             let mut alike = Vec::new();

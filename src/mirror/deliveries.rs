@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 
-use super::json::from_json;
+use super::json::{from_json, to_json};
 use super::{Fact, Mirror};
 use crate::domain::Channel;
 use crate::domain::job_match::Score;
@@ -64,6 +64,16 @@ pub enum DeliveryOutcome {
     Failed,
     /// The channel will not take it before a person has done something.
     GivenUp,
+}
+
+/// That a match was told of before a moment. One that was told of after `ahead`, as a clock that was wrong says, may have
+/// been told of at any time.
+#[derive(Clone, Copy, Debug)]
+pub struct ToldBefore {
+    /// The moment.
+    pub moment: Timestamp,
+    /// What no right clock says yet.
+    pub ahead: Timestamp,
 }
 
 impl DeliveryOutcome {
@@ -148,24 +158,56 @@ impl Mirror {
         })
     }
 
-    /// The pending matches that somebody was told of before a moment and nobody was reminded of. One that was told of after
-    /// `ahead`, as a clock that was wrong says, may have been told of at any time.
+    /// The pending matches that one of these channels told of before a moment and nobody was reminded of.
     ///
     /// # Errors
     ///
     /// Where the disk fails.
-    pub fn unreminded(&self, told_before: Timestamp, ahead: Timestamp) -> rusqlite::Result<Vec<u64>> {
+    pub fn unreminded(&self, told: ToldBefore, channels: &[Channel]) -> rusqlite::Result<Vec<u64>> {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT iid FROM matches WHERE standing = 'live' AND state = 'pending' AND created_at <= ?1
                  AND EXISTS (SELECT 1 FROM deliveries WHERE deliveries.iid = matches.iid AND kind = 'match'
-                             AND outcome = 'sent' AND (at IS NULL OR at <= ?1 OR at > ?2))
+                             AND outcome = 'sent' AND (at IS NULL OR at <= ?1 OR at > ?2)
+                             AND channel IN (SELECT value FROM json_each(?3)))
                  AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.iid = matches.iid AND kind = 'reminder')
                  ORDER BY iid",
             )?;
-            let times = [told_before.as_millisecond(), ahead.as_millisecond()];
-            statement.query_map(times, |row| row.get(0))?.collect()
+            let (before, ahead) = (told.moment.as_millisecond(), told.ahead.as_millisecond());
+            statement.query_map(params![before, ahead, to_json(&channels)?], |row| row.get(0))?.collect()
         })
+    }
+
+    /// Notes that these matches are to be reminded of, on each of the channels that told of them before a moment: on all at
+    /// once, for a match of which one channel knows that is not asked for again.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn owe_reminders(
+        &self,
+        iids: &[u64],
+        channels: &[Channel],
+        told: ToldBefore,
+    ) -> rusqlite::Result<()> {
+        let mut connection = self.write();
+        let transaction = connection.transaction()?;
+        for iid in iids {
+            transaction
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO deliveries (iid, channel, kind, outcome)
+                     SELECT iid, channel, 'reminder', 'deferred' FROM deliveries WHERE iid = ?3 AND kind = 'match'
+                     AND outcome = 'sent' AND (at IS NULL OR at <= ?1 OR at > ?2)
+                     AND channel IN (SELECT value FROM json_each(?4))",
+                )?
+                .execute(params![
+                    told.moment.as_millisecond(),
+                    told.ahead.as_millisecond(),
+                    iid,
+                    to_json(&channels)?
+                ])?;
+        }
+        transaction.commit()
     }
 
     /// The matches that a channel is to be reminded of and has not been, those that are still pending.

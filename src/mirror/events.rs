@@ -161,19 +161,21 @@ pub(super) fn raise_for(
     step.map_or(Ok(()), |step| raise(connection, EventKind::of(step.to), step.at, record, Some(step)))
 }
 
-/// Raises what follows from a match that was read from GitLab as a whole.
+/// Raises what follows from a match that was read from GitLab as a whole. `made_approved` is the step to approved of an issue
+/// that people made so, which is none of its `steps`.
 pub(super) fn raise_whole(
     connection: &Connection,
     record: &Record,
     steps: &[Step],
+    made_approved: Option<&Step>,
     which: Raise,
 ) -> Result<(), MirrorError> {
     if record.standing != Standing::Live {
         return Ok(());
     }
     match which {
-        Raise::Nothing => raise_return(connection, record),
-        Raise::Again(put_on) => raise_again(connection, record, put_on, steps),
+        Raise::Nothing => return raise_return(connection, record),
+        Raise::Again(put_on) => raise_again(connection, record, put_on, steps)?,
         Raise::All => {
             raise_return(connection, record)?;
             let mut then = record.clone();
@@ -186,13 +188,13 @@ pub(super) fn raise_whole(
                 then.follow(step);
                 raise(connection, EventKind::of(step.to), step.at, &then, Some(step))?;
             }
-            Ok(())
         }
         Raise::Approval => {
             raise_return(connection, record)?;
-            raise_waiting_approval(connection, record, steps.last())
+            raise_waiting_approval(connection, record, steps.last())?;
         }
     }
+    raise_waiting_approval(connection, record, made_approved)
 }
 
 /// Raises that a match counts again from when `job-match` was put on, where that was not told, and what was done since.
@@ -226,7 +228,7 @@ fn raise_again(
 }
 
 /// Raises an approval for which nobody has written a draft.
-pub(super) fn raise_waiting_approval(
+fn raise_waiting_approval(
     connection: &Connection,
     record: &Record,
     last: Option<&Step>,
@@ -295,7 +297,7 @@ impl Mirror {
     pub fn raise(&self, record: &Record, steps: &[Step], which: Raise) -> Result<(), MirrorError> {
         let mut connection = self.write();
         let transaction = connection.transaction()?;
-        raise_whole(&transaction, record, steps, which)?;
+        raise_whole(&transaction, record, steps, None, which)?;
         transaction.commit()
     }
 

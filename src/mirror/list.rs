@@ -6,7 +6,7 @@ use rusqlite::{Connection, params_from_iter};
 use serde::{Deserialize, Serialize};
 
 use super::Mirror;
-use super::record::{Record, record};
+use super::record::{Record, record, searchable};
 use crate::domain::State;
 
 /// Which matches to list.
@@ -101,7 +101,7 @@ impl Mirror {
             condition(&format!("{of} >= ?"), Sql::Integer(since.as_millisecond()));
         }
         for word in &query.words {
-            condition("instr(words, ?) > 0", Sql::Text(word.to_lowercase()));
+            condition("instr(words, ?) > 0", Sql::Text(searchable(word)));
         }
         if let Some(after) = query.after {
             let iid = i64::try_from(after.iid).unwrap_or(i64::MAX);

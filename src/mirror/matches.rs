@@ -36,7 +36,7 @@ impl Mirror {
     fn put_step(&self, record: &Record, step: Option<&Step>, is_told: bool) -> rusqlite::Result<()> {
         let mut connection = self.write();
         let transaction = connection.transaction()?;
-        let before = known(&transaction, record.iid)?.map(|before| before.standing);
+        let before = make_way(&transaction, record)?;
         if is_told {
             events::raise_for(&transaction, before, record, step)?;
         }
@@ -74,13 +74,14 @@ impl Mirror {
     pub fn put_new(&self, record: &Record) -> rusqlite::Result<()> {
         let mut connection = self.write();
         let transaction = connection.transaction()?;
+        make_way(&transaction, record)?;
         self.put_in(&transaction, record)?;
-        events::raise_whole(&transaction, record, &[], Raise::All)?;
+        events::raise_whole(&transaction, record, &[], None, Raise::All)?;
         transaction.commit()
     }
 
-    /// Puts a match in that was made by hand, and raises what follows; `approval` is the step to approved where it was taken in
-    /// so.
+    /// Puts a match in that was made by hand, and raises what follows; `made_approved` is the step to approved where it was taken
+    /// in so.
     ///
     /// # Errors
     ///
@@ -88,31 +89,36 @@ impl Mirror {
     pub fn put_adopted(
         &self,
         record: &Record,
-        approval: Option<&Step>,
+        made_approved: Option<&Step>,
         raise: Raise,
     ) -> rusqlite::Result<()> {
         let mut connection = self.write();
         let transaction = connection.transaction()?;
-        let before = known(&transaction, record.iid)?.map(|before| before.standing);
+        let before = make_way(&transaction, record)?;
         events::raise_for(&transaction, before, record, None)?;
         self.put_in(&transaction, record)?;
-        events::raise_whole(&transaction, record, &[], raise)?;
-        if raise != Raise::Nothing {
-            events::raise_waiting_approval(&transaction, record, approval)?;
-        }
+        events::raise_whole(&transaction, record, &[], made_approved, raise)?;
         transaction.commit()
     }
 
-    /// Puts a match in with all its steps, in place of those that were there.
+    /// Puts a match in with all its steps, in place of those that were there, and raises what follows; `made_approved` is the
+    /// step to approved of an issue that people made so, which is none of them.
     ///
     /// # Errors
     ///
     /// Where the disk fails.
-    pub fn put_whole(&self, record: &Record, steps: &[Step], raise: Raise) -> rusqlite::Result<()> {
+    pub fn put_whole(
+        &self,
+        record: &Record,
+        steps: &[Step],
+        made_approved: Option<&Step>,
+        raise: Raise,
+    ) -> rusqlite::Result<()> {
         let mut connection = self.write();
         let transaction = connection.transaction()?;
+        make_way(&transaction, record)?;
         self.put_in(&transaction, record)?;
-        events::raise_whole(&transaction, record, steps, raise)?;
+        events::raise_whole(&transaction, record, steps, made_approved, raise)?;
         transaction.execute("DELETE FROM steps WHERE iid = ?1", [record.iid])?;
         for (index, step) in steps.iter().enumerate() {
             transaction
@@ -159,7 +165,6 @@ impl Mirror {
     }
 
     fn put_in(&self, connection: &Connection, record: &Record) -> rusqlite::Result<()> {
-        forget_another_issue(connection, record)?;
         let score = record.job.score.map_or(-1.0, crate::domain::job_match::Score::percent);
         connection
             .prepare_cached(
@@ -306,17 +311,16 @@ fn known(connection: &Connection, iid: impl ToSql) -> rusqlite::Result<Option<Re
         .optional()
 }
 
-/// A number may come again with another issue behind it, where a project was made anew or GitLab set back: what was told of
-/// the one before, and done about it, is not this one's.
-fn forget_another_issue(connection: &Connection, record: &Record) -> rusqlite::Result<()> {
-    let known: Option<u64> = connection
-        .prepare_cached("SELECT json_extract(record, '$.issue_id') FROM matches WHERE iid = ?1")?
-        .query_row([record.iid], |row| row.get(0))
-        .optional()?;
-    if known.is_some_and(|known| known != record.issue_id) {
-        for table in ["deliveries", "steps", "attempts", "rows", "agreed"] {
-            connection.execute(&format!("DELETE FROM {table} WHERE iid = ?1"), [record.iid])?;
+/// How a match stood before it is put in. A number may come again with another issue behind it, where a project was made
+/// anew or GitLab set back: what was told of the one before, and done about it, is not this one's.
+fn make_way(connection: &Connection, record: &Record) -> rusqlite::Result<Option<Standing>> {
+    match known(connection, record.iid)? {
+        Some(before) if before.issue_id != record.issue_id => {
+            for table in ["deliveries", "events", "steps", "attempts", "rows", "agreed"] {
+                connection.execute(&format!("DELETE FROM {table} WHERE iid = ?1"), [record.iid])?;
+            }
+            Ok(None)
         }
+        before => Ok(before.map(|before| before.standing)),
     }
-    Ok(())
 }

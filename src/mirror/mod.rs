@@ -18,6 +18,7 @@ mod rows;
 mod schema;
 mod sheets;
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -30,7 +31,7 @@ use crate::domain::hex;
 /// What the mirror fails with.
 pub use rusqlite::Error as MirrorError;
 
-pub use deliveries::{Delivery, DeliveryKind, DeliveryOutcome};
+pub use deliveries::{Delivery, DeliveryKind, DeliveryOutcome, ToldBefore};
 pub use events::{EventKind, EventMessage, EventQueue, QueuedEvent, Raise, Raised};
 pub use facts::Fact;
 pub use history::StepPlace;
@@ -72,6 +73,37 @@ pub struct Mirror {
     readers: Mutex<Vec<Connection>>,
     /// Only ever asks whether others have written.
     watcher: Mutex<Option<Connection>>,
+    /// Held by the one service that works on this file, until it ends however it ends.
+    claim: Claim,
+}
+
+/// Whether this process is the one service that works on a mirror.
+#[derive(Debug)]
+enum Claim {
+    /// It is none: a command looks into it.
+    Unasked,
+    /// It is.
+    #[expect(dead_code, reason = "the file is locked for as long as it is open")]
+    Held(File),
+    /// Another is.
+    Taken,
+    /// This file system has no locks.
+    Unknown,
+}
+
+impl Claim {
+    /// Asks for the mirror at this path.
+    fn ask(path: &Path) -> Self {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let mut options = File::options();
+        let file =
+            options.write(true).create(true).truncate(false).mode(0o600).open(with_suffix(path, "-serve"));
+        match file.map(|file| (file.try_lock(), file)) {
+            Ok((Ok(()), file)) => Self::Held(file),
+            Ok((Err(TryLockError::WouldBlock), _)) => Self::Taken,
+            Ok((Err(TryLockError::Error(_)), _)) | Err(_) => Self::Unknown,
+        }
+    }
 }
 
 /// A request that was answered before, by its `Idempotency-Key`.
@@ -132,7 +164,13 @@ impl Mirror {
             }
         };
         let (writer, readers, watcher) = (Mutex::new(writer), Mutex::default(), Mutex::default());
-        Ok((Self { path: path.to_owned(), shown, writer, readers, watcher }, found))
+        let claim = if care == Care::Whole { Claim::ask(path) } else { Claim::Unasked };
+        Ok((Self { path: path.to_owned(), shown, writer, readers, watcher, claim }, found))
+    }
+
+    /// Whether another service works on this file, as in a rolling deploy on one volume.
+    pub const fn is_of_another_service(&self) -> bool {
+        matches!(self.claim, Claim::Taken)
     }
 
     /// Whether a file is another program's database. It is left as it is.
@@ -379,7 +417,7 @@ mod tests {
                 let mirror = mirror(&folder);
                 scope.spawn(move || {
                     for number in 0..300 {
-                        mirror.put_whole(&record(2 * number + process), &[], Raise::All).unwrap();
+                        mirror.put_whole(&record(2 * number + process), &[], None, Raise::All).unwrap();
                     }
                 });
             }
@@ -419,10 +457,39 @@ mod tests {
         };
         mirror.put(&record(1), None).unwrap();
         assert_eq!(what_is_left(1), (1, 1, 1), "the same issue");
+        assert_eq!(mirror.event_queue().unwrap().waiting, 2);
         mirror.put(&Record { issue_id: 2001, ..record(1) }, None).unwrap();
         assert_eq!((what_is_left(1), what_is_left(2)), ((0, 0, 0), (1, 1, 0)));
+        assert_eq!(mirror.event_queue().unwrap().waiting, 1);
         let untold: Vec<u64> = mirror.untold(Channel::Email).unwrap().iter().map(|one| one.iid).collect();
         assert_eq!(untold, [1]);
+    }
+
+    /// One that was told late is not reminded of at once; one that was told nothing has nothing to be reminded of.
+    #[test]
+    fn a_reminder_is_owed_by_the_channels_that_told_of_it_long_enough_ago() {
+        let folder = tempfile::tempdir().unwrap();
+        let mirror = mirror(&folder);
+        mirror.put(&record(1), None).unwrap();
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let told = |channel, when: &str| Delivery {
+            channel,
+            kind: DeliveryKind::Match,
+            outcome: DeliveryOutcome::Sent,
+            at: Some(at(when)),
+            deferred_until: None,
+            reason: None,
+        };
+        mirror.note_deliveries(&[1], &told(Channel::Email, "2026-11-23T09:00:00Z")).unwrap();
+        mirror.note_deliveries(&[1], &told(Channel::Slack, "2026-11-25T09:00:00Z")).unwrap();
+        let before = ToldBefore { moment: at("2026-11-24T09:00:00Z"), ahead: at("2026-11-27T09:00:00Z") };
+        let channels = [Channel::Slack, Channel::Whatsapp];
+        assert!(mirror.unreminded(before, &channels).unwrap().is_empty());
+        assert_eq!(mirror.unreminded(before, &Channel::MESSAGES).unwrap(), [1]);
+        mirror.owe_reminders(&[1], &Channel::MESSAGES, before).unwrap();
+        let owed = Channel::MESSAGES.map(|channel| (channel, mirror.reminders(channel).unwrap().len()));
+        assert_eq!(owed.iter().filter(|(_, owed)| *owed > 0).count(), 1, "{owed:?}");
+        assert_eq!(mirror.reminders(Channel::Email).unwrap(), [1]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::Row;
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization as _;
 use uuid::Uuid;
 
 use super::json::from_json;
@@ -97,14 +98,19 @@ impl Record {
         self.sending.attempt.is_none()
     }
 
-    /// What `q` looks into: what people would search for, in lower case.
+    /// What `q` looks into: what people would search for.
     pub(super) fn words(&self) -> String {
         let job = &self.job;
         let fields = [&job.company, &job.agency, &job.end_client, &job.location, &job.source, &job.summary];
         let skills = job.skills.matched.iter().chain(&job.skills.missing);
         let texts = std::iter::once(&job.title).chain(fields.into_iter().flatten()).chain(skills);
-        texts.map(|text| text.to_lowercase()).collect::<Vec<_>>().join("\n")
+        texts.map(|text| searchable(text)).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// A text as it is searched, so that what is written alike is found: an umlaut may be one character or two.
+pub(super) fn searchable(text: &str) -> String {
+    text.nfkc().flat_map(char::to_lowercase).collect()
 }
 
 /// Whether a match counts.

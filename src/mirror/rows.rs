@@ -111,9 +111,12 @@ pub(super) fn set_presence(connection: &Connection, iid: u64, presence: Presence
         .map(drop)
 }
 
-/// Shows every match anew where a version shows them otherwise than the one that wrote the file.
+/// Another number once matches are searched otherwise.
+const SEARCHED: u32 = 2;
+
+/// Shows every match anew where a version shows them otherwise than the one that wrote the file, or searches them so.
 pub(super) fn refresh(connection: &mut Connection, shown: &Shown) -> Result<(), MirrorError> {
-    let form = shown.form.to_string();
+    let form = format!("{}.{SEARCHED}", shown.form);
     let written = facts::read(connection, Fact::Form)?;
     if written.as_ref() == Some(&form) {
         return Ok(());
@@ -122,7 +125,11 @@ pub(super) fn refresh(connection: &mut Connection, shown: &Shown) -> Result<(), 
     {
         let mut statement = transaction.prepare("SELECT record FROM matches")?;
         for record in statement.query_map([], record)? {
-            show(&transaction, &record?, shown, false)?;
+            let record = record?;
+            show(&transaction, &record, shown, false)?;
+            transaction
+                .prepare_cached("UPDATE matches SET words = ?2 WHERE iid = ?1")?
+                .execute(params![record.iid, record.words()])?;
         }
     }
     facts::write(&transaction, Fact::Form, &form)?;

@@ -174,6 +174,7 @@ impl From<rusqlite::Error> for Unusable {
 
 /// Opens the file, brings it to our version and checks whose it is.
 pub(super) fn open(path: &Path, owner: &str, shown: &Shown, care: Care) -> Result<Connection, Unusable> {
+    make_for_its_owner_alone(path);
     let mut connection = Connection::open(path)?;
     tune(&connection)?;
     // Before anything is written: a typing error in a setting must not cost another program its data.
@@ -203,6 +204,13 @@ pub(super) fn open(path: &Path, owner: &str, shown: &Shown, care: Care) -> Resul
     }
     rows::refresh(&mut connection, shown)?;
     Ok(connection)
+}
+
+/// Names and numbers of people stand in it. SQLite gives the files beside it the same mode, and says what is wrong where no
+/// file can be made.
+fn make_for_its_owner_alone(path: &Path) {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let _ = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
 }
 
 /// Whether another program made the file: every version of ours has the table of facts, and a new file has none at all.

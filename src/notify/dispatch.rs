@@ -97,8 +97,9 @@ impl Notifier {
         let (now, state) = (self.now(), self.state(channel));
         let free = own.schedule.not_before(now);
         let aside = Flight::laid_aside(engine, channel)?;
+        let goes_now = |flight: &Flight| free <= now || self.is_urgent(flight, own);
         // What somebody has already waits for those who have nothing yet.
-        let may_go = |flight: &&Flight| free <= now && state.may_take_up(flight, now);
+        let may_go = |flight: &&Flight| goes_now(flight) && state.may_take_up(flight, now);
         let (partly_delivered, undelivered): (Vec<&Flight>, Vec<&Flight>) =
             aside.iter().filter(may_go).partition(|flight| flight.is_partly_delivered());
         if let Some(flight) = undelivered.first() {
@@ -145,6 +146,10 @@ impl Notifier {
         let mut reminders = mirror.reminders(channel)?;
         reminders.retain(|iid| state.later(*iid, now).is_none());
         reminders.retain(|iid| !aside.iter().any(|flight| flight.iids.contains(iid)));
+        if let Some((_, soon)) = self.waits_too_long() {
+            // A decision and its undo came between: it has not waited for so long any more.
+            reminders.retain(|iid| self.engine().has_waited_since(*iid, soon).unwrap_or(true));
+        }
         if self.memory().await?.reminded_until(channel, now).is_some() {
             reminders.clear();
         }
@@ -294,6 +299,11 @@ impl Notifier {
             state.in_doubt.retain(|iid| !flight.iids.contains(iid));
             state.times_aside.retain(|iid, _| !flight.iids.contains(iid));
         });
+        self.remember_that_it_left(channel, flight).await
+    }
+
+    /// When digests, reminders and alarms went last says when the next may go.
+    async fn remember_that_it_left(&self, channel: Channel, flight: &Flight) -> Result<(), EngineError> {
         let at = flight.sent_at.unwrap_or_else(|| self.now());
         match flight.cargo {
             Cargo::Matches if flight.digest => {
@@ -332,6 +342,15 @@ impl Notifier {
                 .await
             }
         }
+    }
+
+    /// Whether all that a message tells of goes in quiet hours too.
+    fn is_urgent(&self, flight: &Flight, own: &ChannelPolicy) -> bool {
+        let Some(quiet) = own.schedule.quiet.as_ref().filter(|_| flight.cargo == Cargo::Matches) else {
+            return false;
+        };
+        let score = |iid: &u64| self.engine().mirror().record(*iid).ok()??.job.score;
+        flight.iids.iter().all(|iid| quiet.is_urgent(score(iid)))
     }
 
     /// Until when a message that was interrupted has to wait because it has become quiet.

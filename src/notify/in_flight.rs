@@ -83,7 +83,7 @@ impl From<DeliveredForm> for Delivered {
 }
 
 impl Delivered {
-    /// What stands for an address, whatever its place in the list: a mirror holds no address of people.
+    /// What stands for an address, whatever its place in the list, so that this fact names no reviewer.
     fn key(address: &Address) -> String {
         hex(&Sha256::digest(address.to_string())[..8])
     }

@@ -12,7 +12,7 @@ use super::last_times::Memory;
 use crate::domain::Channel;
 use crate::domain::schedule::{AHEAD, is_recent};
 use crate::engine::EngineError;
-use crate::mirror::{Delivery, DeliveryKind, DeliveryOutcome};
+use crate::mirror::ToldBefore;
 
 /// The longest pause between two looks: settings change, clocks jump.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(60);
@@ -107,10 +107,10 @@ impl Notifier {
     /// Marks what is to be reminded of on every channel; each sends it in its own turn.
     async fn remind(&self) -> Result<(), EngineError> {
         let engine = self.engine();
-        let channels = self.active();
-        let now = self.now();
-        let before = engine.policy().remind_after.and_then(|after| now.checked_sub(after).ok());
-        let (Some(before), false) = (before, channels.is_empty()) else { return Ok(()) };
+        let (channels, now) = (self.active(), self.now());
+        let (Some((before, soon)), false) = (self.waits_too_long(), channels.is_empty()) else {
+            return Ok(());
+        };
         self.read_receipts().await?;
         let recently = |last| is_recent(last, REMIND_EVERY, now);
         if self.memory().await?.last_reminder.is_some_and(recently) {
@@ -121,8 +121,7 @@ impl Notifier {
             return Ok(());
         }
         // What came together is reminded of together: nothing else goes for a day.
-        let soon = engine.policy().remind_after.map_or(SignedDuration::ZERO, |after| (after / 10).min(SOON));
-        for iid in self.waited_since(before.checked_add(soon).unwrap_or(before))? {
+        for iid in self.waited_since(soon)? {
             if !waited.contains(&iid) {
                 waited.push(iid);
             }
@@ -131,17 +130,7 @@ impl Notifier {
         let policy = engine.policy();
         let largest = |channel: &Channel| Some(policy.channels.get(channel)?.schedule.batch.max.max(1));
         waited.truncate(channels.iter().filter_map(largest).min().unwrap_or(1));
-        for channel in channels {
-            let due = Delivery {
-                channel,
-                kind: DeliveryKind::Reminder,
-                outcome: DeliveryOutcome::Deferred,
-                at: None,
-                deferred_until: None,
-                reason: None,
-            };
-            engine.mirror().note_deliveries(&waited, &due)?;
-        }
+        engine.mirror().owe_reminders(&waited, &channels, self.told_before(soon))?;
         let mut slot = self.inner.memory.lock().await;
         if let Some(memory) = slot.as_mut() {
             memory.last_reminder = Some(now);
@@ -151,11 +140,22 @@ impl Notifier {
         Ok(())
     }
 
+    /// What has been pending since the first of these moments is reminded of, and then what has been since the second as
+    /// well; none where nothing is.
+    pub(super) fn waits_too_long(&self) -> Option<(Timestamp, Timestamp)> {
+        let after = self.engine().policy().remind_after?;
+        let before = self.now().checked_sub(after).ok()?;
+        Some((before, before.checked_add((after / 10).min(SOON)).unwrap_or(before)))
+    }
+
+    fn told_before(&self, moment: Timestamp) -> ToldBefore {
+        ToldBefore { moment, ahead: self.now().checked_add(AHEAD).unwrap_or(Timestamp::MAX) }
+    }
+
     /// The matches that were told of and have been pending since then, and that nobody was reminded of.
     fn waited_since(&self, before: Timestamp) -> Result<Vec<u64>, EngineError> {
         let mut waited = Vec::new();
-        let ahead = self.now().checked_add(AHEAD).unwrap_or(Timestamp::MAX);
-        for iid in self.engine().mirror().unreminded(before, ahead)? {
+        for iid in self.engine().mirror().unreminded(self.told_before(before), &self.active())? {
             if self.engine().has_waited_since(iid, before)? {
                 waited.push(iid);
             }

@@ -180,9 +180,13 @@ impl Outgoing {
     }
 }
 
-/// The name of this disk, made once.
+/// The name of this disk, made once. Beside another service on the same disk, whose attempts may be under way, one for this
+/// run alone.
 fn instance(engine: &Engine) -> anyhow::Result<Uuid> {
     let mirror = engine.mirror();
+    if mirror.is_of_another_service() {
+        return Ok(Uuid::new_v4());
+    }
     if let Some(known) = mirror.fact(Fact::Instance)?.and_then(|text| text.parse().ok()) {
         return Ok(known);
     }

@@ -26,7 +26,7 @@ use crate::domain::posted_match::FieldError;
 use crate::domain::sending::{Attempt, AttemptOutcome, DraftContent};
 use crate::engine::{EngineError, Looked};
 use crate::gitlab::draft_text;
-use crate::mirror::Record;
+use crate::mirror::{Record, Standing};
 
 /// How old an attempt may be when its mail begins to leave; GitLab is asked before. A later one is withdrawn, so that
 /// nobody else takes it for dead while it is not.
@@ -164,10 +164,13 @@ impl Outgoing {
             resolved_by: None,
         };
         let attempt = self.announce(&looked, attempt).await?;
-        let may_leave = match self.take_back_if_erased(&looked, attempt.note).await {
-            Err(OutgoingError::Unknown(iid)) => return Err(OutgoingError::Unknown(iid)),
-            Err(error) => Err(error),
+        let erased = self.take_back_if_erased(&looked, attempt.note).await;
+        if let Err(OutgoingError::Unknown(iid)) = erased {
+            return Err(OutgoingError::Unknown(iid));
+        }
+        let may_leave = match erased {
             Ok(()) => self.is_ours_alone(&mut looked, &attempt).await,
+            failed => failed,
         };
         if let Err(error) = may_leave {
             self.resolve(&mut looked, attempt, AttemptOutcome::Withdrawn, Some(error.to_string())).await?;
@@ -271,19 +274,29 @@ impl Outgoing {
     }
 
     /// Whether the same role was sent through another agency already. A mail cannot be taken back, so that GitLab is asked
-    /// too: the label may have been put on a moment ago.
+    /// too: the label may have been put on a moment ago. After a lost disk, and beside a rebuild, the others may not be known
+    /// yet, or what was done about them.
     async fn check_duplicates(&self, looked: &Looked, request: &SendRequest) -> Result<(), OutgoingError> {
         if request.override_reason.is_some() {
             return Ok(());
         }
-        let alike = self.engine().mirror().of_the_same_role(&looked.record.job, Some(looked.record.iid))?;
+        let engine = self.engine();
+        let knows_all = engine.has_read_everything()?;
+        let alike = engine.mirror().of_the_same_role(&looked.record.job, Some(looked.record.iid))?;
         let iids: Vec<u64> = alike.iter().map(|other| other.iid).collect();
-        let shown = self.engine().shown_as(looked, &iids, State::Sent).await?;
+        let shown = engine.shown_as(looked, &iids, State::Sent).await?;
         let is_sent = |other: &&Record| {
             other.state == State::Sent || other.sending.attempt.is_some() || shown.contains(&other.iid)
         };
         let sent: Vec<u64> = alike.iter().filter(is_sent).map(|other| other.iid).collect();
-        if sent.is_empty() { Ok(()) } else { Err(OutgoingError::Duplicate(sent)) }
+        if !sent.is_empty() {
+            return Err(OutgoingError::Duplicate(sent));
+        }
+        let is_unread = |other: &Record| other.standing != Standing::Gone && !other.history_known;
+        if !knows_all || alike.iter().any(is_unread) {
+            return Err(EngineError::NotReady.into());
+        }
+        Ok(())
     }
 
     /// A person had it tried again: attempts in doubt are done with.

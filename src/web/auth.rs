@@ -18,6 +18,8 @@ pub(super) struct Caller(pub(super) String);
 pub(super) async fn require_token(State(web): State<Web>, mut request: Request, next: Next) -> Response {
     match caller(&web, request.headers()) {
         Some(caller) => {
+            // Every line about the request says who asked.
+            tracing::Span::current().record("by", caller.0.as_str());
             request.extensions_mut().insert(caller);
             next.run(request).await
         }

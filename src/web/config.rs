@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::Web;
@@ -62,21 +62,20 @@ fn answer(web: &Web) -> Json<Settings> {
 )]
 pub(super) async fn patch(
     State(web): State<Web>,
-    ApiJson(body): ApiJson<Value>,
+    ApiJson(parts): ApiJson<Map<String, Value>>,
 ) -> Result<Response, Problem> {
-    let changes = changes(&body)?;
+    let changes = changes(parts)?;
     if !changes.is_empty() {
         web.engine().change_settings(&changes, None).await?;
+        let keys: Vec<&str> = changes.iter().map(|(key, _)| key.as_str()).collect();
+        tracing::info!(?keys, "settings were changed by the API");
         web.finish_inside_the_request().await;
     }
     Ok(answer(&web).into_response())
 }
 
 /// Every single value that the body sets, by its key.
-fn changes(body: &Value) -> Result<Vec<(String, Value)>, Problem> {
-    let Value::Object(parts) = body else {
-        return Err(Problem::field("", "must be an object with the keys of the settings file"));
-    };
+fn changes(parts: Map<String, Value>) -> Result<Vec<(String, Value)>, Problem> {
     for key in parts.keys() {
         if !CHANGEABLE.contains(&key.as_str()) {
             let message = format!("cannot be changed here; what can: {}", CHANGEABLE.join(", "));
@@ -88,17 +87,18 @@ fn changes(body: &Value) -> Result<Vec<(String, Value)>, Problem> {
         true => format!("\\u{:04x}", u32::from(letter)),
         false => letter.to_string(),
     };
+    let body = Value::Object(parts);
     let yaml: String = body.to_string().chars().map(escaped).collect();
     if let Err(error) = File::parse(&yaml) {
         return Err(Problem::field(&error.key, error.message));
     }
     // YAML reads `"80"` as a number and `5` as a text; what was posted must be it.
-    if let Err(error) = serde_path_to_error::deserialize::<_, File>(body) {
+    if let Err(error) = serde_path_to_error::deserialize::<_, File>(&body) {
         let key = error.path().to_string();
         return Err(Problem::field(&key, must_be(&key)));
     }
     let mut changes = Vec::new();
-    flatten("", body, &mut changes);
+    flatten("", &body, &mut changes);
     Ok(changes)
 }
 

@@ -58,7 +58,11 @@ pub(super) struct ListQuery {
 /// Lists matches, newest first unless `sort` says otherwise.
 #[utoipa::path(
     get, path = "/matches", operation_id = "list_matches", tag = "matches", params(ListQuery),
-    responses((status = 200, description = "A page of matches; `Link: rel=\"next\"` leads on", body = Page), Refusals),
+    responses(
+        (status = 200, description = "A page of matches; `Link: rel=\"next\"` leads on", body = Page),
+        (status = 503, description = "The disk fails; try again after Retry-After", body = Parts, content_type = PROBLEM),
+        Refusals,
+    ),
 )]
 pub(super) async fn list(
     State(web): State<Web>,
@@ -159,6 +163,7 @@ pub(super) fn read_cursor(text: &str, sort: Sort) -> Result<Cursor, Problem> {
         (status = 200, description = "The match", body = WholeAnswer),
         (status = 404, description = "There is no such match", body = Parts, content_type = PROBLEM),
         (status = 410, description = "Its data was removed at a person's wish", body = Parts, content_type = PROBLEM),
+        (status = 503, description = "The disk fails; try again after Retry-After", body = Parts, content_type = PROBLEM),
         Refusals,
     ),
 )]

@@ -253,6 +253,7 @@ async fn attend(request: Request, next: Next) -> Response {
         request_id = id.to_str().unwrap_or_default(),
         method = %request.method(),
         path = loggable(request.uri().path()),
+        by = tracing::field::Empty,
     );
     async move {
         let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;

@@ -35,6 +35,7 @@ pub(super) struct Results {
         (status = 200, description = "Each channel's answer", body = Results),
         (status = 413, description = "Too large", body = Parts, content_type = PROBLEM),
         (status = 415, description = "The body says that it is no JSON", body = Parts, content_type = PROBLEM),
+        (status = 502, description = "GitLab refused", body = Parts, content_type = PROBLEM),
         (status = 503, description = "GitLab does not answer; try again after Retry-After", body = Parts, content_type = PROBLEM),
         Refusals,
     ),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{Html, IntoResponse, Response};
@@ -22,6 +22,10 @@ use crate::config::CHANGEABLE;
 
 /// The content type of errors.
 pub(super) const PROBLEM: &str = "application/problem+json";
+
+/// Swagger UI sets styles by script and draws its icons from the page itself; it loads nothing from elsewhere.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// What any call below `/api/v1` may be refused with.
 pub(super) struct Refusals;
@@ -96,14 +100,20 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     as_json(&openapi)
 });
 
-/// The description of the service.
-pub(super) async fn description() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response()
+/// The description of the service, where people reach it: below the path of a proxy its addresses begin with that.
+pub(super) async fn description(State(web): State<Web>) -> Response {
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    if web.root().is_empty() {
+        return (json, DOCUMENT.as_str()).into_response();
+    }
+    let servers = serde_json::json!([{ "url": web.root() }]);
+    (json, DOCUMENT.replacen('{', &format!("{{\"servers\":{servers},"), 1)).into_response()
 }
 
 /// The page at `/docs/`; everything that it loads is inside the program.
 pub(super) fn page() -> Router<Web> {
-    let config = Config::new(["openapi.json"]).try_it_out_enabled(false);
+    // Without a word it would have every address but localhost's checked by somebody else.
+    let config = Config::new(["openapi.json"]).try_it_out_enabled(false).validator_url("none");
     let page = SwaggerUi::new("/docs").config(config);
     Router::from(page).layer(from_fn(ours)).route("/docs/openapi.json", get(description))
 }
@@ -113,7 +123,9 @@ async fn ours(request: Request, next: Next) -> Response {
     match request.uri().path() {
         // What comes with it leads to the root, whatever path a proxy has put before ours.
         "/docs" => (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, "docs/")]).into_response(),
-        "/docs/" | "/docs/index.html" => Html(include_str!("docs.html")).into_response(),
+        "/docs/" | "/docs/index.html" => {
+            ([(header::CONTENT_SECURITY_POLICY, POLICY)], Html(include_str!("docs.html"))).into_response()
+        }
         _ => next.run(request).await,
     }
 }
@@ -133,22 +145,23 @@ fn as_json(openapi: &OpenApi) -> String {
     if let Some(keys) = schemas["File"]["properties"].as_object_mut() {
         keys.retain(|key, _| CHANGEABLE.contains(&key.as_str()));
     }
-    rename(&mut schemas["Posted"]);
+    refer_to_what_is_posted(&mut schemas["Posted"]);
     json.to_string()
 }
 
-fn rename(schema: &mut Value) {
+/// What is posted has fewer fields than what is answered.
+fn refer_to_what_is_posted(schema: &mut Value) {
     match schema {
         Value::Object(parts) => {
             for (name, value) in parts {
                 if name == "$ref" && *value == "#/components/schemas/JobMatch" {
                     *value = "#/components/schemas/PostedMatch".into();
                 } else {
-                    rename(value);
+                    refer_to_what_is_posted(value);
                 }
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(rename),
+        Value::Array(items) => items.iter_mut().for_each(refer_to_what_is_posted),
         _ => {}
     }
 }

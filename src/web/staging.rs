@@ -25,6 +25,8 @@ use crate::mirror::Standing;
 
 /// Most matches in one call.
 const ARRAY_LIMIT: usize = 100;
+/// Most JSON values in one call: a short one takes a hundred times the room in memory that it takes on the wire.
+const VALUES_LIMIT: usize = 250_000;
 /// Matches of one call that are staged at the same time.
 const AT_ONCE: usize = 8;
 
@@ -56,6 +58,10 @@ pub(super) async fn post(
     ApiBytes(body): ApiBytes,
 ) -> Result<Response, Problem> {
     may_be_json(&headers)?;
+    if values_in(&body) > VALUES_LIMIT {
+        let detail = format!("the body holds more than {VALUES_LIMIT} values; send fewer matches at once");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE).detail(detail));
+    }
     let value: Value = serde_json::from_slice(&body).map_err(|error| {
         Problem::new(StatusCode::BAD_REQUEST).detail(format!("the body is no JSON: {error}"))
     })?;
@@ -262,4 +268,36 @@ async fn stage_element(web: &Web, index: usize, job: Parsed, nonce: Uuid) -> Out
     let outcome = if staging.created { StagingOutcome::Created } else { StagingOutcome::Existing };
     let answer = MatchAnswer::of(web.engine(), staging.record).ok();
     Outcome { index, outcome, r#match: answer, errors: None, retry: None, retry_after: None }
+}
+
+/// How many values a JSON text holds at most, where those may be too many: each follows on a bracket or a comma.
+fn values_in(json: &[u8]) -> usize {
+    if json.len() <= VALUES_LIMIT {
+        return json.len();
+    }
+    let (mut values, mut in_text, mut is_escaped) = (1, false, false);
+    for byte in json {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = in_text,
+            b'"' => in_text = !in_text,
+            b',' | b'[' | b'{' if !in_text => values += 1,
+            _ => {}
+        }
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_in_texts_is_no_value() {
+        let text =
+            format!("{{\"a\": \"{}\", \"b\": [1, {{}}, \"\\\\\"], \"c\": 2}}", "[\\\",".repeat(VALUES_LIMIT));
+        assert!(serde_json::from_str::<Value>(&text).is_ok());
+        assert_eq!(values_in(text.as_bytes()), 8);
+        assert_eq!(values_in(format!("[{}0]", "0,".repeat(VALUES_LIMIT)).as_bytes()), VALUES_LIMIT + 2);
+    }
 }

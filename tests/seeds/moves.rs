@@ -82,9 +82,7 @@ async fn the_other_looks(world: &World, other: &Engine) -> String {
 }
 
 async fn look_twice(world: &World) {
-    for _ in 0..2 {
-        world.delta().await;
-    }
+    world.look_twice().await;
 }
 
 /// Does one thing and tells what.

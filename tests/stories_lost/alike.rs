@@ -21,9 +21,7 @@ async fn steps_that_were_followed_at_once_are_the_same_after_a_lost_disk() {
     world.expect(iid, "rejected").await;
     for disk in [Disk::Kept, Disk::Wiped] {
         world.restart(disk).await;
-        for _ in 0..2 {
-            world.delta().await;
-        }
+        world.look_twice().await;
         let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
         let steps = answer["history"].as_array().unwrap().iter();
         let steps: Vec<_> =
@@ -51,9 +49,7 @@ async fn what_people_took_back_themselves_opens_no_way_after_a_lost_disk() {
     world.expect(iid, "rejected").await;
     for disk in [Disk::Kept, Disk::Wiped] {
         world.restart(disk).await;
-        for _ in 0..2 {
-            world.delta().await;
-        }
+        world.look_twice().await;
         let (_, answer) = world.get(&format!("/api/v1/matches/{iid}")).await;
         let steps = answer["history"].as_array().unwrap();
         let to: Vec<_> = steps.iter().map(|step| &step["to"]).collect();
@@ -74,9 +70,7 @@ async fn what_a_stranger_labelled_and_put_back_while_the_disk_was_lost_is_taken_
     world.clock.advance(Duration::from_secs(10));
     stranger.relabel(iid, &["job-match"], &[]).unwrap();
     world.start().await;
-    for _ in 0..2 {
-        world.delta().await;
-    }
+    world.look_twice().await;
     world.expect(iid, "pending").await;
     world.expect_comment(iid, "by colleague");
     world.finish().await;
@@ -95,9 +89,7 @@ async fn what_a_stranger_withdraws_unseen_comes_back_with_and_without_a_disk() {
         world.clock.advance(Duration::from_secs(10));
         world.person("colleague").relabel(iid, &[], &["job-match"]).unwrap();
         world.start().await;
-        for _ in 0..2 {
-            world.delta().await;
-        }
+        world.look_twice().await;
         world.expect(iid, "pending").await;
         world.expect_comment(iid, "by colleague");
         world.finish().await;
@@ -116,9 +108,7 @@ async fn a_label_that_is_set_after_a_reopening_is_the_last_word_with_and_without
         world.clock.advance(Duration::from_secs(60));
         world.reviewer().relabel(iid, &["job-match/sent"], &["job-match/approved"]).unwrap();
         world.start().await;
-        for _ in 0..2 {
-            world.delta().await;
-        }
+        world.look_twice().await;
         world.expect(iid, "sent").await;
         assert!(!world.is_open(iid), "{disk:?}");
         world.finish().await;
@@ -143,9 +133,7 @@ async fn what_was_moved_long_after_a_withdrawal_is_how_it_was_put_back() {
     }
     for disk in [Disk::Kept, Disk::Wiped] {
         world.restart(disk).await;
-        for _ in 0..2 {
-            world.delta().await;
-        }
+        world.look_twice().await;
         world.expect(iid, "sent").await;
     }
     world.finish().await;
@@ -162,9 +150,7 @@ async fn a_closing_counts_whatever_other_label_came_after_it() {
         world.clock.advance(Duration::from_secs(60));
         world.person("colleague").relabel(iid, &["urgent"], &[]).unwrap();
         world.start().await;
-        for _ in 0..2 {
-            world.delta().await;
-        }
+        world.look_twice().await;
         assert_eq!(world.labels(iid), ["job-match", "job-match/rejected", "urgent"], "{disk:?}");
         assert!(!world.is_open(iid));
     }
@@ -184,9 +170,7 @@ async fn a_reviewers_closing_counts_whatever_a_stranger_did_after_it() {
             world.person("colleague").relabel(iid, &on, &off).unwrap();
         }
         world.start().await;
-        for _ in 0..2 {
-            world.delta().await;
-        }
+        world.look_twice().await;
         world.expect(iid, "rejected").await;
     }
 }
@@ -207,9 +191,7 @@ async fn what_was_put_back_unseen_has_the_whole_time_until_it_expires() {
         world.clock.advance(Duration::from_secs(10));
         world.person("colleague").relabel(iid, &[], &["job-match"]).unwrap();
         world.start().await;
-        for _ in 0..2 {
-            world.delta().await;
-        }
+        world.look_twice().await;
         world.tell_after(5).await;
         world.expect(iid, "pending").await;
         world.expect_comment(iid, "by colleague");

@@ -105,9 +105,7 @@ async fn a_deleted_match_that_a_backup_brings_back_is_not_staged_beside_it() {
     world.reviewer().comment(iid, "Looks good.").unwrap();
     world.delta().await;
     world.sandbox.as_user("owner").delete_issue(iid).unwrap();
-    for _ in 0..2 {
-        world.delta().await;
-    }
+    world.look_twice().await;
     assert_eq!(world.state(iid).await, "none");
     world.sandbox.world().issues.insert(iid, backup);
     for _ in 0..8 {

@@ -145,9 +145,7 @@ async fn what_is_decided_during_a_rebuild_hides_no_earlier_step() {
     let body = json!({"state": "pending"});
     let (answer, ()) = tokio::join!(world.patch(iid, &body), rebuild);
     assert_eq!(answer.0, StatusCode::OK);
-    for _ in 0..2 {
-        world.delta().await;
-    }
+    world.look_twice().await;
     let steps = history(&world, iid).await;
     let to: Vec<_> = steps.as_array().unwrap().iter().map(|step| &step["to"]).collect();
     assert_eq!(to, ["approved", "pending"]);

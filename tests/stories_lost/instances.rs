@@ -116,23 +116,17 @@ async fn a_second_issue_whose_first_was_deleted_stands_in_no_matches_way() {
     for (disk, is_staged_before) in [(Disk::Kept, true), (Disk::Wiped, true), (Disk::Wiped, false)] {
         let mut world = World::new().await;
         world.stage_twice(job("1")).await;
-        for _ in 0..2 {
-            world.delta().await;
-        }
+        world.look_twice().await;
         world.expect_comment(2, "#1");
         world.clock.advance(Duration::from_secs(60));
         world.sandbox.as_user("owner").delete_issue(1).unwrap();
-        for _ in 0..2 {
-            world.delta().await;
-        }
+        world.look_twice().await;
         if is_staged_before {
             assert_eq!(world.stage("1").await, 3);
         }
         world.restart(disk).await;
         world.reviewer().comment(2, "Whatever became of this?").unwrap();
-        for _ in 0..2 {
-            world.delta().await;
-        }
+        world.look_twice().await;
         let (_, answer) = world.post(&job("1")).await;
         assert_eq!(answer["iid"], 3, "{answer}");
         world.settle().await;

@@ -12,9 +12,7 @@ async fn kept_and_read_anew(world: &mut World, iid: u64) -> [(String, Value); 2]
     let mut told = Vec::new();
     for disk in [Disk::Kept, Disk::Wiped] {
         world.restart(disk).await;
-        for _ in 0..2 {
-            world.delta().await;
-        }
+        world.look_twice().await;
         let history = world.get(&format!("/api/v1/matches/{iid}")).await.1["history"].clone();
         told.push((world.state(iid).await, history));
     }
@@ -132,9 +130,7 @@ async fn what_was_taken_back_long_ago_opens_no_way_after_a_lost_disk() {
         world.kill(disk).await;
         moves(&world, "reviewer", iid, &["+sent", "-pending"]);
         world.start().await;
-        for _ in 0..2 {
-            world.delta().await;
-        }
+        world.look_twice().await;
         world.expect(iid, "pending").await;
         world.expect_comment(iid, "There is no step from `job-match/pending` to `job-match/sent`");
         world.finish().await;
@@ -177,9 +173,7 @@ async fn a_withdrawn_match_stays_so_whatever_strangers_do_to_its_label_unseen() 
     world.person("colleague").relabel(iid, &[], &["job-match"]).unwrap();
     for disk in [Disk::Kept, Disk::Wiped] {
         world.restart(disk).await;
-        for _ in 0..2 {
-            world.delta().await;
-        }
+        world.look_twice().await;
         assert_eq!(world.state(iid).await, "none", "{disk:?}");
         assert_eq!(world.labels(iid), ["job-match/pending"], "{disk:?}");
     }

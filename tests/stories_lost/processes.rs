@@ -127,9 +127,7 @@ async fn one_issue_that_refuses_its_label_keeps_no_other_from_getting_it_back() 
     world.expect(other, "pending").await;
     assert_eq!(world.post(&job("3")).await.0, StatusCode::CREATED);
     world.sandbox.clear_faults();
-    for _ in 0..2 {
-        world.delta().await;
-    }
+    world.look_twice().await;
     world.expect(refusing, "pending").await;
     world.finish().await;
 }

@@ -441,9 +441,7 @@ async fn a_repetition_that_gitlab_knows_of_is_not_taken_back_by_what_this_disk_r
     world.outgoing.tick().await;
     let before = the_match(&world, iid).await["send"].clone();
     world.restart(Disk::Wiped).await;
-    for _ in 0..2 {
-        world.delta().await;
-    }
+    world.look_twice().await;
     assert_eq!(the_match(&world, iid).await["send"], before);
     assert_eq!(mails.mails().len(), 1);
     note_with(&world, iid, "somebody had it repeated");

@@ -96,6 +96,23 @@ async fn a_hidden_comment_in_a_draft_is_not_sent() {
     world.finish().await;
 }
 
+/// The answer got lost, and whoever wrote it writes it once more as they did.
+#[tokio::test]
+async fn the_same_draft_again_is_no_conflict_though_it_was_read_before_the_first() {
+    let (mut world, _) = desk().await;
+    let iid = drafted(&mut world, "1").await;
+    let read = world.get(&format!("/api/v1/matches/{iid}/draft")).await.1["etag"].clone();
+    let read = format!("\"{}\"", read.as_str().unwrap());
+    let changed = json!({"to": "clara@agency.example", "subject": "Cloud Architect", "body": "Dear Clara"});
+    for _ in 0..2 {
+        let (status, answer) = put(&world, iid, &changed, Some(&read)).await;
+        assert_eq!((status, &answer["body"]), (StatusCode::OK, &changed["body"]), "{answer}");
+    }
+    let other = json!({"to": "clara@agency.example", "subject": "Cloud Architect", "body": "Hello"});
+    assert_eq!(put(&world, iid, &other, Some(&read)).await.0, StatusCode::PRECONDITION_FAILED);
+    world.finish().await;
+}
+
 #[tokio::test]
 async fn a_contact_that_no_mail_can_reach_is_no_recipient() {
     let (world, _) = desk().await;

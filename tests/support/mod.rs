@@ -328,6 +328,12 @@ impl World {
         self.settle().await;
     }
 
+    /// A delta read, and another that sees what the first one wrote.
+    pub async fn look_twice(&self) {
+        self.delta().await;
+        self.delta().await;
+    }
+
     /// Kills the service without a word and starts it again.
     pub async fn restart(&mut self, disk: Disk) {
         self.kill(disk).await;

@@ -15,8 +15,6 @@ use crate::gitlab::people::{AccessLevel, Member, User};
 use crate::gitlab::{Gitlab, GitlabError, Patience, Project};
 use crate::metrics::Metrics;
 
-/// The first GitLab that signs its deliveries.
-const FIRST_THAT_SIGNS: u64 = 19;
 /// How far apart the clocks may be, in seconds, before deliveries look forged.
 const SKEW_LIMIT: i64 = 300;
 /// From when on it is worth a word.
@@ -61,20 +59,18 @@ pub(super) async fn examine(gitlab: &Gitlab, settings: &Settings, metrics: &Metr
     findings.extend(reviewers(settings, &members));
     findings.push(labels(&project).await);
     findings.push(board(&project).await);
-    findings.push(webhook(settings).await);
+    findings.push(super::webhook::examine(settings).await);
     findings
 }
 
 async fn version(gitlab: &Gitlab, settings: &Settings) -> Finding {
     let plain = settings.gitlab.url.scheme() == "http";
     match gitlab.version().await {
-        Ok(version) if settings.webhook.signing_key.is_some() && version.major() < FIRST_THAT_SIGNS => {
-            Finding::fail(
-                "gitlab",
-                format!("GitLab {} does not sign deliveries", version.version),
-                "use VORHOELLE_WEBHOOK_SECRET in place of VORHOELLE_WEBHOOK_SIGNING_TOKEN; 19.0 is the first that signs",
-            )
-        }
+        Ok(version) if settings.webhook.signing_key.is_some() && !version.signs() => Finding::fail(
+            "gitlab",
+            format!("GitLab {} does not sign deliveries", version.version),
+            "use VORHOELLE_WEBHOOK_SECRET in place of VORHOELLE_WEBHOOK_SIGNING_TOKEN; 19.0 is the first that signs",
+        ),
         Ok(version) if plain && !is_here(&settings.gitlab.url) => Finding::warn(
             "gitlab",
             format!("GitLab {} at {}", version.version, settings.gitlab.url),
@@ -125,7 +121,11 @@ fn expiry(us: &User, today: Date, end: Date) -> Finding {
         Finding::warn(
             "token",
             detail,
-            "rotate it now and set VORHOELLE_GITLAB_TOKEN; a new bot user goes into VORHOELLE_FORMER_USERS",
+            format!(
+                "rotate it now and set VORHOELLE_GITLAB_TOKEN; where the new one is another user's, put {} into \
+                 VORHOELLE_FORMER_USERS",
+                us.id
+            ),
         )
     } else {
         Finding::ok("token", detail)
@@ -218,28 +218,31 @@ async fn role(us: &User, members: &[Member], project: &Project) -> Finding {
 /// What the second token may do, where there is one.
 async fn setup_token(settings: &Settings) -> Option<Finding> {
     const CHECK: &str = "setup token";
-    let token = settings.gitlab.setup_token.as_ref()?;
-    let mut with_role = settings.clone();
-    with_role.gitlab.token = token.clone();
+    settings.gitlab.setup_token.as_ref()?;
     let patience = Patience { tries: 1, ..Patience::default() };
     let asked = async {
-        let gitlab = app::gitlab(&with_role, Clock::System, patience)?;
+        let gitlab = app::gitlab(&settings.with_setup_token(), Clock::System, patience)?;
         let us = gitlab.current_user().await?;
+        // Not every GitLab tells them.
+        let scopes = gitlab.token().await.map(|token| token.scopes).ok();
         let (project, _) = gitlab.project(&settings.gitlab.project).await?;
         let level = project.access_level(us.id).await?;
-        anyhow::Ok((us, level))
+        anyhow::Ok((us, scopes, level))
     };
     let make_another =
         "make a Maintainer's token with scope api and set VORHOELLE_SETUP_TOKEN, or take it away";
     Some(match asked.await {
-        Ok((us, Some(level))) if level >= AccessLevel::MAINTAINER => Finding::ok(
+        Ok((_, Some(scopes), _)) if !scopes.iter().any(|scope| scope == "api") => {
+            Finding::fail(CHECK, format!("has the scopes {}", scopes.join(", ")), make_another)
+        }
+        Ok((us, _, Some(level))) if level >= AccessLevel::MAINTAINER => Finding::ok(
             CHECK,
             format!(
                 "{} is Maintainer: it may set up and revive the webhook; all else is done with the everyday token",
                 us.username
             ),
         ),
-        Ok((us, _)) => Finding::fail(
+        Ok((us, ..)) => Finding::fail(
             CHECK,
             format!("{} is no Maintainer: it can neither set up nor revive the webhook", us.username),
             make_another,
@@ -343,74 +346,5 @@ async fn board(project: &Project) -> Finding {
     match boards.iter().find(|board| State::ALL.into_iter().all(|state| shows(board, state))) {
         Some(board) => Finding::ok("board", format!("{} has a list a state", board.name)),
         None => Finding::warn("board", "none has a list a state", "run vorhoelle setup"),
-    }
-}
-
-async fn webhook(settings: &Settings) -> Finding {
-    let Some(public) = &settings.public_url else {
-        return Finding::fail(
-            "webhook",
-            "VORHOELLE_PUBLIC_URL is not set",
-            "set it to where GitLab reaches this service",
-        );
-    };
-    let mut with_role = settings.clone();
-    if let Some(token) = &settings.gitlab.setup_token {
-        with_role.gitlab.token = token.clone();
-    }
-    let patience = Patience { tries: 1, ..Patience::default() };
-    let hooks = async {
-        let gitlab = app::gitlab(&with_role, Clock::System, patience)?;
-        let (project, _) = gitlab.project(&settings.gitlab.project).await?;
-        let hooks = project.hooks().await?;
-        anyhow::Ok((project, hooks))
-    };
-    let (project, hooks) = match hooks.await {
-        Ok(found) => found,
-        Err(error) => {
-            let advice = match settings.gitlab.setup_token {
-                None => {
-                    "the everyday token may not, and need not; to have it looked after set VORHOELLE_SETUP_TOKEN"
-                }
-                Some(_) => "see what is said of the setup token",
-            };
-            return Finding::warn("webhook", format!("cannot be looked at: {error:#}"), advice);
-        }
-    };
-    let url = format!("{}/webhooks/gitlab", public.as_str().trim_end_matches('/'));
-    let Some(hook) = hooks.into_iter().find(|hook| hook.url == url) else {
-        return Finding::fail("webhook", format!("none delivers to {url}"), "run vorhoelle setup");
-    };
-    let complete = hook.issues_events
-        && hook.confidential_issues_events == Some(true)
-        && hook.note_events
-        && hook.confidential_note_events == Some(true);
-    if hook.alert_status.as_deref().is_some_and(|status| status != "executable") {
-        return Finding::fail(
-            "webhook",
-            "GitLab has disabled it after failed deliveries",
-            "test it in GitLab's webhook settings, which revives it",
-        );
-    }
-    if !complete {
-        return Finding::fail(
-            "webhook",
-            "does not tell of all issues and comments",
-            "run vorhoelle setup, which sets it right",
-        );
-    }
-    if settings.webhook.signing_key.is_some() && hook.signing_token_present != Some(true) {
-        return Finding::fail("webhook", "GitLab does not sign its deliveries", "run vorhoelle setup");
-    }
-    if settings.webhook.token.is_some() && hook.token_present == Some(false) {
-        return Finding::fail("webhook", "GitLab sends no secret token", "run vorhoelle setup");
-    }
-    match project.deliveries(hook.id).await.unwrap_or_default().first() {
-        Some(last) if !last.starts_with('2') => Finding::warn(
-            "webhook",
-            format!("delivers to {url}, and the last delivery ended with: {last}"),
-            "look at its recent events in GitLab's webhook settings",
-        ),
-        _ => Finding::ok("webhook", format!("delivers to {url}")),
     }
 }

@@ -19,6 +19,7 @@ pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
     let mut findings = vec![public_url(settings).await, api(settings)];
     findings.extend(channels(settings).await);
     findings.push(events(settings).await);
+    findings.extend(links(settings));
     findings.extend(quiet_hours(settings));
     findings.push(mirror(settings));
     findings
@@ -140,6 +141,17 @@ async fn events(settings: &Settings) -> Finding {
     }
 }
 
+/// Whoever has one link can try keys against it at home.
+fn links(settings: &Settings) -> Option<Finding> {
+    settings.links.as_ref().filter(|links| links.is_guessable()).map(|_| {
+        Finding::warn(
+            "links",
+            "VORHOELLE_LINK_SECRET is so short that it can be guessed, and with it every link that decides",
+            "make another: openssl rand -hex 32",
+        )
+    })
+}
+
 /// GitLab's own mails know nothing of our quiet hours.
 fn quiet_hours(settings: &Settings) -> Option<Finding> {
     let quiet = settings.policy.channels.values().any(|own| own.schedule.quiet.is_some());
@@ -147,7 +159,7 @@ fn quiet_hours(settings: &Settings) -> Option<Finding> {
         Finding::warn(
             "quiet",
             "quiet hours hold our messages, not the mails that GitLab itself sends about an assignment",
-            "reviewers set their own notification level of the project to Custom or Mention in GitLab",
+            "reviewers whom they bother set their notification level of the project to Disabled in GitLab; ToDos come all the same",
         )
     })
 }

@@ -2,6 +2,7 @@
 
 mod gitlab;
 mod here;
+mod webhook;
 
 use std::process::ExitCode;
 

@@ -246,6 +246,26 @@ fn withdrawn_and_put_back_while_we_slept() {
 }
 
 #[test]
+fn a_putting_back_that_a_stranger_undid_stands_and_names_the_stranger() {
+    let withdrawn = Known { withdrawn: true, ..known(Pending) };
+    let off = Observed { is_match: false, ..seen(&[Pending], false) };
+    let put_back = ("anna", &[What::PutBack][..]);
+    let (by_anna, by_bert) = (("anna", &[What::Withdraw][..]), ("bert", &[What::Withdraw][..]));
+    for moments in [&[put_back, by_bert][..], &[by_bert, by_anna, put_back, by_bert]] {
+        let verdict = decide(withdrawn, &off, &acts(moments), &enforced());
+        assert_eq!((verdict.withdrawn, verdict.state), (false, Pending));
+        assert_eq!(verdict.refusal, Some(Refusal::NoReviewer { who: Some("bert".into()) }));
+        assert_eq!(verdict.repair, Repair { add_match: true, ..Repair::default() });
+    }
+    for moments in
+        [&[put_back, by_anna][..], &[put_back, by_bert, by_anna], &[("bert", &[What::PutBack][..]), by_anna]]
+    {
+        let verdict = decide(withdrawn, &off, &acts(moments), &enforced());
+        assert_eq!((verdict.withdrawn, verdict.refusal, verdict.repair), (true, None, Repair::default()));
+    }
+}
+
+#[test]
 fn where_nobody_took_job_match_off_the_label_was_deleted() {
     let gone = Observed { is_match: false, ..seen(&[Approved], false) };
     let verdict = decide(known(Approved), &gone, &[], &anyone());

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::Path;
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 use serde_json::{Value, json};
@@ -10,7 +9,7 @@ use serde_json::{Value, json};
 use super::error_words::Complaint;
 use super::forms::{Fields, Posted};
 use super::match_page::{self, no_match};
-use super::visit::Visit;
+use super::visit::{Named, Visit};
 use crate::domain::Application;
 use crate::domain::tracker::{FIELDS, Stage};
 use crate::engine::ApplicationError;
@@ -94,7 +93,7 @@ fn value(name: &str, typed: String) -> Value {
 }
 
 /// Writes the fields that were changed in the form into the tracker.
-pub(super) async fn post(Path(iid): Path<String>, posted: Posted) -> Response {
+pub(super) async fn post(Named(iid): Named, posted: Posted) -> Response {
     let (visit, fields) = (&posted.visit, &posted.fields);
     let Ok(iid) = iid.parse::<u64>() else { return no_match(visit, None) };
     let names = || FIELDS.iter().map(|(name, ..)| *name);

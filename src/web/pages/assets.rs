@@ -1,11 +1,13 @@
 //! Style, script and icon, from our own address and kept by browsers for as long as they are the same.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::visit::Named;
 use crate::domain::hex;
 use crate::templates::Templates;
 use crate::web::Web;
@@ -83,15 +85,16 @@ pub(super) struct Wanted {
 /// Answers with a file.
 pub(super) async fn get(
     State(web): State<Web>,
-    Path(name): Path<String>,
-    Query(wanted): Query<Wanted>,
+    Named(name): Named,
+    wanted: Result<Query<Wanted>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
     let Some(asset) = web.inner.pages.assets(web.engine().templates()).get(&name) else {
         return Problem::new(StatusCode::NOT_FOUND).into_response();
     };
     // An address names its version, so that the same address never has another answer.
-    let kept = if wanted.v == asset.version { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let is_this_one = wanted.is_ok_and(|Query(wanted)| wanted.v == asset.version);
+    let kept = if is_this_one { "public, max-age=31536000, immutable" } else { "no-cache" };
     let tag = format!("\"{}\"", asset.version);
     let known = headers.get(header::IF_NONE_MATCH).is_some_and(|given| given.as_bytes() == tag.as_bytes());
     let head = [(header::CACHE_CONTROL, kept.to_owned()), (header::ETAG, tag)];

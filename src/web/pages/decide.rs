@@ -51,7 +51,7 @@ pub(super) async fn post(posted: Posted) -> Response {
         through: Through::Page,
         comment: comment.clone(),
     };
-    let from = iids.iter().map(|iid| (*iid, state_of(visit, *iid))).collect::<Vec<_>>();
+    let stood: Vec<_> = iids.iter().map(|iid| (*iid, state_of(visit, *iid))).collect();
     let outcomes = stream::iter(iids.into_iter().map(|iid| {
         // Only from where the page showed it: somebody may have decided meanwhile.
         let decision = Decision { from: seen.get(&iid).copied(), ..decision.clone() };
@@ -61,18 +61,23 @@ pub(super) async fn post(posted: Posted) -> Response {
     let outcomes: Vec<Result<(), Failure>> = outcomes.buffered(AT_ONCE).collect().await;
     visit.web.finish_inside_the_request().await;
     let failures: Vec<Failure> = outcomes.into_iter().filter_map(Result::err).collect();
-    let made = from.into_iter().filter(|(iid, _)| failures.iter().all(|failure| failure.iid != *iid));
-    let made: Vec<String> =
-        made.filter_map(|(iid, from)| Some(format!("{iid}.{}", from.filter(|from| *from != to)?))).collect();
+    let made = made(&stood, &failures, to);
+    if failures.is_empty() && made.is_empty() {
+        return visit.go(back);
+    }
     if failures.is_empty() {
         let joint = if back.contains('?') { '&' } else { '?' };
-        return match made.join(",") {
-            made if made.is_empty() => visit.go(back),
-            made => visit.go(&format!("{back}{joint}done={made}")),
-        };
+        return visit.go(&format!("{back}{joint}done={made}"));
     }
     let said = Said { to, comment: comment.as_deref().unwrap_or_default(), back, seen: &seen };
-    visit.answer(say_what_failed(visit, &said, &made.join(","), &failures))
+    visit.answer(say_what_failed(visit, &said, &made, &failures))
+}
+
+/// What was decided, as `iid.state` with the state from which each match was moved.
+fn made(stood: &[(u64, Option<State>)], failures: &[Failure], to: State) -> String {
+    let succeeded = stood.iter().filter(|(iid, _)| failures.iter().all(|failure| failure.iid != *iid));
+    let moved = succeeded.filter_map(|(iid, from)| Some((iid, from.filter(|from| *from != to)?)));
+    moved.map(|(iid, from)| format!("{iid}.{from}")).collect::<Vec<_>>().join(",")
 }
 
 /// Where the page showed each match, as `iid.state`.

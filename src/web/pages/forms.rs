@@ -89,8 +89,8 @@ pub(super) async fn read(
     }
 }
 
-/// Whether a browser says that a form comes from our own pages; one that says nothing is believed here, for the form's
-/// own token is looked at too.
+/// Whether a browser says that a form comes from our own pages. One that says nothing is believed: every form but the
+/// login's carries a token that is looked at too.
 pub(super) fn comes_from_us(headers: &HeaderMap, web: &Web) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(site) = text(header::HeaderName::from_static("sec-fetch-site")) {

@@ -1,14 +1,14 @@
 //! `/a/{token}`: a link from a message shows the match and asks. Only the form's button acts; whoever merely opens the
 //! link – a mail scanner, a preview, a curious finger – changes nothing.
 
-use axum::extract::{Path, Request, State as FromState};
+use axum::extract::{Request, State as FromState};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde_json::json;
 
 use super::card::{Card, Length};
 use super::forms;
-use super::visit::Visit;
+use super::visit::{Named, Visit};
 use crate::domain::action_link::{ActionLink, Claim};
 use crate::domain::decision_comment::decision_comment;
 use crate::domain::history::Through;
@@ -62,14 +62,14 @@ pub(super) async fn tell_nobody(mut response: Response) -> Response {
 }
 
 /// Shows the match and asks.
-pub(super) async fn page(visit: Visit, Path(token): Path<String>) -> Response {
+pub(super) async fn page(visit: Visit, Named(token): Named) -> Response {
     visit.answer(show(&visit, &token))
 }
 
 fn show(visit: &Visit, token: &str) -> Result<Response, EngineError> {
     match Worth::of(&visit.web, token)? {
         Worth::Nothing => Ok(visit.say(StatusCode::NOT_FOUND, "no_link", "")),
-        Worth::Unknown => Ok(visit.say(StatusCode::SERVICE_UNAVAILABLE, "later", "")),
+        Worth::Unknown => Ok(visit.failed(&EngineError::NotReady)),
         Worth::Open(link, record) => draw(visit, StatusCode::OK, "open", token, link, &record),
         Worth::Decided(link, record) => draw(visit, StatusCode::OK, "decided", token, link, &record),
         Worth::Expired(record) => {
@@ -100,11 +100,7 @@ fn draw(
 }
 
 /// The button: decides, under the name of the channel that the link was sent on.
-pub(super) async fn post(
-    FromState(web): FromState<Web>,
-    Path(token): Path<String>,
-    request: Request,
-) -> Response {
+pub(super) async fn post(FromState(web): FromState<Web>, Named(token): Named, request: Request) -> Response {
     let (visit, _, fields) = match forms::read(request, &web, forms::SMALL).await {
         Ok(form) => form,
         Err(response) => return response,

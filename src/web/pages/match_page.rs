@@ -1,6 +1,5 @@
 //! One match with its life.
 
-use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
@@ -9,13 +8,13 @@ use super::application::{Shown, form};
 use super::card::{Card, Length};
 use super::decide::done;
 use super::forms::Member;
-use super::visit::Visit;
+use super::visit::{Named, Visit};
 use crate::domain::Channel;
 use crate::engine::EngineError;
 use crate::mirror::{Record, Standing};
 
 /// Shows a match.
-pub(super) async fn page(Member { visit }: Member, Path(iid): Path<String>) -> Response {
+pub(super) async fn page(Member { visit }: Member, Named(iid): Named) -> Response {
     visit.answer(show(&visit, StatusCode::OK, iid.parse().unwrap_or(0), &Shown::after(&visit)))
 }
 

@@ -25,7 +25,6 @@ mod when;
 use std::sync::OnceLock;
 
 use axum::Router;
-use axum::extract::Path;
 use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::get;
@@ -33,6 +32,7 @@ use axum::routing::get;
 use super::{Web, bodies};
 use crate::templates::Templates;
 
+use visit::Named;
 pub(in crate::web) use visit::Visit;
 
 /// What the pages keep while the service runs.
@@ -80,7 +80,7 @@ async fn to_the_inbox(visit: Visit) -> Response {
     visit.go("/")
 }
 
-async fn to_the_match(visit: Visit, Path(iid): Path<String>) -> Response {
+async fn to_the_match(visit: Visit, Named(iid): Named) -> Response {
     visit.go(&format!("/matches/{}", iid.parse().unwrap_or(0_u64)))
 }
 

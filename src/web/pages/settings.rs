@@ -42,9 +42,9 @@ pub(super) async fn page(Member { visit }: Member) -> Response {
 
 fn show(visit: &Visit, status: StatusCode, shown: Shown<'_>) -> Response {
     let engine = visit.web.engine();
-    // What is wrong with a key that the form has no field for is said above it.
     // What was typed was typed over what the form showed, unless somebody is told what is there now.
     let fields = seen(engine, shown.sent.filter(|_| shown.meanwhile.is_empty()));
+    // What is wrong with a key that the form has no field for is said above it.
     let elsewhere = shown.wrong.iter().filter(|one| !fields.contains_key(&one.key));
     let elsewhere: Vec<Value> =
         elsewhere.map(|one| json!({ "key": one.key, "wrong": Complaint::of(&one.message) })).collect();

@@ -22,7 +22,7 @@ pub(super) struct People {
 pub(super) struct Moment {
     /// For programs.
     iso: String,
-    /// Date and time.
+    /// Date, time and zone.
     text: String,
     /// How far away it is; the words stand in the templates.
     span: Span,
@@ -53,7 +53,8 @@ impl People {
     /// A moment.
     pub(super) fn moment(&self, at: Timestamp) -> Moment {
         let local = at.to_zoned_datetime(self.zone.clone());
-        let form = self.language.pick("%d.%m.%Y, %H:%M", "%-d %b %Y, %H:%M");
+        // With the zone: it may be the machine's, which the reader does not know.
+        let form = self.language.pick("%d.%m.%Y, %H:%M %Z", "%-d %b %Y, %H:%M %Z");
         Moment {
             iso: at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             text: local.strftime(form).to_string(),
@@ -96,11 +97,11 @@ mod tests {
     #[test]
     fn times_are_local_and_in_the_readers_order() {
         let at = "2026-11-23T05:30:00Z".parse().unwrap();
-        assert_eq!(people(Language::De).moment(at).text, "23.11.2026, 06:30");
+        assert_eq!(people(Language::De).moment(at).text, "23.11.2026, 06:30 CET");
         let english = people(Language::En).moment(at);
         assert_eq!(
             (english.text.as_str(), english.iso.as_str()),
-            ("23 Nov 2026, 06:30", "2026-11-23T05:30:00Z")
+            ("23 Nov 2026, 06:30 CET", "2026-11-23T05:30:00Z")
         );
         assert_eq!(english.span, Span { count: 2, unit: "hour", ahead: false });
         assert_eq!(people(Language::De).days_until("2026-12-01".parse().unwrap()), 8);

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
@@ -10,7 +9,7 @@ use serde_json::{Value, json};
 use super::super::error_words::Complaint;
 use super::super::forms::{Fields, Member, Posted};
 use super::super::match_page::no_match;
-use super::super::visit::Visit;
+use super::super::visit::{Named, Visit};
 use super::{MatchAndDraft, about, complaints, letter, read, recipient, why, with_pause};
 use crate::domain::history::Through;
 use crate::domain::posted_match::clean_line;
@@ -30,7 +29,7 @@ struct Shown {
 }
 
 /// Shows the draft.
-pub(super) async fn page(Member { visit }: Member, Path(iid): Path<String>) -> Response {
+pub(super) async fn page(Member { visit }: Member, Named(iid): Named) -> Response {
     let read = match read(&visit, &iid).await {
         Ok(read) => read,
         Err(response) => return response,
@@ -78,7 +77,7 @@ fn form(content: &DraftContent) -> Value {
 }
 
 /// Saves the draft, and goes on to sending where that was asked for.
-pub(super) async fn post(Path(iid): Path<String>, posted: Posted) -> Response {
+pub(super) async fn post(Named(iid): Named, posted: Posted) -> Response {
     let (visit, fields) = (&posted.visit, &posted.fields);
     let Ok(number) = iid.parse::<u64>() else { return no_match(visit, None) };
     let typed = typed(fields);

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::json;
 
 use super::super::error_words::Complaint;
 use super::super::forms::{Member, Posted};
-use super::super::visit::Visit;
+use super::super::visit::{Named, Visit};
 use super::{MatchAndDraft, Stage, about, complaints, letter, read, recipient, why, with_pause};
 use crate::domain::State;
 use crate::domain::history::Through;
@@ -34,7 +33,7 @@ struct Shown {
 }
 
 /// Asks.
-pub(super) async fn page(Member { visit }: Member, Path(iid): Path<String>) -> Response {
+pub(super) async fn page(Member { visit }: Member, Named(iid): Named) -> Response {
     match read(&visit, &iid).await {
         Ok(read) => show(&visit, StatusCode::OK, &read, Shown::default()),
         Err(response) => response,
@@ -63,7 +62,7 @@ fn show(visit: &Visit, status: StatusCode, read: &MatchAndDraft, shown: Shown) -
 }
 
 /// Sends what was shown, and nothing else.
-pub(super) async fn post(Path(iid): Path<String>, posted: Posted) -> Response {
+pub(super) async fn post(Named(iid): Named, posted: Posted) -> Response {
     let (visit, fields) = (&posted.visit, &posted.fields);
     let before = match read(visit, &iid).await {
         Ok(read) => read,
