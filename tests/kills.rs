@@ -185,9 +185,9 @@ async fn matches_and_messages_survive_kills_of_the_service() {
         }
         setting
             .until(&format!("match {iid} is told"), async || {
-                setting.get(&format!("/api/v1/matches/{iid}")).await["deliveries"]
-                    .as_array()
-                    .is_some_and(|all| all.iter().any(|one| one["channel"] == "slack"))
+                setting.get(&format!("/api/v1/matches/{iid}")).await["deliveries"].as_array().is_some_and(
+                    |all| all.iter().any(|one| one["channel"] == "slack" && one["outcome"] == "sent"),
+                )
             })
             .await;
     }

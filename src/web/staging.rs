@@ -27,6 +27,8 @@ use crate::mirror::Standing;
 const ARRAY_LIMIT: usize = 100;
 /// Most JSON values in one call: a short one takes a hundred times the room in memory that it takes on the wire.
 const VALUES_LIMIT: usize = 250_000;
+/// How deeply `serde_json` lets values be nested.
+const DEEPEST: usize = 128;
 /// Matches of one call that are staged at the same time.
 const AT_ONCE: usize = 8;
 
@@ -270,18 +272,23 @@ async fn stage_element(web: &Web, index: usize, job: Parsed, nonce: Uuid) -> Out
     Outcome { index, outcome, r#match: answer, errors: None, retry: None, retry_after: None }
 }
 
-/// How many values a JSON text holds at most, where those may be too many: each follows on a bracket or a comma.
+/// How many values a JSON text holds at most, where those may be too many: each follows on a bracket or a comma. Where it
+/// is nested too deeply nobody reads on.
 fn values_in(json: &[u8]) -> usize {
     if json.len() <= VALUES_LIMIT {
         return json.len();
     }
-    let (mut values, mut in_text, mut is_escaped) = (1, false, false);
+    let (mut values, mut depth, mut in_text, mut is_escaped) = (1, 0_usize, false, false);
     for byte in json {
         match byte {
             _ if is_escaped => is_escaped = false,
             b'\\' => is_escaped = in_text,
             b'"' => in_text = !in_text,
-            b',' | b'[' | b'{' if !in_text => values += 1,
+            _ if in_text => {}
+            b'[' | b'{' if depth == DEEPEST => break,
+            b'[' | b'{' => (values, depth) = (values + 1, depth + 1),
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b',' => values += 1,
             _ => {}
         }
     }
@@ -299,5 +306,6 @@ mod tests {
         assert!(serde_json::from_str::<Value>(&text).is_ok());
         assert_eq!(values_in(text.as_bytes()), 8);
         assert_eq!(values_in(format!("[{}0]", "0,".repeat(VALUES_LIMIT)).as_bytes()), VALUES_LIMIT + 2);
+        assert_eq!(values_in("[".repeat(VALUES_LIMIT + 1).as_bytes()), 1 + DEEPEST);
     }
 }
