@@ -45,12 +45,22 @@ async fn a_mirror_of_another_project_is_left_alone_by_commands_and_replaced_by_t
 async fn nobody_else_on_the_machine_can_read_it() {
     use std::os::unix::fs::PermissionsExt as _;
     let setting = Setting::new(Options::default()).await;
-    let _running = setting.serve().await;
+    let running = setting.serve().await;
     assert_eq!(setting.post(&job("1")).await, Some(StatusCode::CREATED));
-    let files = std::fs::read_dir(setting.folder.path().join("data")).unwrap().map(Result::unwrap);
-    let modes: Vec<_> =
-        files.map(|file| (file.file_name(), file.metadata().unwrap().permissions().mode() & 0o777)).collect();
-    assert!(modes.len() >= 2 && modes.iter().all(|(_, mode)| *mode == 0o600), "{modes:x?}");
+    let data = setting.folder.path().join("data");
+    let modes = || {
+        let files = std::fs::read_dir(&data).unwrap().map(Result::unwrap);
+        files
+            .map(|file| (file.file_name(), file.metadata().unwrap().permissions().mode() & 0o777))
+            .collect::<Vec<_>>()
+    };
+    assert!(modes().len() >= 2 && modes().iter().all(|(_, mode)| *mode == 0o600), "{:x?}", modes());
+    // Made by an earlier version.
+    drop(running);
+    let open = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(data.join("mirror.sqlite"), open).unwrap();
+    let _running = setting.serve().await;
+    assert!(modes().iter().all(|(_, mode)| *mode == 0o600), "{:x?}", modes());
 }
 
 /// A typing error in a setting costs another program nothing.

@@ -406,6 +406,28 @@ async fn lists_search_and_paging_lead_to_every_match() {
     page.shows("There is no such match");
 }
 
+/// A mail program cut the address in the middle of a letter.
+#[tokio::test]
+async fn a_broken_address_gets_a_page_that_says_so() {
+    let world = World::set(&[("LINK_SECRET", "key-of-the-links-0123456789")]).await;
+    let browser = Browser::of(&world).await;
+    for (path, words) in [
+        ("/a/%FF", "This link does not decide anything"),
+        ("/matches/%FF", "There is no such match"),
+        ("/matches/%E2/draft", "There is no such match"),
+    ] {
+        let page = browser.get(path).await;
+        assert_eq!(page.status, StatusCode::NOT_FOUND, "{path}");
+        page.shows(words);
+    }
+    let answer = world.http.get(world.url("/assets/style.css?v=a&v=b")).send().await.unwrap();
+    assert_eq!(
+        (answer.status(), &answer.headers()["cache-control"]),
+        (StatusCode::OK, &"no-cache".parse().unwrap())
+    );
+    world.finish().await;
+}
+
 #[tokio::test]
 async fn pages_speak_the_visitors_language_else_the_settings() {
     let world = World::with(Difference { file: Some("language: de\n"), ..Difference::default() }).await;

@@ -95,23 +95,6 @@ async fn numbers_that_are_too_large_for_the_mirror_name_nothing() {
     world.finish().await;
 }
 
-/// A mail program cut the address in the middle of a letter.
-#[tokio::test]
-async fn a_broken_address_gets_a_page_that_says_so() {
-    let world = World::set(&[("LINK_SECRET", "key-of-the-links-0123456789")]).await;
-    for path in ["/a/%FF", "/matches/%FF", "/matches/%E2/draft"] {
-        let request = world.http.get(world.url(path)).header("accept-language", "en");
-        let answer = request.send().await.unwrap();
-        assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("text/html"), "{path}");
-    }
-    let answer = world.http.get(world.url("/assets/style.css?v=a&v=b")).send().await.unwrap();
-    assert_eq!(
-        (answer.status(), &answer.headers()["cache-control"]),
-        (StatusCode::OK, &"no-cache".parse().unwrap())
-    );
-    world.finish().await;
-}
-
 #[tokio::test]
 async fn addresses_lead_through_the_path_below_which_a_proxy_shows_the_service() {
     let world = World::set(&[("PUBLIC_URL", "https://example.com/jobs/")]).await;

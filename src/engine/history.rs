@@ -154,7 +154,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn read_history(&self, connected: &Connected, iid: u64) -> Result<(), EngineError> {
+    pub(super) async fn read_history(&self, connected: &Connected, iid: u64) -> Result<(), EngineError> {
         let issue = match connected.project.issue(iid).await {
             Ok(issue) => issue,
             Err(error) if error.is_gone() => {
@@ -183,7 +183,7 @@ impl Engine {
         }
         record.put_on_at = history.put_on_at;
         record.label_event = history.label_event;
-        record.history_known = true;
+        (record.history_known, record.verdict_owed) = (true, false);
         if history.state != record.state && !history.open_acts.is_empty() {
             // What the labels show is what people made of them since, and may be no step: that is looked at now.
             record.state = history.state;
@@ -204,8 +204,7 @@ impl Engine {
         let (observed, known) = (self.observed(issue), known(&record));
         let verdict = decide(known, &observed, &history.open_acts, &self.reviewers(connected));
         let is_hidden = !is_owed && observed.agrees_with(known) && verdict.state != record.state;
-        // Until that is carried out its history is to be read again.
-        let kept = Record { history_known: !is_hidden, ..record.clone() };
+        let kept = Record { history_known: !is_hidden, verdict_owed: is_hidden, ..record.clone() };
         self.put_history(&kept, &history)?;
         self.inner.news.notify_waiters();
         if self.may_follow().is_err() {

@@ -208,7 +208,7 @@ struct Inner {
     /// Identities of which an issue may have been made while the mirror could not be written, and since when.
     unrecorded: Mutex<HashMap<String, Timestamp>>,
     /// Issues of matches that are in GitLab and not in the mirror yet.
-    unmet: Mutex<HashMap<Fingerprint, u64>>,
+    unmet: Mutex<HashMap<Fingerprint, unknown_issues::Unmet>>,
     roles: Mutex<BTreeMap<u64, (bool, Timestamp)>>,
     /// Earlier bots whose issues were found and who are not listed.
     unlisted_bots: Mutex<BTreeMap<u64, String>>,

@@ -340,6 +340,7 @@ pub(super) fn new_record(issue: &Issue, job: JobMatch, nonce: Option<Uuid>, stat
         comments: issue.user_notes_count,
         label_event: 0,
         history_known: true,
+        verdict_owed: false,
         erased: None,
         application: crate::domain::Application::default(),
         has_tracker: false,

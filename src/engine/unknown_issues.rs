@@ -8,13 +8,19 @@ use super::acts::state_act;
 use super::reconcile::{is_newer_than_the_step, known};
 use super::stage::new_record;
 use super::{Connected, Engine, EngineError, Hint, history};
-use crate::domain::State;
 use crate::domain::decide::{Act, Observed, Reviewers, What, decide};
-use crate::domain::identity::Fingerprint;
+use crate::domain::identity::{Fingerprint, Role};
+use crate::domain::{JobMatch, State};
 use crate::gitlab::Issue;
 use crate::gitlab::events::StateEvent;
 use crate::gitlab::issue_text::{self, Staged};
 use crate::mirror::{Record, Standing};
+
+/// An issue of ours that is met only once everything has been read, and what it is for.
+pub(super) struct Unmet {
+    iid: u64,
+    job: JobMatch,
+}
 
 impl Engine {
     /// An issue that the mirror does not know, or knows as gone, ignored or a duplicate.
@@ -103,15 +109,15 @@ impl Engine {
     /// Of an issue that is met only once everything has been read: which match it is, so that nobody stages that once
     /// more before.
     pub(super) fn meet_later(&self, connected: &Connected, issue: &Issue) {
-        if let Some((_, fingerprint)) = self.staged_as(connected, issue) {
-            self.unmet().insert(fingerprint, issue.iid);
+        if let Some((staged, fingerprint)) = self.staged_as(connected, issue) {
+            self.unmet().insert(fingerprint, Unmet { iid: issue.iid, job: staged.job });
         }
         self.hint(issue.iid, Hint::default());
     }
 
     /// Meets the issue of a match that is not in the mirror yet, if there is one.
     pub(super) async fn meet_now(&self, fingerprint: &Fingerprint) -> Result<(), EngineError> {
-        let unmet = self.unmet().get(fingerprint).copied();
+        let unmet = self.unmet().get(fingerprint).map(|unmet| unmet.iid);
         match unmet {
             Some(iid) => self.reconcile(iid, Hint::default()).await,
             None => Ok(()),
@@ -121,7 +127,7 @@ impl Engine {
     /// Meets all that were to be met later, for a process that only reads: whoever follows the project takes what was read
     /// for everything, and has not heard of them.
     pub(super) async fn meet_all(&self) -> Result<(), EngineError> {
-        let iids: Vec<u64> = self.unmet().values().copied().collect();
+        let iids: Vec<u64> = self.unmet().values().map(|unmet| unmet.iid).collect();
         for iid in iids {
             if let Err(error) = self.reconcile(iid, Hint::default()).await {
                 self.looks_again(iid, error)?;
@@ -130,7 +136,46 @@ impl Engine {
         Ok(())
     }
 
-    fn unmet(&self) -> MutexGuard<'_, HashMap<Fingerprint, u64>> {
+    /// The issues of the same role through another agency of which it is not known yet how they stand.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn unread_of_the_same_role(&self, job: &JobMatch, but: u64) -> Result<Vec<u64>, EngineError> {
+        let is_unread = |record: &Record| record.standing != Standing::Gone && !record.history_is_read();
+        let alike = self.inner.mirror.of_the_same_role(job, Some(but))?;
+        let mut unread: Vec<u64> =
+            alike.iter().filter(|record| is_unread(record)).map(|record| record.iid).collect();
+        if let Some(role) = Role::of(job) {
+            let is_alike = |unmet: &&Unmet| {
+                Role::of(&unmet.job).is_some_and(|other| role.is_possible_duplicate_of(&other))
+            };
+            unread.extend(self.unmet().values().filter(is_alike).map(|unmet| unmet.iid));
+        }
+        Ok(unread)
+    }
+
+    /// Reads what is not known yet of the possible duplicates of a match, as far as GitLab tells it now.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails, or GitLab answers nobody.
+    pub async fn read_those_of_the_same_role(&self, iid: u64) -> Result<(), EngineError> {
+        let Some(record) = self.inner.mirror.record(iid)? else { return Ok(()) };
+        for other in self.unread_of_the_same_role(&record.job, iid)? {
+            let connected = self.connected().await?;
+            let read = match self.inner.mirror.record(other)? {
+                Some(known) if !known.history_is_read() => self.read_history(&connected, other).await,
+                _ => self.reconcile(other, Hint::default()).await,
+            };
+            if let Err(error) = read {
+                self.looks_again(other, error)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn unmet(&self) -> MutexGuard<'_, HashMap<Fingerprint, Unmet>> {
         self.inner.unmet.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -221,8 +266,8 @@ impl Engine {
             }
         }
         let verdict = decide(known(record), &observed, &acts, &reviewers).repairing(&self.observed(issue));
-        // Until what that says is carried out, its history is to be read again.
-        let kept = Record { history_known: verdict.state == record.state, ..record.clone() };
+        let verdict_owed = verdict.state != record.state;
+        let kept = Record { history_known: !verdict_owed, verdict_owed, ..record.clone() };
         self.put_history(&kept, &history)?;
         self.carry_out_verdict(connected, issue.clone(), record.clone(), verdict, false).await
     }

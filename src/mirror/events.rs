@@ -253,8 +253,12 @@ fn last_step(connection: &Connection, iid: u64) -> Result<Option<Step>, MirrorEr
 /// us for a while.
 fn raise_return(connection: &Connection, record: &Record) -> Result<(), MirrorError> {
     let last: Option<String> = connection
-        .prepare_cached("SELECT kind FROM events WHERE iid = ?1 ORDER BY number DESC LIMIT 1")?
-        .query_row([record.iid], |row| row.get(0))
+        .prepare_cached(
+            // What waits may be of another issue that had this number before.
+            "SELECT kind FROM events WHERE iid = ?1 AND coalesce(json_extract(raised, '$.record.issue_id'), ?2) = ?2
+             ORDER BY number DESC LIMIT 1",
+        )?
+        .query_row([record.iid, record.issue_id], |row| row.get(0))
         .optional()?;
     if last.as_deref() != Some(EventKind::Withdrawn.as_str()) {
         return Ok(());

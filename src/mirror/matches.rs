@@ -36,7 +36,7 @@ impl Mirror {
     fn put_step(&self, record: &Record, step: Option<&Step>, is_told: bool) -> rusqlite::Result<()> {
         let mut connection = self.write();
         let transaction = connection.transaction()?;
-        let before = make_way(&transaction, record)?;
+        let before = clear_for(&transaction, record)?;
         if is_told {
             events::raise_for(&transaction, before, record, step)?;
         }
@@ -74,7 +74,7 @@ impl Mirror {
     pub fn put_new(&self, record: &Record) -> rusqlite::Result<()> {
         let mut connection = self.write();
         let transaction = connection.transaction()?;
-        make_way(&transaction, record)?;
+        clear_for(&transaction, record)?;
         self.put_in(&transaction, record)?;
         events::raise_whole(&transaction, record, &[], None, Raise::All)?;
         transaction.commit()
@@ -94,7 +94,7 @@ impl Mirror {
     ) -> rusqlite::Result<()> {
         let mut connection = self.write();
         let transaction = connection.transaction()?;
-        let before = make_way(&transaction, record)?;
+        let before = clear_for(&transaction, record)?;
         events::raise_for(&transaction, before, record, None)?;
         self.put_in(&transaction, record)?;
         events::raise_whole(&transaction, record, &[], made_approved, raise)?;
@@ -116,7 +116,7 @@ impl Mirror {
     ) -> rusqlite::Result<()> {
         let mut connection = self.write();
         let transaction = connection.transaction()?;
-        make_way(&transaction, record)?;
+        clear_for(&transaction, record)?;
         self.put_in(&transaction, record)?;
         events::raise_whole(&transaction, record, steps, made_approved, raise)?;
         transaction.execute("DELETE FROM steps WHERE iid = ?1", [record.iid])?;
@@ -244,7 +244,7 @@ impl Mirror {
         })
     }
 
-    /// The numbers of the issues whose steps have not been read yet.
+    /// The numbers of the issues whose steps are to be read, those first of which none are known.
     ///
     /// # Errors
     ///
@@ -253,8 +253,25 @@ impl Mirror {
         // Named, or an index of all matches is taken and every record is parsed.
         self.iids(
             "SELECT iid FROM matches INDEXED BY matches_without_history
-             WHERE standing IN ('live', 'withdrawn') AND json_extract(record, '$.history_known') = 0 ORDER BY iid",
+             WHERE standing IN ('live', 'withdrawn') AND json_extract(record, '$.history_known') = 0
+             ORDER BY coalesce(json_extract(record, '$.verdict_owed'), 0), iid",
         )
+    }
+
+    /// How many of the issues there are whose steps have not been read yet: those that are only to be read again, because
+    /// what follows from them is not carried out, are known.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn unread_histories(&self) -> rusqlite::Result<usize> {
+        let is_unread =
+            |iid: &u64| self.record(*iid).map(|known| known.is_some_and(|known| !known.history_is_read()));
+        let mut unread = 0;
+        for iid in self.iids_without_history()? {
+            unread += usize::from(is_unread(&iid)?);
+        }
+        Ok(unread)
     }
 
     fn iids_where(&self, condition: &'static str) -> rusqlite::Result<Vec<u64>> {
@@ -312,15 +329,18 @@ fn known(connection: &Connection, iid: impl ToSql) -> rusqlite::Result<Option<Re
 }
 
 /// How a match stood before it is put in. A number may come again with another issue behind it, where a project was made
-/// anew or GitLab set back: what was told of the one before, and done about it, is not this one's.
-fn make_way(connection: &Connection, record: &Record) -> rusqlite::Result<Option<Standing>> {
-    match known(connection, record.iid)? {
-        Some(before) if before.issue_id != record.issue_id => {
-            for table in ["deliveries", "events", "steps", "attempts", "rows", "agreed"] {
-                connection.execute(&format!("DELETE FROM {table} WHERE iid = ?1"), [record.iid])?;
-            }
-            Ok(None)
-        }
-        before => Ok(before.map(|before| before.standing)),
+/// anew or GitLab set back: what was told of the one before, and done about it, is not this one's. That the one before ended
+/// is still told, and what has been tried goes on under its id.
+fn clear_for(connection: &Connection, record: &Record) -> rusqlite::Result<Option<Standing>> {
+    let before = known(connection, record.iid)?;
+    if before.as_ref().is_none_or(|before| before.issue_id == record.issue_id) {
+        return Ok(before.map(|before| before.standing));
     }
+    for table in ["deliveries", "steps", "attempts", "rows", "agreed"] {
+        connection.execute(&format!("DELETE FROM {table} WHERE iid = ?1"), [record.iid])?;
+    }
+    let sql = "DELETE FROM events WHERE iid = ?1
+               AND NOT (outcome = 'waiting' AND (message IS NOT NULL OR kind = 'match.withdrawn'))";
+    connection.execute(sql, [record.iid])?;
+    Ok(None)
 }

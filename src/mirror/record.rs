@@ -44,8 +44,11 @@ pub struct Record {
     pub comments: u64,
     /// The last label event that was looked at.
     pub label_event: u64,
-    /// Whether the steps in the mirror are all there were.
+    /// Whether the steps in the mirror are all there were, and what follows from them is carried out.
     pub history_known: bool,
+    /// The steps are all there were. What follows from them is not carried out yet; to see to that they are read again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub verdict_owed: bool,
     /// What is left of the identity of a match whose data was removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erased: Option<Fingerprint>,
@@ -91,6 +94,11 @@ impl Record {
     /// Since when it has stood where it stands, as far as its history is known: one that was put back begins anew.
     pub fn stands_since(&self) -> Timestamp {
         self.decided_at.map_or(self.counts_since(), |decided| decided.max(self.counts_since()))
+    }
+
+    /// Whether its steps are known, and with them what was done about it.
+    pub const fn history_is_read(&self) -> bool {
+        self.history_known || self.verdict_owed
     }
 
     /// Whether the step back from sent is open: the service itself has sent nothing, and no send is in doubt.

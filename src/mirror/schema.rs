@@ -203,6 +203,9 @@ pub(super) fn open(path: &Path, owner: &str, shown: &Shown, care: Care) -> Resul
         return Err(Unusable::Foreign(found));
     }
     rows::refresh(&mut connection, shown)?;
+    if care == Care::Whole {
+        keep_for_its_owner_alone(path);
+    }
     Ok(connection)
 }
 
@@ -211,6 +214,15 @@ pub(super) fn open(path: &Path, owner: &str, shown: &Shown, care: Care) -> Resul
 fn make_for_its_owner_alone(path: &Path) {
     use std::os::unix::fs::OpenOptionsExt as _;
     let _ = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+}
+
+/// An earlier version made them as everybody's.
+fn keep_for_its_owner_alone(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    for suffix in ["", "-wal", "-shm"] {
+        let file = super::with_suffix(path, suffix);
+        let _ = std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600));
+    }
 }
 
 /// Whether another program made the file: every version of ours has the table of facts, and a new file has none at all.

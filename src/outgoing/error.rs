@@ -30,6 +30,9 @@ pub enum OutgoingError {
     /// The same role was offered already.
     #[error("the same role may have been offered already through another agency: {}; {{\"override\": \"reason\"}} sends all the same", list(.0))]
     Duplicate(Vec<u64>),
+    /// Of the same role it is not known yet, after a lost disk, what was done about it.
+    #[error("what was done about the same role through another agency is not read from GitLab yet: {}; try again, or {{\"override\": \"reason\"}} sends all the same", list(.0))]
+    UnreadDuplicate(Vec<u64>),
     /// Another instance may be sending right now.
     #[error("it is being sent by another instance, or was until a moment ago; nothing was sent from here; look again in {} s", .0.as_secs().max(1))]
     UnderWay(Duration),

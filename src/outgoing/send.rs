@@ -26,7 +26,7 @@ use crate::domain::posted_match::FieldError;
 use crate::domain::sending::{Attempt, AttemptOutcome, DraftContent};
 use crate::engine::{EngineError, Looked};
 use crate::gitlab::draft_text;
-use crate::mirror::{Record, Standing};
+use crate::mirror::Record;
 
 /// How old an attempt may be when its mail begins to leave; GitLab is asked before. A later one is withdrawn, so that
 /// nobody else takes it for dead while it is not.
@@ -126,6 +126,12 @@ impl Outgoing {
         through: Through,
     ) -> Result<Sent, OutgoingError> {
         let _one_at_a_time = self.inner.sending.lock().await;
+        if request.override_reason.is_none() {
+            // Before this match is held. What cannot be read now is said once it matters.
+            let read = self.engine().read_those_of_the_same_role(iid).await;
+            let _ = read
+                .inspect_err(|error| tracing::warn!(iid, %error, "possible duplicates could not be read"));
+        }
         let mut looked = self.engine().look_closely(iid).await?;
         // What is said of an earlier attempt is brought up to date before it is answered.
         if looked.record.sending.attempt.is_some()
@@ -280,9 +286,9 @@ impl Outgoing {
         if request.override_reason.is_some() {
             return Ok(());
         }
-        let engine = self.engine();
-        let knows_all = engine.has_read_everything()?;
-        let alike = engine.mirror().of_the_same_role(&looked.record.job, Some(looked.record.iid))?;
+        let (engine, job) = (self.engine(), &looked.record.job);
+        let knew_all = engine.has_read_everything()?;
+        let alike = engine.mirror().of_the_same_role(job, Some(looked.record.iid))?;
         let iids: Vec<u64> = alike.iter().map(|other| other.iid).collect();
         let shown = engine.shown_as(looked, &iids, State::Sent).await?;
         let is_sent = |other: &&Record| {
@@ -292,11 +298,12 @@ impl Outgoing {
         if !sent.is_empty() {
             return Err(OutgoingError::Duplicate(sent));
         }
-        let is_unread = |other: &Record| other.standing != Standing::Gone && !other.history_known;
-        if !knows_all || alike.iter().any(is_unread) {
+        let unread = engine.unread_of_the_same_role(job, looked.record.iid)?;
+        // Asked on both sides: a rebuild may have begun in between.
+        if !knew_all || !engine.has_read_everything()? {
             return Err(EngineError::NotReady.into());
         }
-        Ok(())
+        if unread.is_empty() { Ok(()) } else { Err(OutgoingError::UnreadDuplicate(unread)) }
     }
 
     /// A person had it tried again: attempts in doubt are done with.

@@ -74,7 +74,7 @@ pub(super) async fn list(
 /// once every issue's history was read.
 pub(super) fn history_is_read(web: &Web) -> Result<(), Problem> {
     let engine = web.engine();
-    if engine.has_read_everything()? && engine.mirror().iids_without_history()?.is_empty() {
+    if engine.has_read_everything()? && engine.mirror().unread_histories()? == 0 {
         return Ok(());
     }
     let detail = "the history is still being read from GitLab";

@@ -1,5 +1,7 @@
 //! The draft of a match, and sending it.
 
+use std::time::Duration;
+
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -19,6 +21,8 @@ use crate::outgoing::{Draft, DraftInput, OutgoingError, SendRequest, Sent};
 
 /// Longest reason of an override, in characters.
 const REASON_LIMIT: usize = 1_000;
+/// When what could not be read of possible duplicates is asked for again.
+const UNREAD_AGAIN: Duration = Duration::from_secs(5);
 
 /// A draft, as posted.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -244,6 +248,9 @@ impl From<OutgoingError> for Problem {
             OutgoingError::NoDraft(_) => with(StatusCode::NOT_FOUND),
             OutgoingError::WrongState { .. } | OutgoingError::Conflict(_) | OutgoingError::Duplicate(_) => {
                 with(StatusCode::CONFLICT)
+            }
+            OutgoingError::UnreadDuplicate(_) => {
+                with(StatusCode::SERVICE_UNAVAILABLE).retry_after(UNREAD_AGAIN)
             }
             OutgoingError::UnderWay(after) => with(StatusCode::CONFLICT).retry_after(after),
             OutgoingError::Changed(_) | OutgoingError::NotThere => with(StatusCode::PRECONDITION_FAILED),

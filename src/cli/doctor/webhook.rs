@@ -7,8 +7,9 @@ use crate::config::Settings;
 use crate::gitlab::Patience;
 
 const CHECK: &str = "webhook";
-/// What is done where we refuse its deliveries ourselves: a test of it would be refused too.
-const ANOTHER_SECRET: &str = "we refuse them: its secret is another than ours. Run vorhoelle setup, then test it in GitLab's webhook settings";
+/// What is done where they are refused: a test of it would be refused too.
+const REFUSED: &str = "most likely its secret is another than ours: run vorhoelle setup, then test it in GitLab's webhook \
+                       settings; else a proxy refuses it or takes its headers away, or a clock is wrong, which the log says";
 
 /// Whether GitLab tells us of everything, and gets an answer.
 pub(super) async fn examine(settings: &Settings) -> Finding {
@@ -44,16 +45,12 @@ pub(super) async fn examine(settings: &Settings) -> Finding {
     };
     let deliveries = project.deliveries(hook.id).await.unwrap_or_default();
     let last = deliveries.first();
-    let is_refused_by_us = last.is_some_and(|last| last == "401");
+    let is_refused = last.is_some_and(|last| last == "401");
     if hook.is_disabled() {
         return Finding::fail(
             CHECK,
             "GitLab has disabled it after failed deliveries",
-            if is_refused_by_us {
-                ANOTHER_SECRET
-            } else {
-                "test it in GitLab's webhook settings, which revives it"
-            },
+            if is_refused { REFUSED } else { "test it in GitLab's webhook settings, which revives it" },
         );
     }
     if !hook.tells_of_everything() {
@@ -73,11 +70,7 @@ pub(super) async fn examine(settings: &Settings) -> Finding {
         Some(last) if !last.starts_with('2') => Finding::warn(
             CHECK,
             format!("delivers to {url}, and the last delivery ended with: {last}"),
-            if is_refused_by_us {
-                ANOTHER_SECRET
-            } else {
-                "look at its recent events in GitLab's webhook settings"
-            },
+            if is_refused { REFUSED } else { "look at its recent events in GitLab's webhook settings" },
         ),
         _ => Finding::ok(CHECK, format!("delivers to {url}")),
     }

@@ -43,7 +43,7 @@ fn show(visit: &Visit) -> Result<Response, EngineError> {
         "decided": hours.len(),
         "speed": bars(&speed(&hours)),
         "told": told,
-        "unread": mirror.iids_without_history()?.len(),
+        "unread": mirror.unread_histories()?,
     });
     Ok(visit.page(StatusCode::OK, "stats", context))
 }

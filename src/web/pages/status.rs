@@ -49,7 +49,7 @@ fn show(visit: &Visit) -> Result<Response, EngineError> {
         "mirror": {
             "matches": counts.pending + counts.approved + counts.rejected + counts.sent,
             "note": status.mirror_error.or(status.mirror_note),
-            "unread": engine.mirror().iids_without_history()?.len(),
+            "unread": engine.mirror().unread_histories()?,
         },
         "channels": figures::channels(visit),
         "held": held(visit)?,

@@ -85,6 +85,7 @@ impl Visit {
         context["root"] = root.into();
         context["place"] = place(name).into();
         context["here"] = self.here.as_str().into();
+        context["is_from_a_message"] = self.here.starts_with("/a/").into();
         context["reloads"] = matches!(name, "inbox" | "stats" | "status").into();
         let templates = self.web.engine().templates();
         context["assets"] = json!(self.web.inner.pages.assets(templates).addresses(root));

@@ -156,6 +156,7 @@ fn why(error: &OutgoingError) -> (StatusCode, &'static str, String) {
             (StatusCode::CONFLICT, "changed", String::new())
         }
         OutgoingError::Duplicate(_) => (StatusCode::CONFLICT, "duplicate", String::new()),
+        OutgoingError::UnreadDuplicate(_) => (StatusCode::SERVICE_UNAVAILABLE, "later", text),
         OutgoingError::UnderWay(_) => (StatusCode::CONFLICT, "under_way", String::new()),
         OutgoingError::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", String::new()),
         OutgoingError::InDoubt(_) => (StatusCode::BAD_GATEWAY, "in_doubt", String::new()),
