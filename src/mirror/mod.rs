@@ -6,6 +6,7 @@
 
 mod alike;
 mod attempts;
+mod claim;
 mod deliveries;
 mod events;
 mod facts;
@@ -18,7 +19,6 @@ mod rows;
 mod schema;
 mod sheets;
 
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -27,6 +27,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::hex;
+use claim::Claim;
 
 /// What the mirror fails with.
 pub use rusqlite::Error as MirrorError;
@@ -75,35 +76,6 @@ pub struct Mirror {
     watcher: Mutex<Option<Connection>>,
     /// Held by the one service that works on this file, until it ends however it ends.
     claim: Claim,
-}
-
-/// Whether this process is the one service that works on a mirror.
-#[derive(Debug)]
-enum Claim {
-    /// It is none: a command looks into it.
-    Unasked,
-    /// It is.
-    #[expect(dead_code, reason = "the file is locked for as long as it is open")]
-    Held(File),
-    /// Another is.
-    Taken,
-    /// This file system has no locks.
-    Unknown,
-}
-
-impl Claim {
-    /// Asks for the mirror at this path.
-    fn ask(path: &Path) -> Self {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        let mut options = File::options();
-        let file =
-            options.write(true).create(true).truncate(false).mode(0o600).open(with_suffix(path, "-serve"));
-        match file.map(|file| (file.try_lock(), file)) {
-            Ok((Ok(()), file)) => Self::Held(file),
-            Ok((Err(TryLockError::WouldBlock), _)) => Self::Taken,
-            Ok((Err(TryLockError::Error(_)), _)) | Err(_) => Self::Unknown,
-        }
-    }
 }
 
 /// A request that was answered before, by its `Idempotency-Key`.
@@ -170,7 +142,7 @@ impl Mirror {
 
     /// Whether another service works on this file, as in a rolling deploy on one volume.
     pub const fn is_of_another_service(&self) -> bool {
-        matches!(self.claim, Claim::Taken)
+        self.claim.is_taken()
     }
 
     /// Whether a file is another program's database. It is left as it is.
