@@ -94,9 +94,21 @@ impl Engine {
             Some(record) if self.first_of(&record)?.is_some_and(|first| first.iid != record.iid) => {
                 self.meet(connected, issue).await
             }
+            // What it was taken in with may be nobody's who may decide, or of a copy that lagged: nothing is judged from there.
+            Some(mut record) if self.has_changed_unread(&issue, &record) => {
+                let observed = self.observe(&connected.project, &issue).await?;
+                self.read_in(connected, &issue, &observed, &mut record).await
+            }
             Some(record) => self.follow(connected, issue, record).await,
             None => self.meet(connected, issue).await,
         }
+    }
+
+    /// Whether an issue that was taken in without its history has changed since, or is shown otherwise than then.
+    fn has_changed_unread(&self, issue: &Issue, record: &Record) -> bool {
+        let is_as_then =
+            record.updated_at == issue.updated_at && self.observed(issue).agrees_with(known(record));
+        !record.history_known && !is_as_then
     }
 
     fn may_not_be_copied_yet(&self, iid: u64) -> Result<bool, EngineError> {

@@ -222,6 +222,17 @@ impl Engine {
             }
             return Ok(());
         }
+        self.read_in(connected, issue, observed, record).await
+    }
+
+    /// Takes in an issue with its whole history: who moved it there, and what follows.
+    pub(super) async fn read_in(
+        &self,
+        connected: &Connected,
+        issue: &Issue,
+        observed: &Observed,
+        record: &mut Record,
+    ) -> Result<(), EngineError> {
         let history = history::read(self, connected, issue).await?;
         if history.gave_way && !observed.is_match {
             // Whatever became of the first one since: nobody withdrew this one.
@@ -232,7 +243,9 @@ impl Engine {
         record.note_application(history.application.clone());
         record.put_on_at = history.put_on_at;
         record.label_event = history.label_event;
-        record.history_known = true;
+        record.updated_at = issue.updated_at;
+        record.standing = Standing::Live;
+        (record.history_known, record.verdict_owed) = (true, false);
         record.sending = history.sending.clone();
         if let Some(last) = history.steps.last() {
             record.note_decision(last);
@@ -245,8 +258,6 @@ impl Engine {
         if is_owed {
             // Until its label is on, the comment of a decision is to be read again.
             record.comments = 0;
-        }
-        if is_owed {
             self.put_history(record, &history)?;
             return Box::pin(self.follow(connected, issue.clone(), record.clone())).await;
         }

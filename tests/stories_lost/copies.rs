@@ -7,8 +7,8 @@ use reqwest::{Method, StatusCode};
 use vorhoelle::engine::Hint;
 use vorhoelle::sandbox::{Fault, HookMode, Trouble};
 
-use super::deaf;
-use super::support::{World, job};
+use super::support::{Disk, World, job};
+use super::{ENFORCED, deaf};
 
 /// For some reads GitLab tells of no label event after this moment.
 async fn tell_no_event_from_now_on(world: &World, iid: u64, reads: u32) {
@@ -28,6 +28,23 @@ async fn some_seconds(world: &World) {
         world.clock.advance(Duration::from_secs(1));
         world.settle().await;
     }
+}
+
+/// The first list after a lost disk is of the moment before the service took a stranger's label back.
+#[tokio::test]
+async fn what_a_lagging_list_shows_after_a_lost_disk_is_nobodys_decision() {
+    let mut world = World::set(&ENFORCED).await;
+    let iid = world.stage("1").await;
+    let stranger = world.person("colleague");
+    stranger.relabel(iid, &["job-match/approved"], &["job-match/pending"]).unwrap();
+    world.settle().await;
+    world.expect(iid, "pending").await;
+    world.expect_comment(iid, "by colleague");
+    world.sandbox.fault(Fault::new(Method::GET, "/issues", Trouble::Stale).times(4));
+    world.restart(Disk::Wiped).await;
+    world.look_twice().await;
+    world.expect(iid, "pending").await;
+    world.finish().await;
 }
 
 #[tokio::test]

@@ -221,6 +221,27 @@ async fn killed_before_the_label_it_is_completed() {
     }
 }
 
+/// The label is not on, the disk is lost, and somebody closes the issue before what was written down is read again.
+#[tokio::test]
+async fn what_has_left_is_sent_though_people_act_before_a_lost_disk_knows_of_it() {
+    let (mut world, _mails) = desk().await;
+    let iid = drafted(&mut world, "1").await;
+    let label = Fault::new(Method::PUT, &format!("/issues/{iid}"), Trouble::CutBefore);
+    world.sandbox.fault(label.after(1).times(50));
+    assert_eq!(send(&world, iid, json!({})).await.0, StatusCode::OK);
+    world.kill(Disk::Wiped).await;
+    world.sandbox.clear_faults();
+    world.sandbox.fault(Fault::new(Method::GET, "/resource_label_events", Trouble::status(500)).times(50));
+    world.start().await;
+    world.delta().await;
+    world.sandbox.clear_faults();
+    world.reviewer().close(iid).unwrap();
+    world.settle().await;
+    world.expect(iid, "sent").await;
+    world.expect_comment(iid, "sent the application");
+    note_with(&world, iid, "Draft");
+}
+
 /// The bot's membership ran out for a moment, or a proxy answered: what is certain stays so until GitLab knows it.
 #[tokio::test]
 async fn one_answer_that_the_comment_is_not_there_makes_no_doubt() {
