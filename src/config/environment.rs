@@ -8,7 +8,7 @@ use reqwest::Url;
 
 use super::reference::{VARIABLES, Variable, variable};
 use super::secrets::{without_password, without_password_if_mistyped};
-use super::{File, GitlabSettings, Idle, Layers, Origin, Setting, Settings, SettingsError, nearest};
+use super::{File, GitlabSettings, Idle, Layers, Origin, Policy, Setting, Settings, SettingsError, nearest};
 
 /// The variables of the process, or of a test.
 #[derive(Clone, Default)]
@@ -94,8 +94,39 @@ impl Environment {
         unknown.chain(unreadable).collect()
     }
 
-    /// Everything that was set, or errors and none.
+    /// Everything that was set, or errors and none. Every part is read, so that all that is wrong is said at once.
     pub(super) fn settings(&self, layers: Layers, errors: &mut Vec<String>) -> Option<Settings> {
+        let former_users = self.former_users(errors);
+        let gitlab = self.gitlab(former_users.clone(), errors);
+        let templates = self.templates(errors);
+        let webhook = self.webhook(errors);
+        let policy = policy(&layers, &former_users, errors);
+        let channels = self.channels(errors);
+        let events = self.events(errors);
+        let idle = self.idle(errors);
+        let api_tokens = self.api_tokens(errors);
+        let listen = self.listen(errors);
+        let public_url = self.public_url(errors);
+        let links = self.links(public_url.as_ref(), errors);
+        Some(Settings {
+            gitlab: gitlab?,
+            webhook: webhook?,
+            api_tokens,
+            listen: listen?,
+            public_url,
+            links,
+            database: PathBuf::from(self.get("DATABASE").unwrap_or("data/mirror.sqlite")),
+            idle,
+            templates,
+            channels,
+            events,
+            layers,
+            policy: policy?,
+            variables: self.explain(),
+        })
+    }
+
+    fn gitlab(&self, former_users: BTreeSet<u64>, errors: &mut Vec<String>) -> Option<GitlabSettings> {
         let before = errors.len();
         let token = self.secret("GITLAB_TOKEN", errors);
         // What is wrong with one has been said.
@@ -109,74 +140,55 @@ impl Environment {
             );
         }
         let url = self.url("GITLAB_URL", errors).or_else(|| Url::parse("https://gitlab.com/").ok());
-        if url.as_ref().is_some_and(|url| !url.username().is_empty() || url.password().is_some()) {
+        if url.as_ref().is_some_and(names_a_user) {
             // It is shown, logged and kept in the mirror.
             errors.push(
                 "VORHOELLE_GITLAB_URL: must hold no user and no password; the token goes into VORHOELLE_GITLAB_TOKEN"
                     .to_owned(),
             );
         }
-        let extra_ca = self.get("GITLAB_CA_FILE").and_then(|path| {
-            let read = std::fs::read(path).map_err(|error| format!("cannot read {path}: {error}"));
-            let pem = read.and_then(|pem| {
-                let is_one = reqwest::Certificate::from_pem_bundle(&pem).is_ok_and(|all| !all.is_empty());
-                is_one.then_some(pem).ok_or_else(|| format!("{path} holds no certificate in PEM"))
-            });
-            pem.map_err(|error| errors.push(format!("VORHOELLE_GITLAB_CA_FILE: {error}"))).ok()
+        let extra_ca = self.extra_ca(errors);
+        let setup_token = self.secret("SETUP_TOKEN", errors);
+        Some(GitlabSettings {
+            url: url?,
+            token: token?,
+            setup_token,
+            project: project?,
+            extra_ca,
+            former_users,
+        })
+    }
+
+    fn extra_ca(&self, errors: &mut Vec<String>) -> Option<Vec<u8>> {
+        let path = self.get("GITLAB_CA_FILE")?;
+        let read = std::fs::read(path).map_err(|error| format!("cannot read {path}: {error}"));
+        let pem = read.and_then(|pem| {
+            let is_one = reqwest::Certificate::from_pem_bundle(&pem).is_ok_and(|all| !all.is_empty());
+            is_one.then_some(pem).ok_or_else(|| format!("{path} holds no certificate in PEM"))
         });
-        let templates = self.get("TEMPLATES").map(PathBuf::from);
-        let is_readable = |folder: &PathBuf| std::fs::read_dir(folder).map(drop);
-        if let Some((folder, Err(error))) = templates.as_ref().map(|folder| (folder, is_readable(folder))) {
+        pem.map_err(|error| errors.push(format!("VORHOELLE_GITLAB_CA_FILE: {error}"))).ok()
+    }
+
+    fn templates(&self, errors: &mut Vec<String>) -> Option<PathBuf> {
+        let folder = PathBuf::from(self.get("TEMPLATES")?);
+        if let Err(error) = std::fs::read_dir(&folder) {
             errors.push(format!("VORHOELLE_TEMPLATES: cannot read the folder {}: {error}", folder.display()));
         }
-        let setup_token = self.secret("SETUP_TOKEN", errors);
-        let former_users = self.former_users(errors);
-        let webhook = self.webhook(errors);
-        let hidden = layers.wrong_in_file();
-        let policy = layers.policy(None, &former_users).map_err(|wrong| {
-            let said = wrong.iter().map(|one| format!("{}: {}", layers.place(&one.key, None), one.message));
-            errors.extend(said.filter(|error| !hidden.contains(error)));
-        });
-        errors.extend(hidden);
-        let channels = self.channels(errors);
-        let events = self.events(errors);
-        let idle = self.idle(errors);
-        let api_tokens = self.api_tokens(errors);
-        let listen = self.listen(errors);
-        let public_url = self.url("PUBLIC_URL", errors);
-        if public_url.as_ref().is_some_and(|url| url.query().is_some() || url.fragment().is_some()) {
+        Some(folder)
+    }
+
+    fn public_url(&self, errors: &mut Vec<String>) -> Option<Url> {
+        let url = self.url("PUBLIC_URL", errors)?;
+        if url.query().is_some() || url.fragment().is_some() {
             errors.push("VORHOELLE_PUBLIC_URL: must end with the path, without ? and #".to_owned());
         }
-        if public_url.as_ref().is_some_and(|url| !url.username().is_empty() || url.password().is_some()) {
+        if names_a_user(&url) {
             errors.push(
                 "VORHOELLE_PUBLIC_URL: must hold no user and no password; it stands in every message's links"
                     .to_owned(),
             );
         }
-        let links = self.links(public_url.as_ref(), errors);
-        Some(Settings {
-            gitlab: GitlabSettings {
-                url: url?,
-                token: token?,
-                setup_token,
-                project: project?,
-                extra_ca,
-                former_users,
-            },
-            webhook: webhook?,
-            api_tokens,
-            listen: listen?,
-            public_url,
-            links,
-            database: PathBuf::from(self.get("DATABASE").unwrap_or("data/mirror.sqlite")),
-            idle,
-            templates,
-            channels,
-            events,
-            layers,
-            policy: policy.ok()?,
-            variables: self.explain(),
-        })
+        Some(url)
     }
 
     /// What the environment says of keys that the settings file has too.
@@ -239,7 +251,7 @@ impl Environment {
         parsed.map_err(|_| errors.push(error)).ok()
     }
 
-    fn former_users(&self, errors: &mut Vec<String>) -> std::collections::BTreeSet<u64> {
+    fn former_users(&self, errors: &mut Vec<String>) -> BTreeSet<u64> {
         let ids = list(self.get("FORMER_USERS").unwrap_or_default());
         let read = |id: &String| {
             id.parse().map_err(|_| {
@@ -281,6 +293,22 @@ impl Environment {
             }
         }
     }
+}
+
+/// What holds by the layers; what is wrong in the file is said too where another layer hides it.
+fn policy(layers: &Layers, former_users: &BTreeSet<u64>, errors: &mut Vec<String>) -> Option<Policy> {
+    let hidden = layers.wrong_in_file();
+    let policy = layers.policy(None, former_users).map_err(|wrong| {
+        let said = wrong.iter().map(|one| format!("{}: {}", layers.place(&one.key, None), one.message));
+        errors.extend(said.filter(|error| !hidden.contains(error)));
+    });
+    errors.extend(hidden);
+    policy.ok()
+}
+
+/// Whether an address holds a user or a password.
+fn names_a_user(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 /// Whether Kubernetes set it for a Service whose name begins as ours do: `…_SERVICE_HOST`, `…_SERVICE_PORT_HTTP`,

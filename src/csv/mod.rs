@@ -3,7 +3,7 @@
 mod canonical;
 pub mod cell;
 pub mod columns;
-pub mod conflicts;
+pub mod conflicts_file;
 pub mod dates;
 mod detect;
 pub mod dialect;

@@ -63,7 +63,7 @@ impl Engine {
         decision: Decision,
     ) -> impl Future<Output = Result<Record, DecisionError>> + Send + use<> {
         let engine = self.clone();
-        self.to_the_end("the decision", async move { engine.decide_once(iid, decision, None).await })
+        self.uncancelled("the decision", async move { engine.decide_once(iid, decision, None).await })
     }
 
     /// [`Engine::decide`] for who decides by how things stood at a moment: a decision since then of which nobody told us
@@ -79,7 +79,7 @@ impl Engine {
         moment: Timestamp,
     ) -> impl Future<Output = Result<Record, DecisionError>> + Send + use<> {
         let engine = self.clone();
-        self.to_the_end("the decision", async move { engine.decide_once(iid, decision, Some(moment)).await })
+        self.uncancelled("the decision", async move { engine.decide_once(iid, decision, Some(moment)).await })
     }
 
     async fn decide_once(

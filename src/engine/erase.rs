@@ -63,7 +63,7 @@ impl Engine {
     /// [`ErasureError`]; a repetition goes on where it ended.
     pub async fn erase(&self, iid: u64) -> Result<Erasure, ErasureError> {
         let engine = self.clone();
-        self.to_the_end("the removal", async move { engine.erase_once(iid).await }).await
+        self.uncancelled("the removal", async move { engine.erase_once(iid).await }).await
     }
 
     async fn erase_once(&self, iid: u64) -> Result<Erasure, ErasureError> {

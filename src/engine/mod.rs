@@ -14,7 +14,6 @@ mod good_settings;
 mod history;
 mod hook_watch;
 mod labels;
-mod lagging;
 mod locks;
 mod news;
 mod queue;
@@ -24,9 +23,10 @@ mod sending;
 mod settings_block;
 mod settings_issue;
 mod stage;
+mod stale_copies;
 mod texts;
-mod to_the_end;
 mod tracker;
+mod uncancelled;
 mod unknown_issues;
 mod unlisted_bots;
 
@@ -59,8 +59,8 @@ use crate::gitlab::labels::OurLabels;
 use crate::gitlab::{Gitlab, GitlabError};
 use crate::mirror::{Fact, Mirror, MirrorError};
 use crate::templates::Templates;
-use lagging::Lagging;
 use locks::Locks;
+use stale_copies::Lagging;
 
 /// What is due so soon is waited for where the clock stops between requests.
 const SOON: Duration = Duration::from_secs(1);

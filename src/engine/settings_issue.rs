@@ -392,7 +392,7 @@ impl Engine {
     ) -> Result<(), ChangeError> {
         let (engine, changes, saw) = (self.clone(), changes.to_vec(), saw.cloned());
         let changing = async move { engine.change_settings_once(&changes, saw.as_ref()).await };
-        self.to_the_end("the change of settings", changing).await
+        self.uncancelled("the change of settings", changing).await
     }
 
     async fn change_settings_once(

@@ -87,7 +87,7 @@ impl Engine {
         let engine = self.clone();
         let staged = Staged { job, nonce };
         let staging = async move { engine.stage_once(staged, state).await };
-        let staged: Result<_, EngineError> = self.to_the_end("staging", staging).await;
+        let staged: Result<_, EngineError> = self.uncancelled("staging", staging).await;
         // What was there is found without writing.
         if !matches!(&staged, Ok(None | Some(Staging { created: false, .. }))) {
             self.note_writing(staged.as_ref());

@@ -81,7 +81,7 @@ impl Engine {
         saw: Option<Application>,
     ) -> impl Future<Output = Result<Record, ApplicationError>> + Send + use<> {
         let engine = self.clone();
-        self.to_the_end("the change", async move {
+        self.uncancelled("the change", async move {
             match engine.change_application_once(iid, &changes, saw.as_ref()).await {
                 // Another process wrote the first comment at this very moment: once more, into that one.
                 Err(ApplicationError::Engine(EngineError::Stale)) => {

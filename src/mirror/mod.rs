@@ -4,10 +4,10 @@
 //! keys, unclear creations, the message on its way, what became of a mail while GitLab cannot be told), and with merging a
 //! spreadsheet (what both sides last agreed on).
 
-mod alike;
 mod attempts;
 mod claim;
 mod deliveries;
+mod duplicates;
 mod events;
 mod facts;
 mod history;

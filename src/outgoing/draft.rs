@@ -67,7 +67,7 @@ impl Outgoing {
             let content = content(note)?;
             Ok(Some(Draft { etag: content.etag(), content, record: looked.record, created: false }))
         };
-        self.engine().to_the_end("reading the draft", reading).await
+        self.engine().uncancelled("reading the draft", reading).await
     }
 
     /// Writes a draft, or replaces the one that `expected_etag` stands for; a program's own, which nobody has edited since,
@@ -92,7 +92,7 @@ impl Outgoing {
             tracing::info!(iid, by, ?through, created = draft.created, "match {iid} has a draft");
             Ok(draft)
         };
-        self.engine().to_the_end("drafting", drafting).await
+        self.engine().uncancelled("drafting", drafting).await
     }
 
     async fn put_once(

@@ -114,7 +114,7 @@ impl Outgoing {
     ) -> Result<Sent, OutgoingError> {
         let (outgoing, by) = (self.clone(), by.to_owned());
         self.engine()
-            .to_the_end("sending", async move { outgoing.send_once(iid, request, &by, through).await })
+            .uncancelled("sending", async move { outgoing.send_once(iid, request, &by, through).await })
             .await
     }
 

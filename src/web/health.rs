@@ -153,6 +153,6 @@ pub(super) async fn tick(State(web): State<Web>) -> Result<Response, Problem> {
         }
         done
     };
-    web.engine().to_the_end("the tick", work).await?;
+    web.engine().uncancelled("the tick", work).await?;
     Ok(Json(Ticked { backlog: web.engine().backlog() }).into_response())
 }

@@ -124,7 +124,7 @@ impl Web {
         if self.settings().idle == Idle::Request {
             let web = self.clone();
             // In a task of its own: what is not done by then goes on at the next request, and breaks off in no mid-step.
-            let work = self.engine().to_the_end("what a request caused", async move {
+            let work = self.engine().uncancelled("what a request caused", async move {
                 let read_first = !web.engine().status().caught_up;
                 web.do_what_is_due(read_first).await
             });

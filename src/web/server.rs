@@ -3,8 +3,8 @@
 //! Where the cap is reached, the connection that has waited longest for its next request, or for the rest of it, makes
 //! room: whoever opens thousands and says nothing, or never says all, keeps nobody out.
 
-mod coming;
-mod crowd;
+mod connections;
+mod incoming_request;
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,8 +25,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use coming::Coming;
-use crowd::Crowd;
+use connections::Connections;
+use incoming_request::Coming;
 
 /// Connections at the same time, where the system lets a process have so many.
 const CONNECTIONS: u64 = 4096;
@@ -56,7 +56,7 @@ pub async fn serve_latest(
     stop: CancellationToken,
     clock: Clock,
 ) {
-    let crowd = Crowd::of(connections());
+    let connections = Connections::of(most_connections());
     let graceful = GracefulShutdown::new();
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE).max_buf_size(HEAD_LIMIT);
@@ -68,7 +68,7 @@ pub async fn serve_latest(
             () = stop.cancelled() => break,
             accepted = accept(&listener, &clock) => accepted,
         };
-        let Some(place) = stop.run_until_cancelled(crowd.enter()).await else { break };
+        let Some(place) = stop.run_until_cancelled(connections.enter()).await else { break };
         let (builder, watcher) = (builder.clone(), graceful.watcher());
         let (seat, app) = (Arc::clone(&place), app.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
@@ -103,7 +103,7 @@ pub async fn serve_latest(
 }
 
 /// How many connections there may be: most systems let a process have 1024 files only until it asks for more.
-fn connections() -> usize {
+fn most_connections() -> usize {
     let files = rlimit::increase_nofile_limit(CONNECTIONS + OWN_FILES).unwrap_or(1024);
     let room = files.saturating_sub(OWN_FILES).clamp(OWN_FILES, CONNECTIONS);
     usize::try_from(room).unwrap_or(usize::MAX)

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
-use vorhoelle::csv::conflicts::Lost;
+use vorhoelle::csv::conflicts_file::Lost;
 use vorhoelle::csv::merge::{Conflict, Reason};
 use vorhoelle::csv::{CsvFile, Dialect, Field, FileError, Table};
 use vorhoelle::domain::Language;

@@ -1,7 +1,7 @@
 //! `vorhoelle doctor`: everything that has to be right, one line each, and what to do where it is not.
 
 mod gitlab;
-mod here;
+mod this_machine;
 mod webhook;
 
 use std::process::ExitCode;
@@ -68,7 +68,7 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
             let patience = Patience { tries: 1, ..Patience::default() };
             let client = app::observed_gitlab(&settings, Clock::System, patience, Some(&metrics))?;
             findings.extend(gitlab::examine(&client, &settings, &metrics).await);
-            findings.extend(here::examine(&settings).await);
+            findings.extend(this_machine::examine(&settings).await);
             findings
         }
         Err(SettingsError(errors)) => errors

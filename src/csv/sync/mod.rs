@@ -17,7 +17,7 @@ use apply::{Done, Gitlab, Work};
 use compare::{Look, left_of_erased};
 
 use super::canonical::Days;
-use super::conflicts::Lost;
+use super::conflicts_file::Lost;
 use super::error::{EditError, RowError};
 use super::field::Field;
 use super::file::{CsvFile, FileError, Fingerprint as FileFingerprint, Written};

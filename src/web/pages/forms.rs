@@ -1,4 +1,4 @@
-//! What a form sends: by somebody who is logged in, from a page of ours.
+//! What a form sends: by somebody who is logged in, from a page of ours (the protection against CSRF).
 
 use std::time::Duration;
 

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 /// How soon somebody is sent away again where nobody has made room.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Every connection has a place in the crowd; there are so many places and no more.
-pub(super) struct Crowd {
+/// The open connections. Every one has a place; there are so many places and no more.
+pub(super) struct Connections {
     places: Arc<Semaphore>,
     waiting: Arc<Waiting>,
 }
@@ -45,8 +45,8 @@ struct Now {
 /// A request that is being answered; its connection is not asked to leave.
 pub(super) struct Busy(Arc<Place>);
 
-impl Crowd {
-    /// A crowd of at most so many.
+impl Connections {
+    /// At most so many.
     pub(super) fn of(places: usize) -> Self {
         Self { places: Arc::new(Semaphore::new(places)), waiting: Arc::default() }
     }
@@ -162,15 +162,15 @@ mod tests {
 
     #[tokio::test]
     async fn who_has_waited_longest_makes_room_and_who_is_answered_stays() {
-        let crowd = Crowd::of(3);
-        let answered = crowd.enter().await;
+        let connections = Connections::of(3);
+        let answered = connections.enter().await;
         let busy = Arc::clone(&answered).busy();
-        let (old, young) = (crowd.enter().await, crowd.enter().await);
+        let (old, young) = (connections.enter().await, connections.enter().await);
         let leaving = async {
             old.until_asked_to_leave(std::future::pending()).await;
             drop(old);
         };
-        let (newest, ()) = tokio::join!(crowd.enter(), leaving);
+        let (newest, ()) = tokio::join!(connections.enter(), leaving);
         assert!(!leaves(&answered) && !leaves(&young) && !leaves(&newest));
         // Answered, it waits again, and behind those who came meanwhile.
         drop(busy);
@@ -178,19 +178,19 @@ mod tests {
             young.until_asked_to_leave(std::future::pending()).await;
             drop(young);
         };
-        let (_, ()) = tokio::join!(crowd.enter(), leaving);
+        let (_, ()) = tokio::join!(connections.enter(), leaving);
         assert!(!leaves(&answered) && !leaves(&newest));
     }
 
     #[tokio::test]
     async fn a_request_that_only_begins_to_come_keeps_no_place_and_one_that_is_there_is_answered_first() {
-        let crowd = Crowd::of(2);
-        let (begun, silent) = (crowd.enter().await, crowd.enter().await);
+        let connections = Connections::of(2);
+        let (begun, silent) = (connections.enter().await, connections.enter().await);
         // It has said something later than the other one.
         begun.heard();
-        crowd.waiting.send_the_first_away();
+        connections.waiting.send_the_first_away();
         assert!(leaves(&silent) && !leaves(&begun));
-        crowd.waiting.send_the_first_away();
+        connections.waiting.send_the_first_away();
         let busy = Arc::clone(&begun).busy();
         let mut leaving = std::pin::pin!(begun.until_asked_to_leave(std::future::pending()));
         assert!(futures_util::poll!(&mut leaving).is_pending());
@@ -200,18 +200,18 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_leaves_is_not_asked_again() {
-        let crowd = Crowd::of(1);
-        drop(crowd.enter().await);
-        assert!(crowd.waiting.by_turn().is_empty());
-        let place = crowd.enter().await;
+        let connections = Connections::of(1);
+        drop(connections.enter().await);
+        assert!(connections.waiting.by_turn().is_empty());
+        let place = connections.enter().await;
         drop((Arc::clone(&place).busy(), Arc::clone(&place).busy()));
-        assert_eq!(crowd.waiting.by_turn().len(), 1);
+        assert_eq!(connections.waiting.by_turn().len(), 1);
     }
 
     #[tokio::test]
     async fn where_all_are_answered_at_once_who_waits_again_makes_room() {
-        let crowd = Crowd::of(1);
-        let only = crowd.enter().await;
+        let connections = Connections::of(1);
+        let only = connections.enter().await;
         let busy = Arc::clone(&only).busy();
         let leaving = async {
             // Nobody could be sent away when the next one came.
@@ -220,6 +220,6 @@ mod tests {
             only.until_asked_to_leave(std::future::pending()).await;
             drop(only);
         };
-        tokio::join!(crowd.enter(), leaving);
+        tokio::join!(connections.enter(), leaving);
     }
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use hyper::body::{Body, Frame, SizeHint};
 
-use super::crowd::{Busy, Place};
+use super::connections::{Busy, Place};
 
 /// A request from its head to its answer.
 pub(super) struct Request {
@@ -102,7 +102,7 @@ mod tests {
     use bytes::Bytes;
     use http_body_util::{BodyExt as _, Empty, Full};
 
-    use super::super::crowd::Crowd;
+    use super::super::connections::Connections;
     use super::*;
 
     fn is_busy(request: &Request) -> bool {
@@ -111,8 +111,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_is_busy_once_its_body_has_come_or_is_not_wanted_and_until_it_is_answered() {
-        let crowd = Crowd::of(1);
-        let place = crowd.enter().await;
+        let connections = Connections::of(1);
+        let place = connections.enter().await;
         let without = Request::at(&place);
         let _none = Coming::new(Empty::<Bytes>::new(), &without);
         assert!(is_busy(&without));

@@ -5,7 +5,7 @@ use super::{Engine, EngineError};
 impl Engine {
     /// Does work in a task of its own, begun at once: a caller who goes away must not stop it in mid-step. The end of the
     /// service waits for it, as long as it waits for anything.
-    pub fn to_the_end<W, T, E>(
+    pub fn uncancelled<W, T, E>(
         &self,
         what: &'static str,
         work: W,
