@@ -230,3 +230,30 @@ async fn everything_is_written_as_json() {
         ]
     );
 }
+
+/// A GitLab that answers whatever it is asked with this.
+async fn answers(link: &'static str, body: &'static str) -> Project {
+    let app = Router::new().fallback(move |uri: Uri| async move {
+        let project = r#"{"id": 1, "path_with_namespace": "a/b", "web_url": "https://gitlab.example/a/b"}"#;
+        let body = if uri.path().ends_with("/projects/1") { project } else { body };
+        let link = if uri.query().unwrap_or_default().contains("page=2") { "" } else { link };
+        ([("link", link), ("content-type", "application/json")], body).into_response()
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    client(&url, "token").await.0.project("1").await.unwrap().0
+}
+
+#[tokio::test]
+async fn a_list_goes_on_where_its_link_says_and_never_ends_unread() {
+    const NOTE: &str =
+        r#"[{"id": 1, "body": null, "author": null, "system": null, "created_at": "2026-11-23T08:00:00Z"}]"#;
+    let last = answers("", NOTE).await.notes(1).await.unwrap();
+    assert_eq!((last.len(), last[0].author.id), (1, 0), "nobody's");
+    let relative = answers(r#"</api/v4/x?page=2&per_page=100>; rel="next""#, NOTE).await;
+    assert_eq!(relative.notes(1).await.unwrap().len(), 2);
+    let by_key = answers(r#"<https://gitlab.example/api/v4/x?cursor=abc>; rel="next""#, NOTE).await;
+    let error = by_key.notes(1).await.unwrap_err();
+    assert!(error.to_string().contains("cursor=abc"), "{error}");
+}

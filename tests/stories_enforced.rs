@@ -328,3 +328,18 @@ async fn a_closing_is_the_reviewers_whoever_put_its_label_on() {
         }
     }
 }
+
+/// As where a discussion is locked, or a role may label but not comment.
+#[tokio::test]
+async fn a_strangers_label_goes_though_gitlab_takes_no_comment() {
+    let world = enforced().await;
+    let iid = world.stage("1").await;
+    world.sandbox.fault(Fault::new(Method::POST, "/notes", Trouble::status(403)).times(100));
+    world.person("colleague").relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.settle().await;
+    world.expect(iid, "pending").await;
+    world.sandbox.clear_faults();
+    world.delta().await;
+    world.expect(iid, "pending").await;
+    world.finish().await;
+}

@@ -12,9 +12,10 @@ mod support;
 
 use std::time::Duration;
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{Disk, World, job};
+use vorhoelle::sandbox::{Fault, HookMode, Trouble};
 
 /// What the API says of a match.
 async fn said(world: &World, iid: u64) -> Value {
@@ -139,16 +140,45 @@ async fn an_identity_that_somebody_wrote_into_an_issue_takes_no_other_matchs_pla
 
 #[tokio::test]
 async fn a_new_token_of_a_new_bot_is_said_while_the_disk_is_there_too() {
+    for was_lost_before in [false, true] {
+        let mut world = World::new().await;
+        world.stage("1").await;
+        if was_lost_before {
+            world.restart(Disk::Wiped).await;
+        }
+        let token = world.replace_bot();
+        world.kill(Disk::Kept).await;
+        world.set_variable("GITLAB_TOKEN", &token);
+        world.start().await;
+        world.engine.delta().await.unwrap();
+        let (status, problem) = world.post(&job("2")).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains("VORHOELLE_FORMER_USERS"), "{problem}");
+        let ids = world.get("/health").await.1["unlisted_bots"]["ids"].as_array().unwrap().len();
+        assert_eq!(ids, 1);
+    }
+}
+
+/// The setting may hold the path, and GitLab leads from an old one to the project with a redirect.
+#[tokio::test]
+async fn a_project_that_is_renamed_is_followed_until_the_next_start_which_says_what_to_set() {
     let mut world = World::new().await;
-    world.stage("1").await;
-    let token = world.replace_bot();
+    let iid = world.stage("1").await;
+    let elsewhere = Trouble::Answer {
+        status: 301,
+        content_type: "text/html".to_owned(),
+        body: String::new(),
+        retry_after: None,
+    };
+    let path = world.sandbox.project().replace('/', "%2F");
+    assert!(path.contains("%2F"), "the setting holds a path");
+    world.sandbox.fault(Fault::new(Method::GET, &path, elsewhere).times(100));
+    world.sandbox.hook_mode(HookMode::Lose);
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.delta().await;
+    world.expect(iid, "approved").await;
     world.kill(Disk::Kept).await;
-    world.set_variable("GITLAB_TOKEN", &token);
     world.start().await;
-    world.engine.delta().await.unwrap();
-    let (status, problem) = world.post(&job("2")).await;
-    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{problem}");
-    assert!(problem["detail"].as_str().unwrap().contains("VORHOELLE_FORMER_USERS"), "{problem}");
-    let ids = world.get("/health").await.1["unlisted_bots"]["ids"].as_array().unwrap().len();
-    assert_eq!(ids, 1);
+    let error = world.engine.delta().await.unwrap_err().to_string();
+    assert!(error.contains("renamed or moved, set VORHOELLE_GITLAB_PROJECT"), "{error}");
 }

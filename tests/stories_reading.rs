@@ -215,3 +215,28 @@ async fn while_history_is_being_read_decisions_and_figures_are_503() {
     assert!(world.get("/api/v1/stats").await.1["median_hours_to_decision"].is_f64());
     world.finish().await;
 }
+
+/// GitLab, or what stands before it, may answer for one issue what nobody can read.
+#[tokio::test]
+async fn an_issue_whose_history_cannot_be_read_does_not_keep_the_others_from_being_read() {
+    let mut world = furnished().await;
+    for iid in [1, 2] {
+        world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    }
+    world.settle().await;
+    world.kill(Disk::Wiped).await;
+    let nonsense = vorhoelle::sandbox::Trouble::Answer {
+        status: 200,
+        content_type: "application/json".to_owned(),
+        body: r#"[{"id": "one"}]"#.to_owned(),
+        retry_after: None,
+    };
+    world.sandbox.fault(vorhoelle::sandbox::Fault::any("issues/1/resource_label_events", nonsense).times(99));
+    world.start().await;
+    world.engine.delta().await.unwrap();
+    assert!(world.engine.mirror().record(2).unwrap().unwrap().history_is_read());
+    world.sandbox.clear_faults();
+    world.delta().await;
+    assert_eq!(world.get("/api/v1/decisions").await.1["decisions"].as_array().unwrap().len(), 2);
+    world.finish().await;
+}

@@ -309,6 +309,22 @@ async fn a_duplicate_that_a_person_has_just_sent_counts_though_nobody_heard_of_i
     world.finish().await;
 }
 
+/// What is not in order is laid aside by the first read, and may be gone when its turn comes.
+#[tokio::test]
+async fn a_possible_duplicate_that_is_gone_before_it_is_met_holds_no_application_up() {
+    let (mut world, mails) = desk().await;
+    let iids = through_two_agencies(&mut world).await;
+    world.kill(Disk::Wiped).await;
+    world.reviewer().relabel(iids[0], &[], &["job-match"]).unwrap();
+    world.start().await;
+    world.engine.delta().await.unwrap();
+    world.sandbox.as_user("owner").delete_issue(iids[0]).unwrap();
+    world.delta().await;
+    let (status, answer) = send(&world, iids[1], json!({})).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    assert_eq!(mails.mails().len(), 1);
+}
+
 /// With the disk it is forgotten which other match is the same role, and what was done about it.
 #[tokio::test]
 async fn after_a_lost_disk_nothing_leaves_before_the_possible_duplicates_are_known() {

@@ -42,6 +42,9 @@ fn of_gitlab(error: &GitlabError) -> Option<&'static str> {
         (_, Some(StatusCode::UNAUTHORIZED)) => {
             Some("check VORHOELLE_GITLAB_TOKEN: it is wrong, expired or revoked")
         }
+        (_, Some(status)) if status.is_redirection() => {
+            Some("check VORHOELLE_GITLAB_URL: it must be the address at which GitLab answers itself")
+        }
         (_, Some(StatusCode::FORBIDDEN)) => Some("`vorhoelle doctor` says which right is missing"),
         (_, Some(StatusCode::NOT_FOUND)) => {
             Some("check VORHOELLE_GITLAB_PROJECT, and that the token's user is a member of it")

@@ -14,7 +14,7 @@ use crate::config::{Settings, SettingsError};
 use crate::domain::State;
 use crate::gitlab::boards::Board;
 use crate::gitlab::hooks::{Hook, WantedHook};
-use crate::gitlab::labels::{LabelKind, OurLabels};
+use crate::gitlab::labels::{Label, LabelKind, OurLabels};
 use crate::gitlab::{Gitlab, GitlabError, Patience, Project};
 
 /// The board's name.
@@ -110,7 +110,9 @@ async fn set_up_labels(
     }
     for (kind, id) in ours.ids() {
         let label = labels.iter().find(|label| label.id == id);
-        let Some(label) = label.filter(|label| !kind.is_marked(label)) else { continue };
+        let is_ours_to_mark =
+            |label: &&Label| !kind.is_marked(label) && label.is_project_label != Some(false);
+        let Some(label) = label.filter(is_ours_to_mark) else { continue };
         if !dry_run {
             let marked = kind.marked(label.description.as_deref().unwrap_or_default());
             match project.describe_label(id, &marked).await {

@@ -124,21 +124,19 @@ impl Engine {
         record.put_on_at = put_on_at(&all, by_hand).max(record.put_on_at);
         let since = self.label_events_since(&events, record, may_hide);
         let mut acts: Vec<Act> = since.iter().filter_map(|event| self.label_act(connected, event)).collect();
-        let mut closed_since = None;
-        if self.has_forgotten_its_label(&events, record) {
+        let has_forgotten = self.has_forgotten_its_label(&events, record);
+        if has_forgotten {
             acts.retain(|act| still_shows(act, observed));
-        } else {
-            let moved_at = since.last().map(|event| event.created_at);
-            let went_on = moved_at.is_some_and(|at| issue.updated_at.duration_since(at) > ONE_WRITE);
-            closed_since = since.first().map(|event| event.created_at).filter(|_| went_on);
         }
         if record.standing == Standing::Withdrawn {
             acts.splice(..0, self.who_moved_it_before(connected, &events, observed, record));
         }
-        if may_hide {
+        let closed_since = if may_hide {
             // A closing and a reopening leave the labels alone.
-            closed_since = record.updated_at.checked_add(SignedDuration::from_nanos(1)).ok();
-        }
+            record.updated_at.checked_add(SignedDuration::from_nanos(1)).ok()
+        } else {
+            closed_since(issue, since).filter(|_| !has_forgotten)
+        };
         let settled = self.settled(connected, &events[..events.len() - since.len()]);
         self.note_seen(&events, observed, record);
         Ok(Moved { acts, closed_since, written, settled })
@@ -376,6 +374,13 @@ impl Engine {
         };
         Some(Act { at: event.created_at, by: event.user.as_ref().map(|user| user.username.clone()), what })
     }
+}
+
+/// Since when somebody may have closed or reopened an issue whose labels were moved: it went on after the last of those.
+fn closed_since(issue: &Issue, moves: &[LabelEvent]) -> Option<Timestamp> {
+    let (first, last) = (moves.first()?, moves.last()?);
+    let went_on = issue.updated_at.duration_since(last.created_at) > ONE_WRITE;
+    went_on.then_some(first.created_at)
 }
 
 /// Whether what somebody did with a label can be seen on the issue.

@@ -129,7 +129,7 @@ impl Engine {
         Ok(closings.iter().any(|event| connected.is_ours(event.user.as_ref())))
     }
 
-    /// Who brought an issue that was made by hand into this state.
+    /// Who brought an issue into this state: by its label, else by closing it.
     pub(super) async fn decider(
         &self,
         connected: &Connected,

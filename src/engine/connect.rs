@@ -129,7 +129,7 @@ impl Engine {
 
     async fn connect(&self) -> Result<Connected, EngineError> {
         let us = self.inner.gitlab.current_user().await?;
-        let (project, info) = self.fit_project(&us).await?;
+        let (project, info) = self.fit_project(&self.inner.project, &us).await?;
         self.inner.mirror.note_names(&[&info.id.to_string(), &info.path_with_namespace])?;
         self.note_earlier_users(&us).await?;
         let policy = self.policy();
@@ -143,7 +143,8 @@ impl Engine {
 
     /// Looks again whether the project is still private: somebody may have changed that since we met it.
     pub(super) async fn check_fitness(&self, connected: &Connected) -> Result<(), EngineError> {
-        let fit = self.fit_project(&connected.us).await;
+        // By its number, which stays when it is renamed or moved.
+        let fit = self.fit_project(&connected.project.id.to_string(), &connected.us).await;
         if matches!(fit, Err(EngineError::Unfit(_))) {
             // Nothing is staged or written until it is met anew.
             *self.inner.connected.write().await = None;
@@ -163,10 +164,15 @@ impl Engine {
         Ok(())
     }
 
-    async fn fit_project(&self, us: &User) -> Result<(Project, ProjectInfo), EngineError> {
-        let (project, info) = self.inner.gitlab.project(&self.inner.project).await.map_err(|error| {
-            if error.is_gone() {
-                let name = &self.inner.project;
+    async fn fit_project(&self, id_or_path: &str, us: &User) -> Result<(Project, ProjectInfo), EngineError> {
+        let name = &self.inner.project;
+        let (project, info) = self.inner.gitlab.project(id_or_path).await.map_err(|error| {
+            if error.status().is_some_and(|status| status.is_redirection()) {
+                EngineError::Unfit(format!(
+                    "GitLab has no project {name} there any more ({error}); where it was renamed or moved, set \
+                     VORHOELLE_GITLAB_PROJECT to its number or new path, else check VORHOELLE_GITLAB_URL"
+                ))
+            } else if error.is_gone() {
                 EngineError::Unfit(format!(
                     "GitLab knows no project {name}, or its token may not see it; check VORHOELLE_GITLAB_PROJECT and \
                      that {} is a member",

@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 
 use super::reconcile::known;
 use super::{Connected, Engine, EngineError, Hint};
-use crate::gitlab::Issue;
+use crate::gitlab::{GitlabError, Issue};
 use crate::mirror::{Fact, Record, Standing};
 
 /// Read again at each delta: a change may become visible after a later one.
@@ -21,8 +21,8 @@ const OPEN_AT_ONCE: usize = 2_000;
 enum Seen {
     /// What it says was known, or is followed.
     Followed,
-    /// It is looked at later, once everything has been read, or by whoever follows the project: the next read begins no later
-    /// than with it, for a process that ends before that leaves no trace of it.
+    /// It is looked at later, once everything has been read, or by whoever follows the project, or once an earlier bot has been
+    /// listed: the next read begins no later than with it, for a process that ends before that leaves no trace of it.
     LookedAtLater,
 }
 
@@ -157,6 +157,7 @@ impl Engine {
         let is_about_this_issue = match &error {
             // Whoever follows the project does it.
             EngineError::LooksOnly => return Ok(()),
+            EngineError::Gitlab(GitlabError::Shape(_)) => true,
             EngineError::Gitlab(error) => error.status().is_some_and(|status| {
                 status != StatusCode::UNAUTHORIZED
                     && status != StatusCode::TOO_MANY_REQUESTS
@@ -192,6 +193,8 @@ impl Engine {
                 self.hint(issue.iid, Hint::default());
                 return Ok(Seen::LookedAtLater);
             }
+            // Whoever knows it as the service's own one day begins there.
+            _ if self.note_if_by_an_earlier_bot(connected, &issue).await? => return Ok(Seen::LookedAtLater),
             _ if self.status().caught_up || self.says_nothing_to_do(connected, &issue)? => {
                 // What cannot be followed now is there all the same.
                 self.settle(connected, issue.clone())
@@ -200,7 +203,6 @@ impl Engine {
             }
             // The first read writes nothing: an earlier bot's issues may stand on a later page.
             _ => {
-                self.is_by_an_earlier_bot(connected, &issue).await?;
                 self.meet_later(connected, &issue);
                 return Ok(Seen::LookedAtLater);
             }

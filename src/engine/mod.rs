@@ -54,7 +54,6 @@ pub use tracker::ApplicationError;
 use crate::clock::Clock;
 use crate::config::{IssueLayer, Layers, Policy, WrongSetting};
 use crate::domain::decide::Refusal;
-use crate::domain::identity::Fingerprint;
 use crate::gitlab::labels::OurLabels;
 use crate::gitlab::{Gitlab, GitlabError};
 use crate::mirror::{Fact, Mirror, MirrorError};
@@ -208,7 +207,7 @@ struct Inner {
     /// Identities of which an issue may have been made while the mirror could not be written, and since when.
     unrecorded: Mutex<HashMap<String, Timestamp>>,
     /// Issues of matches that are in GitLab and not in the mirror yet.
-    unmet: Mutex<HashMap<Fingerprint, unknown_issues::Unmet>>,
+    unmet: Mutex<BTreeMap<u64, unknown_issues::Unmet>>,
     roles: Mutex<BTreeMap<u64, (bool, Timestamp)>>,
     /// Earlier bots whose issues were found and who are not listed.
     unlisted_bots: Mutex<BTreeMap<u64, String>>,

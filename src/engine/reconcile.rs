@@ -40,13 +40,16 @@ impl Engine {
             }
         }
         match self.read(&connected, iid, notice).await? {
-            Some(issue) => self.settle(&connected, issue).await,
+            Some(issue) => self.settle(&connected, issue).await?,
             // A copy of GitLab may not know of it yet.
-            None if self.may_not_be_copied_yet(iid)? => Err(EngineError::Stale),
+            None if self.may_not_be_copied_yet(iid)? => return Err(EngineError::Stale),
             // A single answer may be of a moment without rights, or a proxy's: the list says the same of one that is gone.
-            None if connected.project.issues_by_iid(&[iid]).await?.is_empty() => self.note_gone(iid, None),
-            None => Err(EngineError::Stale),
+            None if connected.project.issues_by_iid(&[iid]).await?.is_empty() => self.note_gone(iid, None)?,
+            None => return Err(EngineError::Stale),
         }
+        // Whatever it turned out to be.
+        self.unmet().remove(&iid);
+        Ok(())
     }
 
     /// Reads an issue afresh; none where it is gone. An answer older than GitLab's own notice, or than what it has told
@@ -137,7 +140,7 @@ impl Engine {
         mut record: Record,
     ) -> Result<(), EngineError> {
         let read = record.clone();
-        let written = self.written_down(connected, &issue, &mut record).await?;
+        let written = self.read_new_comments(connected, &issue, &mut record).await?;
         let shown = self.observe(&connected.project, &issue).await?;
         let mut observed = shown.clone();
         // Nobody decides before that step is taken.
@@ -186,8 +189,9 @@ impl Engine {
         }
     }
 
-    /// The decision that our comments say was made and whose label was never put on; and what else they say.
-    async fn written_down(
+    /// Reads our comments where there may be new or edited ones, and takes over what they say. Tells the decision whose label
+    /// was never put on.
+    async fn read_new_comments(
         &self,
         connected: &Connected,
         issue: &Issue,
@@ -375,7 +379,8 @@ impl Engine {
     }
 
     /// Tells people in one sentence why their act is undone; the same act again within ten minutes is not explained. Before
-    /// the labels go back: afterwards nothing would tell that a sentence is missing. Says whether it wrote a comment.
+    /// the labels go back: afterwards nothing would tell that a sentence is missing. Says whether it wrote a comment, which
+    /// GitLab may refuse.
     pub(super) async fn explain(
         &self,
         connected: &Connected,
@@ -399,9 +404,17 @@ impl Engine {
         }
         // Where it is unclear whether it stands there, the next look finds it or writes it; the labels wait for it.
         // On the heap: the look at an issue is deep as it is.
-        Box::pin(connected.keeping_todo(record.iid, connected.project.comment(record.iid, &text))).await?;
+        let writing = connected.project.comment(record.iid, &text);
+        let written = match Box::pin(connected.keeping_todo(record.iid, writing)).await {
+            // Who may label but not comment, as where a discussion is locked, undoes the act all the same.
+            Err(error) if error.is_a_refusal() => {
+                tracing::warn!(iid = record.iid, %error, "GitLab takes no comment on issue {}", record.iid);
+                false
+            }
+            other => other.map(|_| true)?,
+        };
         explained().insert(key, now);
-        Ok(true)
+        Ok(written)
     }
 
     /// Notes a step that GitLab knows of already.

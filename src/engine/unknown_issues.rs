@@ -1,7 +1,7 @@
 //! An issue that the mirror does not know: one of ours after a lost disk is taken in; a second one of a match and one made
 //! by hand go their own ways (second_issues.rs, adoption.rs).
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{MutexGuard, PoisonError};
 
 use super::acts::state_act;
@@ -16,22 +16,23 @@ use crate::gitlab::events::StateEvent;
 use crate::gitlab::issue_text::{self, Staged};
 use crate::mirror::{Record, Standing};
 
-/// An issue of ours that is met only once everything has been read, and what it is for.
+/// What an issue of ours is for that is met only once everything has been read.
 pub(super) struct Unmet {
-    iid: u64,
+    fingerprint: Fingerprint,
     job: JobMatch,
 }
 
 impl Engine {
     /// An issue that the mirror does not know, or knows as gone, ignored or a duplicate.
     pub(super) async fn meet(&self, connected: &Connected, issue: Issue) -> Result<(), EngineError> {
-        if self.is_by_an_earlier_bot(connected, &issue).await? {
+        if self.note_if_by_an_earlier_bot(connected, &issue).await? {
             return Ok(());
         }
         let observed = self.observe(&connected.project, &issue).await?;
         let ours = connected.is_us(issue.author.id);
         match self.staged_as(connected, &issue) {
             Some((staged, fingerprint)) => {
+                self.remember_user(&issue.author)?;
                 let first = self.inner.mirror.record_of(&fingerprint)?.filter(|first| first.iid != issue.iid);
                 let mut record = new_record(&issue, staged.job, Some(staged.nonce), State::Pending);
                 match self.unless_edited(connected, &mut record, first).await? {
@@ -49,9 +50,7 @@ impl Engine {
                         Ok(())
                     }
                     None => self.take_in(connected, &issue, &observed, &mut record).await,
-                }?;
-                self.unmet().remove(&fingerprint);
-                Ok(())
+                }
             }
             // The settings issue is no match, whatever people put on it.
             None if ours && self.is_about_settings(connected, &issue) => Ok(()),
@@ -110,14 +109,15 @@ impl Engine {
     /// more before.
     pub(super) fn meet_later(&self, connected: &Connected, issue: &Issue) {
         if let Some((staged, fingerprint)) = self.staged_as(connected, issue) {
-            self.unmet().insert(fingerprint, Unmet { iid: issue.iid, job: staged.job });
+            self.unmet().insert(issue.iid, Unmet { fingerprint, job: staged.job });
         }
         self.hint(issue.iid, Hint::default());
     }
 
     /// Meets the issue of a match that is not in the mirror yet, if there is one.
     pub(super) async fn meet_now(&self, fingerprint: &Fingerprint) -> Result<(), EngineError> {
-        let unmet = self.unmet().get(fingerprint).map(|unmet| unmet.iid);
+        let unmet =
+            self.unmet().iter().find(|(_, unmet)| unmet.fingerprint == *fingerprint).map(|(iid, _)| *iid);
         match unmet {
             Some(iid) => self.reconcile(iid, Hint::default()).await,
             None => Ok(()),
@@ -127,7 +127,7 @@ impl Engine {
     /// Meets all that were to be met later, for a process that only reads: whoever follows the project takes what was read
     /// for everything, and has not heard of them.
     pub(super) async fn meet_all(&self) -> Result<(), EngineError> {
-        let iids: Vec<u64> = self.unmet().values().map(|unmet| unmet.iid).collect();
+        let iids: Vec<u64> = self.unmet().keys().copied().collect();
         for iid in iids {
             if let Err(error) = self.reconcile(iid, Hint::default()).await {
                 self.looks_again(iid, error)?;
@@ -147,10 +147,10 @@ impl Engine {
         let mut unread: Vec<u64> =
             alike.iter().filter(|record| is_unread(record)).map(|record| record.iid).collect();
         if let Some(role) = Role::of(job) {
-            let is_alike = |unmet: &&Unmet| {
-                Role::of(&unmet.job).is_some_and(|other| role.is_possible_duplicate_of(&other))
-            };
-            unread.extend(self.unmet().values().filter(is_alike).map(|unmet| unmet.iid));
+            let is_alike =
+                |job: &JobMatch| Role::of(job).is_some_and(|other| role.is_possible_duplicate_of(&other));
+            let unmet = self.unmet();
+            unread.extend(unmet.iter().filter(|(_, unmet)| is_alike(&unmet.job)).map(|(iid, _)| *iid));
         }
         Ok(unread)
     }
@@ -175,7 +175,8 @@ impl Engine {
         Ok(())
     }
 
-    fn unmet(&self) -> MutexGuard<'_, HashMap<Fingerprint, Unmet>> {
+    /// Issues of ours that are still to be met, by their numbers.
+    pub(super) fn unmet(&self) -> MutexGuard<'_, BTreeMap<u64, Unmet>> {
         self.inner.unmet.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

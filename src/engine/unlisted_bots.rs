@@ -9,27 +9,26 @@ use crate::gitlab::{GitlabError, Issue, issue_text};
 use crate::mirror::Fact;
 
 impl Engine {
-    /// Whether an issue that is not ours holds a block of ours because an earlier bot made it. A person's forged block
-    /// is plain text.
-    pub(super) async fn is_by_an_earlier_bot(
+    /// Whether an issue that is not ours holds a block of ours because an earlier bot made it, who is noted: nothing is
+    /// written from then on. A person's forged block is plain text.
+    pub(super) async fn note_if_by_an_earlier_bot(
         &self,
         connected: &Connected,
         issue: &Issue,
     ) -> Result<bool, EngineError> {
-        let has_a_block = issue_text::read_back(&issue.description).is_some()
-            || issue_text::read_erased(&issue.description).is_some();
-        if connected.is_us(issue.author.id) || !has_a_block {
-            return Ok(false);
-        }
-        if !self.is_bot(&issue.author).await? {
+        let has_a_block = || {
+            issue_text::read_back(&issue.description).is_some()
+                || issue_text::read_erased(&issue.description).is_some()
+        };
+        if connected.is_us(issue.author.id) || !has_a_block() || !self.is_bot(&issue.author).await? {
             return Ok(false);
         }
         self.note_unlisted_bot(&issue.author);
         Ok(true)
     }
 
-    /// Who made issues with this disk before: where that was a bot that nobody has listed, they are nobody's, as they would
-    /// be after a lost disk.
+    /// Whose issues this disk knows as ours: where that was a bot that nobody lists now, they are nobody's, as they would be
+    /// after a lost disk.
     pub(super) async fn note_earlier_users(&self, us: &User) -> Result<(), EngineError> {
         let former = &self.policy().former_users;
         for (id, username) in self.users()?.into_iter().filter(|(id, _)| *id != us.id && !former.contains(id))
@@ -42,7 +41,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Remembers who has made an issue with this disk.
+    /// Remembers whose issues this disk has staged or taken in.
     pub(super) fn remember_user(&self, us: &User) -> Result<(), EngineError> {
         let mut users = self.users()?;
         if users.insert(us.id, us.username.clone()).is_none() {
@@ -75,11 +74,9 @@ impl Engine {
             return Ok(bot);
         }
         let bot = match self.inner.gitlab.is_bot(user.id).await {
-            Ok(bot) => bot,
+            Ok(bot) => bot.unwrap_or_else(|| is_a_bots_name(&user.username)),
             // A deleted bot is not shown any more; its name still tells.
-            Err(GitlabError::Refused { .. }) => {
-                return Ok(user.username.starts_with("project_") && user.username.contains("_bot"));
-            }
+            Err(GitlabError::Refused { .. }) => return Ok(is_a_bots_name(&user.username)),
             Err(error) => return Err(error.into()),
         };
         self.inner.bots.lock().unwrap_or_else(PoisonError::into_inner).insert(user.id, bot);
@@ -108,5 +105,27 @@ impl Engine {
     /// The ids of earlier bots that are not listed.
     pub fn unlisted_bots(&self) -> Vec<u64> {
         self.inner.unlisted_bots.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+}
+
+/// Whether GitLab gives such names to the users of project and group tokens, and to service accounts
+/// (its documentation of access tokens and of service accounts).
+fn is_a_bots_name(name: &str) -> bool {
+    let of_a_token = name.starts_with("project_") || name.starts_with("group_");
+    (of_a_token && name.contains("_bot")) || name.starts_with("service_account_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_a_bots_name;
+
+    #[test]
+    fn bots_are_told_by_the_names_that_gitlab_gives_them() {
+        for bot in ["project_4711_bot_ab12", "group_9_bot", "service_account_group_9_cd34"] {
+            assert!(is_a_bots_name(bot), "{bot}");
+        }
+        for person in ["anna", "robot", "project_manager", "my_group_bot"] {
+            assert!(!is_a_bots_name(person), "{person}");
+        }
     }
 }

@@ -10,11 +10,11 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
 use gitlab::api::{ApiError, BodyError, Endpoint, QueryParams, RestClient};
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use jiff::Timestamp;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 
 use super::error::GitlabError;
 use super::rate_limit::Window;
@@ -123,15 +123,24 @@ impl Reply {
     }
 
     /// The number of the next page; GitLab may leave `x-next-page` empty on the last one.
-    fn next_page(&self) -> Option<u64> {
-        if let Some(page) = self.headers.get("x-next-page") {
-            return page.to_str().ok()?.trim().parse().ok();
+    ///
+    /// # Errors
+    ///
+    /// Where there is more that no number leads to: a list that ends too early would be taken for the whole.
+    fn next_page(&self) -> Result<Option<u64>, GitlabError> {
+        let text = |name: HeaderName| self.headers.get(name).and_then(|value| value.to_str().ok());
+        if let Some(page) = text(HeaderName::from_static("x-next-page")) {
+            return Ok(page.trim().parse().ok());
         }
-        let link = self.headers.get(header::LINK)?.to_str().ok()?;
-        let next = link.split(',').find(|part| part.contains("rel=\"next\""))?;
-        let address = next.split_once('<')?.1.split_once('>')?.0;
-        let query = Url::parse(address).ok()?;
-        query.query_pairs().find(|(name, _)| name == "page")?.1.parse().ok()
+        let links = text(header::LINK).unwrap_or_default();
+        let Some(next) = links.split(',').find(|part| part.contains("rel=\"next\"")) else { return Ok(None) };
+        let address = next.split(['<', '>']).nth(1).unwrap_or_default();
+        let query = address.split_once('?').unwrap_or_default().1;
+        let number = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "page");
+        let number = number.and_then(|(_, number)| number.parse().ok());
+        let unread =
+            || serde_json::Error::custom(format_args!("a list goes on at {address}, which names no page"));
+        number.map(Some).ok_or_else(|| GitlabError::Shape(unread()))
     }
 }
 
@@ -272,7 +281,7 @@ impl Gitlab {
         while let Some(number) = page {
             let (mut next, reply) = self.read(endpoint, Some(number)).await?;
             rows.append(&mut next);
-            page = reply.next_page().filter(|next| *next > number);
+            page = reply.next_page()?.filter(|next| *next > number);
         }
         Ok(rows)
     }
@@ -284,7 +293,7 @@ impl Gitlab {
         number: u64,
     ) -> Result<(Vec<T>, bool), GitlabError> {
         let (rows, reply) = self.read(endpoint, Some(number)).await?;
-        Ok((rows, reply.next_page().is_some_and(|next| next > number)))
+        Ok((rows, reply.next_page()?.is_some_and(|next| next > number)))
     }
 
     /// Makes a call and reads its body. One that breaks off in the middle, or is a proxy's page, is asked for once more where

@@ -100,6 +100,11 @@ impl GitlabError {
         self.status() == Some(StatusCode::NOT_FOUND)
     }
 
+    /// Whether GitLab says no to just this, whoever asks again: 400, 403, 404 and 422.
+    pub fn is_a_refusal(&self) -> bool {
+        self.status().is_some_and(|status| matches!(status.as_u16(), 400 | 403 | 404 | 422))
+    }
+
     /// Whether it is there already.
     pub fn is_conflict(&self) -> bool {
         self.status() == Some(StatusCode::CONFLICT)
@@ -137,7 +142,11 @@ fn until_the_next_minute(now: Timestamp) -> Duration {
 fn words(reply: &Reply) -> String {
     let body: Value = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
     let said = body.get("message").or_else(|| body.get("error")).cloned().unwrap_or(Value::Null);
+    let elsewhere = reply.headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
     match said {
+        Value::Null if reply.status.is_redirection() && elsewhere.is_some() => {
+            format!("what was asked for is at {}", elsewhere.unwrap_or_default())
+        }
         Value::String(text) => text,
         Value::Null => reply.status.canonical_reason().unwrap_or("no reason given").to_owned(),
         other => other.to_string(),

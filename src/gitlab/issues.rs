@@ -27,7 +27,8 @@ pub struct Issue {
     /// Names of its labels, as they are called now.
     #[serde(default, deserialize_with = "label_names")]
     pub labels: Vec<String>,
-    /// Who made it.
+    /// Who made it; nobody where GitLab names none.
+    #[serde(default, deserialize_with = "or_default")]
     pub author: User,
     /// Who is assigned.
     #[serde(default, deserialize_with = "those_there")]

@@ -22,6 +22,9 @@ pub struct Label {
     /// Its description.
     #[serde(default)]
     pub description: Option<String>,
+    /// Whether it is the project's own, not its group's: only that may be described from here. None where GitLab does not say.
+    #[serde(default)]
+    pub is_project_label: Option<bool>,
 }
 
 /// What a label of ours stands for.
@@ -244,7 +247,7 @@ mod tests {
     use super::*;
 
     fn label(id: u64, name: &str, description: &str) -> Label {
-        Label { id, name: name.into(), description: Some(description.into()) }
+        Label { id, name: name.into(), description: Some(description.into()), is_project_label: None }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::issues::or_default;
 use super::people::User;
 use super::{GitlabError, Project};
 
@@ -14,12 +15,15 @@ pub struct Note {
     /// Its number.
     pub id: u64,
     /// Its text.
+    #[serde(default, deserialize_with = "or_default")]
     pub body: String,
-    /// Who wrote it.
+    /// Who wrote it; nobody where GitLab names none.
+    #[serde(default, deserialize_with = "or_default")]
     pub author: User,
     /// When it was written.
     pub created_at: Timestamp,
     /// Whether GitLab wrote it about an act.
+    #[serde(default, deserialize_with = "or_default")]
     pub system: bool,
 }
 

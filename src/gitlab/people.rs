@@ -7,8 +7,8 @@ use serde::Deserialize;
 use super::client::Plain;
 use super::{Gitlab, GitlabError, Project};
 
-/// A person or a bot.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// A person or a bot. The default is nobody: no user has the number 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct User {
     /// Their number; a username can change.
     pub id: u64,
@@ -144,14 +144,14 @@ impl Gitlab {
         Ok(shown.public_email.filter(|email| !email.is_empty()))
     }
 
-    /// Whether GitLab calls this user a bot.
+    /// Whether GitLab calls this user a bot; none where it says nothing of that.
     ///
     /// # Errors
     ///
     /// As any call.
-    pub async fn is_bot(&self, user: u64) -> Result<bool, GitlabError> {
+    pub async fn is_bot(&self, user: u64) -> Result<Option<bool>, GitlabError> {
         let user: User = self.get(&Plain::new(Method::GET, format!("users/{user}"))).await?;
-        Ok(user.bot.unwrap_or(false))
+        Ok(user.bot)
     }
 }
 

@@ -7,6 +7,7 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::issues::or_default;
 use super::people::User;
 use super::{GitlabError, Project};
 
@@ -15,7 +16,8 @@ use super::{GitlabError, Project};
 pub struct Reaction {
     /// The emoji's name, without colons.
     pub name: String,
-    /// Whose it is.
+    /// Whose it is; nobody's where GitLab names none.
+    #[serde(default, deserialize_with = "or_default")]
     pub user: User,
 }
 
