@@ -4,6 +4,8 @@
 
 #[path = "stories_tracker/columns.rs"]
 mod columns;
+#[path = "stories_tracker/rows.rs"]
+mod rows;
 #[path = "support/sheet.rs"]
 mod sheet;
 mod support;

@@ -40,7 +40,7 @@ pub use list::{Counts, Cursor, Query, Sort};
 pub use record::{Record, Standing};
 pub use rows::{Presence, Shown};
 pub use schema::Care;
-pub use sheets::{Agreed, Seen};
+pub use sheets::{Agreed, NewRows, Seen};
 
 /// How a mirror was found when it was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]

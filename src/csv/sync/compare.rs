@@ -294,7 +294,10 @@ impl<'r, 'a> Look<'r, 'a> {
         } else {
             self.run.more_appended += 1;
         }
-        let agreed = Agreed { iid, fields: self.fields.0, cells: None };
+        self.run.new_rows.fields = self.fields.0;
+        self.run.new_rows.iids.push(iid);
+        // Nothing yet: what the file is to get it may never get, and what stood there before is no longer its base.
+        let agreed = Agreed { iid, fields: 0, cells: None };
         Ok(Some(agreed).filter(|agreed| seen.agreed != Some(agreed)))
     }
 

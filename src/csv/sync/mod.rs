@@ -1,8 +1,9 @@
 //! A run over a file: what is to be done, done, and written back.
 //!
-//! GitLab gets everything first. What it took becomes the base before the file is written, so that an edit made
-//! meanwhile is one; then the file is written, and what it got becomes the base. Killed in between, the next run finds
-//! issues that were staged by their fingerprints and values that both sides have already.
+//! What both sides say alike becomes the base as they are looked at. GitLab gets everything first. What it took becomes the
+//! base before the file is written, so that an edit made meanwhile is one; then the file is written, and what it got, its
+//! new rows too, becomes the base. Killed in between, the next run finds issues that were staged by their fingerprints and
+//! values that both sides have already.
 
 mod apply;
 mod compare;
@@ -25,7 +26,7 @@ use super::plan::{Action, Plan, PlannedRow};
 use super::{Dialect, Table, TableError};
 use crate::domain::Language;
 use crate::engine::{Engine, EngineError};
-use crate::mirror::{Agreed, MirrorError};
+use crate::mirror::{Agreed, MirrorError, NewRows};
 
 /// Rows that are carried out at the same time.
 const AT_ONCE: usize = 4;
@@ -96,6 +97,8 @@ pub struct Run<'a> {
     /// How many of them are named, and how many more there are.
     names: usize,
     more_appended: usize,
+    /// All of them, as the mirror notes them.
+    new_rows: NewRows,
     errors: Vec<RowError>,
     /// Whether what both sides agree on is noted in the mirror.
     notes: bool,
@@ -156,9 +159,21 @@ impl<'a> Run<'a> {
             None => (Table::new(Dialect::of_a_new_file(Language::De)), None),
         };
         let days = Days::of_this_machine();
-        let (work, appended, more_appended, errors) = Default::default();
-        let mut run =
-            Self { engine, file, read, table, days, work, appended, names, more_appended, errors, notes };
+        let (work, appended, more_appended, new_rows, errors) = Default::default();
+        let mut run = Self {
+            engine,
+            file,
+            read,
+            table,
+            days,
+            work,
+            appended,
+            names,
+            more_appended,
+            new_rows,
+            errors,
+            notes,
+        };
         Look::new(&mut run, direction)?.at_everything()?;
         Ok(run)
     }
@@ -202,7 +217,10 @@ impl<'a> Run<'a> {
         let mut done = self.tell_gitlab(&tell).await;
         let taken: Vec<Agreed> = done.iter_mut().filter_map(|done| done.before_writing.take()).collect();
         let agreed = self.write_rows(&mut done)?;
-        self.agree(&taken)?;
+        let (mirror, key) = (self.engine.mirror(), self.key());
+        if !taken.is_empty() {
+            mirror.agree(&key, self.days.name(), &taken)?;
+        }
         let replaced = self.write_file(&done, now);
         let mut plan = Plan { errors: std::mem::take(&mut self.errors), ..Plan::default() };
         done.into_iter().for_each(|done| plan.push(done.shown));
@@ -214,7 +232,7 @@ impl<'a> Run<'a> {
         };
         plan.rows.append(&mut self.appended);
         plan.more_appended = self.more_appended;
-        self.agree(&agreed)?;
+        mirror.agree_on_written(&key, self.days.name(), &agreed, &self.new_rows)?;
         Ok(Outcome { plan, file_changed: written.is_some(), written, widened: self.table.is_widened() })
     }
 
@@ -249,13 +267,6 @@ impl<'a> Run<'a> {
         }
         self.errors.sort_by_key(RowError::line);
         Ok(agreed)
-    }
-
-    fn agree(&self, rows: &[Agreed]) -> Result<(), SyncError> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        Ok(self.engine.mirror().agree(&self.key(), self.days.name(), rows)?)
     }
 
     /// Writes what a row gets. Says whether it could: behind a quote that is never closed nothing can be written.

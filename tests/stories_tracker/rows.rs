@@ -1,0 +1,48 @@
+//! Rows that are new, or come back.
+
+use serde_json::json;
+use vorhoelle::csv::CsvFile;
+use vorhoelle::csv::sync::{Direction, Run, SyncError};
+
+use super::sheet::Sheet;
+use super::{application, patch_application};
+use crate::support::World;
+
+/// The last sync saw no such row, and this one has not written one.
+#[tokio::test]
+async fn a_row_that_comes_back_while_it_is_to_be_added_does_not_undo_what_gitlab_got_meanwhile() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    patch_application(&world, iid, &json!({"notes": "alt", "next_step": "anrufen"})).await;
+    world.settle().await;
+    let sheet = Sheet::new("iid;Status;Titel;Nächster Schritt;Notizen\r\n");
+    sheet.run(&world, Direction::Sync).await;
+    let before = sheet.text();
+    sheet.edit("1;pending;Cloud Architect 1;anrufen;alt\r\n", "");
+    patch_application(&world, iid, &json!({"notes": "neu"})).await;
+    world.reviewer().relabel(iid, &["job-match/approved"], &["job-match/pending"]).unwrap();
+    world.settle().await;
+    let file = CsvFile::open(&sheet.path).unwrap();
+    let run = Run::start(&world.engine, &file, Direction::Sync, usize::MAX).unwrap();
+    // They put it back, but for one cell.
+    std::fs::write(&sheet.path, before.replace("anrufen", "")).unwrap();
+    let changed = run.carry_out(world.clock.now(), |_| {}).await;
+    assert!(matches!(changed, Err(SyncError::Changed { .. })), "{changed:?}");
+    drop(file);
+    let outcome = sheet.run(&world, Direction::Sync).await;
+    assert_eq!(outcome.plan.errors, []);
+    assert_eq!(application(&world, iid).await, json!({"next_step": "anrufen", "notes": "neu"}));
+    world.expect(iid, "approved").await;
+    let written = sheet.text();
+    assert!(written.ends_with("\r\n1;approved;Cloud Architect 1;anrufen;neu\r\n"), "{written}");
+    let kept = std::fs::read_to_string(sheet.path.with_file_name("Bewerbungen.csv.conflicts.csv")).unwrap();
+    assert!(kept.contains(";notes;alt;neu"), "{kept}");
+    assert!(!sheet.run(&world, Direction::Sync).await.file_changed);
+    // Of a row that was added the base is what it got.
+    sheet.edit(";neu\r\n", ";neuer\r\n");
+    sheet.edit("1;approved;Cloud Architect 1;anrufen;neuer\r\n", "");
+    sheet.run(&world, Direction::Sync).await;
+    sheet.edit(";neu\r\n", ";\r\n");
+    sheet.run(&world, Direction::Sync).await;
+    assert_eq!(application(&world, iid).await, json!({"next_step": "anrufen"}));
+}
