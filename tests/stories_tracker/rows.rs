@@ -46,3 +46,40 @@ async fn a_row_that_comes_back_while_it_is_to_be_added_does_not_undo_what_gitlab
     sheet.run(&world, Direction::Sync).await;
     assert_eq!(application(&world, iid).await, json!({"next_step": "anrufen"}));
 }
+
+/// Nothing but its place in the file tells it from the other.
+#[tokio::test]
+async fn a_new_row_with_the_cells_of_another_becomes_an_issue_wherever_it_stands() {
+    let world = World::new().await;
+    let sheet = Sheet::new("iid;Titel;Notizen\r\n;Java Entwickler;zwei\r\n");
+    sheet.run(&world, Direction::Sync).await;
+    sheet.edit("iid;Titel;Notizen\r\n", "iid;Titel;Notizen\r\n;Java Entwickler;eins\r\n");
+    let text = sheet.text();
+    std::fs::write(&sheet.path, format!("{text};Java Entwickler;drei\r\n;Java Entwickler;vier\r\n")).unwrap();
+    let outcome = sheet.run(&world, Direction::Sync).await;
+    assert_eq!((outcome.plan.errors.len(), outcome.plan.summary().staged), (0, 3), "{}", outcome.plan);
+    let notes = async |world: &World| {
+        let mut notes = Vec::new();
+        for iid in 1..=4 {
+            notes.push(application(world, iid).await["notes"].as_str().unwrap().to_owned());
+        }
+        notes
+    };
+    let before = notes(&world).await;
+    assert_eq!(before[0], "zwei");
+    let iids: Vec<String> =
+        sheet.text().lines().skip(1).map(|line| line.split(';').next().unwrap().to_owned()).collect();
+    assert_eq!(iids.iter().collect::<std::collections::BTreeSet<_>>().len(), 4, "{}", sheet.text());
+    let again = sheet.run(&world, Direction::Sync).await;
+    assert!(!again.file_changed && again.plan.rows.is_empty(), "{}", again.plan);
+    // Without iids each finds one of them, and one that lost its iid its own.
+    let written = sheet.text();
+    sheet.edit(&format!("\n{};", iids[2]), "\n;");
+    assert_eq!(sheet.run(&world, Direction::Sync).await.plan.errors, []);
+    assert_eq!(sheet.text(), written);
+    let without: Vec<String> = written.lines().map(|line| line.trim_start_matches(char::is_numeric).to_owned()).collect();
+    std::fs::write(&sheet.path, without.join("\r\n") + "\r\n").unwrap();
+    let outcome = sheet.run(&world, Direction::Import).await;
+    assert_eq!((outcome.plan.errors.len(), outcome.plan.summary().staged), (0, 0), "{}", outcome.plan);
+    assert_eq!(world.sandbox.world().issues.len(), 4);
+}
