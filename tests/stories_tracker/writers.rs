@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
-use vorhoelle::csv::sync::Direction;
-use vorhoelle::sandbox::{Fault, Trouble};
+use vorhoelle::csv::CsvFile;
+use vorhoelle::csv::sync::{Direction, Heard, Run};
+use vorhoelle::sandbox::{Fault, HookMode, Trouble};
 
 use super::sheet::Sheet;
 use super::{application, comment, patch_application};
@@ -189,4 +190,36 @@ async fn a_field_is_cleared_in_gitlab_too_after_a_decision_that_failed() {
     let (status, answer) = patch_application(&world, iid, &json!({"notes": null})).await;
     assert_eq!((status, &answer["application"]), (StatusCode::OK, &Value::Null), "{answer}");
     assert!(!super::comment(&world, iid).1.contains("call back"));
+}
+
+/// The service that is asked to wait has looked before; a person edits the same field meanwhile.
+#[tokio::test]
+async fn what_people_write_while_gitlab_asks_a_sync_to_wait_wins_against_the_file() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    patch_application(&world, iid, &json!({"notes": "alt"})).await;
+    world.settle().await;
+    let sheet = Sheet::new("iid;Titel;Nächster Schritt;Notizen\r\n");
+    sheet.run(&world, Direction::Sync).await;
+    sheet.edit(";;alt\r\n", ";anrufen;meins\r\n");
+    world.sandbox.hook_mode(HookMode::Lose);
+    let (note, body) = comment(&world, iid);
+    world.sandbox.fault(super::answers("PUT", "/notes/", 429, 99));
+    let edit = |heard| {
+        if matches!(heard, Heard::Waits(_)) {
+            world.sandbox.clear_faults();
+            world.person("owner").edit_comment(iid, note, &body.replace("| alt |", "| theirs |")).unwrap();
+        }
+    };
+    let file = CsvFile::open(&sheet.path).unwrap();
+    let run = Run::start(&world.engine, &file, Direction::Sync, usize::MAX).unwrap();
+    let outcome = run.carry_out(world.clock.now(), edit).await.unwrap();
+    drop(file);
+    assert_eq!((outcome.plan.errors.len(), outcome.plan.summary().conflicts), (0, 1), "{}", outcome.plan);
+    world.delta().await;
+    assert_eq!(application(&world, iid).await, json!({"next_step": "anrufen", "notes": "theirs"}));
+    assert!(sheet.text().ends_with(";anrufen;theirs\r\n"), "{}", sheet.text());
+    let kept = std::fs::read_to_string(sheet.path.with_file_name("Bewerbungen.csv.conflicts.csv")).unwrap();
+    assert!(kept.contains(";notes;meins;theirs"), "{kept}");
+    assert!(!sheet.run(&world, Direction::Sync).await.file_changed);
 }
