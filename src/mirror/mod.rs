@@ -18,6 +18,7 @@ mod record;
 mod rows;
 mod schema;
 mod sheets;
+mod tracker_turn;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -41,6 +42,7 @@ pub use record::{Record, Standing};
 pub use rows::{Presence, Shown};
 pub use schema::Care;
 pub use sheets::{Agreed, NewRows, Seen};
+pub use tracker_turn::TrackerTurn;
 
 /// How a mirror was found when it was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -111,6 +111,52 @@ async fn two_processes_that_write_the_first_comment_at_once_lose_no_field() {
     assert_eq!(application(&world, 1).await, both);
 }
 
+/// As `csv sync` beside `serve`: each reads the comment and writes it as a whole.
+#[tokio::test]
+async fn two_processes_on_one_disk_that_edit_a_comment_at_once_lose_no_field() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    patch_application(&world, iid, &json!({"rtr": "yes"})).await;
+    world.settle().await;
+    let other = world.process_beside();
+    let slow = Trouble::Slow { millis: 300 };
+    world.sandbox.fault(Fault::new(Method::PUT, "/notes/", slow).times(2));
+    let change = |name: &str, value: &str| Map::from_iter([(name.to_owned(), Value::from(value))]);
+    let (one, two) = tokio::join!(
+        world.engine.change_application(iid, change("stage", "applied")),
+        other.change_application(iid, change("notes", "b")),
+    );
+    one.unwrap();
+    two.unwrap();
+    let all = json!({"stage": "applied", "notes": "b", "rtr": "yes"});
+    assert_eq!(application(&world, iid).await, all);
+    world.delta().await;
+    assert_eq!(application(&world, iid).await, all);
+}
+
+#[tokio::test]
+async fn a_step_that_the_service_follows_while_another_process_edits_the_tracker_stays() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    patch_application(&world, iid, &json!({"rtr": "yes"})).await;
+    world.settle().await;
+    let other = world.process_beside();
+    world.sandbox.fault(Fault::new(Method::PUT, "/notes/", Trouble::Slow { millis: 500 }));
+    let change = Map::from_iter([("notes".to_owned(), Value::from("b"))]);
+    let decide = async {
+        // It has read the comment, and its change is on its way.
+        world.until_called(|call| call.method == "GET" && call.route.ends_with("/notes")).await;
+        world.patch(iid, &json!({"state": "approved"})).await
+    };
+    let ((status, answer), changed) = tokio::join!(decide, other.change_application(iid, change));
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    changed.unwrap();
+    let noted = world.engine.mirror().record(iid).unwrap().unwrap();
+    assert_eq!((noted.state.as_str(), noted.application.notes.as_deref()), ("approved", Some("b")));
+    world.delta().await;
+    world.expect(iid, "approved").await;
+}
+
 #[tokio::test]
 async fn what_a_maintainer_writes_into_a_tracker_without_any_field_counts() {
     let mut world = World::new().await;
