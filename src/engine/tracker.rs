@@ -125,9 +125,8 @@ impl Engine {
         if is_changed {
             // An earlier bot's may not be edited: ours is written beside it, and counts from then on.
             let ours = comment_of(&connected, &notes).filter(|note| connected.may_edit(note));
-            let comment = ours.map(|note| note.id);
-            connected.keeping_todo(iid, self.write_application(&connected, iid, comment, &wanted)).await?;
-            is_new = comment.is_none();
+            connected.keeping_todo(iid, self.write_application(&connected, iid, ours, &wanted)).await?;
+            is_new = ours.is_none();
             tracing::info!(iid, "the application of match {iid} is changed");
         }
         self.note_tracker(record, (is_there || is_changed).then_some(wanted), is_new)
@@ -234,13 +233,16 @@ impl Engine {
         &self,
         connected: &Connected,
         iid: u64,
-        comment: Option<u64>,
+        comment: Option<&Note>,
         application: &Application,
     ) -> Result<(), EngineError> {
+        // What people wrote beside the cells stays, where it can.
+        let kept = comment.and_then(|note| application_text::rewritten(&note.body, application));
         let context = application_text::context(application, self.policy().language);
-        let text = self.comment_text("application", context, Vec::new())?;
+        let anew = || self.comment_text("application", context, Vec::new());
+        let text = kept.map_or_else(anew, Ok)?;
         match comment {
-            Some(note) => Ok(connected.project.edit_comment(iid, note, &text).await.map(drop)?),
+            Some(note) => Ok(connected.project.edit_comment(iid, note.id, &text).await.map(drop)?),
             None => self.write_first(connected, iid, &text).await,
         }
     }

@@ -180,6 +180,27 @@ async fn what_a_maintainer_writes_into_a_tracker_without_any_field_counts() {
     }
 }
 
+#[tokio::test]
+async fn what_people_write_beside_the_fields_stays_when_others_are_changed() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    patch_application(&world, iid, &json!({"stage": "applied"})).await;
+    world.settle().await;
+    let (note, body) = comment(&world, iid);
+    let theirs = body.replace("\n\n", "\n\nKim is away until *May*.\n\n");
+    assert_ne!(theirs, body);
+    world.clock.advance(Duration::from_secs(60));
+    world.person("owner").edit_comment(iid, note, &theirs).unwrap();
+    world.settle().await;
+    let (status, answer) = patch_application(&world, iid, &json!({"stage": "offer", "notes": "neu"})).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let (_, now) = comment(&world, iid);
+    let expected = ["Kim is away until *May*.", "| Stage | offer |", "| Notes | neu |"];
+    assert!(expected.iter().all(|part| now.contains(part)), "{now}");
+    world.settle().await;
+    assert_eq!(application(&world, iid).await, json!({"stage": "offer", "notes": "neu"}));
+}
+
 /// Only a match that has a tracker is asked for it.
 #[tokio::test]
 async fn following_a_relabel_of_a_match_without_tracker_reads_no_comments() {
