@@ -1,4 +1,4 @@
-//! Rows that are new, or come back.
+//! Rows that are new, come back, or are of no match.
 
 use serde_json::json;
 use vorhoelle::csv::CsvFile;
@@ -6,7 +6,7 @@ use vorhoelle::csv::sync::{Direction, Run, SyncError};
 
 use super::sheet::Sheet;
 use super::{application, patch_application};
-use crate::support::World;
+use crate::support::{World, job};
 
 /// The last sync saw no such row, and this one has not written one.
 #[tokio::test]
@@ -82,4 +82,21 @@ async fn a_new_row_with_the_cells_of_another_becomes_an_issue_wherever_it_stands
     let outcome = sheet.run(&world, Direction::Import).await;
     assert_eq!((outcome.plan.errors.len(), outcome.plan.summary().staged), (0, 0), "{}", outcome.plan);
     assert_eq!(world.sandbox.world().issues.len(), 4);
+}
+
+#[tokio::test]
+async fn of_the_row_of_a_second_issue_of_a_match_it_is_said_that_it_is_to_be_deleted() {
+    let mut world = World::new().await;
+    world.stage_twice(job("1")).await;
+    let sheet = Sheet::new("iid;Titel\r\n2;Cloud Architect 1\r\n");
+    world.look_twice().await;
+    let outcome = sheet.run(&world, Direction::Sync).await;
+    let said: Vec<String> = outcome.plan.errors.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        ["line 2: issue 2 is a second one of another match, as a comment on it says; delete this row"]
+    );
+    sheet.edit("2;Cloud Architect 1\r\n", "");
+    assert_eq!(sheet.run(&world, Direction::Sync).await.plan.errors, []);
+    assert_eq!(sheet.text(), "iid;Titel\r\n1;Cloud Architect 1\r\n");
 }

@@ -154,19 +154,20 @@ impl<'r, 'a> Look<'r, 'a> {
         Ok(None)
     }
 
-    /// A row of a match that the mirror does not have, or that is withdrawn.
+    /// A row of a match that the mirror does not have, or that does not count.
     fn at_unknown(&mut self, (iid, row): Place) {
         match self.run.table.values(row) {
             Ok(None) => {}
             Ok(Some(_)) => {
                 let known = self.run.engine.mirror().record(iid).ok().flatten();
-                let is_withdrawn = known.is_some_and(|record| record.standing == Standing::Withdrawn);
-                let what = if is_withdrawn {
-                    format!(
+                let what = match known.map(|record| record.standing) {
+                    Some(Standing::Withdrawn) => format!(
                         "match {iid} is withdrawn, its issue does not carry `job-match`; the row is left as it is"
-                    )
-                } else {
-                    format!("there is no match {iid} in GitLab; the row is left as it is")
+                    ),
+                    Some(Standing::Duplicate) => format!(
+                        "issue {iid} is a second one of another match, as a comment on it says; delete this row"
+                    ),
+                    _ => format!("there is no match {iid} in GitLab; the row is left as it is"),
                 };
                 self.run.errors.push(RowError::Refused { line: self.run.table.line(row), what });
             }
