@@ -27,7 +27,7 @@ async fn a_row_that_comes_back_while_it_is_to_be_added_does_not_undo_what_gitlab
     // They put it back, but for one cell.
     std::fs::write(&sheet.path, before.replace("anrufen", "")).unwrap();
     let changed = run.carry_out(world.clock.now(), |_| {}).await;
-    assert!(matches!(changed, Err(SyncError::Changed { .. })), "{changed:?}");
+    assert!(matches!(changed, Err(SyncError::NotWritten { .. })), "{changed:?}");
     drop(file);
     let outcome = sheet.run(&world, Direction::Sync).await;
     assert_eq!(outcome.plan.errors, []);
@@ -77,7 +77,8 @@ async fn a_new_row_with_the_cells_of_another_becomes_an_issue_wherever_it_stands
     sheet.edit(&format!("\n{};", iids[2]), "\n;");
     assert_eq!(sheet.run(&world, Direction::Sync).await.plan.errors, []);
     assert_eq!(sheet.text(), written);
-    let without: Vec<String> = written.lines().map(|line| line.trim_start_matches(char::is_numeric).to_owned()).collect();
+    let without: Vec<String> =
+        written.lines().map(|line| line.trim_start_matches(char::is_numeric).to_owned()).collect();
     std::fs::write(&sheet.path, without.join("\r\n") + "\r\n").unwrap();
     let outcome = sheet.run(&world, Direction::Import).await;
     assert_eq!((outcome.plan.errors.len(), outcome.plan.summary().staged), (0, 0), "{}", outcome.plan);

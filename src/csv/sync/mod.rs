@@ -48,10 +48,10 @@ pub enum SyncError {
     /// The file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The file was changed while GitLab was told: it has to be read again.
+    /// GitLab was told, and the file could not be written; one that was changed meanwhile has to be read again.
     #[error("{error}")]
-    Changed {
-        /// Which file.
+    NotWritten {
+        /// Which file, and why.
         error: FileError,
         /// What GitLab took until then.
         done: Plan,
@@ -221,14 +221,12 @@ impl<'a> Run<'a> {
         if !taken.is_empty() {
             mirror.agree(&key, self.days.name(), &taken)?;
         }
-        let replaced = self.write_file(&done, now);
+        let written = self.write_file(&done, now);
         let mut plan = Plan { errors: std::mem::take(&mut self.errors), ..Plan::default() };
         done.into_iter().for_each(|done| plan.push(done.shown));
-        let written = match replaced {
-            Err(SyncError::File(error @ FileError::Changed { .. })) => {
-                return Err(SyncError::Changed { error, done: plan });
-            }
-            other => other?,
+        let written = match written {
+            Ok(written) => written,
+            Err(error) => return Err(SyncError::NotWritten { error, done: plan }),
         };
         plan.rows.append(&mut self.appended);
         plan.more_appended = self.more_appended;
@@ -298,7 +296,7 @@ impl<'a> Run<'a> {
         Ok(true)
     }
 
-    fn write_file(&self, done: &[Done], now: Timestamp) -> Result<Option<Written>, SyncError> {
+    fn write_file(&self, done: &[Done], now: Timestamp) -> Result<Option<Written>, FileError> {
         if !self.table.is_changed() && self.read.is_some() {
             return Ok(None);
         }
@@ -313,10 +311,9 @@ impl<'a> Run<'a> {
         self.file.keep_conflicts(&lost, self.table.dialect(), now)?;
         // What was noted goes into the mirror's file while the disk takes the spreadsheet.
         let mirror = self.engine.mirror();
-        let replaced = thread::scope(|scope| {
+        thread::scope(|scope| {
             scope.spawn(|| mirror.checkpoint_early());
-            self.file.replace(self.read.as_ref(), |writer| self.table.write_to(writer))
-        });
-        Ok(Some(replaced?))
+            self.file.replace(self.read.as_ref(), |writer| self.table.write_to(writer)).map(Some)
+        })
     }
 }
