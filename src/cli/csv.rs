@@ -107,7 +107,8 @@ async fn keep_in_sync(engine: &Engine, options: &Options) -> anyhow::Result<Exit
             // What is written while we are at work is looked at again.
             let before = written(&options.file);
             shows = shown();
-            let knows_gitlab = is_first || is_waiting || (is_news && !due && !is_edited);
+            // It was read a moment ago, unless the first look had to wait.
+            let knows_gitlab = (is_first && !is_waiting) || (is_news && !due && !is_edited);
             let looked = tokio::select! {
                 () = &mut stop => {
                     // What GitLab is just being told comes to its end; the run breaks off like any other.

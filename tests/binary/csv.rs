@@ -4,7 +4,7 @@ use serde_json::Value;
 use vorhoelle::csv::CsvFile;
 use vorhoelle::sandbox::Options;
 
-use super::program::Setting;
+use super::program::{Running, Setting, job};
 
 async fn set_up() -> Setting {
     let setting = Setting::new(Options::default()).await;
@@ -43,4 +43,23 @@ async fn a_dry_run_looks_at_a_file_that_another_run_has_and_writes_nothing_besid
     assert!(code == 0 && told.contains("becomes an issue: Neu"), "{code} {told}{said}");
     drop(at_work);
     assert!(setting.sandbox.world().issues.is_empty());
+}
+
+/// No service beside it hears of anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_that_had_to_wait_for_its_first_look_asks_gitlab_before_it() {
+    let setting = set_up().await;
+    let beside = |name: &str| setting.folder.path().join(name);
+    std::fs::write(beside("job.json"), job("1").to_string()).unwrap();
+    assert_eq!(setting.run(&["stage", "job.json"]).await.0, 0);
+    assert_eq!(setting.run(&["csv", "export", "a.csv"]).await.0, 0);
+    std::fs::write(beside(".~lock.a.csv#"), ",anna,host,07.02.2026 10:30,file:///x;").unwrap();
+    let mut watching =
+        Running { child: setting.command(&["csv", "sync", "a.csv", "--watch"]).spawn().unwrap() };
+    let said = watching.listen();
+    setting.until("it says that it waits", async || said.lock().unwrap().contains("is open in")).await;
+    setting.sandbox.as_user("reviewer").relabel(1, &["job-match/approved"], &["job-match/pending"]).unwrap();
+    std::fs::remove_file(beside(".~lock.a.csv#")).unwrap();
+    let says = |text: &str| std::fs::read_to_string(beside("a.csv")).unwrap().contains(text);
+    setting.until("the decision is in the file", async || says(";approved;")).await;
 }
