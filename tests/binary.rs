@@ -8,6 +8,8 @@
     reason = "a story that fails, panics"
 )]
 
+#[path = "binary/csv.rs"]
+mod csv;
 #[path = "support/program.rs"]
 mod program;
 #[path = "support/smtp.rs"]

@@ -4,6 +4,8 @@
 
 #[path = "stories_tracker/columns.rs"]
 mod columns;
+#[path = "stories_tracker/rows.rs"]
+mod rows;
 #[path = "support/sheet.rs"]
 mod sheet;
 mod support;
@@ -17,7 +19,7 @@ use serde_json::{Value, json};
 use sheet::Sheet;
 use support::{Difference, Disk, World, job};
 use vorhoelle::csv::sync::{Direction, Outcome, Run, SyncError};
-use vorhoelle::csv::{CsvFile, Field, Table};
+use vorhoelle::csv::{CsvFile, Field, FileError, Table};
 use vorhoelle::sandbox::{Fault, HookMode, Trouble};
 
 async fn patch_application(world: &World, iid: u64, body: &Value) -> (StatusCode, Value) {
@@ -368,7 +370,7 @@ async fn what_is_edited_during_a_run_is_newer_than_what_the_run_told_gitlab() {
     let run = Run::start(&world.engine, &file, Direction::Sync, usize::MAX).unwrap();
     with_notes("später", "b");
     let first = match run.carry_out(world.clock.now(), |_| {}).await {
-        Err(SyncError::Changed { done, .. }) => done,
+        Err(SyncError::NotWritten { done, error: FileError::Changed { .. } }) => done,
         other => panic!("{other:?}"),
     };
     drop(file);

@@ -60,6 +60,12 @@ struct Options {
     json: bool,
 }
 
+impl Options {
+    fn open(&self) -> Result<CsvFile, FileError> {
+        if self.dry_run { CsvFile::look_at(&self.file) } else { CsvFile::open(&self.file) }
+    }
+}
+
 pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let (options, direction, watch) = match arguments.command {
         Command::Export(options) => (options, Direction::Export, false),
@@ -70,7 +76,7 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
     let code = if watch {
         keep_in_sync(&engine, &options).await?
     } else {
-        once(&engine, &CsvFile::open(&options.file)?, &options, direction).await?.0
+        once(&engine, &options.open()?, &options, direction).await?.0
     };
     engine.mirror().checkpoint();
     Ok(code)
@@ -101,14 +107,15 @@ async fn keep_in_sync(engine: &Engine, options: &Options) -> anyhow::Result<Exit
             // What is written while we are at work is looked at again.
             let before = written(&options.file);
             shows = shown();
-            let knows_gitlab = is_first || is_waiting || (is_news && !due && !is_edited);
+            // It was read a moment ago, unless the first look had to wait.
+            let knows_gitlab = (is_first && !is_waiting) || (is_news && !due && !is_edited);
             let looked = tokio::select! {
                 () = &mut stop => {
                     // What GitLab is just being told comes to its end; the run breaks off like any other.
                     let _ = tokio::time::timeout(LAST_WRITE, engine.ended()).await;
                     return Ok(code);
                 }
-                looked = look_again(engine, options, was_there, knows_gitlab) => looked,
+                looked = sync_again(engine, options, was_there, knows_gitlab) => looked,
             };
             match looked {
                 Ok((last, ours)) => {
@@ -139,13 +146,13 @@ async fn keep_in_sync(engine: &Engine, options: &Options) -> anyhow::Result<Exit
 }
 
 /// Syncs once, after a look at what is new in GitLab unless that has just been done. Tells what was written.
-async fn look_again(
+async fn sync_again(
     engine: &Engine,
     options: &Options,
     was_there: bool,
     knows_gitlab: bool,
 ) -> anyhow::Result<(ExitCode, Option<Written>)> {
-    let mut file = CsvFile::open(&options.file)?;
+    let mut file = options.open()?;
     if was_there {
         file = file.that_was_there();
     }
@@ -188,13 +195,38 @@ async fn once(
     options: &Options,
     direction: Direction,
 ) -> anyhow::Result<(ExitCode, Option<Written>)> {
-    let mut tries = 0;
     let mut so_far = Plan::default();
-    let mut outcome = loop {
-        tries += 1;
-        if options.dry_run {
-            break Outcome { plan: Run::plan(engine, file, direction)?.shown(), ..Outcome::default() };
+    let outcome = match carry_out(engine, file, options, direction, &mut so_far).await {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            // What GitLab took stays done, whatever became of the file.
+            if !so_far.rows.is_empty() {
+                tell(&Outcome { plan: so_far, ..Outcome::default() }, file, options)?;
+                say("so much has GitLab taken; the file was not written");
+            }
+            return Err(error.into());
         }
+    };
+    tell(&outcome, file, options)?;
+    let all_well = outcome.plan.errors.is_empty();
+    Ok((if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }, outcome.written))
+}
+
+/// Works out what is to be done and does it, again where the file was changed meanwhile. Where that ends in an error,
+/// `so_far` is what GitLab took.
+async fn carry_out(
+    engine: &Engine,
+    file: &CsvFile,
+    options: &Options,
+    direction: Direction,
+    so_far: &mut Plan,
+) -> Result<Outcome, SyncError> {
+    if options.dry_run {
+        return Ok(Outcome { plan: Run::plan(engine, file, direction)?.shown(), ..Outcome::default() });
+    }
+    let mut tries = 0;
+    loop {
+        tries += 1;
         let names = if options.json { usize::MAX } else { NAMED };
         let run = Run::start(engine, file, direction, names)?;
         // From here on it writes to GitLab, beside `serve` if need be.
@@ -202,16 +234,20 @@ async fn once(
         let bar = bar(run.steps());
         let done = run.carry_out(engine.clock().now(), |heard| show(&bar, heard)).await;
         bar.finish_and_clear();
-        match done {
-            // What GitLab took stays done and is told with the rest.
-            Err(SyncError::Changed { done, .. }) if tries < TRIES => so_far = so_far.then(done),
-            other => break other?,
+        let (error, done) = match done {
+            Ok(outcome) => {
+                return Ok(Outcome { plan: std::mem::take(so_far).then(outcome.plan), ..outcome });
+            }
+            Err(SyncError::NotWritten { error, done }) => (error, done),
+            Err(error) => return Err(error),
+        };
+        // What GitLab took is told with the rest; what the file was to get, it did not get.
+        let errors = done.errors.clone();
+        *so_far = std::mem::take(so_far).then(done).then(Plan { errors, ..Plan::default() });
+        if tries == TRIES || !matches!(error, FileError::Changed { .. }) {
+            return Err(error.into());
         }
-    };
-    outcome.plan = so_far.then(outcome.plan);
-    tell(&outcome, file, options)?;
-    let all_well = outcome.plan.errors.is_empty();
-    Ok((if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }, outcome.written))
+    }
 }
 
 fn bar(rows: usize) -> ProgressBar {

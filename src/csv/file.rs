@@ -101,13 +101,14 @@ pub struct Written {
     pub modified: Option<SystemTime>,
 }
 
-/// A file that this run alone works on.
+/// A file that this run alone works on, or only looks at.
 #[derive(Debug)]
 pub struct CsvFile {
     given: PathBuf,
     path: PathBuf,
     must_be_there: bool,
-    _lock: Lock,
+    /// None where the file is only looked at.
+    _lock: Option<Lock>,
 }
 
 impl CsvFile {
@@ -120,7 +121,16 @@ impl CsvFile {
         let target = resolved(path)?;
         let lock = Lock::take(&target)?;
         remove_unfinished(&target);
-        Ok(Self { given: path.to_owned(), path: target, must_be_there: false, _lock: lock })
+        Ok(Self { given: path.to_owned(), path: target, must_be_there: false, _lock: Some(lock) })
+    }
+
+    /// A file that is only to be looked at: nothing is written beside it, and another run may be at work on it.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn look_at(path: &Path) -> Result<Self, FileError> {
+        Ok(Self { given: path.to_owned(), path: resolved(path)?, must_be_there: false, _lock: None })
     }
 
     /// A file that was there before and is not to be made anew: editors save by taking it away for a moment.

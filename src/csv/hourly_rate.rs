@@ -74,8 +74,15 @@ pub(super) fn rate(value: &str) -> Rate {
         .and_then(|(number, currency, per)| Some((number.parse().ok()?, currency.to_owned(), per)));
     match amount {
         Some((amount, currency, per)) => Rate::Amount(Amount { amount: Money(amount), currency, per }),
-        None => Rate::Text(value.to_owned()),
+        None => Rate::Text(number_as_read(value)),
     }
+}
+
+/// A number that is read back as another one is written as it is read, in German: `1.234` would be over a thousand.
+fn number_as_read(value: &str) -> String {
+    let german = NumberStyle::of(Language::De);
+    let is_misread = NumberStyle::is_canonical(value) && german.parse(value).is_none_or(|read| read != value);
+    if is_misread { german.write(value) } else { value.to_owned() }
 }
 
 #[cfg(test)]
@@ -90,5 +97,25 @@ mod tests {
             }
         }
         assert_eq!(unit_of("week"), None);
+    }
+
+    #[test]
+    fn what_a_row_says_of_a_rate_is_read_back_so() {
+        for (value, text) in [
+            ("95.125", Some("95,125")),
+            ("1.234", Some("1,234")),
+            ("95.5", Some("95.5")),
+            ("1234", Some("1234")),
+            ("0.125", Some("0.125")),
+            ("1.200 €/Tag", Some("1.200 €/Tag")),
+            ("95.125 € / hour", None),
+        ] {
+            let staged = rate(value);
+            match (&staged, text) {
+                (Rate::Text(staged), text) => assert_eq!(Some(staged.as_str()), text),
+                (Rate::Amount(_), text) => assert_eq!(text, None, "{value}"),
+            }
+            assert_eq!(canonical(&staged, NumberStyle::of(Language::De)), value);
+        }
     }
 }

@@ -131,8 +131,8 @@ fn put_text(members: &mut Map<String, Value>, field: Field, value: Value) {
 
 /// What stands for a match of which no portal, address or role tells whether it is the same as another: made from what
 /// the row says about the match, so that a repeated import finds it again. Tracker, state, days and iid are left out,
-/// since they change. `before` is how many rows with the same cells stand above it in the file.
-pub fn nonce(row: &Row, before: usize) -> Uuid {
+/// since they change. `number` tells matches apart of which a file says the same, from 0.
+pub fn nonce(row: &Row, number: usize) -> Uuid {
     let told =
         |field: &Field| field.owner() == Owner::Match && field.kind() != Kind::Moment && *field != Field::Iid;
     let mut hash = Sha256::new();
@@ -142,7 +142,7 @@ pub fn nonce(row: &Row, before: usize) -> Uuid {
         hash.update((text.len() as u64).to_le_bytes());
         hash.update(text);
     }
-    hash.update((before as u64).to_le_bytes());
+    hash.update((number as u64).to_le_bytes());
     let mut bytes = [0; 16];
     for (byte, hashed) in bytes.iter_mut().zip(hash.finalize()) {
         *byte = hashed;

@@ -9,7 +9,7 @@ use crate::domain::posted_match::FieldError;
 use crate::domain::tracker::FIELDS;
 use crate::gitlab::application_text::{self, Read};
 use crate::gitlab::notes::{Note, that_counts};
-use crate::mirror::Record;
+use crate::mirror::{Record, Standing, TrackerTurn};
 
 /// Why the tracker's fields were not changed.
 #[derive(Debug, thiserror::Error)]
@@ -102,8 +102,10 @@ impl Engine {
         Application::default().changed(changes).map_err(ApplicationError::Invalid)?;
         let connected = self.connected().await?;
         self.may_write()?;
-        let (_one_at_a_time, mut record) =
+        let (_one_at_a_time, record) =
             self.hold_match(&connected, iid).await?.ok_or(ApplicationError::Unknown(iid))?;
+        let _turn = self.tracker_turn(iid).await?;
+        let record = self.as_noted(record)?;
         let mut notes = Vec::new();
         if may_have_tracker(&record) {
             notes = connected.project.notes(iid).await.map_err(EngineError::from)?;
@@ -115,19 +117,49 @@ impl Engine {
         let meanwhile = saw.map(|saw| changed_meanwhile(saw, &present, &wanted)).unwrap_or_default();
         if !meanwhile.is_empty() {
             // Whoever is told so is shown what stands there now.
-            record.note_application(is_there.then_some(present));
-            self.inner.mirror.put(&record, None).map_err(EngineError::from)?;
+            self.note_tracker(record, is_there.then_some(present), false)?;
             return Err(ApplicationError::Meanwhile(meanwhile));
         }
-        if wanted != present {
+        let is_changed = wanted != present;
+        let mut is_new = false;
+        if is_changed {
             // An earlier bot's may not be edited: ours is written beside it, and counts from then on.
             let ours = comment_of(&connected, &notes).filter(|note| connected.may_edit(note));
-            let comment = ours.map(|note| note.id);
-            connected.keeping_todo(iid, self.write_application(&connected, iid, comment, &wanted)).await?;
-            record.comments += u64::from(comment.is_none());
+            connected.keeping_todo(iid, self.write_application(&connected, iid, ours, &wanted)).await?;
+            is_new = ours.is_none();
             tracing::info!(iid, "the application of match {iid} is changed");
         }
-        record.note_application((is_there || wanted != present).then_some(wanted));
+        self.note_tracker(record, (is_there || is_changed).then_some(wanted), is_new)
+    }
+
+    /// Waits until no other process edits the tracker's comment of a match. To be taken under the issue's own lock, never
+    /// before it: nobody who has the turn waits for that one.
+    async fn tracker_turn(&self, iid: u64) -> Result<TrackerTurn, EngineError> {
+        let engine = self.clone();
+        let turn = tokio::task::spawn_blocking(move || engine.inner.mirror.tracker_turn(iid));
+        turn.await.map_err(|error| EngineError::Text(error.to_string()))
+    }
+
+    /// The match as it is noted by now: another process may have followed a step since it was read, or erased it.
+    fn as_noted(&self, record: Record) -> Result<Record, ApplicationError> {
+        let iid = record.iid;
+        // Where the mirror is read anew beside this, it is not known there at the moment.
+        let noted = self.inner.mirror.record(iid).map_err(EngineError::from)?.unwrap_or(record);
+        if noted.standing == Standing::Live { Ok(noted) } else { Err(ApplicationError::Unknown(iid)) }
+    }
+
+    /// Notes what the tracker's comment says, and that it is a new one.
+    fn note_tracker(
+        &self,
+        record: Record,
+        says: Option<Application>,
+        is_new: bool,
+    ) -> Result<Record, ApplicationError> {
+        let comments = record.comments;
+        let mut record = self.as_noted(record)?;
+        record.note_application(says);
+        // What another process counted meanwhile may have the new one in it: too few are only read once more.
+        record.comments += u64::from(is_new && record.comments == comments);
         self.inner.mirror.put(&record, None).map_err(EngineError::from)?;
         Ok(record)
     }
@@ -167,7 +199,8 @@ impl Engine {
         }
         let ours = comment_of(connected, notes).filter(|note| connected.may_edit(note));
         let (Some(note), Some(text)) = (ours, &read.caught_up) else { return Ok(()) };
-        // What they wrote since the notes were read must not be written over.
+        // What they, or another process, wrote since the notes were read must not be written over.
+        let _turn = self.tracker_turn(iid).await?;
         let now = connected.project.notes(iid).await?;
         if now.iter().any(|other| other.id == note.id && other.body == note.body) {
             connected.project.edit_comment(iid, note.id, text).await?;
@@ -200,13 +233,16 @@ impl Engine {
         &self,
         connected: &Connected,
         iid: u64,
-        comment: Option<u64>,
+        comment: Option<&Note>,
         application: &Application,
     ) -> Result<(), EngineError> {
+        // What people wrote beside the cells stays, where it can.
+        let kept = comment.and_then(|note| application_text::rewritten(&note.body, application));
         let context = application_text::context(application, self.policy().language);
-        let text = self.comment_text("application", context, Vec::new())?;
+        let anew = || self.comment_text("application", context, Vec::new());
+        let text = kept.map_or_else(anew, Ok)?;
         match comment {
-            Some(note) => Ok(connected.project.edit_comment(iid, note, &text).await.map(drop)?),
+            Some(note) => Ok(connected.project.edit_comment(iid, note.id, &text).await.map(drop)?),
             None => self.write_first(connected, iid, &text).await,
         }
     }

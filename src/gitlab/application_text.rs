@@ -52,11 +52,7 @@ pub fn read_back(body: &str) -> Option<Read> {
     let written = application.fields();
     let mut unreadable = Vec::new();
     for (label, cell) in body.lines().filter_map(row) {
-        let Some((name, ..)) =
-            FIELDS.iter().find(|(_, german, english)| label == *german || label == *english)
-        else {
-            continue;
-        };
+        let Some(name) = field_of(&label) else { continue };
         if shown(name, &written) == cell {
             continue;
         }
@@ -76,6 +72,38 @@ pub fn read_back(body: &str) -> Option<Read> {
     // It is posted by us then: what nobody may have us do stays theirs.
     let caught_up = caught_up.filter(|text| whole_text_guard(text, &Wanted::default()).is_ok());
     Some(Read { application, unreadable, caught_up })
+}
+
+/// The same comment with other fields: the rows of those that change, and the hidden part. What people wrote around them
+/// stays. None where a row is missing, or the rest holds what nobody may have us post: it can only be written anew then.
+pub fn rewritten(body: &str, application: &Application) -> Option<String> {
+    let place = Hidden::Application.place_in(body)?;
+    let (before, fields) = (read_back(body)?.application.fields(), application.fields());
+    let hidden = json_block(&Value::Object(fields.clone()));
+    let body = format!("{}{hidden}{}", &body[..place.start], body.get(place.end..)?);
+    let is_changed = |name: &str| before.get(name) != fields.get(name);
+    let mut without_row: Vec<&str> =
+        FIELDS.iter().map(|(name, ..)| *name).filter(|name| is_changed(name)).collect();
+    let mut text = String::with_capacity(body.len());
+    for line in body.split_inclusive('\n') {
+        let field = row(line).and_then(|(label, _)| Some((field_of(&label)?, label)));
+        match field.filter(|(name, _)| is_changed(name)) {
+            Some((name, label)) => {
+                without_row.retain(|other| *other != name);
+                let end = &line[line.trim_end_matches(['\r', '\n']).len()..];
+                text.push_str(&format!("| {label} | {} |{end}", shown(name, &fields)));
+            }
+            None => text.push_str(line),
+        }
+    }
+    let says_so =
+        without_row.is_empty() && read_back(&text).is_some_and(|read| read.application == *application);
+    Some(text).filter(|text| says_so && whole_text_guard(text, &Wanted::default()).is_ok())
+}
+
+/// The field of a label, in either language.
+fn field_of(label: &str) -> Option<&'static str> {
+    FIELDS.iter().find(|(_, german, english)| label == *german || label == *english).map(|(name, ..)| *name)
 }
 
 /// Sets a field; says whether it can be that.
@@ -185,7 +213,43 @@ mod tests {
         assert_eq!(read_back("| Stage | offer |"), None, "anybody's table is not ours");
     }
 
+    #[test]
+    fn what_people_wrote_around_the_fields_stays_where_others_change() {
+        let text = rendered(&some(), Language::En);
+        let theirs = text
+            .replace("| Stage | applied |", "| **Stage** | Applied | since Monday |")
+            .replace("| Next step |  |", "| Next step | call\r\nor write |")
+            .replace("\n\n", "\n\nAsk Kim *first*.\n\n");
+        let mut wanted = read_back(&theirs).unwrap().application;
+        wanted.notes = Some("third".to_owned());
+        let anew = rewritten(&theirs, &wanted).unwrap();
+        let shown = |text: &str| text.split("<!--").next().unwrap().to_owned();
+        let notes = shown(&theirs).lines().find(|line| line.contains("| Notes |")).unwrap().to_owned();
+        assert_eq!(shown(&anew), shown(&theirs).replace(&notes, "| Notes | third |"));
+        assert_eq!(read_back(&anew).unwrap().application, wanted);
+        wanted.next_step = None;
+        let anew = rewritten(&theirs, &wanted).unwrap();
+        assert!(anew.contains("| Next step |  |\r\nor write |"), "{anew}");
+        // What cannot be kept.
+        for spoilt in [
+            theirs.replace("| Notes |", "| Note |"),
+            theirs.replace("Ask Kim", "@all Ask Kim"),
+            theirs.replace("Ask Kim", "\n/close"),
+            theirs.replace(" -->", ""),
+        ] {
+            assert_eq!(rewritten(&spoilt, &wanted), None, "{spoilt}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_rewritten_comment_says_what_a_new_one_would(notes in "\\PC{0,60}", step in "[ -~äß|\\\\]{0,40}") {
+            let changes = json!({ "notes": notes, "next_step": step, "stage": null });
+            let wanted = some().changed(changes.as_object().unwrap()).unwrap();
+            let anew = rewritten(&rendered(&some(), Language::De), &wanted);
+            prop_assert_eq!(anew, Some(rendered(&wanted, Language::De)));
+        }
+
         #[test]
         fn any_text_reads_back(notes in "\\PC{0,60}", step in "[ -~äß|\\\\]{0,40}") {
             let changes = json!({ "notes": notes, "next_step": step });

@@ -18,6 +18,7 @@ mod record;
 mod rows;
 mod schema;
 mod sheets;
+mod tracker_turn;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -40,7 +41,8 @@ pub use list::{Counts, Cursor, Query, Sort};
 pub use record::{Record, Standing};
 pub use rows::{Presence, Shown};
 pub use schema::Care;
-pub use sheets::{Agreed, Seen};
+pub use sheets::{Agreed, NewRows, Seen};
+pub use tracker_turn::TrackerTurn;
 
 /// How a mirror was found when it was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,18 +3,19 @@
 //! Where that is what is shown of a match (`rows.rs`), only the fields are noted that it is about. Lost with the disk, two
 //! different values are a reported conflict.
 
+mod chunks;
+
 use std::collections::BTreeSet;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::rows::Presence;
 use super::{Mirror, MirrorError};
+use chunks::{Chunk, read_chunks, runs};
 
-/// How many rows are read, looked at and noted at once.
-const CHUNK: usize = 2_000;
-/// How many such chunks wait for the next thread.
+/// How many chunks wait for the next thread.
 const AHEAD: usize = 2;
 /// From how many rows on one statement for all of them is cheaper than one for each.
 const RUN: usize = 8;
@@ -43,6 +44,16 @@ pub struct Agreed {
     pub cells: Option<String>,
 }
 
+/// Matches that a file gets a row for. While they are looked at nothing is agreed on about them, for the file may never be
+/// written; what it would get is remembered all the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewRows {
+    /// Which cells the rows have, a bit each.
+    pub fields: u32,
+    /// The issues, lowest first.
+    pub iids: Vec<u64>,
+}
+
 impl Mirror {
     /// Another number once cells of a match changed, whichever process caused it; not where a match only comes or goes.
     ///
@@ -57,7 +68,7 @@ impl Mirror {
         })
     }
 
-    /// The zone in which a file's days were counted when it was synced last.
+    /// The zone in which a file's days were counted when it was written last.
     ///
     /// # Errors
     ///
@@ -120,7 +131,7 @@ impl Mirror {
         })
     }
 
-    /// Notes what a file and GitLab agree on.
+    /// Notes what a file and GitLab agree on before the file is written.
     ///
     /// # Errors
     ///
@@ -134,16 +145,45 @@ impl Mirror {
         transaction.commit()
     }
 
-    /// The number of a file, and the zone in which its days are counted from now on.
+    /// Notes what a file and GitLab agree on once the file is written: its days are those of this zone from now on, and it
+    /// has its new rows, as GitLab had those matches when they were looked at.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn agree_on_written(
+        &self,
+        file: &str,
+        zone: &str,
+        rows: &[Agreed],
+        new: &NewRows,
+    ) -> Result<(), MirrorError> {
+        let sheet = self.sheet(file, zone)?;
+        let mut connection = self.write();
+        let transaction = connection.transaction()?;
+        transaction
+            .execute("UPDATE sheets SET zone = ?2 WHERE number = ?1 AND zone <> ?2", params![sheet, zone])?;
+        note(&transaction, sheet, rows)?;
+        for run in new.iids.chunk_by(|one, next| one + 1 == *next) {
+            transaction
+                .prepare_cached("UPDATE agreed SET fields = ?2 WHERE sheet = ?1 AND iid BETWEEN ?3 AND ?4")?
+                .execute(params![sheet, new.fields, run.first(), run.last()])?;
+        }
+        forget_erased(&transaction, sheet)?;
+        transaction.commit()
+    }
+
+    /// The number of a file. The zone is for one that was never synced: in another one the days were counted in the zone
+    /// that is known, until it is written.
     fn sheet(&self, file: &str, zone: &str) -> Result<i64, MirrorError> {
         let connection = self.write();
-        let known = "SELECT number FROM sheets WHERE file = ?1 AND zone = ?2";
-        if let Some(number) = connection.query_row(known, [file, zone], |row| row.get(0)).optional()? {
+        let known = "SELECT number FROM sheets WHERE file = ?1";
+        if let Some(number) = connection.query_row(known, [file], |row| row.get(0)).optional()? {
             return Ok(number);
         }
         connection.query_row(
             "INSERT INTO sheets (file, zone) VALUES (?1, ?2)
-             ON CONFLICT (file) DO UPDATE SET zone = ?2 RETURNING number",
+             ON CONFLICT (file) DO UPDATE SET zone = zone RETURNING number",
             [file, zone],
             |row| row.get(0),
         )
@@ -177,70 +217,6 @@ impl Mirror {
     }
 }
 
-/// Some rows, as they were read.
-struct Chunk {
-    /// The newest revision at that moment.
-    revision: i64,
-    /// Their cells, one after the other.
-    cells: String,
-    rows: Vec<ChunkRow>,
-}
-
-/// A row of a chunk.
-struct ChunkRow {
-    iid: u64,
-    presence: Presence,
-    /// Where its cells end.
-    end: usize,
-    agreed: Option<Agreed>,
-}
-
-impl Chunk {
-    const fn new(revision: i64) -> Self {
-        Self { revision, cells: String::new(), rows: Vec::new() }
-    }
-
-    fn rows(&self) -> impl Iterator<Item = Seen<'_>> {
-        let mut start = 0;
-        self.rows.iter().map(move |ChunkRow { iid, presence, end, agreed }| {
-            let cells = self.cells.get(start..*end).unwrap_or_default();
-            start = *end;
-            Seen { iid: *iid, presence: *presence, cells, agreed: agreed.as_ref() }
-        })
-    }
-}
-
-/// Reads what is shown of every match, lowest iid first, all as they were at one moment, until nobody listens.
-fn read_chunks(connection: &Connection, file: &str, chunks: &SyncSender<Chunk>) -> Result<(), MirrorError> {
-    let snapshot = connection.unchecked_transaction()?;
-    let revision = snapshot.query_row("SELECT ifnull(max(revision), 0) FROM rows", [], |row| row.get(0))?;
-    let mut agreed = snapshot.prepare_cached(
-        "SELECT iid, fields, cells FROM agreed WHERE sheet = (SELECT number FROM sheets WHERE file = ?1) ORDER BY iid",
-    )?;
-    let mut agreed = agreed
-        .query_map([file], |row| Ok(Agreed { iid: row.get(0)?, fields: row.get(1)?, cells: row.get(2)? }))?
-        .peekable();
-    let mut rows = snapshot.prepare_cached("SELECT iid, presence, cells FROM rows ORDER BY iid")?;
-    let mut rows = rows.query([])?;
-    let mut chunk = Chunk::new(revision);
-    while let Some(row) = rows.next()? {
-        let iid = row.get(0)?;
-        while agreed.next_if(|agreed| agreed.as_ref().is_ok_and(|agreed| agreed.iid < iid)).is_some() {}
-        let here = agreed.next_if(|agreed| agreed.as_ref().map_or(true, |agreed| agreed.iid == iid));
-        chunk.cells.push_str(row.get_ref(2)?.as_str()?);
-        let (presence, end, agreed) = (row.get(1)?, chunk.cells.len(), here.transpose()?);
-        chunk.rows.push(ChunkRow { iid, presence, end, agreed });
-        if chunk.rows.len() >= CHUNK
-            && chunks.send(std::mem::replace(&mut chunk, Chunk::new(revision))).is_err()
-        {
-            return Ok(());
-        }
-    }
-    // Where nobody listens any more, they say why.
-    let _ = chunks.send(chunk);
-    Ok(())
-}
-
 /// What a thread returns; its panic goes on.
 fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -269,17 +245,6 @@ fn note_chunk(
         }
     }
     forget_erased(connection, sheet)
-}
-
-/// What was agreed on in runs: the same fields of what is shown, and no row of the chunk between the first and the last
-/// of which nothing was. Anything else is a run of its own.
-fn runs<'a>(chunk: &'a Chunk, agreed: &'a [Agreed]) -> impl Iterator<Item = &'a [Agreed]> {
-    let mut iids = chunk.rows.iter().map(|row| row.iid).peekable();
-    agreed.chunk_by(move |one, next| {
-        while iids.next_if(|iid| *iid <= one.iid).is_some() {}
-        let as_shown = one.cells.is_none() && next.cells.is_none();
-        as_shown && one.fields == next.fields && iids.peek() == Some(&next.iid)
-    })
 }
 
 /// Notes what a file and GitLab agree on.
@@ -357,6 +322,40 @@ mod tests {
     }
 
     /// As while a mirror is read anew: what stands in comments is read last.
+    #[test]
+    fn a_new_row_and_a_zone_count_once_the_file_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mirror, other) = (mirror(&folder), mirror(&folder));
+        for iid in [1, 2, 4] {
+            mirror.put(&Record { iid, ..titled("old") }, None).unwrap();
+        }
+        let noted = || {
+            let mut noted = Vec::new();
+            let each = |seen: Seen<'_>| -> Result<Option<Agreed>, MirrorError> {
+                noted.extend(seen.agreed.map(|agreed| (agreed.iid, agreed.fields, agreed.cells.clone())));
+                Ok(None)
+            };
+            mirror.look_through("file", None, each).unwrap();
+            (noted, mirror.zone_of("file").unwrap().unwrap())
+        };
+        mirror.agree("file", "UTC", &[Agreed { iid: 2, fields: 1, cells: None }]).unwrap();
+        let look = |zone: &str| {
+            let each =
+                |seen: Seen<'_>| Ok::<_, MirrorError>(Some(Agreed { iid: seen.iid, fields: 0, cells: None }));
+            mirror.look_through("file", Some(zone), each).unwrap();
+        };
+        look("Europe/Vienna");
+        let nothing = [1, 2, 4].map(|iid| (iid, 0, None));
+        assert_eq!(noted(), (nothing.to_vec(), "UTC".to_owned()));
+        // The file gets what was seen, and the row of what was erased meanwhile counts for nothing.
+        other.put(&Record { iid: 1, ..titled("new") }, None).unwrap();
+        other.put(&Record { iid: 4, standing: Standing::Erased, ..titled("removed") }, None).unwrap();
+        let new = NewRows { fields: 3, iids: vec![1, 2, 4] };
+        mirror.agree_on_written("file", "Europe/Vienna", &[], &new).unwrap();
+        let expected = vec![(1, 3, Some("old".to_owned())), (2, 3, None)];
+        assert_eq!(noted(), (expected, "Europe/Vienna".to_owned()));
+    }
+
     #[test]
     fn a_match_that_is_half_read_is_shown_as_before_until_all_of_it_is() {
         let folder = tempfile::tempdir().unwrap();

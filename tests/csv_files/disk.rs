@@ -155,6 +155,20 @@ fn one_run_at_a_time_and_a_killed_one_blocks_nobody() {
 }
 
 #[test]
+fn a_file_is_looked_at_beside_another_run_and_nothing_is_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv");
+    fs::write(&path, "old").unwrap();
+    let _at_work = CsvFile::open(&path).unwrap();
+    fs::write(folder.path().join(".a.csv.x1y2z3.vorhoelle-tmp"), "half").unwrap();
+    let before = names(folder.path());
+    let file = CsvFile::look_at(&path).unwrap();
+    assert_eq!(file.read().unwrap().unwrap().0, b"old");
+    drop(file);
+    assert_eq!(names(folder.path()), before);
+}
+
+#[test]
 fn a_file_that_is_open_in_a_spreadsheet_is_not_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.csv");

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
-use vorhoelle::csv::sync::Direction;
-use vorhoelle::sandbox::{Fault, Trouble};
+use vorhoelle::csv::CsvFile;
+use vorhoelle::csv::sync::{Direction, Heard, Run};
+use vorhoelle::sandbox::{Fault, HookMode, Trouble};
 
 use super::sheet::Sheet;
 use super::{application, comment, patch_application};
@@ -110,6 +111,52 @@ async fn two_processes_that_write_the_first_comment_at_once_lose_no_field() {
     assert_eq!(application(&world, 1).await, both);
 }
 
+/// As `csv sync` beside `serve`: each reads the comment and writes it as a whole.
+#[tokio::test]
+async fn two_processes_on_one_disk_that_edit_a_comment_at_once_lose_no_field() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    patch_application(&world, iid, &json!({"rtr": "yes"})).await;
+    world.settle().await;
+    let other = world.process_beside();
+    let slow = Trouble::Slow { millis: 300 };
+    world.sandbox.fault(Fault::new(Method::PUT, "/notes/", slow).times(2));
+    let change = |name: &str, value: &str| Map::from_iter([(name.to_owned(), Value::from(value))]);
+    let (one, two) = tokio::join!(
+        world.engine.change_application(iid, change("stage", "applied")),
+        other.change_application(iid, change("notes", "b")),
+    );
+    one.unwrap();
+    two.unwrap();
+    let all = json!({"stage": "applied", "notes": "b", "rtr": "yes"});
+    assert_eq!(application(&world, iid).await, all);
+    world.delta().await;
+    assert_eq!(application(&world, iid).await, all);
+}
+
+#[tokio::test]
+async fn a_step_that_the_service_follows_while_another_process_edits_the_tracker_stays() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    patch_application(&world, iid, &json!({"rtr": "yes"})).await;
+    world.settle().await;
+    let other = world.process_beside();
+    world.sandbox.fault(Fault::new(Method::PUT, "/notes/", Trouble::Slow { millis: 500 }));
+    let change = Map::from_iter([("notes".to_owned(), Value::from("b"))]);
+    let decide = async {
+        // It has read the comment, and its change is on its way.
+        world.until_called(|call| call.method == "GET" && call.route.ends_with("/notes")).await;
+        world.patch(iid, &json!({"state": "approved"})).await
+    };
+    let ((status, answer), changed) = tokio::join!(decide, other.change_application(iid, change));
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    changed.unwrap();
+    let noted = world.engine.mirror().record(iid).unwrap().unwrap();
+    assert_eq!((noted.state.as_str(), noted.application.notes.as_deref()), ("approved", Some("b")));
+    world.delta().await;
+    world.expect(iid, "approved").await;
+}
+
 #[tokio::test]
 async fn what_a_maintainer_writes_into_a_tracker_without_any_field_counts() {
     let mut world = World::new().await;
@@ -131,6 +178,27 @@ async fn what_a_maintainer_writes_into_a_tracker_without_any_field_counts() {
         patch_application(&world, 1, &json!({"stage": null})).await;
         world.settle().await;
     }
+}
+
+#[tokio::test]
+async fn what_people_write_beside_the_fields_stays_when_others_are_changed() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    patch_application(&world, iid, &json!({"stage": "applied"})).await;
+    world.settle().await;
+    let (note, body) = comment(&world, iid);
+    let theirs = body.replace("\n\n", "\n\nKim is away until *May*.\n\n");
+    assert_ne!(theirs, body);
+    world.clock.advance(Duration::from_secs(60));
+    world.person("owner").edit_comment(iid, note, &theirs).unwrap();
+    world.settle().await;
+    let (status, answer) = patch_application(&world, iid, &json!({"stage": "offer", "notes": "neu"})).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let (_, now) = comment(&world, iid);
+    let expected = ["Kim is away until *May*.", "| Stage | offer |", "| Notes | neu |"];
+    assert!(expected.iter().all(|part| now.contains(part)), "{now}");
+    world.settle().await;
+    assert_eq!(application(&world, iid).await, json!({"stage": "offer", "notes": "neu"}));
 }
 
 /// Only a match that has a tracker is asked for it.
@@ -189,4 +257,36 @@ async fn a_field_is_cleared_in_gitlab_too_after_a_decision_that_failed() {
     let (status, answer) = patch_application(&world, iid, &json!({"notes": null})).await;
     assert_eq!((status, &answer["application"]), (StatusCode::OK, &Value::Null), "{answer}");
     assert!(!super::comment(&world, iid).1.contains("call back"));
+}
+
+/// The service that is asked to wait has looked before; a person edits the same field meanwhile.
+#[tokio::test]
+async fn what_people_write_while_gitlab_asks_a_sync_to_wait_wins_against_the_file() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    patch_application(&world, iid, &json!({"notes": "alt"})).await;
+    world.settle().await;
+    let sheet = Sheet::new("iid;Titel;Nächster Schritt;Notizen\r\n");
+    sheet.run(&world, Direction::Sync).await;
+    sheet.edit(";;alt\r\n", ";anrufen;meins\r\n");
+    world.sandbox.hook_mode(HookMode::Lose);
+    let (note, body) = comment(&world, iid);
+    world.sandbox.fault(super::answers("PUT", "/notes/", 429, 99));
+    let edit = |heard| {
+        if matches!(heard, Heard::Waits(_)) {
+            world.sandbox.clear_faults();
+            world.person("owner").edit_comment(iid, note, &body.replace("| alt |", "| theirs |")).unwrap();
+        }
+    };
+    let file = CsvFile::open(&sheet.path).unwrap();
+    let run = Run::start(&world.engine, &file, Direction::Sync, usize::MAX).unwrap();
+    let outcome = run.carry_out(world.clock.now(), edit).await.unwrap();
+    drop(file);
+    assert_eq!((outcome.plan.errors.len(), outcome.plan.summary().conflicts), (0, 1), "{}", outcome.plan);
+    world.delta().await;
+    assert_eq!(application(&world, iid).await, json!({"next_step": "anrufen", "notes": "theirs"}));
+    assert!(sheet.text().ends_with(";anrufen;theirs\r\n"), "{}", sheet.text());
+    let kept = std::fs::read_to_string(sheet.path.with_file_name("Bewerbungen.csv.conflicts.csv")).unwrap();
+    assert!(kept.contains(";notes;meins;theirs"), "{kept}");
+    assert!(!sheet.run(&world, Direction::Sync).await.file_changed);
 }

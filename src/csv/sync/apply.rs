@@ -8,8 +8,8 @@ use uuid::Uuid;
 use crate::csv::field::{Field, Row};
 use crate::csv::merge::{Change, Conflict, Reason, RowPlan, Step, merge};
 use crate::csv::plan::{Action, PlannedRow};
-use crate::domain::State;
 use crate::domain::history::Through;
+use crate::domain::{Application, State};
 use crate::engine::{ApplicationError, Decision, DecisionError, Engine, EngineError, StagingError};
 
 use super::Heard;
@@ -22,6 +22,8 @@ use crate::mirror::Agreed;
 
 /// How often a row waits as long as GitLab asks before it is given up.
 const WAITS: u32 = 10;
+/// How often a row is compared once more because somebody edits the same fields at the same time.
+const LOOKS: u32 = 3;
 
 /// A row of the file about which something is to be done.
 pub(super) struct Work {
@@ -43,9 +45,12 @@ enum What {
 
 /// What both sides say about a match, and what is to be done about it.
 struct Sides {
+    /// The file's side; where GitLab did not take something of it, what GitLab has, for that is the base then.
     values: Row,
     known: Row,
     base: Option<Row>,
+    /// The tracker's fields in GitLab that the plan is made from, once it was asked for them.
+    saw: Option<Application>,
     plan: RowPlan,
 }
 
@@ -79,7 +84,12 @@ impl Work {
         plan: RowPlan,
     ) -> Self {
         let title = known.text(Field::Title).to_owned();
-        Self { row, line, title, what: What::Merge(iid, Box::new(Sides { values, known, base, plan })) }
+        Self {
+            row,
+            line,
+            title,
+            what: What::Merge(iid, Box::new(Sides { values, known, base, saw: None, plan })),
+        }
     }
 
     /// A row of a match whose data was removed.
@@ -139,7 +149,7 @@ impl Work {
             without_iid = sides.values.text(Field::Iid).trim().is_empty();
             match sides.look_again(to, days, number).await {
                 Ok(()) => {
-                    problems.extend(sides.tell_fields(to, number).await);
+                    problems.extend(sides.tell_fields(to, days, number).await);
                     problems.extend(sides.take_step(to, days, number).await);
                 }
                 Err(error) => problems.push(sides.tell_nothing(&error)),
@@ -208,7 +218,11 @@ async fn stage(
         Ok(staging) => {
             let known = days.row_of(&staging.record);
             let plan = merge(None, &values, &known);
-            Ok((staging.record.iid, Box::new(Sides { values, known, base: None, plan }), staging.created))
+            Ok((
+                staging.record.iid,
+                Box::new(Sides { values, known, base: None, saw: None, plan }),
+                staging.created,
+            ))
         }
         Err(StagingError::Erased) => Err("the data of this match was removed at a person's wish".to_owned()),
         Err(error) => Err(format!("{error}; run it again")),
@@ -219,7 +233,7 @@ impl Sides {
     /// What both sides agree on before the file is written, and once it is.
     fn bases(&self, iid: u64) -> (Agreed, Agreed) {
         // The mirror may show the match otherwise by now: everything is said.
-        let Self { values, known, base, plan } = self;
+        let Self { values, known, base, plan, .. } = self;
         let before_writing = plan.base_before_writing(base.as_ref(), values, known);
         let afterwards = plan.base_afterwards(base.as_ref(), values, known);
         (spelled_out(iid, &before_writing), spelled_out(iid, &afterwards))
@@ -234,6 +248,7 @@ impl Sides {
         if let Some(record) = to.ask(|| to.engine.look_at(iid), EngineError::asks_to_wait).await? {
             let had_step = self.plan.step.is_some();
             self.known = days.row_of(&record);
+            self.saw = Some(record.application);
             self.plan = merge(self.base.as_ref(), &self.values, &self.known);
             if !had_step {
                 // It was refused, and that is said.
@@ -263,10 +278,34 @@ impl Sides {
         }
     }
 
-    async fn tell_fields(&mut self, to: &Gitlab<'_>, iid: u64) -> Option<String> {
-        if self.plan.to_gitlab.is_empty() {
-            return None;
-        }
+    /// Tells GitLab the fields. Where somebody edited one of them since it was looked at, as while GitLab asked to wait,
+    /// both sides are compared once more.
+    async fn tell_fields(&mut self, to: &Gitlab<'_>, days: &Days, iid: u64) -> Option<String> {
+        let mut looks = 0;
+        let error = loop {
+            if self.plan.to_gitlab.is_empty() {
+                return None;
+            }
+            match self.change_fields(to, iid).await.err()? {
+                ApplicationError::Meanwhile(_) if looks < LOOKS => looks += 1,
+                error => break error,
+            }
+            if let Err(error) = self.look_again(to, days, iid).await {
+                return Some(self.tell_nothing(&error));
+            }
+        };
+        self.keep_fields();
+        Some(match error {
+            ApplicationError::Invalid(errors) => {
+                let all: Vec<String> =
+                    errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
+                all.join("; ")
+            }
+            other => format!("{other}; run it again"),
+        })
+    }
+
+    async fn change_fields(&self, to: &Gitlab<'_>, iid: u64) -> Result<(), ApplicationError> {
         let changes: Map<String, Value> = self
             .plan
             .to_gitlab
@@ -277,16 +316,8 @@ impl Sides {
             ApplicationError::Engine(error) => error.asks_to_wait(),
             _ => None,
         };
-        let error = to.ask(|| to.engine.change_application(iid, changes.clone()), wait).await.err()?;
-        self.keep_fields();
-        Some(match error {
-            ApplicationError::Invalid(errors) => {
-                let all: Vec<String> =
-                    errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
-                all.join("; ")
-            }
-            other => format!("{other}; run it again"),
-        })
+        let change = || to.engine.change_application_as_seen(iid, changes.clone(), self.saw.clone());
+        to.ask(change, wait).await.map(drop)
     }
 
     async fn take_step(&mut self, gitlab: &Gitlab<'_>, days: &Days, iid: u64) -> Option<String> {

@@ -3,7 +3,7 @@
 //! The rows are taken in the order of their iids, as the mirror shows its matches: both are walked through once, side by
 //! side, and a row whose cells say what GitLab has costs no more than a comparison.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::iter::Peekable;
 
 use uuid::Uuid;
@@ -85,25 +85,30 @@ impl<'r, 'a> Look<'r, 'a> {
         Ok(places)
     }
 
-    /// Rows without an iid are known by their cells; of equal ones each counts for itself. What is known of none becomes
-    /// an issue.
+    /// Rows without an iid are known by their cells; of equal ones each counts for itself, wherever in the file the others
+    /// stand. What is known of none becomes an issue.
     fn find_new_rows(&mut self, new: &[usize], places: &mut Vec<Place>) -> Result<(), SyncError> {
-        let Some(last) = new.last() else { return Ok(()) };
-        let mut new = new.iter().copied().peekable();
+        let mut have_a_row: HashSet<u64> = places.iter().map(|(iid, _)| *iid).collect();
         let mut same_cells: HashMap<Uuid, usize> = HashMap::new();
-        for row in 0..=*last {
-            let Ok(Some(values)) = self.run.table.values(row) else { continue };
-            let before = same_cells.entry(record::nonce(&values, 0)).or_default();
-            let nonce = record::nonce(&values, *before);
-            *before += 1;
-            if new.next_if_eq(&row).is_some() {
-                places.extend(self.find_new_row(row, &values, nonce)?.map(|iid| (iid, row)));
+        for row in new {
+            let Ok(Some(values)) = self.run.table.values(*row) else { continue };
+            let next = same_cells.entry(record::nonce(&values, 0)).or_default();
+            if let Some(iid) = self.find_new_row(*row, &values, next, &have_a_row)? {
+                have_a_row.insert(iid);
+                places.push((iid, *row));
             }
         }
         Ok(())
     }
 
-    fn find_new_row(&mut self, row: usize, values: &Row, nonce: Uuid) -> Result<Option<u64>, SyncError> {
+    /// The issue of a new row, if it has one. `next` is the first number that no row with the same cells was found by.
+    fn find_new_row(
+        &mut self,
+        row: usize,
+        values: &Row,
+        next: &mut usize,
+        have_a_row: &HashSet<u64>,
+    ) -> Result<Option<u64>, SyncError> {
         let line = self.run.table.line(row);
         let job = match record::job_match(values) {
             Ok(job) => job,
@@ -116,13 +121,21 @@ impl<'r, 'a> Look<'r, 'a> {
                 return Ok(None);
             }
         };
-        let fingerprint = Fingerprint::of(&job, nonce);
         let mirror = self.run.engine.mirror();
-        let staged = mirror.record_of(&fingerprint)?;
-        if let Some(record) =
-            staged.filter(|record| matches!(record.standing, Standing::Live | Standing::Withdrawn))
-        {
-            return Ok(Some(record.iid));
+        let (nonce, fingerprint, staged) = loop {
+            let nonce = record::nonce(values, *next);
+            let fingerprint = Fingerprint::of(&job, nonce);
+            let staged = mirror.record_of(&fingerprint)?.map(|record| record.iid);
+            *next += 1;
+            let has_row = self.to_stage.contains_key(&fingerprint)
+                || staged.is_some_and(|iid| have_a_row.contains(&iid));
+            // Where something else tells which match it is, there is no other one.
+            if !has_row || Fingerprint::is_found_again(&job) {
+                break (nonce, fingerprint, staged);
+            }
+        };
+        if staged.is_some() {
+            return Ok(staged);
         }
         if let Some(erased) = mirror.erased_iid(&fingerprint)? {
             return Ok(Some(erased));
@@ -141,19 +154,20 @@ impl<'r, 'a> Look<'r, 'a> {
         Ok(None)
     }
 
-    /// A row of a match that the mirror does not have, or that is withdrawn.
+    /// A row of a match that the mirror does not have, or that does not count.
     fn at_unknown(&mut self, (iid, row): Place) {
         match self.run.table.values(row) {
             Ok(None) => {}
             Ok(Some(_)) => {
                 let known = self.run.engine.mirror().record(iid).ok().flatten();
-                let is_withdrawn = known.is_some_and(|record| record.standing == Standing::Withdrawn);
-                let what = if is_withdrawn {
-                    format!(
+                let what = match known.map(|record| record.standing) {
+                    Some(Standing::Withdrawn) => format!(
                         "match {iid} is withdrawn, its issue does not carry `job-match`; the row is left as it is"
-                    )
-                } else {
-                    format!("there is no match {iid} in GitLab; the row is left as it is")
+                    ),
+                    Some(Standing::Duplicate) => format!(
+                        "issue {iid} is a second one of another match, as a comment on it says; delete this row"
+                    ),
+                    _ => format!("there is no match {iid} in GitLab; the row is left as it is"),
                 };
                 self.run.errors.push(RowError::Refused { line: self.run.table.line(row), what });
             }
@@ -294,7 +308,10 @@ impl<'r, 'a> Look<'r, 'a> {
         } else {
             self.run.more_appended += 1;
         }
-        let agreed = Agreed { iid, fields: self.fields.0, cells: None };
+        self.run.new_rows.fields = self.fields.0;
+        self.run.new_rows.iids.push(iid);
+        // Nothing yet: what the file is to get it may never get, and what stood there before is no longer its base.
+        let agreed = Agreed { iid, fields: 0, cells: None };
         Ok(Some(agreed).filter(|agreed| seen.agreed != Some(agreed)))
     }
 

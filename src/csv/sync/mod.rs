@@ -1,8 +1,9 @@
 //! A run over a file: what is to be done, done, and written back.
 //!
-//! GitLab gets everything first. What it took becomes the base before the file is written, so that an edit made
-//! meanwhile is one; then the file is written, and what it got becomes the base. Killed in between, the next run finds
-//! issues that were staged by their fingerprints and values that both sides have already.
+//! What both sides say alike becomes the base as they are looked at. GitLab gets everything first. What it took becomes the
+//! base before the file is written, so that an edit made meanwhile is one; then the file is written, and what it got, its
+//! new rows too, becomes the base. Killed in between, the next run finds issues that were staged by their fingerprints and
+//! values that both sides have already.
 
 mod apply;
 mod compare;
@@ -25,7 +26,7 @@ use super::plan::{Action, Plan, PlannedRow};
 use super::{Dialect, Table, TableError};
 use crate::domain::Language;
 use crate::engine::{Engine, EngineError};
-use crate::mirror::{Agreed, MirrorError};
+use crate::mirror::{Agreed, MirrorError, NewRows};
 
 /// Rows that are carried out at the same time.
 const AT_ONCE: usize = 4;
@@ -47,10 +48,10 @@ pub enum SyncError {
     /// The file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The file was changed while GitLab was told: it has to be read again.
+    /// GitLab was told, and the file could not be written; one that was changed meanwhile has to be read again.
     #[error("{error}")]
-    Changed {
-        /// Which file.
+    NotWritten {
+        /// Which file, and why.
         error: FileError,
         /// What GitLab took until then.
         done: Plan,
@@ -96,6 +97,8 @@ pub struct Run<'a> {
     /// How many of them are named, and how many more there are.
     names: usize,
     more_appended: usize,
+    /// All of them, as the mirror notes them.
+    new_rows: NewRows,
     errors: Vec<RowError>,
     /// Whether what both sides agree on is noted in the mirror.
     notes: bool,
@@ -156,9 +159,21 @@ impl<'a> Run<'a> {
             None => (Table::new(Dialect::of_a_new_file(Language::De)), None),
         };
         let days = Days::of_this_machine();
-        let (work, appended, more_appended, errors) = Default::default();
-        let mut run =
-            Self { engine, file, read, table, days, work, appended, names, more_appended, errors, notes };
+        let (work, appended, more_appended, new_rows, errors) = Default::default();
+        let mut run = Self {
+            engine,
+            file,
+            read,
+            table,
+            days,
+            work,
+            appended,
+            names,
+            more_appended,
+            new_rows,
+            errors,
+            notes,
+        };
         Look::new(&mut run, direction)?.at_everything()?;
         Ok(run)
     }
@@ -202,19 +217,20 @@ impl<'a> Run<'a> {
         let mut done = self.tell_gitlab(&tell).await;
         let taken: Vec<Agreed> = done.iter_mut().filter_map(|done| done.before_writing.take()).collect();
         let agreed = self.write_rows(&mut done)?;
-        self.agree(&taken)?;
-        let replaced = self.write_file(&done, now);
+        let (mirror, key) = (self.engine.mirror(), self.key());
+        if !taken.is_empty() {
+            mirror.agree(&key, self.days.name(), &taken)?;
+        }
+        let written = self.write_file(&done, now);
         let mut plan = Plan { errors: std::mem::take(&mut self.errors), ..Plan::default() };
         done.into_iter().for_each(|done| plan.push(done.shown));
-        let written = match replaced {
-            Err(SyncError::File(error @ FileError::Changed { .. })) => {
-                return Err(SyncError::Changed { error, done: plan });
-            }
-            other => other?,
+        let written = match written {
+            Ok(written) => written,
+            Err(error) => return Err(SyncError::NotWritten { error, done: plan }),
         };
         plan.rows.append(&mut self.appended);
         plan.more_appended = self.more_appended;
-        self.agree(&agreed)?;
+        mirror.agree_on_written(&key, self.days.name(), &agreed, &self.new_rows)?;
         Ok(Outcome { plan, file_changed: written.is_some(), written, widened: self.table.is_widened() })
     }
 
@@ -251,13 +267,6 @@ impl<'a> Run<'a> {
         Ok(agreed)
     }
 
-    fn agree(&self, rows: &[Agreed]) -> Result<(), SyncError> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        Ok(self.engine.mirror().agree(&self.key(), self.days.name(), rows)?)
-    }
-
     /// Writes what a row gets. Says whether it could: behind a quote that is never closed nothing can be written.
     fn write_row(&mut self, done: &Done) -> Result<bool, SyncError> {
         let Some(iid) = done.shown.iid else { return Ok(true) };
@@ -287,7 +296,7 @@ impl<'a> Run<'a> {
         Ok(true)
     }
 
-    fn write_file(&self, done: &[Done], now: Timestamp) -> Result<Option<Written>, SyncError> {
+    fn write_file(&self, done: &[Done], now: Timestamp) -> Result<Option<Written>, FileError> {
         if !self.table.is_changed() && self.read.is_some() {
             return Ok(None);
         }
@@ -302,10 +311,9 @@ impl<'a> Run<'a> {
         self.file.keep_conflicts(&lost, self.table.dialect(), now)?;
         // What was noted goes into the mirror's file while the disk takes the spreadsheet.
         let mirror = self.engine.mirror();
-        let replaced = thread::scope(|scope| {
+        thread::scope(|scope| {
             scope.spawn(|| mirror.checkpoint_early());
-            self.file.replace(self.read.as_ref(), |writer| self.table.write_to(writer))
-        });
-        Ok(Some(replaced?))
+            self.file.replace(self.read.as_ref(), |writer| self.table.write_to(writer)).map(Some)
+        })
     }
 }
