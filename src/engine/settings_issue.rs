@@ -91,7 +91,10 @@ impl Engine {
             Some(issue) => {
                 self.inner.mirror.remember(Fact::SettingsIssue, &issue.iid.to_string())?;
                 self.read_settings_of(connected, issue).await?;
-                self.put_label_back(connected, issue).await?;
+                if let Err(error) = self.put_label_back(connected, issue).await {
+                    // GitLab may refuse it for good, and the settings count without it.
+                    tracing::warn!(iid = issue.iid, %error, "the label of the settings issue could not be put back");
+                }
             }
         }
         self.answer_others(connected, first.as_ref(), &others).await;
@@ -224,7 +227,7 @@ impl Engine {
                 stale?;
                 self.remember_as_new(issue, good)?;
                 if let Some(context) = context {
-                    self.say_why(connected, issue, context).await?;
+                    self.say_why(connected, issue, context).await;
                 }
                 return Ok(unfit);
             }
@@ -240,18 +243,22 @@ impl Engine {
         };
         let (problem, context) = refused.in_words(issue.iid);
         self.go_by(last, Some(problem))?;
-        self.say_why(connected, issue, context).await?;
+        self.say_why(connected, issue, context).await;
         Ok(Some(refused))
     }
 
-    /// Says once why the settings that stand in an issue do not count.
-    async fn say_why(&self, connected: &Connected, issue: &Issue, context: Value) -> Result<(), EngineError> {
+    /// Says once why the settings that stand in an issue do not count. GitLab may refuse the comment for good, and so may the
+    /// last check of a text that the operator changed: nobody waits for it, and it is tried again at the next read.
+    async fn say_why(&self, connected: &Connected, issue: &Issue, context: Value) {
         if !self.may_mend() {
-            return Ok(());
+            return;
         }
         // Without a block each text is another mistake.
         let about = fingerprint(&yaml_of(&issue.description).unwrap_or_else(|| issue.description.clone()));
-        self.say_once(connected, issue, &about, context).await
+        if let Err(error) = self.say_once(connected, issue, &about, context).await {
+            let iid = issue.iid;
+            tracing::warn!(iid, %error, "it was not said in issue {iid} why its settings have no effect");
+        }
     }
 
     /// What an edit says, or why it has no effect.
