@@ -74,7 +74,7 @@ pub async fn serve_latest(
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
             let service = TowerToHyperService::new(app.borrow().clone());
-            let coming = coming::Request::at(&seat);
+            let coming = incoming_request::Request::at(&seat);
             let answer = service.call(request.map(|body| Coming::new(body, &coming)));
             async move {
                 let answer = answer.await;
