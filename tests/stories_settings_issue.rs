@@ -449,6 +449,28 @@ async fn of_many_mistakes_the_beginning_is_said() {
     world.finish().await;
 }
 
+#[tokio::test]
+async fn a_block_too_large_to_be_read_is_refused_and_none_is_written() {
+    let mut world = World::new().await;
+    changed(&world, json!({ "min_score": 80 })).await;
+    let large = format!("```yaml\nmin_score: 85\n{}```\n", "# and so on\n".repeat(6_000));
+    world.reviewer().edit_description(1, &large).unwrap();
+    world.settle().await;
+    assert_eq!(setting(&world, "min_score").await, 80.0);
+    world.expect_comment(1, "holds a block of more than 64 KiB");
+    let (status, answer) = change(&world, json!({ "min_score": 90 })).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+    assert!(answer.to_string().contains("more than 64 KiB"), "{answer}");
+    world.reviewer().edit_description(1, "```yaml\nmin_score: 85\n```\n").unwrap();
+    world.settle().await;
+    let times = vec!["08:00"; 10_000];
+    let (status, answer) = change(&world, json!({ "batch": {"at": times} })).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+    assert!(answer.to_string().contains("more than 64 KiB"), "{answer}");
+    assert_eq!((setting(&world, "min_score").await, problem(&world).await), (json!(85.0), Value::Null));
+    world.finish().await;
+}
+
 /// A copy of GitLab that has not heard of it yet.
 #[tokio::test]
 async fn a_settings_issue_that_one_answer_lacks_is_not_made_twice() {

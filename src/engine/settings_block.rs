@@ -5,7 +5,11 @@ use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::config::WrongSetting;
 use crate::domain::hex;
+
+/// Most bytes of a block: whoever edits the issue could keep the service busy with each read of it.
+const LARGEST: usize = 64 * 1024;
 
 /// Stands hidden in the description: labels come and go, whoever may relabel.
 const MARK: &str = "<!-- vorhoelle settings issue -->";
@@ -60,6 +64,16 @@ fn range_of(description: &str) -> Option<Range<usize>> {
         at += line.len();
     }
     None
+}
+
+/// Refuses the block of an issue that is too large to be read.
+pub(super) fn refuse_a_large_block(iid: u64, yaml: &str) -> Result<(), Vec<WrongSetting>> {
+    if yaml.len() <= LARGEST {
+        return Ok(());
+    }
+    let (key, message) =
+        (format!("issue #{iid}"), format!("holds a block of more than {} KiB", LARGEST / 1024));
+    Err(vec![WrongSetting { key, message }])
 }
 
 /// Tells one text of settings from another.

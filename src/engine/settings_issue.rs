@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError};
 use serde_json::{Value, json};
 
 use super::good_settings::Refused;
-use super::settings_block::{fingerprint, is_marked, marked, with_yaml, yaml_of};
+use super::settings_block::{fingerprint, is_marked, marked, refuse_a_large_block, with_yaml, yaml_of};
 use super::{Connected, Engine, EngineError, SettingsProblem};
 use crate::config::{File, IssueLayer, Policy, Setting, WrongSetting, edit, leaves};
 use crate::domain::inert::GitlabLine;
@@ -288,6 +288,7 @@ impl Engine {
 
     /// Reads a block of settings, alone and together with everything else that is set.
     pub(super) fn understand(&self, iid: u64, yaml: &str) -> Result<IssueLayer, Vec<WrongSetting>> {
+        refuse_a_large_block(iid, yaml)?;
         let file = File::parse(yaml).map_err(|error| {
             vec![WrongSetting { key: format!("line {}", error.line), message: error.to_string() }]
         })?;
@@ -428,7 +429,9 @@ impl Engine {
                 None => self.render_settings("settings.yml", json!({}))?,
             },
         };
+        refuse_a_large_block(issue.iid, &base).map_err(ChangeError::Invalid)?;
         let yaml = edit(&base, changes).map_err(|error| ChangeError::Invalid(vec![error]))?;
+        refuse_a_large_block(issue.iid, &yaml).map_err(ChangeError::Invalid)?;
         let file = File::parse(&yaml).map_err(|error| invalid(&error.key, error.message))?;
         // A form that was sent twice wants what stands there already: that is nobody else's change.
         let changes_nothing = File::parse(&base).is_ok_and(|base| leaves(&base) == leaves(&file));
