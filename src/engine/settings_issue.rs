@@ -280,7 +280,7 @@ impl Engine {
         }
         let Some(yaml) = yaml else {
             let key = format!("issue #{}", issue.iid);
-            let message = "has no block that begins with ```yaml".to_owned();
+            let message = "has no block that begins with ```yaml and ends with ```".to_owned();
             return Ok(Err(Refused::Invalid(vec![WrongSetting { key, message }])));
         };
         Ok(self.understand(issue.iid, yaml).map_err(Refused::Invalid))
