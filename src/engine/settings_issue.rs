@@ -253,8 +253,9 @@ impl Engine {
         if !self.may_mend() {
             return;
         }
-        // Without a block each text is another mistake.
-        let about = fingerprint(&yaml_of(&issue.description).unwrap_or_else(|| issue.description.clone()));
+        // Without a block each text is another mistake; the same text may be refused for another reason later.
+        let text = yaml_of(&issue.description).unwrap_or_else(|| issue.description.clone());
+        let about = fingerprint(&format!("{text}\n{context}"));
         if let Err(error) = self.say_once(connected, issue, &about, context).await {
             let iid = issue.iid;
             tracing::warn!(iid, %error, "it was not said in issue {iid} why its settings have no effect");
