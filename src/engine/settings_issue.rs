@@ -220,11 +220,14 @@ impl Engine {
         let yaml = yaml_of(&issue.description);
         let (last, unfit) = good.as_ref().map(|good| self.still_good(good)).unwrap_or_default();
         if let Some(good) = &good {
-            let stale = self.refuse_older_settings(issue, good);
-            if stale.is_err() || yaml.as_deref() == Some(good.yaml.trim_end()) {
-                let (problem, context) = unfit.as_ref().map(|refused| refused.in_words(issue.iid)).unzip();
+            let in_words = || unfit.as_ref().map(|refused| refused.in_words(issue.iid)).unzip();
+            if let Err(stale) = self.refuse_older_settings(issue, good) {
+                self.go_by(last, in_words().0)?;
+                return Err(stale);
+            }
+            if yaml.as_deref() == Some(good.yaml.trim_end()) {
+                let (problem, context) = in_words();
                 self.go_by(last, problem)?;
-                stale?;
                 self.remember_as_new(issue, good)?;
                 if let Some(context) = context {
                     self.say_why(connected, issue, context).await;
