@@ -76,6 +76,12 @@ async fn what_fails_says_what_to_do() {
     assert!(words(&untrusted).contains("SSL_CERT_FILE"), "{}", words(&untrusted));
     let wrong = desk.send(&server, &STARTTLS.replace("pa%3Ass", "wrong"), true).await;
     assert!(words(&wrong).contains("check user and password in VORHOELLE_SMTP_URL"), "{}", words(&wrong));
+    let unencrypted = desk.send(&server, &STARTTLS.replace("?tls=required", ""), true).await;
+    assert!(
+        words(&unencrypted).contains("add ?tls=required to VORHOELLE_SMTP_URL"),
+        "{}",
+        words(&unencrypted)
+    );
     server.set_mood(Mood::Busy);
     let busy = desk.send(&server, STARTTLS, true).await;
     assert!(words(&busy).contains("451"), "{}", words(&busy));
@@ -91,6 +97,6 @@ async fn a_server_without_tls_is_refused_where_it_is_required() {
     let server = MailServer::start(false).await;
     server.set_mood(Mood::NoTls);
     let output = desk.send(&server, STARTTLS, true).await;
-    assert!(words(&output).contains("STARTTLS is not supported"), "{}", words(&output));
+    assert!(words(&output).contains("write smtps:// in VORHOELLE_SMTP_URL"), "{}", words(&output));
     assert_eq!(server.mails().len(), 0);
 }

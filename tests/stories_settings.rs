@@ -88,6 +88,26 @@ async fn a_wrong_value_in_the_settings_issue_is_refused_though_a_variable_hides_
     world.finish().await;
 }
 
+/// First a stranger wrote it; then a reviewer edited what stands around it.
+#[tokio::test]
+async fn another_reason_why_the_same_text_has_no_effect_is_said_too() {
+    let mut world = World::with(Difference {
+        file: Some("language: en\nenforce_reviewers: true\n"),
+        ..Difference::default()
+    })
+    .await;
+    change(&world, json!({ "min_score": 80 })).await;
+    let text = description(&world, 1).replace("min_score: 80", "min_score: 300");
+    world.person("owner").edit_description(1, &text).unwrap();
+    world.settle().await;
+    world.expect_comment(1, "owner has no effect");
+    world.reviewer().edit_description(1, &format!("{text}\nAll right?\n")).unwrap();
+    world.settle().await;
+    world.expect_comment(1, "must be a number from 0 to 100");
+    world.delta().await;
+    world.finish().await;
+}
+
 /// What stands in the issue was fine beside a variable, or a file, that is gone since.
 #[tokio::test]
 async fn settings_that_go_no_more_with_the_others_are_told_and_the_rest_of_them_stays() {
@@ -131,6 +151,7 @@ async fn the_last_good_settings_stay_as_far_as_they_go_with_the_others() {
     world.restart(Disk::Kept).await;
     assert_eq!(setting(&world, "min_score").await.0, json!(80.0));
     assert!(world.get("/health").await.1["settings"]["problem"].as_str().unwrap().contains("min_score"));
+    world.expect_comment(1, "names nobody");
     world.finish().await;
 }
 

@@ -393,6 +393,84 @@ async fn other_issues_with_the_label_hold_up_nobody() {
     world.finish().await;
 }
 
+/// Somebody locked its discussion, say.
+#[tokio::test]
+async fn a_settings_issue_that_takes_no_comment_and_no_label_holds_up_nobody() {
+    let mut world = World::new().await;
+    changed(&world, json!({ "min_score": 80 })).await;
+    for (method, path) in [(Method::POST, "/issues/1/notes"), (Method::PUT, "/issues/1")] {
+        world.sandbox.fault(Fault::new(method, path, Trouble::status(403)).times(1_000));
+    }
+    let text = description(&world, 1).replace("min_score: 80", "min_score: 300");
+    world.reviewer().edit_description(1, &text).unwrap();
+    world.reviewer().relabel(1, &[], &["job-match/settings"]).unwrap();
+    world.settle().await;
+    world.restart(Disk::Kept).await;
+    assert_eq!(setting(&world, "min_score").await, 80.0);
+    assert!(problem(&world).await.as_str().unwrap().contains("min_score"));
+    world.stage("1").await;
+    assert_eq!((world.comments(1).len(), world.labels(1).len()), (0, 0));
+    world.sandbox.clear_faults();
+    world.delta().await;
+    assert_eq!(world.labels(1), ["job-match/settings"]);
+    world.expect_comment(1, "must be a number");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_text_of_the_operators_that_may_not_be_written_holds_up_nobody() {
+    let folder = tempfile::TempDir::new().unwrap();
+    std::fs::create_dir(folder.path().join("comments")).unwrap();
+    let text = "@all: {{ reason }}\n\n{{ hidden }}\n";
+    std::fs::write(folder.path().join("comments/settings_refused.en.md"), text).unwrap();
+    let path: &'static str = Box::leak(folder.path().to_str().unwrap().into());
+    let mut world = World::set(&[("TEMPLATES", path)]).await;
+    changed(&world, json!({ "min_score": 80 })).await;
+    world.reviewer().edit_description(1, "```yaml\nmin_score: 300\n```\n").unwrap();
+    world.settle().await;
+    world.restart(Disk::Kept).await;
+    assert_eq!(setting(&world, "min_score").await, 80.0);
+    assert!(problem(&world).await.as_str().unwrap().contains("min_score"));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn of_many_mistakes_the_beginning_is_said() {
+    let mut world = World::new().await;
+    changed(&world, json!({ "min_score": 80 })).await;
+    let names: Vec<String> = (0..3_000).map(|name| format!("\"@a{name}\"")).collect();
+    let wrong = format!("```yaml\nmin_score: 80\nreviewers: [{}]\n```\n", names.join(", "));
+    world.reviewer().edit_description(1, &wrong).unwrap();
+    world.settle().await;
+    let said = problem(&world).await.as_str().unwrap().to_owned();
+    assert!(said.contains("a9`") && said.ends_with('…') && said.chars().count() == 2_001, "{said}");
+    assert!(world.comments(1)[0].len() < 10_000);
+    world.expect_comment(1, "leave out");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_block_too_large_to_be_read_is_refused_and_none_is_written() {
+    let mut world = World::new().await;
+    changed(&world, json!({ "min_score": 80 })).await;
+    let large = format!("```yaml\nmin_score: 85\n{}```\n", "# and so on\n".repeat(6_000));
+    world.reviewer().edit_description(1, &large).unwrap();
+    world.settle().await;
+    assert_eq!(setting(&world, "min_score").await, 80.0);
+    world.expect_comment(1, "holds a block of more than 64 KiB");
+    let (status, answer) = change(&world, json!({ "min_score": 90 })).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+    assert!(answer.to_string().contains("more than 64 KiB"), "{answer}");
+    world.reviewer().edit_description(1, "```yaml\nmin_score: 85\n```\n").unwrap();
+    world.settle().await;
+    let times = vec!["08:00"; 10_000];
+    let (status, answer) = change(&world, json!({ "batch": {"at": times} })).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+    assert!(answer.to_string().contains("more than 64 KiB"), "{answer}");
+    assert_eq!((setting(&world, "min_score").await, problem(&world).await), (json!(85.0), Value::Null));
+    world.finish().await;
+}
+
 /// A copy of GitLab that has not heard of it yet.
 #[tokio::test]
 async fn a_settings_issue_that_one_answer_lacks_is_not_made_twice() {

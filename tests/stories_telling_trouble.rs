@@ -402,6 +402,63 @@ async fn a_reminder_that_was_held_waits_anew_after_a_decision_and_its_undoing() 
     world.finish().await;
 }
 
+/// It was due while it was quiet, or left without anybody knowing whether it arrived; then nobody was to be reminded any more.
+#[tokio::test]
+async fn a_reminder_that_was_held_does_not_go_once_reminders_are_off() {
+    let file = "language: en\nremind_after: 30h\nquiet_alarm_after: off\n\
+                quiet_hours: {from: \"23:00\", to: \"07:00\", timezone: UTC}\n";
+    for is_under_way in [false, true] {
+        let (mut world, server) = mailing(file).await;
+        world.clock.advance(Duration::from_secs(if is_under_way { 0 } else { 14 * 3600 }));
+        world.stage("1").await;
+        world.tell().await;
+        server.set_mood(Mood::GoneAfterMessage);
+        world.tell_after(30 * 60 + 5).await;
+        server.set_mood(Mood::Fine);
+        let before = server.mails().len();
+        assert_eq!(
+            before,
+            if is_under_way { 2 } else { 1 },
+            "it is five past two, or past four in the morning"
+        );
+        let remind_after = |after: &str| {
+            world.http.patch(world.url("/api/v1/config")).json(&json!({ "remind_after": after }))
+        };
+        assert_eq!(world.call(remind_after("off")).await.0, StatusCode::OK);
+        world.tell_after(4 * 60).await;
+        assert_eq!(server.mails().len(), before);
+        let (_, shown) = world.get("/api/v1/matches/1").await;
+        let held = shown["deliveries"].as_array().unwrap().iter().any(|one| one["outcome"] == "deferred");
+        assert!(!held, "{shown}");
+        assert_eq!(world.call(remind_after("30h")).await.0, StatusCode::OK);
+        world.tell_after(24 * 60).await;
+        assert!(subjects(&server)[before].contains("[97 %] Cloud Architect 1 – Amoria Bond waits"));
+        world.expect_comment(2, "when it last sent a digest");
+        world.finish().await;
+    }
+}
+
+/// It left at twenty past eight, and nobody knows whether it arrived; it is quiet from half past eight.
+#[tokio::test]
+async fn a_reminder_waits_for_the_end_of_quiet_hours_although_its_match_is_urgent() {
+    let file = "language: en\nremind_after: 1d\nquiet_alarm_after: off\n\
+                quiet_hours: {from: \"08:30\", to: \"10:00\", timezone: UTC, urgent_score: 98}\n";
+    let (mut world, server) = mailing(file).await;
+    world.clock.advance(Duration::from_secs(20 * 60));
+    stage_urgent(&world, "1").await;
+    world.tell().await;
+    server.set_mood(Mood::GoneAfterMessage);
+    world.tell_after(24 * 60).await;
+    assert_eq!(server.mails().len(), 2);
+    server.set_mood(Mood::Fine);
+    world.tell_after(15).await;
+    assert_eq!(server.mails().len(), 2, "it is quiet");
+    world.tell_after(90).await;
+    assert_eq!((server.mails().len(), &subjects(&server)[1]), (3, &subjects(&server)[2]));
+    world.expect_comment(2, "when it last sent a digest");
+    world.finish().await;
+}
+
 #[tokio::test]
 async fn a_stop_lets_a_message_on_its_way_come_to_its_end() {
     let (url, has_arrived, let_go) = slow_slack().await;

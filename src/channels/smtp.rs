@@ -73,7 +73,9 @@ impl Smtp {
         let outcome = match tokio::time::timeout_at(end, connection.message(message)).await {
             Ok(Ok(_)) => Outcome::Sent { id: None },
             Ok(Err(error)) if error.status().is_some() => self.refused(&error.into()),
-            Ok(Err(error)) => unclear(format!("{} broke off after it had the message: {error}", self.name())),
+            Ok(Err(error)) => {
+                unclear(format!("{} broke off while it got the message, or after: {error}", self.name()))
+            }
             Err(_) => unclear(format!("{} did not say whether it took the message", self.name())),
         };
         // After anything else nobody knows for sure which answer would come next.
@@ -170,10 +172,18 @@ impl Smtp {
             Failure::Talking(error) => Some(error),
         };
         let code = error.and_then(Error::status).map(|code| code.to_string());
+        let security = self.settings.security;
         let advice = match code.as_deref() {
             Some("530" | "534" | "535" | "538") => "; check user and password in VORHOELLE_SMTP_URL",
             Some("550" | "551" | "553") => {
                 "; check the recipient's address (VORHOELLE_MAIL_TO, or the draft's `to`) and VORHOELLE_MAIL_FROM"
+            }
+            // What a server without encryption offers, which is mostly no login.
+            None if security == SmtpSecurity::None && words.contains("authentication mechanism") => {
+                "; most servers let nobody log in without TLS: add ?tls=required to VORHOELLE_SMTP_URL, or write smtps://"
+            }
+            None if words.contains("STARTTLS") => {
+                "; write smtps:// in VORHOELLE_SMTP_URL, or take ?tls=required away where the network is your own"
             }
             _ if words.contains("certificate") => {
                 "; is its certificate valid for this name? SSL_CERT_FILE names other trust anchors"

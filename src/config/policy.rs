@@ -1,6 +1,6 @@
 //! What people have set about matches and messages, checked and ready to be gone by.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -68,7 +68,7 @@ pub struct ChannelPolicy {
 }
 
 /// A key whose value cannot be used, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WrongSetting {
     /// The key, with points between its parts.
     pub key: String,
@@ -107,13 +107,8 @@ pub(super) fn wrong_values(file: &File) -> Vec<WrongSetting> {
 
 /// What all channels share is read once a channel.
 fn each_once(all: impl IntoIterator<Item = WrongSetting>) -> Vec<WrongSetting> {
-    let mut wrong: Vec<WrongSetting> = Vec::new();
-    for one in all {
-        if !wrong.contains(&one) {
-            wrong.push(one);
-        }
-    }
-    wrong
+    let mut seen = HashSet::new();
+    all.into_iter().filter(|one| seen.insert(one.clone())).collect()
 }
 
 /// Reads a file's texts and notes what is wrong.

@@ -15,6 +15,9 @@ use crate::gitlab::Issue;
 use crate::gitlab::notes::Note;
 use crate::mirror::{Fact, Mirror};
 
+/// So many characters of a reason are said: a block may hold thousands of mistakes, and GitLab takes no comment without end.
+const REASON_LIMIT: usize = 2_000;
+
 /// The last good settings of an issue.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Good {
@@ -50,13 +53,12 @@ impl Refused {
         let (text, wrong, context) = match self {
             Self::Invalid(wrong) => {
                 let reason = reason(wrong);
-                let context =
-                    json!({ "kind": "invalid", "unfit": false, "reason": GitlabLine::new(&reason) });
+                let context = json!({ "kind": "invalid", "unfit": false, "reason": GitlabLine::new(&shortened(&reason)) });
                 (format!("the settings in {place} cannot be used: {reason}"), wrong.clone(), context)
             }
             Self::Unfit(wrong) => {
                 let reason = reason(wrong);
-                let context = json!({ "kind": "invalid", "unfit": true, "reason": GitlabLine::new(&reason) });
+                let context = json!({ "kind": "invalid", "unfit": true, "reason": GitlabLine::new(&shortened(&reason)) });
                 let text = format!(
                     "the settings in {place} do not go any more with what is set elsewhere, and have no effect where \
                      they do not: {reason}"
@@ -71,9 +73,17 @@ impl Refused {
             }
         };
         // `/health` asks for no token, and a log is read by many: whom a mistyped value names stands on the page alone.
-        let text = masked(&text);
+        let text = shortened(&masked(&text));
         tracing::warn!(iid, "{text}");
         (SettingsProblem { text, wrong }, context)
+    }
+}
+
+/// The beginning of a text that is too long to be read.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(REASON_LIMIT) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
     }
 }
 

@@ -5,7 +5,11 @@ use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::config::WrongSetting;
 use crate::domain::hex;
+
+/// Most bytes of a block: whoever edits the issue could keep the service busy with each read of it.
+const LARGEST: usize = 64 * 1024;
 
 /// Stands hidden in the description: labels come and go, whoever may relabel.
 const MARK: &str = "<!-- vorhoelle settings issue -->";
@@ -54,12 +58,27 @@ fn range_of(description: &str) -> Option<Range<usize>> {
         let word = line.trim_end();
         match begin {
             None if word == "```yaml" && line.ends_with('\n') => begin = Some(at + line.len()),
-            Some(begin) if word == "```" => return Some(begin..at),
+            Some(begin) if is_closing(word) => return Some(begin..at),
             _ => {}
         }
         at += line.len();
     }
     None
+}
+
+/// Whether a line ends a block: GitLab takes three blanks before it, and more backticks than began the block.
+fn is_closing(word: &str) -> bool {
+    let fence = word.trim_start_matches(' ');
+    word.len() - fence.len() <= 3 && fence.len() >= 3 && fence.bytes().all(|byte| byte == b'`')
+}
+
+/// Refuses the block of an issue that is too large to be read.
+pub(super) fn refuse_a_large_block(iid: u64, yaml: &str) -> Result<(), Vec<WrongSetting>> {
+    if yaml.len() <= LARGEST {
+        return Ok(());
+    }
+    let message = format!("holds a block of more than {} KiB", LARGEST / 1024);
+    Err(vec![WrongSetting { key: format!("issue #{iid}"), message }])
 }
 
 /// Tells one text of settings from another.
@@ -73,16 +92,21 @@ mod tests {
 
     #[test]
     fn the_block_is_found_whatever_stands_around_it() {
-        let of = |text| yaml_of(text);
+        let of = |text: &str| yaml_of(text);
         assert_eq!(
             of("x\n\n```yaml\nmin_score: 80\nlanguage: en\n```\n\ny").as_deref(),
             Some("min_score: 80\nlanguage: en")
         );
         assert_eq!(of("```yaml\n```").as_deref(), Some(""));
-        assert_eq!(of("```yaml  \r\nmin_score: 80\r\n``` \r\nx").as_deref(), Some("min_score: 80"));
+        for end in ["``` \r", " ```", "   ```", "````", "   `````  "] {
+            let text = format!("```yaml  \r\nmin_score: 80\r\n{end}\nmin_score: 90\n```\n");
+            assert_eq!(of(&text).as_deref(), Some("min_score: 80"), "{end}");
+        }
         assert_eq!(of("```json\n{}\n```"), None);
         assert_eq!(of("```yaml\nopen"), None);
-        assert_eq!(of("```yaml\nremind_after: 4d```\nx"), None);
+        for no_end in ["remind_after: 4d```", "    ```", "\t```", "``", "```yaml", "~~~"] {
+            assert_eq!(of(&format!("```yaml\n{no_end}\nx")), None, "{no_end}");
+        }
     }
 
     #[test]
@@ -91,6 +115,7 @@ mod tests {
             ("x\n\n```yaml\n# a\n```\n\ny\n", "x\n\n```yaml\nmin_score: 80\n```\n\ny\n"),
             ("```yaml\n```", "```yaml\nmin_score: 80\n```"),
             ("x\r\n```yaml \r\na: 1\r\n```\r\ny", "x\r\n```yaml \r\nmin_score: 80\n```\r\ny"),
+            ("```yaml\na: 1\n  ````\ny", "```yaml\nmin_score: 80\n  ````\ny"),
             ("people took it away\n", "people took it away\n\n```yaml\nmin_score: 80\n```\n"),
         ] {
             assert_eq!(with_yaml(before, "min_score: 80\n"), after);

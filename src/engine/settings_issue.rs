@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError};
 use serde_json::{Value, json};
 
 use super::good_settings::Refused;
-use super::settings_block::{fingerprint, is_marked, marked, with_yaml, yaml_of};
+use super::settings_block::{fingerprint, is_marked, marked, refuse_a_large_block, with_yaml, yaml_of};
 use super::{Connected, Engine, EngineError, SettingsProblem};
 use crate::config::{File, IssueLayer, Policy, Setting, WrongSetting, edit, leaves};
 use crate::domain::inert::GitlabLine;
@@ -91,7 +91,10 @@ impl Engine {
             Some(issue) => {
                 self.inner.mirror.remember(Fact::SettingsIssue, &issue.iid.to_string())?;
                 self.read_settings_of(connected, issue).await?;
-                self.put_label_back(connected, issue).await?;
+                if let Err(error) = self.put_label_back(connected, issue).await {
+                    // GitLab may refuse it for good, and the settings count without it.
+                    tracing::warn!(iid = issue.iid, %error, "the label of the settings issue could not be put back");
+                }
             }
         }
         self.answer_others(connected, first.as_ref(), &others).await;
@@ -217,14 +220,17 @@ impl Engine {
         let yaml = yaml_of(&issue.description);
         let (last, unfit) = good.as_ref().map(|good| self.still_good(good)).unwrap_or_default();
         if let Some(good) = &good {
-            let stale = self.refuse_older_settings(issue, good);
-            if stale.is_err() || yaml.as_deref() == Some(good.yaml.trim_end()) {
-                let (problem, context) = unfit.as_ref().map(|refused| refused.in_words(issue.iid)).unzip();
+            let in_words = || unfit.as_ref().map(|refused| refused.in_words(issue.iid)).unzip();
+            if let Err(stale) = self.refuse_older_settings(issue, good) {
+                self.go_by(last, in_words().0)?;
+                return Err(stale);
+            }
+            if yaml.as_deref() == Some(good.yaml.trim_end()) {
+                let (problem, context) = in_words();
                 self.go_by(last, problem)?;
-                stale?;
                 self.remember_as_new(issue, good)?;
                 if let Some(context) = context {
-                    self.say_why(connected, issue, context).await?;
+                    self.say_why(connected, issue, context).await;
                 }
                 return Ok(unfit);
             }
@@ -240,18 +246,23 @@ impl Engine {
         };
         let (problem, context) = refused.in_words(issue.iid);
         self.go_by(last, Some(problem))?;
-        self.say_why(connected, issue, context).await?;
+        self.say_why(connected, issue, context).await;
         Ok(Some(refused))
     }
 
-    /// Says once why the settings that stand in an issue do not count.
-    async fn say_why(&self, connected: &Connected, issue: &Issue, context: Value) -> Result<(), EngineError> {
+    /// Says once why the settings that stand in an issue do not count. GitLab may refuse the comment for good, and so may the
+    /// last check of a text that the operator changed: nobody waits for it, and it is tried again at the next read.
+    async fn say_why(&self, connected: &Connected, issue: &Issue, context: Value) {
         if !self.may_mend() {
-            return Ok(());
+            return;
         }
-        // Without a block each text is another mistake.
-        let about = fingerprint(&yaml_of(&issue.description).unwrap_or_else(|| issue.description.clone()));
-        self.say_once(connected, issue, &about, context).await
+        // Without a block each text is another mistake; the same text may be refused for another reason later.
+        let text = yaml_of(&issue.description).unwrap_or_else(|| issue.description.clone());
+        let about = fingerprint(&format!("{text}\n{context}"));
+        if let Err(error) = self.say_once(connected, issue, &about, context).await {
+            let iid = issue.iid;
+            tracing::warn!(iid, %error, "it was not said in issue {iid} why its settings have no effect");
+        }
     }
 
     /// What an edit says, or why it has no effect.
@@ -273,7 +284,7 @@ impl Engine {
         }
         let Some(yaml) = yaml else {
             let key = format!("issue #{}", issue.iid);
-            let message = "has no block that begins with ```yaml".to_owned();
+            let message = "has no block that begins with ```yaml and ends with ```".to_owned();
             return Ok(Err(Refused::Invalid(vec![WrongSetting { key, message }])));
         };
         Ok(self.understand(issue.iid, yaml).map_err(Refused::Invalid))
@@ -281,6 +292,7 @@ impl Engine {
 
     /// Reads a block of settings, alone and together with everything else that is set.
     pub(super) fn understand(&self, iid: u64, yaml: &str) -> Result<IssueLayer, Vec<WrongSetting>> {
+        refuse_a_large_block(iid, yaml)?;
         let file = File::parse(yaml).map_err(|error| {
             vec![WrongSetting { key: format!("line {}", error.line), message: error.to_string() }]
         })?;
@@ -421,7 +433,9 @@ impl Engine {
                 None => self.render_settings("settings.yml", json!({}))?,
             },
         };
+        refuse_a_large_block(issue.iid, &base).map_err(ChangeError::Invalid)?;
         let yaml = edit(&base, changes).map_err(|error| ChangeError::Invalid(vec![error]))?;
+        refuse_a_large_block(issue.iid, &yaml).map_err(ChangeError::Invalid)?;
         let file = File::parse(&yaml).map_err(|error| invalid(&error.key, error.message))?;
         // A form that was sent twice wants what stands there already: that is nobody else's change.
         let changes_nothing = File::parse(&base).is_ok_and(|base| leaves(&base) == leaves(&file));

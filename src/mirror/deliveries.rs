@@ -261,7 +261,7 @@ impl Mirror {
     /// # Errors
     ///
     /// Where the disk fails.
-    pub fn last_match_made(&self) -> rusqlite::Result<Option<Timestamp>> {
+    pub fn last_match_of_any_kind(&self) -> rusqlite::Result<Option<Timestamp>> {
         self.read(|connection| {
             let at: Option<i64> = connection
                 .prepare_cached(

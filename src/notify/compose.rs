@@ -42,6 +42,8 @@ impl Notifier {
         let kind = match flight.cargo {
             Cargo::Matches if matches.len() == 1 => NoticeKind::Match,
             Cargo::Matches => NoticeKind::Digest,
+            // It was kept or laid aside, and nobody is to be reminded any more.
+            Cargo::Reminder if policy.remind_after.is_none() => return Ok(None),
             Cargo::Reminder => NoticeKind::Reminder,
             // A match has come since the first try, nobody wants to know any more, or everybody knows by now: a kill left it
             // both under way and laid aside.

@@ -10,7 +10,7 @@ use super::in_flight::{Cargo, Flight};
 use super::last_times::Memory;
 use super::receipts::{REMINDED, receipt};
 use super::senders::Message;
-use super::{Notice, NoticeMatch, Notifier};
+use super::{Notice, NoticeKind, NoticeMatch, Notifier};
 use crate::channels::Outcome;
 use crate::config::{ChannelPolicy, Policy};
 use crate::domain::Channel;
@@ -146,9 +146,13 @@ impl Notifier {
         let mut reminders = mirror.reminders(channel)?;
         reminders.retain(|iid| state.later(*iid, now).is_none());
         reminders.retain(|iid| !aside.iter().any(|flight| flight.iids.contains(iid)));
-        if let Some((_, soon)) = self.waits_too_long() {
+        match self.waits_too_long() {
             // A decision and its undo came between: it has not waited for so long any more.
-            reminders.retain(|iid| self.engine().has_waited_since(*iid, soon).unwrap_or(true));
+            Some((_, soon)) => {
+                reminders.retain(|iid| self.engine().has_waited_since(*iid, soon).unwrap_or(true));
+            }
+            // Nobody is to be reminded any more.
+            None => reminders.clear(),
         }
         if self.memory().await?.reminded_until(channel, now).is_some() {
             reminders.clear();
@@ -359,7 +363,8 @@ impl Notifier {
         let now = self.now();
         let urgent =
             |one: &NoticeMatch| schedule.quiet.as_ref().is_some_and(|quiet| quiet.is_urgent(one.job.score));
-        let goes_anyway = !notice.matches.is_empty() && notice.matches.iter().all(urgent);
+        let is_of_matches = matches!(notice.kind, NoticeKind::Match | NoticeKind::Digest);
+        let goes_anyway = is_of_matches && notice.matches.iter().all(urgent);
         Some(schedule.not_before(now)).filter(|until| *until > now && !goes_anyway)
     }
 }

@@ -104,6 +104,25 @@ impl Failure {
     }
 }
 
+/// What becomes of a message that did not leave.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    /// The same message is tried again before anything else.
+    Keep,
+    /// The same message is tried again once others have gone.
+    LayAside,
+    /// What is said next is planned afresh.
+    Forget,
+}
+
+fn fate(flight: &Flight, others_first: bool) -> Fate {
+    if flight.is_partly_delivered() {
+        // Who has it does not get it again.
+        return if others_first { Fate::LayAside } else { Fate::Keep };
+    }
+    if flight.may_have_arrived() && !others_first { Fate::Keep } else { Fate::Forget }
+}
+
 impl ChannelState {
     /// How often messages about these matches were set aside because nobody knew whether they arrived.
     fn times_set_aside(&self, flight: &Flight) -> u32 {
@@ -165,7 +184,11 @@ impl Notifier {
         if in_parts {
             flight.split(self.engine(), channel, &self.inner.home, now)?;
         } else {
-            self.put_back(channel, &flight, aside.is_some() || given_up)?;
+            match fate(&flight, aside.is_some() || given_up) {
+                Fate::Keep => flight.keep(self.engine(), channel)?,
+                Fate::LayAside => flight.lay_aside(self.engine(), channel)?,
+                Fate::Forget => Flight::forget(self.engine(), channel)?,
+            }
         }
         let is_passing = flight.partly_since.is_none_or(|since| now.duration_since(since) < NOT_PASSING);
         if given_up || !is_passing {
@@ -207,18 +230,6 @@ impl Notifier {
             state.stumbled = Some(error.to_string());
         });
         self.pause(channel, pause)
-    }
-
-    /// What becomes of a message that did not leave now.
-    fn put_back(&self, channel: Channel, flight: &Flight, others_first: bool) -> Result<(), EngineError> {
-        match (flight.delivered.is_empty(), others_first) {
-            // Who has it does not get it again.
-            (false, true) => flight.lay_aside(self.engine(), channel),
-            (true, false) if flight.may_have_arrived() => flight.keep(self.engine(), channel),
-            (false, false) => flight.keep(self.engine(), channel),
-            // What is said next is planned afresh.
-            (true, _) => Flight::forget(self.engine(), channel),
-        }
     }
 
     /// Tells people in a comment what does not arrive, once a day at most.
@@ -334,4 +345,24 @@ fn growing(failures: u32, longest: Duration) -> Duration {
     let doubled = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(13)).min(longest);
     let share = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
     doubled + doubled / 10 * share / 255
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_somebody_has_or_may_have_is_tried_again_as_the_same_message() {
+        let fresh = Flight::new("home", Cargo::Matches, vec![1], false, Timestamp::UNIX_EPOCH);
+        let may_have_arrived = Flight { unclear: 1, ..fresh.clone() };
+        let mut partly_delivered = fresh.clone();
+        partly_delivered.delivered.note(&"anna@example.com".parse().unwrap(), None);
+        for (flight, fate_now, fate_after_others) in [
+            (fresh, Fate::Forget, Fate::Forget),
+            (may_have_arrived, Fate::Keep, Fate::Forget),
+            (partly_delivered, Fate::Keep, Fate::LayAside),
+        ] {
+            assert_eq!((fate(&flight, false), fate(&flight, true)), (fate_now, fate_after_others));
+        }
+    }
 }

@@ -50,6 +50,10 @@ impl Notifier {
             deliveries.retain(|one| one.outcome != DeliveryOutcome::Deferred);
             return Ok(deliveries);
         }
+        if self.engine().policy().remind_after.is_none() {
+            // Nobody is to be reminded any more.
+            deliveries.retain(|one| one.outcome != DeliveryOutcome::Deferred);
+        }
         let waiting = Waiting {
             iid: record.iid,
             since: record.counts_since(),

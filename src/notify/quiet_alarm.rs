@@ -22,7 +22,7 @@ impl Notifier {
         let alarmed = self.memory().await?.last_quiet_alarm.get(&channel).copied();
         let alarmed = alarmed.filter(|at| !lies_ahead(*at, self.now()));
         // Where no match was ever staged, the first alarm is the only one: a lost disk begins to count anew.
-        let never_staged = self.engine().mirror().last_match_made()?.is_none();
+        let never_staged = self.engine().mirror().last_match_of_any_kind()?.is_none();
         let has_said_so = alarmed.is_some_and(|at| never_staged || at >= due);
         Ok(due <= self.now() && !has_said_so)
     }
@@ -30,7 +30,7 @@ impl Notifier {
     /// Since when no match has come: since the last one, else since this disk began to wait for the first.
     pub(super) fn no_match_since(&self) -> Result<Timestamp, EngineError> {
         let mirror = self.engine().mirror();
-        if let Some(last) = mirror.last_match_made()? {
+        if let Some(last) = mirror.last_match_of_any_kind()? {
             return Ok(last);
         }
         let now = self.now();

@@ -17,7 +17,7 @@ pub(super) struct Complaint {
 }
 
 /// The wordings, with what stands before and behind the part that differs; the first that fits counts.
-const WORDINGS: [(&str, &str, &str); 38] = [
+const WORDINGS: [(&str, &str, &str); 39] = [
     ("score", "must be a number from 0 to 100", ""),
     ("fraction", "scale is 0–100", ""),
     ("number", "must be a number", ""),
@@ -35,6 +35,7 @@ const WORDINGS: [(&str, &str, &str); 38] = [
     ("times", "must name a time of day at least", ""),
     ("half", "is missing; write a time of day", ""),
     ("no_block", "has no block that begins with", ""),
+    ("large_block", "holds a block of more than ", " KiB"),
     ("stranger", "was changed by somebody who is no reviewer", ""),
     ("slash", "holds a line that begins with a slash", ""),
     ("address", "must be one e-mail address such as clara@example.com, not ", ""),
