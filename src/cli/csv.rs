@@ -1,12 +1,13 @@
 //! `vorhoelle csv export|import|sync FILE`: the applications tracker as a spreadsheet.
 
-use std::path::{Path, PathBuf};
+mod watch;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Context, asked_to_stop, print, say, say_error};
+use super::{Context, print, say};
 use crate::csv::merge::Reason;
 use crate::csv::sync::{Direction, Heard, Outcome, Run, SyncError};
 use crate::csv::{CsvFile, FileError, Plan, Written};
@@ -14,10 +15,6 @@ use crate::engine::Engine;
 
 /// How often a file is read again that changes while we work.
 const TRIES: usize = 3;
-/// How often `--watch` looks whether the file has changed.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How long a stop waits for what GitLab is just being told.
-const LAST_WRITE: Duration = Duration::from_secs(3);
 /// How many new rows of the file are told one by one after a run.
 const NAMED: usize = 100;
 
@@ -74,7 +71,7 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
     };
     let engine = context.engine().await?;
     let code = if watch {
-        keep_in_sync(&engine, &options).await?
+        watch::keep_in_sync(&engine, &options).await?
     } else {
         once(&engine, &options.open()?, &options, direction).await?.0
     };
@@ -82,113 +79,7 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
     Ok(code)
 }
 
-/// Again whenever the file was changed, or the service beside it heard of a change in GitLab, and as often as GitLab is
-/// asked for changes anyway; until Ctrl-C. While a spreadsheet has the file open, or an editor has taken it away to save
-/// it, that is waited for.
-async fn keep_in_sync(engine: &Engine, options: &Options) -> anyhow::Result<ExitCode> {
-    let mut code = ExitCode::SUCCESS;
-    let mut seen = None;
-    let mut was_there = written(&options.file).is_some();
-    let (mut is_first, mut is_waiting) = (true, false);
-    // Said once of a wait and of each save during it.
-    let mut said_of = None;
-    let shown = || engine.mirror().rows_revision().ok();
-    let mut shows = shown();
-    // One for all rounds: a signal that comes during a run is heard as well.
-    let mut stop = std::pin::pin!(asked_to_stop());
-    let mut until_gitlab = tokio::time::Instant::now() + engine.policy().sync_interval;
-    loop {
-        let due = tokio::time::Instant::now() >= until_gitlab;
-        let (is_edited, is_news) = (written(&options.file) != seen, shown() != shows);
-        if is_first || due || is_waiting || is_edited || is_news {
-            if due {
-                until_gitlab = tokio::time::Instant::now() + engine.policy().sync_interval;
-            }
-            // What is written while we are at work is looked at again.
-            let before = written(&options.file);
-            shows = shown();
-            // It was read a moment ago, unless the first look had to wait.
-            let knows_gitlab = (is_first && !is_waiting) || (is_news && !due && !is_edited);
-            let looked = tokio::select! {
-                () = &mut stop => {
-                    // What GitLab is just being told comes to its end; the run breaks off like any other.
-                    let _ = tokio::time::timeout(LAST_WRITE, engine.ended()).await;
-                    return Ok(code);
-                }
-                looked = sync_again(engine, options, was_there, knows_gitlab) => looked,
-            };
-            match looked {
-                Ok((last, ours)) => {
-                    code = last;
-                    seen = ours.map_or(before, |ours| Some((ours.modified?, ours.size)));
-                    (is_first, is_waiting, was_there) = (false, false, true);
-                }
-                Err(error) => match waits_for(&error) {
-                    Some(what) => {
-                        if !is_waiting || said_of != before {
-                            say(&what);
-                        }
-                        (is_waiting, said_of) = (true, before);
-                    }
-                    None if is_first => return Err(error),
-                    None => {
-                        say_error(&format!("{error:#}; it is tried again"));
-                        (seen, is_waiting) = (before, false);
-                    }
-                },
-            }
-        }
-        tokio::select! {
-            () = &mut stop => return Ok(code),
-            () = engine.clock().sleep(LOOK_EVERY) => {}
-        }
-    }
-}
-
-/// Syncs once, after a look at what is new in GitLab unless that has just been done. Tells what was written.
-async fn sync_again(
-    engine: &Engine,
-    options: &Options,
-    was_there: bool,
-    knows_gitlab: bool,
-) -> anyhow::Result<(ExitCode, Option<Written>)> {
-    let mut file = options.open()?;
-    if was_there {
-        file = file.that_was_there();
-    }
-    // Before GitLab is asked, for it may take hours until the file is closed.
-    file.check_closed()?;
-    file.read()?;
-    if !knows_gitlab {
-        engine.set_follows(false);
-        engine.delta().await?;
-        engine.work_off().await;
-    }
-    once(engine, &file, options, Direction::Sync).await
-}
-
-/// What `--watch` waits for, where that is all that is wrong.
-fn waits_for(error: &anyhow::Error) -> Option<String> {
-    let file = match error.downcast_ref::<SyncError>() {
-        Some(SyncError::File(file)) => Some(file),
-        _ => error.downcast_ref::<FileError>(),
-    };
-    match file? {
-        FileError::Open { path, program } => {
-            Some(format!("{} is open in {program}; it is synced when it is closed there", path.display()))
-        }
-        FileError::Missing { path } => {
-            Some(format!("{} is not there; it is synced when it is there again", path.display()))
-        }
-        _ => None,
-    }
-}
-
-fn written(file: &Path) -> Option<(SystemTime, u64)> {
-    let metadata = std::fs::metadata(file).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
-}
-
+/// One run, with what it did told. Says whether all went well, and what the file was once it had been written.
 async fn once(
     engine: &Engine,
     file: &CsvFile,

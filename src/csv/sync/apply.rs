@@ -121,46 +121,35 @@ impl Work {
 
     /// Tells GitLab; what it did not take is said, and the plan holds what came of it.
     pub(super) async fn carry_out(self, to: &Gitlab<'_>, days: &Days, table: &Table) -> Done {
-        let Self { row, line, title, what } = self;
-        let mut problems = Vec::new();
-        // Only what was made here counts as made.
-        let (action, told) = match what {
-            What::Merge(iid, sides) => (Action::Merge, Some((iid, sides))),
-            What::Blank(iid, own_cells) => {
-                let (line, iid, action, plan) = (Some(line), Some(iid), Action::Blank, RowPlan::default());
-                let shown = PlannedRow { line, iid, title, action, plan, own_cells };
-                let (before_writing, afterwards, problems) = Default::default();
-                return Done { row, shown, without_iid: true, before_writing, afterwards, problems };
+        let (row, line, shown) = (self.row, self.line, self.shown());
+        let (before_writing, afterwards, problems) = Default::default();
+        let mut done = Done { row, shown, without_iid: false, before_writing, afterwards, problems };
+        let (iid, mut sides) = match self.what {
+            What::Merge(iid, sides) => (iid, sides),
+            What::Blank(..) => return Done { without_iid: true, ..done },
+            What::Stage(nonce) => {
+                let staged = stage(to, days, table, row, nonce).await;
+                // Only what was made here counts as made.
+                if !matches!(staged, Ok((.., true))) {
+                    done.shown.action = Action::Merge;
+                }
+                match staged {
+                    Ok((iid, sides, _)) => (iid, sides),
+                    Err(what) => {
+                        done.problems.push(RowError::Refused { line, what });
+                        return done;
+                    }
+                }
             }
-            What::Stage(nonce) => match stage(to, days, table, row, nonce).await {
-                Ok((iid, sides, created)) => {
-                    (if created { Action::Stage } else { Action::Merge }, Some((iid, sides)))
-                }
-                Err(problem) => {
-                    problems.push(problem);
-                    (Action::Merge, None)
-                }
-            },
         };
-        let (mut iid, mut plan, mut without_iid) = Default::default();
-        let mut bases = None;
-        if let Some((number, mut sides)) = told {
-            // What GitLab does not take changes nothing about the row's having no iid.
-            without_iid = sides.values.text(Field::Iid).trim().is_empty();
-            match sides.look_again(to, days, number).await {
-                Ok(()) => {
-                    problems.extend(sides.tell_fields(to, days, number).await);
-                    problems.extend(sides.take_step(to, days, number).await);
-                }
-                Err(error) => problems.push(sides.tell_nothing(&error)),
-            }
-            bases = Some(sides.bases(number));
-            (iid, plan) = (Some(number), sides.plan);
-        }
-        let problems = problems.into_iter().map(|what| RowError::Refused { line, what }).collect();
-        let shown = PlannedRow { line: Some(line), iid, title, action, plan, own_cells: Vec::new() };
-        let (before_writing, afterwards) = bases.unzip();
-        Done { row, shown, without_iid, before_writing, afterwards, problems }
+        // What GitLab does not take changes nothing about the row's having no iid.
+        done.without_iid = sides.values.text(Field::Iid).trim().is_empty();
+        let refused = sides.tell(to, days, iid).await;
+        done.problems.extend(refused.into_iter().map(|what| RowError::Refused { line, what }));
+        let (before_writing, afterwards) = sides.bases(iid);
+        (done.before_writing, done.afterwards) = (Some(before_writing), Some(afterwards));
+        (done.shown.iid, done.shown.plan) = (Some(iid), sides.plan);
+        done
     }
 }
 
@@ -276,6 +265,16 @@ impl Sides {
         if self.plan.step.take().is_some() {
             self.values.forget(Field::State);
         }
+    }
+
+    /// Tells GitLab what it is to get, after a look at what it has now. Says what it did not take.
+    async fn tell(&mut self, to: &Gitlab<'_>, days: &Days, iid: u64) -> Vec<String> {
+        if let Err(error) = self.look_again(to, days, iid).await {
+            return vec![self.tell_nothing(&error)];
+        }
+        let fields = self.tell_fields(to, days, iid).await;
+        let step = self.take_step(to, days, iid).await;
+        fields.into_iter().chain(step).collect()
     }
 
     /// Tells GitLab the fields. Where somebody edited one of them since it was looked at, as while GitLab asked to wait,
