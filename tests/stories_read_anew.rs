@@ -170,15 +170,52 @@ async fn a_project_that_is_renamed_is_followed_until_the_next_start_which_says_w
         body: String::new(),
         retry_after: None,
     };
-    let path = world.sandbox.project().replace('/', "%2F");
+    let old = world.sandbox.project();
+    world.set_variable("GITLAB_PROJECT", &old);
+    let path = old.replace('/', "%2F");
     assert!(path.contains("%2F"), "the setting holds a path");
     world.sandbox.fault(Fault::new(Method::GET, &path, elsewhere).times(100));
     world.sandbox.hook_mode(HookMode::Lose);
     world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.sandbox.world().project.path = "acme/renamed".to_owned();
     world.delta().await;
     world.expect(iid, "approved").await;
     world.kill(Disk::Kept).await;
     world.start().await;
     let error = world.engine.delta().await.unwrap_err().to_string();
     assert!(error.contains("renamed or moved, set VORHOELLE_GITLAB_PROJECT"), "{error}");
+    // Either of its names leads to the mirror that is there.
+    for name in ["4711", "acme/renamed"] {
+        world.kill(Disk::Kept).await;
+        world.set_variable("GITLAB_PROJECT", name);
+        world.start().await;
+        assert!(world.engine.mirror().record(iid).unwrap().is_some(), "{name}");
+    }
+}
+
+/// GitLab gives the issues of a user that it deletes to another, whom it does not call a bot.
+#[tokio::test]
+async fn what_was_ignored_is_ours_once_its_author_is_listed() {
+    let mut world = World::new().await;
+    let iid = world.stage("1").await;
+    world.kill(Disk::Wiped).await;
+    let token = world.replace_bot();
+    let ghost = world.sandbox.as_user("bot").id();
+    {
+        let mut gitlab = world.sandbox.world();
+        gitlab.users.iter_mut().find(|user| user.id == ghost).unwrap().bot = false;
+        gitlab.members.remove(&ghost);
+    }
+    world.set_variable("GITLAB_TOKEN", &token);
+    world.start().await;
+    world.delta().await;
+    assert_eq!(world.get("/health").await.1["ignored_issues"], 1);
+    world.kill(Disk::Kept).await;
+    world.set_variable("FORMER_USERS", &ghost.to_string());
+    world.start().await;
+    world.look_twice().await;
+    world.expect(iid, "pending").await;
+    let (status, again) = world.post(&job("1")).await;
+    assert_eq!((status, again["iid"].as_u64()), (StatusCode::OK, Some(iid)));
+    world.finish().await;
 }

@@ -93,7 +93,7 @@ async fn once(
             // What GitLab took stays done, whatever became of the file.
             if !so_far.rows.is_empty() {
                 tell(&Outcome { plan: so_far, ..Outcome::default() }, file, options)?;
-                say("so much has GitLab taken; the file was not written");
+                say("so much has GitLab taken; the file may not have been written");
             }
             return Err(error.into());
         }

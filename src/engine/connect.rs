@@ -149,7 +149,9 @@ impl Engine {
             // Nothing is staged or written until it is met anew.
             *self.inner.connected.write().await = None;
         }
-        fit?;
+        // What it is called now, so that a setting with its new path leads to this mirror.
+        let (_, info) = fit?;
+        self.inner.mirror.note_names(&[&info.id.to_string(), &info.path_with_namespace])?;
         let names = self.policy().reviewers.usernames.clone();
         if connected.reviewers.len() < names.len() {
             match self.find_reviewers(&connected.project, &names).await {
@@ -170,7 +172,7 @@ impl Engine {
             if error.status().is_some_and(|status| status.is_redirection()) {
                 EngineError::Unfit(format!(
                     "GitLab has no project {name} there any more ({error}); where it was renamed or moved, set \
-                     VORHOELLE_GITLAB_PROJECT to its number or new path, else check VORHOELLE_GITLAB_URL"
+                     VORHOELLE_GITLAB_PROJECT to its number, else check VORHOELLE_GITLAB_URL"
                 ))
             } else if error.is_gone() {
                 EngineError::Unfit(format!(

@@ -181,7 +181,7 @@ impl Engine {
     async fn see(&self, connected: &Connected, issue: Issue) -> Result<Seen, EngineError> {
         let _one_at_a_time = self.inner.issues.hold(issue.iid).await;
         match self.inner.mirror.record(issue.iid)? {
-            Some(record) if self.is_as_known(&issue, &record) => {}
+            Some(record) if self.is_as_known(connected, &issue, &record) => {}
             Some(record) if matches!(record.standing, Standing::Live | Standing::Withdrawn) => {
                 self.hint(issue.iid, Hint::default());
                 return Ok(Seen::LookedAtLater);
@@ -193,7 +193,7 @@ impl Engine {
                 self.hint(issue.iid, Hint::default());
                 return Ok(Seen::LookedAtLater);
             }
-            // Whoever knows it as the service's own one day begins there.
+            // The next read begins no later than with it, so that it is met once its bot is listed.
             _ if self.note_if_by_an_earlier_bot(connected, &issue).await? => return Ok(Seen::LookedAtLater),
             _ if self.status().caught_up || self.says_nothing_to_do(connected, &issue)? => {
                 // What cannot be followed now is there all the same.
@@ -230,12 +230,14 @@ impl Engine {
         Ok(observed.is_match && observed.states.len() == 1 && closed == observed.closed)
     }
 
-    fn is_as_known(&self, issue: &Issue, record: &Record) -> bool {
+    fn is_as_known(&self, connected: &Connected, issue: &Issue, record: &Record) -> bool {
         let observed = self.observed(issue);
         let shows_it = match record.standing {
             Standing::Live | Standing::Withdrawn => observed.agrees_with(known(record)),
             // It may not have been taken back yet.
             Standing::Duplicate => !observed.is_match && observed.states.is_empty(),
+            // Its author may have been listed since as one of ours.
+            Standing::Ignored => self.staged_as(connected, issue).is_none(),
             _ => true,
         };
         // One that was hidden from us for a while is not gone.

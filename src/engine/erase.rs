@@ -116,6 +116,8 @@ impl Engine {
         self.settle(connected, issue).await?;
         let record = self.record_to_erase(iid)?.ok_or(ErasureError::Unknown(iid))?;
         let issue = self.read(connected, iid, None).await?.ok_or(ErasureError::Unknown(iid))?;
+        // What another process is just writing into the tracker is there then, to be removed with the rest.
+        let _turn = self.tracker_turn(iid).await;
         let notes = connected.our_notes(iid).await.map_err(EngineError::from)?;
         let now = self.inner.clock.now();
         if let Some(left) = notes.iter().filter_map(read_attempt).find_map(|attempt| attempt.may_take(now)) {

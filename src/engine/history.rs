@@ -12,10 +12,10 @@ use crate::domain::decide::{Act, Reviewers, decide, put_on_at};
 use crate::domain::history::Step;
 use crate::domain::sending::Sending;
 use crate::domain::{Application, State};
-use crate::gitlab::Issue;
 use crate::gitlab::events::{LabelAction, LabelEvent, StateEvent};
 use crate::gitlab::labels::LabelKind;
 use crate::gitlab::notes::Note;
+use crate::gitlab::{GitlabError, Issue};
 use crate::mirror::{Record, Standing};
 use replay::{Replay, Replayed, is_one_moment};
 
@@ -23,6 +23,9 @@ use replay::{Replay, Replayed, is_one_moment};
 const LOOKED_AT_WITHIN: SignedDuration = SignedDuration::from_mins(15);
 /// An issue gets its first labels while it is made.
 const MADE_WITHIN: SignedDuration = SignedDuration::from_secs(5);
+
+/// So many answers one after the other that nobody can read are not about these issues: a page stands before all of GitLab.
+const UNREADABLE_IN_A_ROW: u32 = 10;
 
 /// What GitLab knows of a match's life.
 pub(super) struct History {
@@ -146,9 +149,17 @@ pub(super) async fn read(
 impl Engine {
     /// Reads the steps of matches that were taken in without them: after a lost disk, the last part of a rebuild.
     pub(super) async fn read_histories(&self, connected: &Connected) -> Result<(), EngineError> {
+        let mut unreadable = 0;
         for iid in self.inner.mirror.iids_without_history()? {
-            if let Err(error) = self.read_history(connected, iid).await {
-                self.looks_again(iid, error)?;
+            match self.read_history(connected, iid).await {
+                Ok(()) => unreadable = 0,
+                Err(error) => {
+                    unreadable += u32::from(matches!(error, EngineError::Gitlab(GitlabError::Shape(_))));
+                    if unreadable == UNREADABLE_IN_A_ROW {
+                        return Err(error);
+                    }
+                    self.looks_again(iid, error)?;
+                }
             }
         }
         Ok(())

@@ -307,7 +307,8 @@ fn newly_met_without_mark(
 ) -> Vec<(LabelKind, Label)> {
     let is_new = |kind: LabelKind, label: &Label| known.get(&kind) != Some(&label.id);
     let met = labels.iter().filter_map(|label| Some((ours.kind_of_id(label.id)?, label)));
-    met.filter(|(kind, label)| is_new(*kind, label) && !kind.is_marked(label))
+    let is_the_groups = |label: &Label| label.is_project_label == Some(false);
+    met.filter(|(kind, label)| is_new(*kind, label) && !kind.is_marked(label) && !is_the_groups(label))
         .map(|(kind, label)| (kind, label.clone()))
         .collect()
 }

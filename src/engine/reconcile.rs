@@ -407,7 +407,7 @@ impl Engine {
         let writing = connected.project.comment(record.iid, &text);
         let written = match Box::pin(connected.keeping_todo(record.iid, writing)).await {
             // Who may label but not comment, as where a discussion is locked, undoes the act all the same.
-            Err(error) if error.is_a_refusal() => {
+            Err(error) if error.refuses_just_this() => {
                 tracing::warn!(iid = record.iid, %error, "GitLab takes no comment on issue {}", record.iid);
                 false
             }

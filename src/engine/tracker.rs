@@ -1,8 +1,11 @@
 //! The tracker's fields of a match: one comment of ours on its issue, edited in place by us and by people.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use super::{Connected, Engine, EngineError};
+use crate::clock::Clock;
 use crate::domain::Application;
 use crate::domain::inert::GitlabLine;
 use crate::domain::posted_match::FieldError;
@@ -10,6 +13,10 @@ use crate::domain::tracker::FIELDS;
 use crate::gitlab::application_text::{self, Read};
 use crate::gitlab::notes::{Note, that_counts};
 use crate::mirror::{Record, Standing, TrackerTurn};
+
+/// How often, and how far apart, a turn is asked for that another process has: a minute in all.
+const TURN_TRIES: u32 = 1_200;
+const BETWEEN_TURN_TRIES: Duration = Duration::from_millis(50);
 
 /// Why the tracker's fields were not changed.
 #[derive(Debug, thiserror::Error)]
@@ -104,8 +111,11 @@ impl Engine {
         self.may_write()?;
         let (_one_at_a_time, record) =
             self.hold_match(&connected, iid).await?.ok_or(ApplicationError::Unknown(iid))?;
-        let _turn = self.tracker_turn(iid).await?;
+        let _turn = self.tracker_turn(iid).await;
         let record = self.as_noted(record)?;
+        if record.standing != Standing::Live {
+            return Err(ApplicationError::Unknown(iid));
+        }
         let mut notes = Vec::new();
         if may_have_tracker(&record) {
             notes = connected.project.notes(iid).await.map_err(EngineError::from)?;
@@ -129,23 +139,30 @@ impl Engine {
             is_new = ours.is_none();
             tracing::info!(iid, "the application of match {iid} is changed");
         }
-        self.note_tracker(record, (is_there || is_changed).then_some(wanted), is_new)
+        Ok(self.note_tracker(record, (is_there || is_changed).then_some(wanted), is_new)?)
     }
 
-    /// Waits until no other process edits the tracker's comment of a match. To be taken under the issue's own lock, never
-    /// before it: nobody who has the turn waits for that one.
-    async fn tracker_turn(&self, iid: u64) -> Result<TrackerTurn, EngineError> {
-        let engine = self.clone();
-        let turn = tokio::task::spawn_blocking(move || engine.inner.mirror.tracker_turn(iid));
-        turn.await.map_err(|error| EngineError::Text(error.to_string()))
+    /// Waits until no other process edits the tracker's comment of a match; not for ever, for one may have been suspended. To
+    /// be taken under the issue's own lock, never before it: nobody who has the turn waits for that one.
+    pub(super) async fn tracker_turn(&self, iid: u64) -> TrackerTurn {
+        for _ in 0..TURN_TRIES {
+            if let Some(turn) = self.inner.mirror.tracker_turn(iid) {
+                return turn;
+            }
+            // The other process knows nothing of the clock that this service may be given.
+            Clock::System.sleep(BETWEEN_TURN_TRIES).await;
+        }
+        tracing::warn!(
+            iid,
+            "another process is at the tracker of match {iid} for a minute; it is waited for no longer"
+        );
+        TrackerTurn::default()
     }
 
     /// The match as it is noted by now: another process may have followed a step since it was read, or erased it.
-    fn as_noted(&self, record: Record) -> Result<Record, ApplicationError> {
-        let iid = record.iid;
+    fn as_noted(&self, record: Record) -> Result<Record, EngineError> {
         // Where the mirror is read anew beside this, it is not known there at the moment.
-        let noted = self.inner.mirror.record(iid).map_err(EngineError::from)?.unwrap_or(record);
-        if noted.standing == Standing::Live { Ok(noted) } else { Err(ApplicationError::Unknown(iid)) }
+        Ok(self.inner.mirror.record(record.iid)?.unwrap_or(record))
     }
 
     /// Notes what the tracker's comment says, and that it is a new one.
@@ -154,13 +171,16 @@ impl Engine {
         record: Record,
         says: Option<Application>,
         is_new: bool,
-    ) -> Result<Record, ApplicationError> {
+    ) -> Result<Record, EngineError> {
         let comments = record.comments;
         let mut record = self.as_noted(record)?;
         record.note_application(says);
-        // What another process counted meanwhile may have the new one in it: too few are only read once more.
-        record.comments += u64::from(is_new && record.comments == comments);
-        self.inner.mirror.put(&record, None).map_err(EngineError::from)?;
+        // Of what does not count any more by now nothing is noted.
+        if record.standing == Standing::Live {
+            // What another process counted meanwhile may have the new one in it: too few are only read once more.
+            record.comments += u64::from(is_new && record.comments == comments);
+            self.inner.mirror.put(&record, None)?;
+        }
         Ok(record)
     }
 
@@ -200,7 +220,7 @@ impl Engine {
         let ours = comment_of(connected, notes).filter(|note| connected.may_edit(note));
         let (Some(note), Some(text)) = (ours, &read.caught_up) else { return Ok(()) };
         // What they, or another process, wrote since the notes were read must not be written over.
-        let _turn = self.tracker_turn(iid).await?;
+        let _turn = self.tracker_turn(iid).await;
         let now = connected.project.notes(iid).await?;
         if now.iter().any(|other| other.id == note.id && other.body == note.body) {
             connected.project.edit_comment(iid, note.id, text).await?;
@@ -238,6 +258,12 @@ impl Engine {
     ) -> Result<(), EngineError> {
         // What people wrote beside the cells stays, where it can.
         let kept = comment.and_then(|note| application_text::rewritten(&note.body, application));
+        if comment.is_some() && kept.is_none() {
+            tracing::warn!(
+                iid,
+                "the tracker's comment on issue {iid} is written anew, without what people wrote beside its fields"
+            );
+        }
         let context = application_text::context(application, self.policy().language);
         let anew = || self.comment_text("application", context, Vec::new());
         let text = kept.map_or_else(anew, Ok)?;

@@ -20,7 +20,11 @@ impl Engine {
             issue_text::read_back(&issue.description).is_some()
                 || issue_text::read_erased(&issue.description).is_some()
         };
-        if connected.is_us(issue.author.id) || !has_a_block() || !self.is_bot(&issue.author).await? {
+        if connected.is_us(issue.author.id) || !has_a_block() {
+            return Ok(false);
+        }
+        // One is asked after once, however many issues it has made.
+        if !self.unlisted_bots().contains(&issue.author.id) && !self.is_bot(&issue.author).await? {
             return Ok(false);
         }
         self.note_unlisted_bot(&issue.author);

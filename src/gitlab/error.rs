@@ -100,8 +100,8 @@ impl GitlabError {
         self.status() == Some(StatusCode::NOT_FOUND)
     }
 
-    /// Whether GitLab says no to just this, whoever asks again: 400, 403, 404 and 422.
-    pub fn is_a_refusal(&self) -> bool {
+    /// Whether GitLab says no to just this: 400, 403, 404 and 422.
+    pub fn refuses_just_this(&self) -> bool {
         self.status().is_some_and(|status| matches!(status.as_u16(), 400 | 403 | 404 | 422))
     }
 
@@ -145,7 +145,7 @@ fn words(reply: &Reply) -> String {
     let elsewhere = reply.headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
     match said {
         Value::Null if reply.status.is_redirection() && elsewhere.is_some() => {
-            format!("what was asked for is at {}", elsewhere.unwrap_or_default())
+            format!("what was asked for is at {}", without_secrets(elsewhere.unwrap_or_default()))
         }
         Value::String(text) => text,
         Value::Null => reply.status.canonical_reason().unwrap_or("no reason given").to_owned(),
@@ -155,6 +155,12 @@ fn words(reply: &Reply) -> String {
     .filter(|c| !c.is_control())
     .take(300)
     .collect()
+}
+
+/// An address without what only a browser is to be sent on with: this is shown.
+fn without_secrets(address: &str) -> &str {
+    let path = address.split(['?', '#']).next().unwrap_or_default();
+    if path.contains('@') { "another address" } else { path }
 }
 
 fn root_cause(error: &reqwest::Error) -> String {

@@ -321,7 +321,6 @@ mod tests {
         assert_eq!(base(&mirror).as_deref(), Some("newer"));
     }
 
-    /// As while a mirror is read anew: what stands in comments is read last.
     #[test]
     fn a_new_row_and_a_zone_count_once_the_file_is_written() {
         let folder = tempfile::tempdir().unwrap();
@@ -356,6 +355,7 @@ mod tests {
         assert_eq!(noted(), (expected, "Europe/Vienna".to_owned()));
     }
 
+    /// As while a mirror is read anew: what stands in comments is read last.
     #[test]
     fn a_match_that_is_half_read_is_shown_as_before_until_all_of_it_is() {
         let folder = tempfile::tempdir().unwrap();
