@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::sending::left_without_step;
+use super::step_to_sent::left_without_step;
 use super::{Connected, Engine, EngineError, Hint};
 use crate::domain::State;
 use crate::domain::decide::{Act, Known, Refusal, Repair, Reviewers, Verdict, decide};
