@@ -46,13 +46,13 @@ impl Notifier {
         mut deliveries: Vec<Delivery>,
         memory: &Memory,
     ) -> Result<Vec<Delivery>, EngineError> {
-        if record.state != State::Pending || record.standing != Standing::Live {
+        let is_waiting = record.state == State::Pending && record.standing == Standing::Live;
+        if !is_waiting || self.engine().policy().remind_after.is_none() {
+            // What the mirror has as deferred are reminders, and nobody is to be reminded any more.
             deliveries.retain(|one| one.outcome != DeliveryOutcome::Deferred);
-            return Ok(deliveries);
         }
-        if self.engine().policy().remind_after.is_none() {
-            // Nobody is to be reminded any more.
-            deliveries.retain(|one| one.outcome != DeliveryOutcome::Deferred);
+        if !is_waiting {
+            return Ok(deliveries);
         }
         let waiting = Waiting {
             iid: record.iid,

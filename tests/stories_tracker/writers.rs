@@ -134,6 +134,28 @@ async fn two_processes_on_one_disk_that_edit_a_comment_at_once_lose_no_field() {
     assert_eq!(application(&world, iid).await, all);
 }
 
+/// What is being written when somebody is forgotten stands there a moment later, where nobody looks any more.
+#[tokio::test]
+async fn what_another_process_writes_into_a_tracker_does_not_outlive_an_erasure() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    patch_application(&world, iid, &json!({"rtr": "yes"})).await;
+    world.settle().await;
+    let other = world.process_beside();
+    world.sandbox.fault(Fault::new(Method::PUT, "/notes/", Trouble::Slow { millis: 500 }));
+    let change = Map::from_iter([("notes".to_owned(), Value::from("Kim Beispiel"))]);
+    let erase = async {
+        // It has read the comment, and its change is on its way.
+        world.until_called(|call| call.method == "GET" && call.route.ends_with("/notes")).await;
+        world.engine.erase(iid).await
+    };
+    let (erased, changed) = tokio::join!(erase, other.change_application(iid, change));
+    erased.unwrap();
+    changed.unwrap();
+    let comments = world.comments(iid);
+    assert!(!comments.iter().any(|text| text.contains("Kim Beispiel")), "{comments:?}");
+}
+
 #[tokio::test]
 async fn a_step_that_the_service_follows_while_another_process_edits_the_tracker_stays() {
     let world = World::new().await;
