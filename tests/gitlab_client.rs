@@ -125,7 +125,8 @@ async fn a_redirect_is_not_followed_and_the_token_goes_nowhere_else() {
     let log = Arc::clone(&seen);
     let app = Router::new().fallback(move |uri: Uri, headers: HeaderMap| {
         log.lock().unwrap().push((uri, headers));
-        async { (StatusCode::MOVED_PERMANENTLY, [("location", "/api/v4/elsewhere")]).into_response() }
+        let elsewhere = "/api/v4/elsewhere?token=of-a-proxy";
+        async move { (StatusCode::MOVED_PERMANENTLY, [("location", elsewhere)]).into_response() }
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -133,6 +134,8 @@ async fn a_redirect_is_not_followed_and_the_token_goes_nowhere_else() {
     let (gitlab, _) = client(&url, "secret-token").await;
     let error = gitlab.current_user().await.unwrap_err();
     assert_eq!(error.status(), Some(StatusCode::MOVED_PERMANENTLY));
+    assert!(error.to_string().contains("/api/v4/elsewhere"), "{error}");
+    assert!(!format!("{error} {error:?}").contains("of-a-proxy"), "{error:?}");
     let seen = seen.lock().unwrap();
     assert_eq!(seen.len(), 1);
     assert_eq!(seen[0].1["private-token"], "secret-token");

@@ -153,6 +153,20 @@ async fn what_was_decided_about_a_second_issue_is_carried_over_before_it_goes() 
 }
 
 #[tokio::test]
+async fn a_second_issue_that_takes_no_comment_gives_way_all_the_same() {
+    let mut world = World::new().await;
+    world.stage_twice(job("1")).await;
+    let refuses = Fault::new(Method::POST, "/issues/2/notes", Trouble::status(403)).times(u32::MAX);
+    world.sandbox.fault(refuses);
+    for _ in 0..2 {
+        world.delta().await;
+        world.settle_all().await;
+    }
+    world.expect(1, "pending").await;
+    assert_eq!((world.labels(2), world.is_open(2)), (Vec::new(), false));
+}
+
+#[tokio::test]
 async fn one_answer_that_an_issue_is_not_there_loses_no_match() {
     let world = World::new().await;
     let iid = world.stage("1").await;

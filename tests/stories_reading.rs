@@ -13,6 +13,7 @@ mod support;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use support::{Disk, World};
+use vorhoelle::sandbox::{Fault, Trouble};
 
 async fn furnished() -> World {
     let world = World::new().await;
@@ -225,13 +226,7 @@ async fn an_issue_whose_history_cannot_be_read_does_not_keep_the_others_from_bei
     }
     world.settle().await;
     world.kill(Disk::Wiped).await;
-    let nonsense = vorhoelle::sandbox::Trouble::Answer {
-        status: 200,
-        content_type: "application/json".to_owned(),
-        body: r#"[{"id": "one"}]"#.to_owned(),
-        retry_after: None,
-    };
-    world.sandbox.fault(vorhoelle::sandbox::Fault::any("issues/1/resource_label_events", nonsense).times(99));
+    world.sandbox.fault(unreadable("issues/1/resource_label_events"));
     world.start().await;
     world.engine.delta().await.unwrap();
     assert!(world.engine.mirror().record(2).unwrap().unwrap().history_is_read());
@@ -239,4 +234,37 @@ async fn an_issue_whose_history_cannot_be_read_does_not_keep_the_others_from_bei
     world.delta().await;
     assert_eq!(world.get("/api/v1/decisions").await.1["decisions"].as_array().unwrap().len(), 2);
     world.finish().await;
+}
+
+/// A page before all of GitLab is not asked once for every match.
+#[tokio::test]
+async fn where_no_history_can_be_read_the_reading_ends_and_begins_again() {
+    let mut world = World::new().await;
+    for id in 1..=20 {
+        let iid = world.stage(&id.to_string()).await;
+        world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    }
+    world.settle().await;
+    world.kill(Disk::Wiped).await;
+    world.sandbox.fault(unreadable("/resource_label_events"));
+    world.start().await;
+    world.sandbox.clear_calls();
+    let error = world.engine.delta().await.unwrap_err().to_string();
+    assert!(error.contains("GitLab"), "{error}");
+    let asked = world.sandbox.calls().into_iter().filter(|call| call.path.contains("label_events")).count();
+    assert!(asked <= 20, "ten, each twice: {asked}");
+    world.sandbox.clear_faults();
+    world.delta().await;
+    assert_eq!(world.get("/api/v1/decisions").await.1["decisions"].as_array().unwrap().len(), 20);
+    world.finish().await;
+}
+
+fn unreadable(path: &str) -> Fault {
+    let nonsense = Trouble::Answer {
+        status: 200,
+        content_type: "application/json".to_owned(),
+        body: r#"[{"id": "one"}]"#.to_owned(),
+        retry_after: None,
+    };
+    Fault::any(path, nonsense).times(99)
 }

@@ -75,6 +75,22 @@ impl Connected {
         }
     }
 
+    /// Writes a comment where GitLab takes one: who may label may not always comment, as where a discussion is locked. Says
+    /// whether it did.
+    ///
+    /// # Errors
+    ///
+    /// Where GitLab did not do its part otherwise; whether it stands there is unclear then.
+    pub async fn comment_if_taken(&self, iid: u64, text: &str) -> Result<bool, GitlabError> {
+        match self.project.comment(iid, text).await {
+            Err(error) if error.refuses_just_this() => {
+                tracing::warn!(iid, %error, "GitLab takes no comment on issue {iid}");
+                Ok(false)
+            }
+            other => other.map(|_| true),
+        }
+    }
+
     /// Does something to an issue without clearing a reviewer's ToDo: where the token is their own, GitLab takes it as if they
     /// had acted, and what was pending is put back, as far as that can be done.
     pub async fn keeping_todo<T>(&self, iid: u64, act: impl Future<Output = T>) -> T {

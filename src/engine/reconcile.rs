@@ -404,15 +404,8 @@ impl Engine {
         }
         // Where it is unclear whether it stands there, the next look finds it or writes it; the labels wait for it.
         // On the heap: the look at an issue is deep as it is.
-        let writing = connected.project.comment(record.iid, &text);
-        let written = match Box::pin(connected.keeping_todo(record.iid, writing)).await {
-            // Who may label but not comment, as where a discussion is locked, undoes the act all the same.
-            Err(error) if error.refuses_just_this() => {
-                tracing::warn!(iid = record.iid, %error, "GitLab takes no comment on issue {}", record.iid);
-                false
-            }
-            other => other.map(|_| true)?,
-        };
+        let writing = connected.comment_if_taken(record.iid, &text);
+        let written = Box::pin(connected.keeping_todo(record.iid, writing)).await?;
         explained().insert(key, now);
         Ok(written)
     }

@@ -49,7 +49,7 @@ impl Engine {
             );
             let text = self.duplicate_text(first.iid)?;
             if !self.has_said(connected, &issue, &text, None).await? {
-                connected.project.comment(issue.iid, &text).await?;
+                connected.comment_if_taken(issue.iid, &text).await?;
             }
             let names = self.names();
             let labels =

@@ -254,24 +254,24 @@ fn tune(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    // Else what is asked of a table with partial indexes is planned anew at each execution: its parameters might make one of
-    // them fit (SQLite's documentation of the query planner stability guarantee).
+    // Else a question that puts in order or takes the first is planned anew each time it is asked, for what is bound to it
+    // might make another plan better (SQLite's documentation of the query planner stability guarantee). Here it never does.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
+/// Brings a file to our version, or leaves it as it was.
 fn migrate(connection: &mut Connection, from: usize) -> rusqlite::Result<()> {
-    for (index, sql) in MIGRATIONS.iter().enumerate().skip(from) {
-        let step = connection.transaction()?;
-        // Another process may have opened the file at the same time, and been first.
-        let version: usize = step.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if version > index {
-            continue;
-        }
-        step.execute_batch(sql)?;
-        step.pragma_update(None, "user_version", index + 1)?;
-        step.commit()?;
+    if from == MIGRATIONS.len() {
+        return Ok(());
     }
-    Ok(())
+    let transaction = connection.transaction()?;
+    // Another process may have opened the file at the same time, and been first.
+    let from: usize = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    for (index, sql) in MIGRATIONS.iter().enumerate().skip(from) {
+        transaction.execute_batch(sql)?;
+        transaction.pragma_update(None, "user_version", index + 1)?;
+    }
+    transaction.commit()
 }
 
 #[cfg(test)]
@@ -296,11 +296,11 @@ mod tests {
         let path = folder.path().join("mirror.sqlite");
         migrate(&mut Connection::open(&path).unwrap(), 0).unwrap();
         let reader = reader(&path).unwrap();
-        let sql = "SELECT iid FROM matches WHERE fingerprint = ?1 AND standing = 'erased'";
-        let mut statement = reader.prepare(sql).unwrap();
+        let sql = "SELECT iid FROM matches WHERE fingerprint = ?1 ORDER BY iid LIMIT 1";
         for fingerprint in ["one", "another"] {
-            assert!(!statement.exists([fingerprint]).unwrap());
+            assert!(!reader.prepare_cached(sql).unwrap().exists([fingerprint]).unwrap());
         }
+        let statement = reader.prepare_cached(sql).unwrap();
         assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0);
     }
 }
