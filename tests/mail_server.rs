@@ -82,6 +82,13 @@ async fn what_fails_says_what_to_do() {
         "{}",
         words(&unencrypted)
     );
+    server.set_mood(Mood::WantsTls);
+    let in_the_clear = desk.send(&server, "smtp://localhost:PORT", true).await;
+    assert!(
+        words(&in_the_clear).contains("add ?tls=required to VORHOELLE_SMTP_URL"),
+        "{}",
+        words(&in_the_clear)
+    );
     server.set_mood(Mood::Busy);
     let busy = desk.send(&server, STARTTLS, true).await;
     assert!(words(&busy).contains("451"), "{}", words(&busy));

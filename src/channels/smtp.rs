@@ -174,11 +174,14 @@ impl Smtp {
         let code = error.and_then(Error::status).map(|code| code.to_string());
         let security = self.settings.security;
         let advice = match code.as_deref() {
+            // What a server without encryption offers is mostly no login, or nothing at all (RFC 3207, section 4).
+            Some("530") if security == SmtpSecurity::None && words.contains("STARTTLS") => {
+                "; add ?tls=required to VORHOELLE_SMTP_URL"
+            }
             Some("530" | "534" | "535" | "538") => "; check user and password in VORHOELLE_SMTP_URL",
             Some("550" | "551" | "553") => {
                 "; check the recipient's address (VORHOELLE_MAIL_TO, or the draft's `to`) and VORHOELLE_MAIL_FROM"
             }
-            // What a server without encryption offers, which is mostly no login.
             None if security == SmtpSecurity::None && words.contains("authentication mechanism") => {
                 "; most servers let nobody log in without TLS: add ?tls=required to VORHOELLE_SMTP_URL, or write smtps://"
             }

@@ -135,8 +135,8 @@ async fn carry_out(
         // What GitLab took is told with the rest; what the file was to get, it did not get.
         let errors = done.errors.clone();
         *so_far = std::mem::take(so_far).then(done).then(Plan { errors, ..Plan::default() });
-        if tries == TRIES || !matches!(error, FileError::Changed { .. }) {
-            return Err(error.into());
+        if tries == TRIES || !matches!(*error, SyncError::File(FileError::Changed { .. })) {
+            return Err(*error);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Rows that are new, come back, or are of no match.
 
+use std::sync::Mutex;
+
 use serde_json::json;
 use vorhoelle::csv::CsvFile;
 use vorhoelle::csv::sync::{Direction, Run, SyncError};
@@ -45,6 +47,30 @@ async fn a_row_that_comes_back_while_it_is_to_be_added_does_not_undo_what_gitlab
     sheet.edit(";neu\r\n", ";\r\n");
     sheet.run(&world, Direction::Sync).await;
     assert_eq!(application(&world, iid).await, json!({"next_step": "anrufen"}));
+}
+
+/// Another process writes for long just then, or the disk is full.
+#[tokio::test]
+async fn what_gitlab_took_is_told_where_the_mirror_cannot_note_it() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    let sheet = Sheet::new("iid;Status;Titel;Notizen\r\n");
+    sheet.run(&world, Direction::Sync).await;
+    sheet.edit("1;pending;Cloud Architect 1;", "1;approved;Cloud Architect 1;anrufen");
+    let file = CsvFile::open(&sheet.path).unwrap();
+    let run = Run::start(&world.engine, &file, Direction::Sync, usize::MAX).unwrap();
+    let other = Mutex::new(rusqlite::Connection::open(world.mirror_file()).unwrap());
+    let holds_it = |_| other.lock().unwrap().execute_batch("BEGIN IMMEDIATE").unwrap();
+    let Err(SyncError::NotWritten { error, done }) = run.carry_out(world.clock.now(), holds_it).await else {
+        panic!("it was noted")
+    };
+    assert!(error.to_string().contains("mirror"), "{error}");
+    assert_eq!(done.summary().steps, 1, "{done}");
+    drop((file, other));
+    world.expect(iid, "approved").await;
+    let outcome = sheet.run(&world, Direction::Sync).await;
+    assert_eq!((outcome.plan.summary().conflicts, outcome.plan.errors), (0, Vec::new()));
+    assert_eq!(application(&world, iid).await, json!({"notes": "anrufen"}));
 }
 
 /// Nothing but its place in the file tells it from the other.

@@ -27,6 +27,8 @@ pub enum Mood {
     Full,
     /// Offers no encryption.
     NoTls,
+    /// Takes no mail before STARTTLS, in the words of RFC 3207.
+    WantsTls,
     /// Puts every message off with 451.
     Busy,
     /// Takes the message and says nothing.
@@ -153,6 +155,9 @@ impl Talk {
                     } else {
                         say(&mut stream, "535 wrong user or password").await?;
                     }
+                }
+                "MAIL" if self.mood() == Mood::WantsTls && !self.encrypted => {
+                    say(&mut stream, "530 5.7.0 Must issue a STARTTLS command first").await?;
                 }
                 "MAIL" => {
                     from = address(&line);

@@ -48,11 +48,12 @@ pub enum SyncError {
     /// The file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// GitLab was told, and the file could not be written; one that was changed meanwhile has to be read again.
+    /// GitLab was told, and that could not be written down, in the file or in the mirror; a file that was changed meanwhile has
+    /// to be read again.
     #[error("{error}")]
     NotWritten {
-        /// Which file, and why.
-        error: FileError,
+        /// What failed, and why.
+        error: Box<SyncError>,
         /// What GitLab took until then.
         done: Plan,
     },
@@ -215,23 +216,29 @@ impl<'a> Run<'a> {
             self.file.check_writable()?;
         }
         let mut done = self.tell_gitlab(&tell).await;
-        let taken: Vec<Agreed> = done.iter_mut().filter_map(|done| done.before_writing.take()).collect();
-        let agreed = self.write_rows(&mut done)?;
-        let (mirror, key) = (self.engine.mirror(), self.key());
-        if !taken.is_empty() {
-            mirror.agree(&key, self.days.name(), &taken)?;
-        }
-        let written = self.write_file(&done, now);
+        let written = self.write_down(&mut done, now);
         let mut plan = Plan { errors: std::mem::take(&mut self.errors), ..Plan::default() };
         done.into_iter().for_each(|done| plan.push(done.shown));
         let written = match written {
             Ok(written) => written,
-            Err(error) => return Err(SyncError::NotWritten { error, done: plan }),
+            Err(error) => return Err(SyncError::NotWritten { error: Box::new(error), done: plan }),
         };
         plan.rows.append(&mut self.appended);
         plan.more_appended = self.more_appended;
-        mirror.agree_on_written(&key, self.days.name(), &agreed, &self.new_rows)?;
         Ok(Outcome { plan, file_changed: written.is_some(), written, widened: self.table.is_widened() })
+    }
+
+    /// What GitLab took becomes the base, then the file is written, then what that got becomes the base.
+    fn write_down(&mut self, done: &mut [Done], now: Timestamp) -> Result<Option<Written>, SyncError> {
+        let taken: Vec<Agreed> = done.iter_mut().filter_map(|done| done.before_writing.take()).collect();
+        let agreed = self.write_rows(done)?;
+        let (mirror, key) = (self.engine.mirror(), self.key());
+        if !taken.is_empty() {
+            mirror.agree(&key, self.days.name(), &taken)?;
+        }
+        let written = self.write_file(done, now)?;
+        mirror.agree_on_written(&key, self.days.name(), &agreed, &self.new_rows)?;
+        Ok(written)
     }
 
     /// Tells GitLab of every row, several at once.
