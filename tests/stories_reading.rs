@@ -10,6 +10,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use support::{Disk, World};
@@ -156,20 +158,15 @@ async fn decisions_are_told_in_order_and_with_the_same_ids_after_a_lost_disk() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|one| {
-            format!(
-                "{} {} {}→{} {} {}",
-                one["id"], one["iid"], one["from"], one["to"], one["by"], one["through"]
-            )
-        })
+        .map(|one| format!("{} {}→{} {} {}", one["iid"], one["from"], one["to"], one["by"], one["through"]))
         .map(|line| line.replace('"', ""))
         .collect();
     assert_eq!(
         told,
         [
-            "2-1 2 pending→approved reviewer gitlab",
-            "1-1 1 pending→rejected pipeline api",
-            "1-2 1 rejected→pending reviewer gitlab"
+            "2 pending→approved reviewer gitlab",
+            "1 pending→rejected pipeline api",
+            "1 rejected→pending reviewer gitlab"
         ]
     );
     assert_eq!(
@@ -256,6 +253,30 @@ async fn where_no_history_can_be_read_the_reading_ends_and_begins_again() {
     world.sandbox.clear_faults();
     world.delta().await;
     assert_eq!(world.get("/api/v1/decisions").await.1["decisions"].as_array().unwrap().len(), 20);
+    world.finish().await;
+}
+
+/// What nobody saw is told once GitLab is read anew, and stands at its own time.
+#[tokio::test]
+async fn a_decision_keeps_its_id_where_others_come_to_stand_before_it() {
+    let mut world = furnished().await;
+    world.reviewer().relabel(1, &["job-match/approved"], &["job-match/pending"]).unwrap();
+    world.reviewer().relabel(1, &["job-match/pending"], &["job-match/approved"]).unwrap();
+    world.settle().await;
+    world.clock.advance(Duration::from_secs(1200));
+    world.reviewer().relabel(1, &["job-match/rejected"], &["job-match/pending"]).unwrap();
+    world.settle().await;
+    let last = async |world: &World| {
+        let (_, told) = world.get("/api/v1/decisions").await;
+        let told = told["decisions"].as_array().unwrap().clone();
+        assert_eq!(told.last().unwrap()["to"], "rejected");
+        (told.last().unwrap()["id"].clone(), told.len())
+    };
+    let (before, _) = last(&world).await;
+    world.restart(Disk::Wiped).await;
+    world.delta().await;
+    let (after, _) = last(&world).await;
+    assert_eq!(before, after);
     world.finish().await;
 }
 

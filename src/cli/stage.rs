@@ -10,6 +10,7 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::{Context, print, say_error};
+use crate::domain::posted_json::{self, Posted};
 use crate::domain::posted_match::{self, FieldError, clean_line};
 use crate::domain::{JobMatch, identity};
 use crate::engine::{Engine, StagingError};
@@ -34,7 +35,8 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
     engine.set_follows(true);
     let bar = ProgressBar::new(values.len() as u64);
     let titles: Vec<String> = values.iter().map(title).collect();
-    let parsed: Vec<_> = values.into_iter().map(posted_match::parse).collect();
+    let parse = |value: Result<_, _>| value.map_err(|error| vec![error]).and_then(posted_match::parse);
+    let parsed: Vec<_> = values.into_iter().map(parse).collect();
     let groups = identity::one_after_the_other(&parsed);
     let (parsed, titles, engine) = (&parsed, &titles, &engine);
     let mut outcomes: Vec<(usize, Value)> = stream::iter(groups)
@@ -66,7 +68,7 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
     Ok(if all_staged { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn read(file: &PathBuf) -> anyhow::Result<Vec<Value>> {
+fn read(file: &PathBuf) -> anyhow::Result<Vec<Result<Value, FieldError>>> {
     let mut text = String::new();
     if file.as_os_str() == "-" {
         std::io::stdin().read_to_string(&mut text).context("standard input cannot be read")?;
@@ -78,20 +80,18 @@ fn read(file: &PathBuf) -> anyhow::Result<Vec<Value>> {
             )
         })?;
     }
-    // Windows programs begin a file with a mark.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let value = serde_json::from_str(text).map_err(|error| {
+    let posted = posted_json::read(text.as_bytes()).map_err(|error| {
         anyhow!("{} is no JSON: {error}; it must hold a match, or a list of them", file.display())
     })?;
-    Ok(match value {
-        Value::Array(values) => values,
-        value => vec![value],
+    Ok(match posted {
+        Posted::One(value) => vec![Ok(value)],
+        Posted::Several(values) => values,
     })
 }
 
 /// A title as it may stand in a terminal: the file is a stranger's.
-fn title(value: &Value) -> String {
-    clean_line(value["title"].as_str().unwrap_or("(no title)"))
+fn title(value: &Result<Value, FieldError>) -> String {
+    clean_line(value.as_ref().ok().and_then(|value| value["title"].as_str()).unwrap_or("(no title)"))
 }
 
 async fn stage(engine: &Engine, index: usize, title: &str, job: Result<JobMatch, Vec<FieldError>>) -> Value {

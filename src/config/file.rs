@@ -131,6 +131,7 @@ pub struct Channels {
 /// What is different for a channel.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ChannelSettings)]
 pub struct Channel {
     /// Whether it is on.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -121,15 +121,17 @@ fn is_placeholder(text: &str) -> bool {
         || (bare.chars().count() >= 3 && bare.chars().all(is_filler))
 }
 
-/// An address as it may be shown: user and password of it are not.
+/// An address as it may be shown: user and password of it are not, nor what is asked with it, which often holds a key.
 pub(super) fn without_password(value: &str) -> String {
-    match Url::parse(value) {
-        Ok(mut url) if !url.username().is_empty() || url.password().is_some() => {
-            let hidden = url.set_username("***").and_then(|()| url.set_password(None));
-            if hidden.is_ok() { url.to_string() } else { "***".to_owned() }
-        }
-        _ => value.to_owned(),
+    let Ok(mut url) = Url::parse(value) else { return value.to_owned() };
+    let has_user = !url.username().is_empty() || url.password().is_some();
+    if !has_user && url.query().is_none() {
+        return value.to_owned();
     }
+    let hides_user = !has_user || url.set_username("***").and_then(|()| url.set_password(None)).is_ok();
+    let query = url.query().map(|_| "***");
+    url.set_query(query);
+    if hides_user { url.to_string() } else { "***".to_owned() }
 }
 
 /// What was to be an address as it may be shown: a password may stand before an @ in it, however it is written.

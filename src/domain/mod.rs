@@ -12,6 +12,7 @@ pub mod job_match;
 pub mod language;
 pub mod masked;
 pub mod numbers;
+pub mod posted_json;
 pub mod posted_match;
 pub mod schedule;
 pub mod sending;

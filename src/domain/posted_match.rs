@@ -234,13 +234,24 @@ impl Fields {
                 self.wrong("remote", "must be text or a percentage from 0 to 100");
                 None
             }
-            _ => self.line("remote").map(Remote::Text),
+            Some(Value::Null | Value::String(_)) | None => self.line("remote").map(Remote::Text),
+            Some(_) => {
+                self.wrong("remote", "must be text or a percentage from 0 to 100");
+                self.take("remote");
+                None
+            }
         }
     }
 
     fn rate(&mut self) -> Option<Rate> {
-        if !matches!(self.members.get("rate"), Some(Value::Object(_))) {
-            return self.line("rate").map(Rate::Text);
+        match self.members.get("rate") {
+            Some(Value::Object(_)) => {}
+            Some(Value::Null | Value::String(_)) | None => return self.line("rate").map(Rate::Text),
+            Some(_) => {
+                self.wrong("rate", "must be text, or an object of amount, currency and per");
+                self.take("rate");
+                return None;
+            }
         }
         let mut inner = self.object("rate", "rate.")?;
         let amount = inner.required("amount", Self::number).filter(|amount| {

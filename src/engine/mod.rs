@@ -309,7 +309,17 @@ impl Engine {
     ///
     /// Where the disk fails.
     pub fn has_read_everything(&self) -> Result<bool, EngineError> {
-        Ok(self.status().caught_up && self.inner.mirror.fact(Fact::Cursor)?.is_some())
+        Ok(self.status().caught_up && self.mirror_is_whole()?)
+    }
+
+    /// Whether all of GitLab has been read into this mirror, by this process or one before it: else what is not in it may be
+    /// there all the same.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn mirror_is_whole(&self) -> Result<bool, EngineError> {
+        Ok(self.inner.mirror.fact(Fact::Cursor)?.is_some())
     }
 
     /// Whether an issue is a match that waits for a decision.

@@ -111,7 +111,8 @@ pub(super) struct DecisionAnswer {
 
 fn decision(place: StepPlace, step: Step, record: Record) -> DecisionAnswer {
     DecisionAnswer {
-        id: format!("{}-{}", place.iid, place.number),
+        // By what does not move where GitLab is read anew: what nobody saw then comes to stand before it.
+        id: format!("{}-{}-{}", place.iid, place.at, step.to),
         iid: place.iid,
         from: step.from,
         to: step.to,

@@ -20,7 +20,7 @@ use super::query::{ApiQuery, moment};
 use crate::domain;
 use crate::domain::decision_comment::decision_comment;
 use crate::domain::history::Through;
-use crate::engine::Decision;
+use crate::engine::{Decision, EngineError};
 use crate::mirror::{self, Cursor, Sort, Standing};
 
 /// Most words that are looked for at once.
@@ -60,7 +60,7 @@ pub(super) struct ListQuery {
     get, path = "/matches", operation_id = "list_matches", tag = "matches", params(ListQuery),
     responses(
         (status = 200, description = "A page of matches; `Link: rel=\"next\"` leads on", body = Page),
-        (status = 503, description = "The disk fails; try again after Retry-After", body = Parts, content_type = PROBLEM),
+        (status = 503, description = "GitLab is still being read for the first time, or the disk fails; try again after Retry-After", body = Parts, content_type = PROBLEM),
         Refusals,
     ),
 )]
@@ -106,6 +106,9 @@ fn page(web: &Web, asked: ListQuery, uri: &axum::http::Uri) -> Result<List, Prob
         after,
         limit,
     };
+    if !web.engine().mirror_is_whole()? {
+        return Err(EngineError::NotReady.into());
+    }
     let (records, next) = web.engine().mirror().list(&query)?;
     let matches = ListedAnswer::all(web.engine(), web.notifier(), records)?;
     let waits = matches.iter().any(ListedAnswer::waits);
@@ -163,12 +166,15 @@ pub(super) fn read_cursor(text: &str, sort: Sort) -> Result<Cursor, Problem> {
         (status = 200, description = "The match", body = WholeAnswer),
         (status = 404, description = "There is no such match", body = Parts, content_type = PROBLEM),
         (status = 410, description = "Its data was removed at a person's wish", body = Parts, content_type = PROBLEM),
-        (status = 503, description = "The disk fails; try again after Retry-After", body = Parts, content_type = PROBLEM),
+        (status = 503, description = "GitLab is still being read for the first time, or the disk fails; try again after Retry-After", body = Parts, content_type = PROBLEM),
         Refusals,
     ),
 )]
 pub(super) async fn get(State(web): State<Web>, Iid(iid): Iid) -> Result<Response, Problem> {
     let record = web.engine().mirror().record(iid)?;
+    if record.is_none() && !web.engine().mirror_is_whole()? {
+        return Err(EngineError::NotReady.into());
+    }
     let record = record.filter(|record| record.standing == Standing::Live).ok_or_else(|| unknown(iid))?;
     Ok(axum::Json(WholeAnswer::of(web.engine(), web.notifier(), record)?).into_response())
 }
@@ -228,6 +234,7 @@ pub(super) async fn patch(
     responses(
         (status = 200, description = "The match as it is now", body = WholeAnswer),
         (status = 404, description = "There is no such match", body = Parts, content_type = PROBLEM),
+        (status = 409, description = "Somebody changed the same fields meanwhile", body = Parts, content_type = PROBLEM),
         (status = 410, description = "Its data was removed at a person's wish", body = Parts, content_type = PROBLEM),
         (status = 413, description = "Too large", body = Parts, content_type = PROBLEM),
         (status = 415, description = "The body is not sent as JSON", body = Parts, content_type = PROBLEM),

@@ -136,6 +136,7 @@ fn as_json(openapi: &OpenApi) -> String {
     let schemas = &mut json["components"]["schemas"];
     let mut posted = schemas["JobMatch"].clone();
     posted["required"] = serde_json::json!(["title", "score"]);
+    posted["properties"]["score"]["type"] = "number".into();
     posted["additionalProperties"] = false.into();
     if let Some(answered) = schemas["JobMatch"].as_object_mut() {
         answered.remove("additionalProperties");

@@ -18,8 +18,8 @@ use super::idempotency::{self, Nonces, Work};
 use super::openapi::{PROBLEM, Refusals};
 use super::problem::{ApiBytes, Parts, Problem, may_be_json};
 use crate::domain::JobMatch;
-use crate::domain::identity;
 use crate::domain::posted_match::{self, FieldError};
+use crate::domain::{identity, posted_json};
 use crate::engine::StagingError;
 use crate::mirror::Standing;
 
@@ -35,7 +35,7 @@ const AT_ONCE: usize = 8;
 /// Stages one match, or up to a hundred in an array. The answer comes after GitLab has the issue.
 #[utoipa::path(
     post, path = "/matches", operation_id = "stage_matches", tag = "matches",
-    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]{1,255}$", description = "The same key brings the same answer for 24 hours")),
+    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[ -~]{1,255}$", description = "The same key brings the same answer for 24 hours")),
     request_body(content = Posted, description = "A match, or an array of them", example = json!({
         "title": "Cloud Architect", "company": "Amoria Bond", "score": 97, "url": "https://example.com/jobs/4711",
         "source": "feed", "external_id": "4711", "location": "Wien", "remote": 80,
@@ -64,14 +64,14 @@ pub(super) async fn post(
         let detail = format!("the body holds more than {VALUES_LIMIT} values; send fewer matches at once");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE).detail(detail));
     }
-    let value: Value = serde_json::from_slice(&body).map_err(|error| {
+    let posted = posted_json::read(&body).map_err(|error| {
         Problem::new(StatusCode::BAD_REQUEST).detail(format!("the body is no JSON: {error}"))
     })?;
     let nonces = Nonces::of(&caller, &headers, &body);
     let work = async {
-        match value {
-            Value::Array(values) => stage_several(&web, values, &nonces).await,
-            value => stage_one(&web, value, &nonces).await,
+        match posted {
+            posted_json::Posted::One(value) => stage_one(&web, value, &nonces).await,
+            posted_json::Posted::Several(values) => stage_several(&web, values, &nonces).await,
         }
     };
     let answered = idempotency::once(&web, &caller, &headers, &body, work).await;
@@ -189,12 +189,13 @@ async fn stage_one(web: &Web, value: Value, nonces: &Nonces) -> Answered {
     Ok(Work { status, location, answer: to_json(&answer)?, is_final: true })
 }
 
-async fn stage_several(web: &Web, values: Vec<Value>, nonces: &Nonces) -> Answered {
+async fn stage_several(web: &Web, values: Vec<Result<Value, FieldError>>, nonces: &Nonces) -> Answered {
     if values.len() > ARRAY_LIMIT {
         let detail = format!("{} matches at once; at most {ARRAY_LIMIT} are allowed", values.len());
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY).detail(detail));
     }
-    let mut parsed: Vec<Parsed> = values.into_iter().map(posted_match::parse).collect();
+    let parse = |value: Result<_, _>| value.map_err(|error| vec![error]).and_then(posted_match::parse);
+    let mut parsed: Vec<Parsed> = values.into_iter().map(parse).collect();
     let staged = stream::iter(identity::one_after_the_other(&parsed))
         .map(|indices| {
             let jobs: Vec<_> = indices

@@ -115,7 +115,9 @@ fn staged_anew(known: Known, then: &Observed, while_off: &[Act], reviewers: &Rev
     };
     let put_on = while_off.iter().rev().find(|act| act.what == What::Add(wanted));
     let (by, at) = (put_on.and_then(|act| act.by.clone()), put_on.map(|act| act.at));
-    let refusal = if wanted == known.state {
+    let refusal = if then.states.len() > 1 {
+        Some(Refusal::Ambiguous)
+    } else if wanted == known.state {
         None
     } else if !reviewers.may(by.as_deref()) {
         Some(Refusal::NoReviewer { who: by.clone() })
