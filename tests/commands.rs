@@ -253,6 +253,34 @@ async fn a_file_of_a_windows_program_is_staged() {
     assert!(desk.said(&["stage", "marked.json"]).await.ends_with("exit 0\n"));
 }
 
+/// As `csv import` does.
+#[tokio::test]
+async fn staging_waits_where_gitlab_asks_to() {
+    let desk = Desk::new().await;
+    // Longer than the client waits by itself.
+    let busy = Trouble::Answer {
+        status: 429,
+        content_type: "application/json".to_owned(),
+        body: "{}".to_owned(),
+        retry_after: Some(11),
+    };
+    desk.sandbox.fault(Fault::new(Method::POST, "/issues", busy));
+    desk.write("best.json", &demo()[0].to_string());
+    let said = desk.said(&["stage", "best.json"]).await;
+    assert!(said.contains("created") && said.ends_with("exit 0\n"), "{said}");
+    assert_eq!(desk.sandbox.world().issues.len(), 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_of_a_file_of_matches_fails_alone() {
+    let desk = Desk::new().await;
+    let cut = r#"{"title": "cut \ud83d", "score": 80}"#;
+    desk.write("cut.json", &format!("[{cut}, {}]", demo()[0]));
+    let said = desk.said(&["stage", "cut.json"]).await;
+    assert!(said.contains("match 0: this element cannot be read") && said.ends_with("exit 1\n"), "{said}");
+    assert_eq!(desk.sandbox.world().issues.len(), 1);
+}
+
 /// A service account is free, and tells the reviewer's acts from the service's.
 #[tokio::test]
 async fn doctor_says_whose_the_token_should_be_and_who_may_edit_comments() {

@@ -216,3 +216,21 @@ async fn a_body_that_breaks_off_is_answered_as_every_error_is() {
         check(&document, "post", pattern, StatusCode::BAD_REQUEST, "application/problem+json", &body);
     }
 }
+
+/// Two kinds of channel bear one name in the code.
+#[tokio::test]
+async fn what_may_be_changed_of_a_channel_is_described() {
+    let world = World::new().await;
+    let document = document(&world).await;
+    let operation = &document["paths"]["/api/v1/config"]["patch"];
+    let mut schema = operation["requestBody"]["content"]["application/json"]["schema"].clone();
+    schema["components"] = document["components"].clone();
+    let validator = jsonschema::draft202012::new(&schema).unwrap();
+    assert!(validator.is_valid(&json!({"channels": {"email": {"enabled": true, "delay": "30m"}}})));
+    assert!(!validator.is_valid(&json!({"channels": {"email": "email"}})));
+    let mut posted = json!({"$ref": "#/components/schemas/PostedMatch"});
+    posted["components"] = document["components"].clone();
+    let validator = jsonschema::draft202012::new(&posted).unwrap();
+    assert!(validator.is_valid(&json!({"title": "Rust", "score": 80})));
+    assert!(!validator.is_valid(&json!({"title": "Rust", "score": null})), "it is required");
+}

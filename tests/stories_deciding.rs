@@ -285,6 +285,21 @@ async fn only_reviewers_decide_where_that_is_enforced() {
 }
 
 #[tokio::test]
+async fn what_is_put_back_with_two_labels_stands_where_it_stood_and_that_is_said() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    world.reviewer().relabel(iid, &[], &["job-match"]).unwrap();
+    world.settle().await;
+    world.reviewer().relabel(iid, &["job-match/approved"], &[]).unwrap();
+    world.settle().await;
+    world.reviewer().relabel(iid, &["job-match"], &[]).unwrap();
+    world.settle().await;
+    world.expect(iid, "pending").await;
+    world.expect_comment(iid, "set only one of the labels");
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn withdrawn_put_back_deleted_and_moved() {
     let world = World::new().await;
     let iid = world.stage("1").await;

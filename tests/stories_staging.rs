@@ -159,6 +159,29 @@ async fn what_is_wrong_is_said_field_by_field() {
     world.finish().await;
 }
 
+/// Half of an emoji, as a title has it that was cut by JavaScript; and what windows programs begin a text with.
+#[tokio::test]
+async fn of_several_one_that_cannot_be_read_fails_alone() {
+    let world = World::new().await;
+    let cut = r#"{"title": "cut \ud83d", "score": 80}"#;
+    for (body, status) in [
+        (format!("[{cut}, {}]", job("1")), StatusCode::OK),
+        (cut.to_owned(), StatusCode::BAD_REQUEST),
+        (format!("\u{feff}{}", job("2")), StatusCode::CREATED),
+    ] {
+        let request = world.http.post(world.url("/api/v1/matches")).bearer_auth(support::TOKEN);
+        let answer = request.header("content-type", "application/json").body(body).send().await.unwrap();
+        assert_eq!(answer.status(), status);
+        let answer: Value = answer.json().await.unwrap();
+        if status == StatusCode::OK {
+            assert_eq!((&answer["created"], &answer["invalid"]), (&json!(1), &json!(1)), "{answer}");
+            let message = answer["results"][0]["errors"][0]["message"].as_str().unwrap();
+            assert!(message.contains("cannot be read"), "{message}");
+        }
+    }
+    world.finish().await;
+}
+
 #[tokio::test]
 async fn of_several_a_bad_one_fails_alone() {
     let world = World::new().await;

@@ -5,9 +5,9 @@ mod watch;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
-use super::{Context, print, say};
+use super::{Context, print, progress, say};
 use crate::csv::merge::Reason;
 use crate::csv::sync::{Direction, Heard, Outcome, Run, SyncError};
 use crate::csv::{CsvFile, FileError, Plan, Written};
@@ -122,7 +122,7 @@ async fn carry_out(
         let run = Run::start(engine, file, direction, names)?;
         // From here on it writes to GitLab, beside `serve` if need be.
         engine.set_follows(true);
-        let bar = bar(run.steps());
+        let bar = progress::bar(run.steps());
         let done = run.carry_out(engine.clock().now(), |heard| show(&bar, heard)).await;
         bar.finish_and_clear();
         let (error, done) = match done {
@@ -141,19 +141,11 @@ async fn carry_out(
     }
 }
 
-fn bar(rows: usize) -> ProgressBar {
-    let bar = ProgressBar::new(rows as u64);
-    match ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}") {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
-}
-
 fn show(bar: &ProgressBar, heard: Heard) {
     match heard {
         Heard::Row => bar.inc(1),
-        Heard::Waits(long) => bar.set_message(format!("GitLab asks to wait {} s", long.as_secs())),
-        Heard::GoesOn => bar.set_message(""),
+        Heard::Waits(long) => progress::tell_of_waiting(bar, Some(long)),
+        Heard::GoesOn => progress::tell_of_waiting(bar, None),
     }
 }
 

@@ -13,6 +13,7 @@ mod list;
 mod mirror;
 mod notify;
 mod panics;
+mod progress;
 mod sandbox;
 mod serve;
 mod setup;

@@ -3,13 +3,14 @@
 use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use futures_util::{StreamExt, stream};
-use indicatif::ProgressBar;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
-use super::{Context, print, say_error};
+use super::{Context, print, progress, say_error};
 use crate::domain::posted_json::{self, Posted};
 use crate::domain::posted_match::{self, FieldError, clean_line};
 use crate::domain::{JobMatch, identity};
@@ -33,17 +34,19 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
     let values = read(&arguments.file)?;
     let engine = context.engine().await?;
     engine.set_follows(true);
-    let bar = ProgressBar::new(values.len() as u64);
+    let bar = progress::bar(values.len());
     let titles: Vec<String> = values.iter().map(title).collect();
     let parse = |value: Result<_, _>| value.map_err(|error| vec![error]).and_then(posted_match::parse);
     let parsed: Vec<_> = values.into_iter().map(parse).collect();
     let groups = identity::one_after_the_other(&parsed);
-    let (parsed, titles, engine) = (&parsed, &titles, &engine);
+    let (parsed, titles, engine, bar) = (&parsed, &titles, &engine, &bar);
     let mut outcomes: Vec<(usize, Value)> = stream::iter(groups)
         .map(|indices| async move {
             let mut staged = Vec::with_capacity(indices.len());
             for index in indices {
-                staged.push((index, stage(engine, index, &titles[index], parsed[index].clone()).await));
+                let waits = |long| progress::tell_of_waiting(bar, long);
+                staged
+                    .push((index, stage(engine, index, &titles[index], parsed[index].clone(), waits).await));
             }
             stream::iter(staged)
         })
@@ -94,14 +97,22 @@ fn title(value: &Result<Value, FieldError>) -> String {
     clean_line(value.as_ref().ok().and_then(|value| value["title"].as_str()).unwrap_or("(no title)"))
 }
 
-async fn stage(engine: &Engine, index: usize, title: &str, job: Result<JobMatch, Vec<FieldError>>) -> Value {
+async fn stage(
+    engine: &Engine,
+    index: usize,
+    title: &str,
+    job: Result<JobMatch, Vec<FieldError>>,
+    waits: impl Fn(Option<Duration>),
+) -> Value {
     let job = match job {
         Ok(job) => job,
         Err(errors) => {
             return json!({ "index": index, "title": title, "outcome": "invalid", "errors": errors });
         }
     };
-    match engine.stage(job).await {
+    let nonce = Uuid::new_v4();
+    let stage = || engine.stage_known_as(job.clone(), nonce);
+    match engine.ask_again(stage, StagingError::asks_to_wait, waits).await {
         Ok(staging) => json!({
             "index": index,
             "title": title,

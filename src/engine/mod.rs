@@ -5,6 +5,7 @@
 
 mod acts;
 mod adoption;
+mod asked_to_wait;
 mod connect;
 mod decisions;
 mod delta;

@@ -1,6 +1,7 @@
 //! A posted match becomes an issue, once.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -48,6 +49,16 @@ pub enum StagingError {
     /// Something did not do its part.
     #[error(transparent)]
     Engine(#[from] EngineError),
+}
+
+impl StagingError {
+    /// How long GitLab asks us to wait, where that is all that is wrong: nothing was done then.
+    pub fn asks_to_wait(&self) -> Option<Duration> {
+        match self {
+            Self::Engine(error) => error.asks_to_wait(),
+            _ => None,
+        }
+    }
 }
 
 /// Whoever made an issue longer ago has compared what came of it.

@@ -20,8 +20,6 @@ use crate::csv::record;
 use crate::csv::table::Table;
 use crate::mirror::Agreed;
 
-/// How often a row waits as long as GitLab asks before it is given up.
-const WAITS: u32 = 10;
 /// How often a row is compared once more because somebody edits the same fields at the same time.
 const LOOKS: u32 = 3;
 
@@ -161,28 +159,16 @@ pub(super) struct Gitlab<'a> {
 }
 
 impl Gitlab<'_> {
-    /// Asks for something, and where GitLab asks to wait, waits and asks again: nothing was done then.
     async fn ask<T, E, F>(
         &self,
-        mut what: impl FnMut() -> F,
+        what: impl FnMut() -> F,
         wait: impl Fn(&E) -> Option<Duration>,
     ) -> Result<T, E>
     where
         F: Future<Output = Result<T, E>>,
     {
-        let mut waits = 0;
-        loop {
-            let asked = what().await;
-            match asked.as_ref().err().and_then(&wait).filter(|_| waits < WAITS) {
-                Some(long) => {
-                    waits += 1;
-                    (self.tell)(Heard::Waits(long));
-                    self.engine.clock().sleep(long).await;
-                    (self.tell)(Heard::GoesOn);
-                }
-                None => return asked,
-            }
-        }
+        let tell = |long: Option<Duration>| (self.tell)(long.map_or(Heard::GoesOn, Heard::Waits));
+        self.engine.ask_again(what, wait, tell).await
     }
 }
 
@@ -198,11 +184,7 @@ async fn stage(
     let values = table.values(row).ok().flatten().unwrap_or_default();
     let job = record::job_match(&values).map_err(|_| "cannot be read any more".to_owned())?;
     let state = values.text(Field::State).parse().unwrap_or(State::Pending);
-    let wait = |error: &StagingError| match error {
-        StagingError::Engine(error) => error.asks_to_wait(),
-        _ => None,
-    };
-    match to.ask(|| to.engine.stage_in(job.clone(), nonce, state), wait).await {
+    match to.ask(|| to.engine.stage_in(job.clone(), nonce, state), StagingError::asks_to_wait).await {
         // It is known what it was made with; the tracker's fields of the row are still to be told.
         Ok(staging) => {
             let known = days.row_of(&staging.record);
