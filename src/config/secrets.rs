@@ -141,3 +141,20 @@ pub(super) fn without_password_if_mistyped(text: &str) -> String {
         None => text.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::without_password;
+
+    #[test]
+    fn of_an_address_neither_user_nor_query_is_shown() {
+        for (address, shown) in [
+            ("https://hooks.example/x", "https://hooks.example/x"),
+            ("https://u:s1@hooks.example/x?token=s2", "https://***@hooks.example/x?***"),
+            ("https://hooks.example/x?sig=s2", "https://hooks.example/x?***"),
+            ("data/mirror.sqlite", "data/mirror.sqlite"),
+        ] {
+            assert_eq!(without_password(address), shown);
+        }
+    }
+}
