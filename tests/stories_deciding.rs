@@ -286,7 +286,7 @@ async fn only_reviewers_decide_where_that_is_enforced() {
 
 #[tokio::test]
 async fn what_is_put_back_with_two_labels_stands_where_it_stood_and_that_is_said() {
-    let world = World::new().await;
+    let mut world = World::new().await;
     let iid = world.stage("1").await;
     world.reviewer().relabel(iid, &[], &["job-match"]).unwrap();
     world.settle().await;
@@ -432,11 +432,25 @@ async fn a_decision_whose_label_gitlab_does_not_take_is_none() {
     assert_eq!(status, StatusCode::BAD_GATEWAY, "{answer}");
     assert!(answer["detail"].as_str().unwrap().contains("did not take the label"), "{answer}");
     assert_eq!(world.state(iid).await, "pending");
+    // GitLab tells of a write that changed nothing too; none follows on that.
+    for _ in 0..5 {
+        world.settle().await;
+    }
+    let is_write =
+        |call: &vorhoelle::sandbox::Call| call.method == "PUT" && call.route.ends_with("/issues/:iid");
+    let writes = || world.sandbox.calls().iter().filter(|call| is_write(call)).count();
+    assert_eq!(writes(), 1);
+    assert_eq!(world.get("/health").await.1["labels"]["not_taken"], json!([iid]));
+    world.clock.advance(std::time::Duration::from_secs(61));
+    world.settle().await;
+    assert_eq!(writes(), 2, "after a minute it is tried again");
     // With its role back the decision, which was written down, is completed.
     world.sandbox.world().set_role("bot", Some(vorhoelle::sandbox::Role::Reporter));
+    world.clock.advance(std::time::Duration::from_secs(121));
     for _ in 0..3 {
         world.delta().await;
     }
+    assert_eq!(world.get("/health").await.1["labels"]["not_taken"], json!([]));
     world.expect(iid, "approved").await;
     world.expect_comment(iid, "**pipeline**");
     world.finish().await;

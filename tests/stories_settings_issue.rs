@@ -503,3 +503,17 @@ async fn whom_a_wrong_edit_names_stands_on_the_page_and_in_the_comment_alone() {
     world.expect_comment(1, "example.com");
     world.finish().await;
 }
+
+#[tokio::test]
+async fn the_label_of_the_settings_issue_is_not_put_back_again_and_again_where_gitlab_does_not_take_it() {
+    let world = World::new().await;
+    changed(&world, json!({ "remind_after": "4d" })).await;
+    world.sandbox.world().set_role("bot", Some(vorhoelle::sandbox::Role::Guest));
+    world.sandbox.clear_calls();
+    world.reviewer().relabel(1, &[], &["job-match/settings"]).unwrap();
+    for _ in 0..5 {
+        world.settle().await;
+    }
+    assert_eq!(world.sandbox.calls().iter().filter(|call| call.method == "PUT").count(), 1);
+    assert_eq!(setting(&world, "remind_after").await, "4d");
+}

@@ -532,3 +532,18 @@ async fn decided_elsewhere(breaks_off: bool) {
     world.expect_comment(iid, "too far");
     world.finish().await;
 }
+
+/// A copy of GitLab that lags, or one answer of a moment without rights.
+#[tokio::test]
+async fn a_match_that_one_answer_says_is_not_there_is_not_unknown_to_who_decides() {
+    let world = World::new().await;
+    let iid = world.stage("1").await;
+    for wait in [0, 60] {
+        world.clock.advance(Duration::from_secs(wait));
+        world.sandbox.fault(Fault::new(Method::GET, &format!("/issues/{iid}"), Trouble::status(404)));
+        let (status, answer) = world.patch(iid, &json!({"state": "approved"})).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
+    }
+    assert_eq!(world.patch(iid, &json!({"state": "approved"})).await.0, StatusCode::OK);
+    assert_eq!(world.patch(99, &json!({"state": "approved"})).await.0, StatusCode::NOT_FOUND);
+}

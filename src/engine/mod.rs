@@ -30,6 +30,7 @@ mod tracker;
 mod uncancelled;
 mod unknown_issues;
 mod unlisted_bots;
+mod untaken;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -205,6 +206,8 @@ struct Inner {
     explained: Mutex<HashMap<(u64, Refusal), Timestamp>>,
     /// Issues that looked older than their own events, or than what GitLab told before.
     lagging: Lagging,
+    /// Changes that GitLab did not take as they were written.
+    untaken: untaken::Untaken,
     /// Identities of which an issue may have been made while the mirror could not be written, and since when.
     unrecorded: Mutex<HashMap<String, Timestamp>>,
     /// Issues of matches that are in GitLab and not in the mirror yet.
@@ -267,6 +270,7 @@ impl Engine {
                 status: Mutex::default(),
                 explained: Mutex::default(),
                 lagging: Lagging::default(),
+                untaken: untaken::Untaken::default(),
                 unrecorded: Mutex::default(),
                 unmet: Mutex::default(),
                 roles: Mutex::default(),

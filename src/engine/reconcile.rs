@@ -17,8 +17,6 @@ use crate::mirror::{Record, Standing};
 
 /// An issue may be missing from copies of GitLab for so long after it was made.
 pub(super) const NOT_COPIED_YET: SignedDuration = SignedDuration::from_secs(10);
-/// How soon labels are looked at again that GitLab did not take as they were written.
-const NOT_TAKEN_AGAIN: SignedDuration = SignedDuration::from_secs(60);
 /// How long the same wrong act is not explained again.
 const EXPLAINED_FOR: SignedDuration = SignedDuration::from_mins(10);
 
@@ -114,7 +112,7 @@ impl Engine {
         !record.history_known && !is_as_then
     }
 
-    fn may_not_be_copied_yet(&self, iid: u64) -> Result<bool, EngineError> {
+    pub(super) fn may_not_be_copied_yet(&self, iid: u64) -> Result<bool, EngineError> {
         let made = self.inner.mirror.record(iid)?.map(|record| record.created_at);
         Ok(made.is_some_and(|made| self.inner.clock.now().duration_since(made).abs() < NOT_COPIED_YET))
     }
@@ -365,16 +363,12 @@ impl Engine {
         }
         self.may_follow()?;
         self.may_write()?;
+        if self.rests(issue.iid, change) {
+            return Ok(issue);
+        }
         let issue =
             self.note(connected.project.change_issue(issue.iid, change).await.map_err(EngineError::from))?;
-        let missing = change.add_labels.iter().any(|name| !issue.labels.contains(name));
-        let left = change.remove_labels.iter().any(|name| issue.labels.contains(name));
-        if missing || left {
-            tracing::error!(iid = issue.iid, ?change, labels = ?issue.labels, "GitLab did not take the labels as written");
-            // Where it never takes them, it is not asked without a pause.
-            let later = self.inner.clock.now().checked_add(NOT_TAKEN_AGAIN).unwrap_or(Timestamp::MAX);
-            self.inner.queue.push_later(issue.iid, Hint::default(), later);
-        }
+        self.was_taken(&issue, change);
         Ok(issue)
     }
 

@@ -177,7 +177,10 @@ impl Engine {
         let names = self.fresh_names(&connected.project).await?;
         let label = names.name(LabelKind::Settings).to_owned();
         let change = IssueChange { add_labels: vec![label], ..IssueChange::default() };
-        connected.project.change_issue(issue.iid, &change).await?;
+        let after = self.write(connected, issue.clone(), &change).await?;
+        if !self.carries_settings_label(&after) {
+            return Ok(());
+        }
         tracing::warn!(iid = issue.iid, "the label of the settings issue was lost; it was put back");
         if !self.only_reviewers_change(connected) {
             return Ok(());

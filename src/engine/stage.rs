@@ -280,6 +280,9 @@ impl Engine {
         if change.is_empty() {
             return issue;
         }
+        if self.rests(issue.iid, &change) {
+            return issue;
+        }
         // GitLab makes every issue open; that is no mistake of its own.
         let closes = IssueChange { close: Some(true), ..IssueChange::default() };
         if change != closes {
@@ -290,7 +293,10 @@ impl Engine {
             );
         }
         match connected.project.change_issue(issue.iid, &change).await {
-            Ok(mended) => mended,
+            Ok(mended) => {
+                self.was_taken(&mended, &change);
+                mended
+            }
             Err(error) => {
                 tracing::error!(iid = issue.iid, %error, "the new issue could not be set right yet");
                 self.hint(issue.iid, Hint::default());

@@ -103,6 +103,14 @@ impl IssueChange {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Whether an issue shows its labels and its assignee: GitLab leaves out what it does not take, and says nothing.
+    pub fn is_shown_by(&self, issue: &Issue) -> bool {
+        let has = |name: &String| issue.labels.contains(name);
+        self.add_labels.iter().all(has)
+            && !self.remove_labels.iter().any(has)
+            && self.assignee.is_none_or(|id| issue.assignees.iter().any(|assignee| assignee.id == id))
+    }
 }
 
 impl Project {

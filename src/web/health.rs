@@ -66,6 +66,7 @@ pub(super) async fn health(State(web): State<Web>) -> Response {
         },
         "labels": {
             "made_again": status.label_made_again,
+            "not_taken": web.engine().untaken(),
             "note": status.label_made_again.map(|name| format!("the label {name} was deleted; it was made again and put back on its issues")),
         },
         "channels": web.notifier().health(),

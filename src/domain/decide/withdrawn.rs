@@ -115,7 +115,10 @@ fn staged_anew(known: Known, then: &Observed, while_off: &[Act], reviewers: &Rev
     };
     let put_on = while_off.iter().rev().find(|act| act.what == What::Add(wanted));
     let (by, at) = (put_on.and_then(|act| act.by.clone()), put_on.map(|act| act.at));
-    let refusal = if then.states.len() > 1 {
+    // Not where a label is only left of what was decided before.
+    let was_added = |state: State| while_off.iter().any(|act| act.what == What::Add(state));
+    let is_other = |state: &State| *state != known.state && was_added(*state);
+    let refusal = if then.states.len() > 1 && then.states.iter().any(is_other) {
         Some(Refusal::Ambiguous)
     } else if wanted == known.state {
         None
