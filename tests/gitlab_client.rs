@@ -256,7 +256,55 @@ async fn a_list_goes_on_where_its_link_says_and_never_ends_unread() {
     assert_eq!((last.len(), last[0].author.id), (1, 0), "nobody's");
     let relative = answers(r#"</api/v4/x?page=2&per_page=100>; rel="next""#, NOTE).await;
     assert_eq!(relative.notes(1).await.unwrap().len(), 2);
+    let two_links = answers(
+        r#"<https://gitlab.example/x?page=1>; rel="first", <https://gitlab.example/x?page=2>; rel="next""#,
+        NOTE,
+    )
+    .await;
+    assert_eq!(two_links.notes(1).await.unwrap().len(), 2);
     let by_key = answers(r#"<https://gitlab.example/api/v4/x?cursor=abc>; rel="next""#, NOTE).await;
     let error = by_key.notes(1).await.unwrap_err();
     assert!(error.to_string().contains("cursor=abc"), "{error}");
+}
+
+/// A proxy may let through only the headers that it knows.
+#[tokio::test]
+async fn a_full_page_that_says_nothing_of_others_is_not_the_last() {
+    for (is_paged, rows) in [(true, 180), (false, 100)] {
+        let app = Router::new().fallback(move |uri: Uri| async move {
+            let is_second = is_paged && uri.query().unwrap_or_default().ends_with("&page=2");
+            let ids = if is_second { 101..=180 } else { 1..=100 };
+            let note = |id: u64| json!({"id": id, "body": "", "created_at": "2026-11-23T08:00:00Z"});
+            let notes: Vec<serde_json::Value> = ids.map(note).collect();
+            let project =
+                json!({"id": 1, "path_with_namespace": "a/b", "web_url": "https://gitlab.example/a/b"});
+            let body = if uri.path().ends_with("/projects/1") { project } else { json!(notes) };
+            axum::Json(body).into_response()
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let project = client(&url, "token").await.0.project("1").await.unwrap().0;
+        assert_eq!(project.notes(1).await.unwrap().len(), rows);
+    }
+}
+
+#[tokio::test]
+async fn what_gitlab_says_of_a_refusal_is_told() {
+    let (sandbox, project, _) = sandbox(Options::default()).await;
+    for (status, body, said) in [
+        (
+            403,
+            r#"{"error":"insufficient_scope","error_description":"It needs api.","scope":"api"}"#,
+            "It needs api.",
+        ),
+        (409, r#"{"message":{"error":"spam"}}"#, "spam"),
+        (400, r#"{"message":{"title":["can't be blank"]}}"#, "can't be blank"),
+    ] {
+        let (content_type, body) = ("application/json".to_owned(), body.to_owned());
+        sandbox
+            .fault(Fault::any("/issues", Trouble::Answer { status, content_type, body, retry_after: None }));
+        let error = project.issue(1).await.unwrap_err().to_string();
+        assert!(error.contains(said) && !error.contains("{\"error"), "{error}");
+    }
 }

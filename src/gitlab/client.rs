@@ -10,7 +10,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
 use gitlab::api::{ApiError, BodyError, Endpoint, QueryParams, RestClient};
-use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use jiff::Timestamp;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
@@ -101,6 +101,9 @@ struct Shared {
     comments: Window,
 }
 
+/// GitLab's largest page.
+const ROWS_A_PAGE: usize = 100;
+
 /// An answer that GitLab gave.
 #[derive(Clone, Debug)]
 pub struct Reply {
@@ -122,18 +125,26 @@ impl Reply {
         serde_json::from_slice(&self.body).map_err(GitlabError::Shape)
     }
 
-    /// The number of the next page; GitLab may leave `x-next-page` empty on the last one.
+    fn tells_of_pages(&self) -> bool {
+        self.headers.contains_key("x-next-page") || self.headers.contains_key(header::LINK)
+    }
+
+    /// The number of the page after this one of so many rows; GitLab may leave `x-next-page` empty on the last one. Where a
+    /// proxy kept all that GitLab says of pages, a full one is not taken for the last.
     ///
     /// # Errors
     ///
     /// Where there is more that no number leads to: a list that ends too early would be taken for the whole.
-    fn next_page(&self) -> Result<Option<u64>, GitlabError> {
-        let text = |name: HeaderName| self.headers.get(name).and_then(|value| value.to_str().ok());
-        if let Some(page) = text(HeaderName::from_static("x-next-page")) {
+    fn next_page(&self, number: u64, rows: usize) -> Result<Option<u64>, GitlabError> {
+        if !self.tells_of_pages() {
+            return Ok((rows == ROWS_A_PAGE).then_some(number + 1));
+        }
+        if let Some(page) = self.headers.get("x-next-page").and_then(|value| value.to_str().ok()) {
             return Ok(page.trim().parse().ok());
         }
-        let links = text(header::LINK).unwrap_or_default();
-        let Some(next) = links.split(',').find(|part| part.contains("rel=\"next\"")) else { return Ok(None) };
+        let links = self.headers.get_all(header::LINK).iter().filter_map(|value| value.to_str().ok());
+        let mut links = links.flat_map(|links| links.split(','));
+        let Some(next) = links.find(|part| part.contains("rel=\"next\"")) else { return Ok(None) };
         let address = next.split(['<', '>']).nth(1).unwrap_or_default();
         let query = address.split_once('?').unwrap_or_default().1;
         let number = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "page");
@@ -278,10 +289,16 @@ impl Gitlab {
     ) -> Result<Vec<T>, GitlabError> {
         let mut rows = Vec::new();
         let mut page = Some(1);
+        let mut last = Bytes::new();
         while let Some(number) = page {
-            let (mut next, reply) = self.read(endpoint, Some(number)).await?;
+            let (mut next, reply) = self.read::<Vec<T>>(endpoint, Some(number)).await?;
+            page = reply.next_page(number, next.len())?.filter(|next| *next > number);
+            if !reply.tells_of_pages() && reply.body == last {
+                // Nothing comes in pages here.
+                break;
+            }
             rows.append(&mut next);
-            page = reply.next_page()?.filter(|next| *next > number);
+            last = reply.body;
         }
         Ok(rows)
     }
@@ -292,8 +309,9 @@ impl Gitlab {
         endpoint: &(impl Endpoint + Sync),
         number: u64,
     ) -> Result<(Vec<T>, bool), GitlabError> {
-        let (rows, reply) = self.read(endpoint, Some(number)).await?;
-        Ok((rows, reply.next_page()?.is_some_and(|next| next > number)))
+        let (rows, reply) = self.read::<Vec<T>>(endpoint, Some(number)).await?;
+        let next = reply.next_page(number, rows.len())?;
+        Ok((rows, next.is_some_and(|next| next > number)))
     }
 
     /// Makes a call and reads its body. One that breaks off in the middle, or is a proxy's page, is asked for once more where
@@ -395,7 +413,7 @@ impl Gitlab {
         if let Some(page) = page {
             let mut query = url.query_pairs_mut();
             if !brings(endpoint, "per_page") {
-                query.append_pair("per_page", "100");
+                query.append_pair("per_page", &ROWS_A_PAGE.to_string());
             }
             query.append_pair("page", &page.to_string());
         }

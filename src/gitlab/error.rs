@@ -138,10 +138,12 @@ fn until_the_next_minute(now: Timestamp) -> Duration {
     Duration::from_secs(60 - now.as_second().rem_euclid(60).unsigned_abs() + spread)
 }
 
-/// What GitLab says in `message` or `error`, in one line: text, or texts by field.
+/// What GitLab says in `message` or `error`, in one line: text, or texts by field. Of a token it says what is wrong in
+/// `error_description`.
 fn words(reply: &Reply) -> String {
     let body: Value = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
-    let said = body.get("message").or_else(|| body.get("error")).cloned().unwrap_or(Value::Null);
+    let said = ["message", "error_description", "error"].iter().find_map(|name| body.get(name));
+    let said = said.map(|said| said.get("error").unwrap_or(said)).cloned().unwrap_or(Value::Null);
     let elsewhere = reply.headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
     match said {
         Value::Null if reply.status.is_redirection() && elsewhere.is_some() => {
