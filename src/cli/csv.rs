@@ -4,6 +4,7 @@ mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use indicatif::ProgressBar;
 
@@ -15,6 +16,8 @@ use crate::engine::Engine;
 
 /// How often a file is read again that changes while we work.
 const TRIES: usize = 3;
+/// How often it is looked whether a file has changed, or is still being written.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How many new rows of the file are told one by one after a run.
 const NAMED: usize = 100;
 
@@ -138,6 +141,21 @@ async fn carry_out(
         if tries == TRIES || !matches!(*error, SyncError::File(FileError::Changed { .. })) {
             return Err(*error);
         }
+        until_settled(engine, file).await;
+    }
+}
+
+/// Waits while somebody writes the file, until it is the same at two looks: cells that are not there yet would be cleared
+/// in GitLab.
+async fn until_settled(engine: &Engine, file: &CsvFile) {
+    let mut before = None;
+    loop {
+        let now = Some(Written::now(file.path()));
+        if now == before {
+            return;
+        }
+        before = now;
+        engine.clock().sleep(LOOK_EVERY).await;
     }
 }
 

@@ -86,6 +86,10 @@ impl Fingerprint {
         Self { size: metadata.len(), modified: metadata.modified().ok(), hash: Sha256::digest(bytes).into() }
     }
 
+    const fn written(&self) -> Written {
+        Written { size: self.size, modified: self.modified }
+    }
+
     /// Whether both are of the same content. A file that was only touched is not changed.
     pub fn is_same_content(&self, other: &Self) -> bool {
         self.size == other.size && self.hash == other.hash
@@ -101,12 +105,27 @@ pub struct Written {
     pub modified: Option<SystemTime>,
 }
 
+impl Written {
+    /// What the file of this name is now; none where it is not there.
+    pub fn now(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().map(|metadata| Self::from(&metadata))
+    }
+}
+
+impl From<&Metadata> for Written {
+    fn from(metadata: &Metadata) -> Self {
+        Self { size: metadata.len(), modified: metadata.modified().ok() }
+    }
+}
+
 /// A file that this run alone works on, or only looks at.
 #[derive(Debug)]
 pub struct CsvFile {
     given: PathBuf,
     path: PathBuf,
     must_be_there: bool,
+    /// What it has to be for us to read it, where that matters.
+    must_be: Option<Written>,
     /// None where the file is only looked at.
     _lock: Option<Lock>,
 }
@@ -121,7 +140,7 @@ impl CsvFile {
         let target = resolved(path)?;
         let lock = Lock::take(&target)?;
         remove_unfinished(&target);
-        Ok(Self { given: path.to_owned(), path: target, must_be_there: false, _lock: Some(lock) })
+        Ok(Self::at(path, target, Some(lock)))
     }
 
     /// A file that is only to be looked at: nothing is written beside it, and another run may be at work on it.
@@ -130,13 +149,25 @@ impl CsvFile {
     ///
     /// What the system says.
     pub fn look_at(path: &Path) -> Result<Self, FileError> {
-        Ok(Self { given: path.to_owned(), path: resolved(path)?, must_be_there: false, _lock: None })
+        Ok(Self::at(path, resolved(path)?, None))
+    }
+
+    fn at(given: &Path, path: PathBuf, lock: Option<Lock>) -> Self {
+        Self { given: given.to_owned(), path, must_be_there: false, must_be: None, _lock: lock }
     }
 
     /// A file that was there before and is not to be made anew: editors save by taking it away for a moment.
     #[must_use]
     pub const fn that_was_there(mut self) -> Self {
         self.must_be_there = true;
+        self
+    }
+
+    /// A file of which it is known that nobody was writing it when it was this: should it have become something else by the
+    /// time that it is read, it may be half of what somebody is saving.
+    #[must_use]
+    pub const fn as_it_was(mut self, was: Written) -> Self {
+        self.must_be = Some(was);
         self
     }
 
@@ -159,10 +190,13 @@ impl CsvFile {
     ///
     /// # Errors
     ///
-    /// What the system says, that somebody writes it all the time, or that it is gone although it was there.
+    /// What the system says, that somebody writes it all the time, or that it is gone or another although it was to be
+    /// there or as it was.
     pub fn read(&self) -> Result<Option<(Vec<u8>, Fingerprint)>, FileError> {
+        let is_another = |now: &Fingerprint| self.must_be.is_some_and(|was| was != now.written());
         match read(&self.path)? {
             None if self.must_be_there => Err(FileError::Missing { path: self.given.clone() }),
+            Some((_, now)) if is_another(&now) => Err(FileError::Changed { path: self.path.clone() }),
             read => Ok(read),
         }
     }
@@ -220,8 +254,7 @@ impl CsvFile {
         let failed = |error| self.failed("replaced", error);
         let file = new.persist(&self.path).map_err(|error| failed(error.error))?;
         sync_folder(&self.path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        Ok(Written { size: metadata.len(), modified: metadata.modified().ok() })
+        Ok(Written::from(&file.metadata().map_err(failed)?))
     }
 
     /// Replaces the file of conflicts; it is ours alone and needs no backup.

@@ -1,8 +1,15 @@
 //! The spreadsheet's commands where the file is not ours alone.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::Method;
 use serde_json::Value;
+use vorhoelle::clock::Clock;
 use vorhoelle::csv::CsvFile;
-use vorhoelle::sandbox::Options;
+use vorhoelle::sandbox::{Fault, Options, Trouble};
 
 use super::program::{Running, Setting, job};
 
@@ -62,4 +69,82 @@ async fn a_watch_that_had_to_wait_for_its_first_look_asks_gitlab_before_it() {
     std::fs::remove_file(beside(".~lock.a.csv#")).unwrap();
     let says = |text: &str| std::fs::read_to_string(beside("a.csv")).unwrap().contains(text);
     setting.until("the decision is in the file", async || says(";approved;")).await;
+}
+
+/// As `scp` or a download saves it: into the file that is there, bit by bit, over more than two looks at it.
+async fn save_slowly(file: &Path, text: &str) {
+    let mut writer = OpenOptions::new().write(true).truncate(true).open(file).unwrap();
+    let pause = Duration::from_secs(6) / u32::try_from(text.len()).unwrap();
+    for byte in text.bytes() {
+        writer.write_all(&[byte]).unwrap();
+        Clock::System.sleep(pause).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_saved_during_a_run_is_read_again_when_that_has_ended() {
+    let setting = set_up().await;
+    let file = setting.folder.path().join("a.csv");
+    let text = || std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, "iid;Titel;Notizen\r\n;Eins;a\r\n").unwrap();
+    assert_eq!(setting.run(&["csv", "sync", "a.csv"]).await.0, 0);
+    std::fs::write(&file, format!("{};Zwei;b\r\n", text())).unwrap();
+    let slow = Trouble::slow_body(Duration::from_secs(1));
+    setting.sandbox.fault(Fault::new(Method::POST, "/issues", slow));
+    let edited = text().replace(";a\r\n", ";zurückgerufen\r\n");
+    let saving = async {
+        let issues = || setting.sandbox.world().issues.len();
+        setting.until("GitLab has the new issue", async || issues() == 2).await;
+        save_slowly(&file, &edited).await;
+    };
+    let ((code, _, said), ()) = tokio::join!(setting.run(&["csv", "sync", "a.csv"]), saving);
+    assert_eq!((code, text()), (0, edited.replace("\r\n;Zwei", "\r\n2;Zwei")), "{said}");
+    let comments = |iid| setting.sandbox.world().comments_of(iid).last().unwrap().body.clone();
+    assert!(comments(1).contains("| zurückgerufen |") && comments(2).contains("| b |"), "{}", comments(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_does_not_read_what_is_still_being_saved() {
+    let setting = set_up().await;
+    let file = setting.folder.path().join("a.csv");
+    std::fs::write(&file, "iid;Titel;Notizen\r\n;Eins;a\r\n;Zwei;b\r\n").unwrap();
+    let _watching = Running { child: setting.command(&["csv", "sync", "a.csv", "--watch"]).spawn().unwrap() };
+    let text = || std::fs::read_to_string(&file).unwrap();
+    setting.until("the rows have their iids", async || text().contains("\r\n2;")).await;
+    // Whichever of the two became the first issue.
+    let notes = |part: &str| {
+        let gitlab = setting.sandbox.world();
+        let mut comments = [1, 2].into_iter().flat_map(|iid| gitlab.comments_of(iid));
+        comments.any(|note| note.body.contains(part))
+    };
+    setting.until("GitLab has the notes", async || notes("| a |") && notes("| b |")).await;
+    let edited = text().replace(";a\r\n", ";zurückgerufen\r\n");
+    save_slowly(&file, &edited).await;
+    setting.until("GitLab has the new notes", async || notes("| zurückgerufen |")).await;
+    assert!(notes("| b |"));
+    assert_eq!(text(), edited);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_says_so_where_a_program_writes_on_into_what_has_become_the_backup() {
+    let setting = set_up().await;
+    let file = setting.folder.path().join("a.csv");
+    std::fs::write(&file, "iid;Titel;Notizen\r\n;Eins;a\r\n").unwrap();
+    let mut writer = OpenOptions::new().append(true).open(&file).unwrap();
+    let mut watching =
+        Running { child: setting.command(&["csv", "sync", "a.csv", "--watch"]).spawn().unwrap() };
+    let said = watching.listen();
+    let text = || std::fs::read_to_string(&file).unwrap();
+    setting.until("the row has its iid", async || text().contains("\r\n1;Eins")).await;
+    // More than once: how the backup was is noted when the run has ended.
+    let told = "a.csv.bak was changed: a program that had a.csv open before the last sync";
+    for tries in 1.. {
+        writer.write_all(b";Zwei;b\r\n").unwrap();
+        Clock::System.sleep(Duration::from_millis(50)).await;
+        if said.lock().unwrap().contains(told) {
+            break;
+        }
+        assert!(tries < 400, "{}", said.lock().unwrap());
+    }
+    assert_eq!(text(), "iid;Titel;Notizen\r\n1;Eins;a\r\n");
 }

@@ -1,33 +1,33 @@
 //! `csv sync FILE --watch`: again whenever one of the two sides changed.
 
-use std::path::Path;
+use std::fs::File;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::super::{asked_to_stop, say, say_error};
-use super::{Options, once};
+use super::{LOOK_EVERY, Options, once};
 use crate::csv::sync::{Direction, SyncError};
-use crate::csv::{FileError, Written};
+use crate::csv::{CsvFile, FileError, Written};
 use crate::engine::Engine;
 
-/// How often it is looked whether the file has changed.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long a stop waits for what GitLab is just being told.
 const LAST_WRITE: Duration = Duration::from_secs(3);
 
 /// When a file was written and how large it is; none where it is not there.
-type Stamp = Option<(SystemTime, u64)>;
+type Stamp = Option<Written>;
 
 /// Syncs whenever the file was changed, or the service beside this heard of a change in GitLab, and as often as GitLab is
-/// asked for changes anyway; until Ctrl-C. While a spreadsheet has the file open, or an editor has taken it away to save
-/// it, that is waited for.
+/// asked for changes anyway; until Ctrl-C. While a spreadsheet has the file open, or a program is saving it or has taken it
+/// away for that, that is waited for.
 pub(super) async fn keep_in_sync(engine: &Engine, options: &Options) -> anyhow::Result<ExitCode> {
     let mut watch = Watch::new(engine, options);
     // One for all rounds: a signal that comes during a run is heard as well.
     let mut stop = std::pin::pin!(asked_to_stop());
     loop {
+        watch.look_at_backup();
         if let Some(cause) = watch.cause() {
             tokio::select! {
                 () = &mut stop => {
@@ -58,6 +58,10 @@ struct Watch<'a> {
     was_there: bool,
     /// The file after the last round.
     seen: Stamp,
+    /// The file at the last look, where there was one.
+    looked_at: Option<Stamp>,
+    /// What the last round put its file in the place of.
+    replaced: Option<Replaced>,
     /// What the mirror showed at the last round.
     shows: Option<i64>,
     /// When GitLab is asked for changes again.
@@ -80,19 +84,28 @@ impl<'a> Watch<'a> {
             options,
             code: ExitCode::SUCCESS,
             has_synced: false,
-            was_there: stamp(&options.file).is_some(),
+            was_there: Written::now(&options.file).is_some(),
             seen: None,
+            looked_at: None,
+            replaced: None,
             shows: engine.mirror().rows_revision().ok(),
             next_delta: Instant::now() + engine.policy().sync_interval,
             waits: None,
         }
     }
 
-    /// Why there is to be a round now, if there is.
-    fn cause(&self) -> Option<Cause> {
+    /// Why there is to be a round now, if there is. There is none while somebody writes the file: cells that are not there
+    /// yet would be cleared in GitLab.
+    fn cause(&mut self) -> Option<Cause> {
+        let now = Written::now(&self.options.file);
+        let before = self.looked_at.replace(now);
+        let is_edited = now != self.seen;
+        if is_edited && before != Some(now) {
+            return None;
+        }
         let cause = Cause {
             delta_is_due: Instant::now() >= self.next_delta,
-            is_edited: stamp(&self.options.file) != self.seen,
+            is_edited,
             is_news: self.engine.mirror().rows_revision().ok() != self.shows,
         };
         let has_changed = cause.delta_is_due || cause.is_edited || cause.is_news;
@@ -108,13 +121,13 @@ impl<'a> Watch<'a> {
         if cause.delta_is_due {
             self.next_delta = Instant::now() + self.engine.policy().sync_interval;
         }
-        // What is written while we are at work is looked at again.
-        let before = stamp(&self.options.file);
+        // What is written from here on is looked at again.
+        let before = self.looked_at.flatten();
         self.shows = self.engine.mirror().rows_revision().ok();
-        match self.sync(self.knows_gitlab(cause)).await {
+        match self.sync(before, self.knows_gitlab(cause)).await {
             Ok((code, ours)) => {
                 self.code = code;
-                self.seen = ours.map_or(before, |ours| Some((ours.modified?, ours.size)));
+                self.seen = ours.or(before);
                 self.waits = None;
                 (self.has_synced, self.was_there) = (true, true);
                 Ok(())
@@ -130,11 +143,18 @@ impl<'a> Watch<'a> {
         is_first || (cause.is_news && !cause.delta_is_due && !cause.is_edited)
     }
 
-    /// Syncs once. Tells what was written.
-    async fn sync(&self, knows_gitlab: bool) -> anyhow::Result<(ExitCode, Option<Written>)> {
+    /// Syncs once what the file was at the last look. Tells what was written.
+    async fn sync(
+        &mut self,
+        before: Stamp,
+        knows_gitlab: bool,
+    ) -> anyhow::Result<(ExitCode, Option<Written>)> {
         let mut file = self.options.open()?;
         if self.was_there {
             file = file.that_was_there();
+        }
+        if let Some(before) = before {
+            file = file.as_it_was(before);
         }
         // Before GitLab is asked, for it may take hours until the file is closed.
         file.check_closed()?;
@@ -144,11 +164,30 @@ impl<'a> Watch<'a> {
             self.engine.delta().await?;
             self.engine.work_off().await;
         }
-        once(self.engine, &file, self.options, Direction::Sync).await
+        let (code, ours) = once(self.engine, &file, self.options, Direction::Sync).await?;
+        if ours.is_some() {
+            self.replaced = Replaced::by(&file);
+        }
+        Ok((code, ours))
+    }
+
+    /// Says so once where a program writes on into the file that we replaced.
+    fn look_at_backup(&mut self) {
+        if let Some(replaced) = self.replaced.take_if(|replaced| replaced.is_changed()) {
+            say(&format!(
+                "{} was changed: a program that had {} open before the last sync is writing into what is the backup \
+                 now. Copy it to another name before the next sync replaces it, and put what is missing into {}",
+                replaced.backup.display(),
+                self.options.file.display(),
+                self.options.file.display()
+            ));
+        }
     }
 
     fn failed(&mut self, error: anyhow::Error, before: Stamp) -> anyhow::Result<()> {
-        if let Some(what) = waits_for(&error) {
+        if matches!(file_error(&error), Some(FileError::Changed { .. })) {
+            // Somebody writes it: what it is then is synced, when it has settled.
+        } else if let Some(what) = waits_for(&error) {
             // Said once of a wait, and of each save during it.
             if self.waits != Some(before) {
                 say(&what);
@@ -164,13 +203,38 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// What is waited for, where that is all that is wrong.
-fn waits_for(error: &anyhow::Error) -> Option<String> {
-    let file = match error.downcast_ref::<SyncError>() {
+/// A file that was replaced, which is the backup now.
+struct Replaced {
+    backup: PathBuf,
+    /// Held open: whatever the next one becomes, this one is looked at.
+    file: File,
+    was: Written,
+}
+
+impl Replaced {
+    fn by(file: &CsvFile) -> Option<Self> {
+        let backup = file.backup_path();
+        let file = File::open(&backup).ok()?;
+        let was = Written::from(&file.metadata().ok()?);
+        Some(Self { backup, file, was })
+    }
+
+    fn is_changed(&self) -> bool {
+        self.file.metadata().is_ok_and(|now| Written::from(&now) != self.was)
+    }
+}
+
+/// What is wrong with the file, where that is it.
+fn file_error(error: &anyhow::Error) -> Option<&FileError> {
+    match error.downcast_ref::<SyncError>() {
         Some(SyncError::File(file)) => Some(file),
         _ => error.downcast_ref::<FileError>(),
-    };
-    match file? {
+    }
+}
+
+/// What is waited for, where that is all that is wrong.
+fn waits_for(error: &anyhow::Error) -> Option<String> {
+    match file_error(error)? {
         FileError::Open { path, program } => {
             Some(format!("{} is open in {program}; it is synced when it is closed there", path.display()))
         }
@@ -179,9 +243,4 @@ fn waits_for(error: &anyhow::Error) -> Option<String> {
         }
         _ => None,
     }
-}
-
-fn stamp(file: &Path) -> Stamp {
-    let metadata = std::fs::metadata(file).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
 }
