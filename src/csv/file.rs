@@ -248,7 +248,8 @@ impl CsvFile {
         let old = self.writable()?;
         let new = self.unfinished(old.as_ref(), write)?;
         self.check_unchanged(expected)?;
-        if old.is_some() {
+        // Of an empty file there is nothing to keep; what there was before it may be all that is left.
+        if old.is_some_and(|old| old.len() > 0 || !self.backup_path().exists()) {
             self.keep_backup()?;
         }
         let failed = |error| self.failed("replaced", error);

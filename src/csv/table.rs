@@ -31,7 +31,7 @@ pub struct Table {
     layout: Layout,
     /// Cells as they are to stand in the file, by row of the file and column.
     edits: BTreeMap<(usize, usize), String>,
-    /// Whether it got rows or columns.
+    /// Whether it is new, or got rows or columns.
     is_grown: bool,
     widened: bool,
 }
@@ -54,7 +54,7 @@ impl Table {
         let layout =
             Layout { records: vec![Record { start: 0, first: 0, line: 1 }], ends, unclosed: None, line: 2 };
         let columns = Columns::of_a_new_file(headers);
-        Self { dialect, columns, text, layout, edits: BTreeMap::new(), is_grown: false, widened: false }
+        Self { dialect, columns, text, layout, edits: BTreeMap::new(), is_grown: true, widened: false }
     }
 
     /// Reads a file.

@@ -148,3 +148,48 @@ async fn a_watch_says_so_where_a_program_writes_on_into_what_has_become_the_back
     }
     assert_eq!(text(), "iid;Titel;Notizen\r\n1;Eins;a\r\n");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_file_is_filled_like_a_new_one() {
+    let setting = set_up().await;
+    let beside = |name: &str| setting.folder.path().join(name);
+    let text = |name: &str| std::fs::read_to_string(beside(name)).unwrap();
+    // Headers, where there is nothing else.
+    std::fs::write(beside("a.csv"), "").unwrap();
+    let (code, _, said) = setting.run(&["csv", "sync", "a.csv"]).await;
+    assert!(code == 0 && text("a.csv").starts_with("\u{feff}iid;Status;Titel;"), "{code} {said}");
+    std::fs::write(beside("job.json"), job("1").to_string()).unwrap();
+    assert_eq!(setting.run(&["stage", "job.json"]).await.0, 0);
+    for command in ["export", "sync"] {
+        // What was in it before is in the backup, and stays there.
+        std::fs::write(beside("a.csv"), "").unwrap();
+        std::fs::write(beside("a.csv.bak"), "the last good one").unwrap();
+        let (code, _, said) = setting.run(&["csv", command, "a.csv"]).await;
+        assert!(code == 0 && text("a.csv").contains("\r\n1;pending;Job 1;"), "{command} {code} {said}");
+        assert_eq!(text("a.csv.bak"), "the last good one", "{command}");
+    }
+    std::fs::write(beside("a.csv"), "").unwrap();
+    let (code, _, said) = setting.run(&["csv", "import", "a.csv"]).await;
+    assert!(code == 1 && said.contains("a.csv: the file is empty: not even headers"), "{code} {said}");
+    // A watch fills it once.
+    let _watching = Running { child: setting.command(&["csv", "sync", "a.csv", "--watch"]).spawn().unwrap() };
+    setting.until("the match is in the file", async || text("a.csv").contains("Job 1")).await;
+    let filled = text("a.csv");
+    std::fs::write(beside("a.csv"), "").unwrap();
+    setting.until("the match is in the file again", async || text("a.csv").contains("Job 1")).await;
+    assert_eq!(text("a.csv"), filled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_a_file_or_its_headers_is_said_with_its_path() {
+    let setting = set_up().await;
+    let file = setting.folder.path().join("a.csv");
+    for (bytes, words) in [
+        (&b"PK\x03\x04..."[..], "a.csv: the file is a workbook and no CSV file"),
+        (b"Firma;Ort\n", "a.csv: no column is called `Titel` or `title`"),
+    ] {
+        std::fs::write(&file, bytes).unwrap();
+        let (code, _, said) = setting.run(&["csv", "sync", "a.csv"]).await;
+        assert!(code == 1 && said.contains(words), "{code} {said}");
+    }
+}

@@ -8,6 +8,7 @@
 mod apply;
 mod compare;
 
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -58,8 +59,13 @@ pub enum SyncError {
         done: Plan,
     },
     /// The file is no table.
-    #[error(transparent)]
-    Table(#[from] TableError),
+    #[error("{path}: {error}", path = path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// Why it is none.
+        error: TableError,
+    },
     /// A cell cannot be written.
     #[error(transparent)]
     Edit(#[from] EditError),
@@ -119,8 +125,8 @@ pub struct Outcome {
 }
 
 impl<'a> Run<'a> {
-    /// Reads the file and works out what would be done, without doing any of it. A file that is not there would be made
-    /// by an export or a sync.
+    /// Reads the file and works out what would be done, without doing any of it. A file that is not there, or empty, would
+    /// be made by an export or a sync.
     ///
     /// # Errors
     ///
@@ -152,12 +158,17 @@ impl<'a> Run<'a> {
         direction: Direction,
         (notes, names): (bool, usize),
     ) -> Result<Self, SyncError> {
+        let path = || file.path().to_owned();
         let (table, read) = match file.read()? {
-            Some((bytes, read)) => (Table::read(bytes)?, Some(read)),
-            None if direction == Direction::Import => {
-                return Err(FileError::Missing { path: file.path().to_owned() }.into());
+            Some((bytes, read)) => (Table::read(bytes), Some(read)),
+            None if direction == Direction::Import => return Err(FileError::Missing { path: path() }.into()),
+            None => (Err(TableError::Empty), None),
+        };
+        let table = match table {
+            Err(TableError::Empty) if direction != Direction::Import => {
+                Table::new(Dialect::of_a_new_file(Language::De))
             }
-            None => (Table::new(Dialect::of_a_new_file(Language::De)), None),
+            table => table.map_err(|error| SyncError::Table { path: path(), error })?,
         };
         let days = Days::of_this_machine();
         let (work, appended, more_appended, new_rows, errors) = Default::default();
@@ -304,7 +315,7 @@ impl<'a> Run<'a> {
     }
 
     fn write_file(&self, done: &[Done], now: Timestamp) -> Result<Option<Written>, FileError> {
-        if !self.table.is_changed() && self.read.is_some() {
+        if !self.table.is_changed() {
             return Ok(None);
         }
         let lost: Vec<Lost<'_>> = done
