@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::dates::DateStyle;
 use crate::domain::posted_match::{clean_line, clean_text};
 use crate::domain::tracker::Stage;
 
@@ -228,7 +229,8 @@ impl Field {
     }
 
     /// Whether two canonical values of it mean the same. What a posted match loses anyhow makes no difference: control
-    /// characters, blanks around a text, the kind of its line ends, in one-line fields line ends as such.
+    /// characters, blanks around a text, the kind of its line ends, in one-line fields line ends as such. A start may be
+    /// words or a day, which spreadsheets write in their own way.
     pub fn same(self, one: &str, other: &str) -> bool {
         if one == other || (self.says_nothing(one) && self.says_nothing(other)) {
             return true;
@@ -237,8 +239,15 @@ impl Field {
             Kind::Text => clean_text(text).trim().to_owned(),
             _ => clean_line(text).trim().to_owned(),
         };
-        meant(one) == meant(other)
+        let (one, other) = (meant(one), meant(other));
+        one == other || (self == Self::Start && is_same_day(&one, &other))
     }
+}
+
+/// Whether both are days, and the same one.
+fn is_same_day(one: &str, other: &str) -> bool {
+    let day = |text| DateStyle::parse(text).map(|(day, _)| day);
+    day(one).is_some_and(|one| day(other) == Some(one))
 }
 
 impl fmt::Display for Field {

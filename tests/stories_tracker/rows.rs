@@ -127,3 +127,34 @@ async fn of_the_row_of_a_second_issue_of_a_match_it_is_said_that_it_is_to_be_del
     assert_eq!(sheet.run(&world, Direction::Sync).await.plan.errors, []);
     assert_eq!(sheet.text(), "iid;Titel\r\n1;Cloud Architect 1\r\n");
 }
+
+/// A spreadsheet shows what looks like a day as it writes days.
+#[tokio::test]
+async fn a_start_that_a_spreadsheet_wrote_as_it_writes_days_is_still_that_day() {
+    let world = World::new().await;
+    let mut body = job("1");
+    body["start"] = json!("2026-03-01");
+    world.post(&body).await;
+    body = job("2");
+    body["start"] = json!("ab sofort");
+    world.post(&body).await;
+    world.settle().await;
+    let sheet = Sheet::new("iid;Titel;Start\r\n");
+    sheet.run(&world, Direction::Sync).await;
+    for start in ["01.03.2026", "1.3.26"] {
+        let written = sheet.text();
+        let before = if written.contains("2026-03-01") { "2026-03-01" } else { "01.03.2026" };
+        sheet.edit(before, start);
+        let saved = sheet.text();
+        let outcome = sheet.run(&world, Direction::Sync).await;
+        assert!(!outcome.file_changed && outcome.plan.rows.is_empty(), "{start}: {}", outcome.plan);
+        assert_eq!(sheet.text(), saved);
+    }
+    for (from, to) in [(";1.3.26", ";02.03.2026"), (";ab sofort", ";sofort")] {
+        sheet.edit(from, to);
+        let outcome = sheet.run(&world, Direction::Sync).await;
+        assert_eq!(outcome.plan.summary().conflicts, 1, "{to}: {}", outcome.plan);
+    }
+    assert!(sheet.text().contains(";2026-03-01\r\n") || sheet.text().contains(";01.03.2026\r\n"));
+    assert!(sheet.text().contains(";ab sofort\r\n"), "{}", sheet.text());
+}
