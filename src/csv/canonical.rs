@@ -215,7 +215,11 @@ mod tests {
                 "Öl",
                 "'t",
                 "07.02.2026",
+                "2026-02-07",
                 "-5",
+                "0664",
+                "'0664",
+                " 0664 ",
             ],
         };
         proptest::sample::select(values).prop_map(str::to_owned)

@@ -222,15 +222,15 @@ pub(super) fn says(field: Field, raw: &str, value: &str, dialect: &Dialect) -> b
 /// Shorter than the limit of any text.
 const SHORT: usize = TITLE_LIMIT;
 
-/// Whether a text stands in a file as it is: nothing in it needs quotes, and no spreadsheet would run it.
+/// Whether a text stands in a file as it is: nothing in it needs quotes, and no spreadsheet would run or change it.
 fn is_plain(text: &str, dialect: &Dialect) -> bool {
     is_harmless(text) && !holds_special(text.as_bytes(), dialect.delimiter.byte())
 }
 
-/// Whether no spreadsheet would run a text, as far as its first character tells: what one runs begins with a sign or a
-/// blank, and so does what may hide one.
+/// Whether no spreadsheet would run a text or drop its first 0, as far as its first character tells: what one runs begins
+/// with a sign or a blank, and so does what may hide one.
 fn is_harmless(text: &str) -> bool {
-    text.chars().next().is_some_and(char::is_alphanumeric)
+    text.chars().next().is_some_and(char::is_alphanumeric) && !formula::loses_its_zero(text)
 }
 
 /// Whether there is a delimiter, a quote or a control character among the bytes. Every cell is asked, so eight are looked

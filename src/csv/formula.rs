@@ -1,10 +1,10 @@
-//! Cells that a spreadsheet would run.
+//! Cells that a spreadsheet would run, or take for a number that they are not.
 //!
 //! A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` for a formula, some also after blanks, and a
 //! formula can fetch addresses and start programs. Such a text gets an apostrophe in front; [`unguard`] takes exactly
 //! that apostrophe away again. A text that has apostrophes of its own in front of such a sign gets one more, so that
 //! both directions are exact. Negative numbers stay numbers; a telephone number that begins with `+` does not, since
-//! a spreadsheet would drop its sign.
+//! a spreadsheet would drop its sign, nor do digits that begin with a 0, of which it would drop that.
 
 use std::borrow::Cow;
 
@@ -13,21 +13,31 @@ const GUARD: char = '\'';
 
 /// The text as it may stand in a file.
 pub fn guard(text: &str) -> Cow<'_, str> {
-    if is_formula(text) { Cow::Owned(format!("{GUARD}{text}")) } else { Cow::Borrowed(text) }
+    if needs_guard(text) { Cow::Owned(format!("{GUARD}{text}")) } else { Cow::Borrowed(text) }
 }
 
 /// The text that a cell stands for: what [`guard`] put in front is taken away, anything else is left.
 pub fn unguard(cell: &str) -> &str {
     match cell.strip_prefix(GUARD) {
-        Some(rest) if is_formula(rest) => rest,
+        Some(rest) if needs_guard(rest) => rest,
         _ => cell,
     }
 }
 
-/// Whether a spreadsheet may run the text, whatever number of apostrophes stands in front of it: that the answer does
-/// not depend on them is what makes [`unguard`] exact.
-fn is_formula(text: &str) -> bool {
+/// Whether a spreadsheet may run the text or change it, whatever number of apostrophes stands in front of it: that the
+/// answer does not depend on them is what makes [`unguard`] exact.
+fn needs_guard(text: &str) -> bool {
     let text = text.trim_start_matches(GUARD);
+    loses_its_zero(text) || is_formula(text)
+}
+
+/// Whether the text is digits with a 0 in front, as of a telephone or a postcode: taken for a number it has none.
+pub(super) fn loses_its_zero(text: &str) -> bool {
+    let digits = text.trim_start_matches(is_skipped).trim_end();
+    digits.len() > 1 && digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_formula(text: &str) -> bool {
     let Some(first) = text.chars().next() else { return false };
     if matches!(first, '\t' | '\r' | '\n') {
         return true;
@@ -59,8 +69,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formulas_get_an_apostrophe_and_nothing_else_does() {
-        let harmless = ["", "'", "abc", "-5", "-5,5", "-1.234,56", "5-3", "a=b", "' quoted '", "1+1"];
+    fn formulas_and_digits_behind_a_0_get_an_apostrophe_and_nothing_else_does() {
+        let harmless = [
+            "",
+            "'",
+            "abc",
+            "-5",
+            "-5,5",
+            "-1.234,56",
+            "5-3",
+            "a=b",
+            "' quoted '",
+            "1+1",
+            "0",
+            "0,5",
+            "07.02.2026",
+            "0664 123",
+        ];
         for text in harmless {
             assert_eq!(guard(text), text, "{text:?}");
         }
@@ -78,6 +103,9 @@ mod tests {
             "\u{a0}=1",
             "＝1",
             "'=1",
+            "0664123",
+            " 01067 ",
+            "'00",
         ];
         for text in formulas {
             assert_eq!(guard(text), format!("'{text}"), "{text:?}");
@@ -89,6 +117,7 @@ mod tests {
     fn a_cell_of_somebody_elses_keeps_its_apostrophe() {
         assert_eq!(unguard("'t Hof"), "'t Hof");
         assert_eq!(unguard("'-5"), "'-5");
+        assert_eq!(unguard("'0"), "'0");
         assert_eq!(unguard("''=1"), "'=1");
     }
 }

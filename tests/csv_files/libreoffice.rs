@@ -51,8 +51,16 @@ fn what_excel_wrote_and_libreoffice_saved_says_the_same() {
 
 #[test]
 fn what_looks_like_a_formula_comes_back_as_it_was() {
-    let texts =
-        ["=1+1", "+43 664 1", "-5+1", "@SUM(A1)", "=HYPERLINK(\"https://evil.example\")", "'=1", "-5"];
+    let texts = [
+        "=1+1",
+        "+43 664 1",
+        "-5+1",
+        "@SUM(A1)",
+        "=HYPERLINK(\"https://evil.example\")",
+        "'=1",
+        "-5",
+        "06641234567",
+    ];
     let mut table = Table::new(Dialect::of_a_new_file(Language::De));
     for (iid, text) in texts.iter().enumerate() {
         let row = Row::from_iter([
