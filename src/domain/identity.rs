@@ -53,6 +53,42 @@ const TRACKING_BEGINS: [&str; 3] = ["utm_", "mtm_", "pk_"];
 #[serde(transparent)]
 pub struct Fingerprint(String);
 
+/// By what it is told whether two posts are the same match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// The portal and its own id.
+    Reference,
+    /// The canonical address.
+    Url,
+    /// Title, company and location together.
+    Role,
+}
+
+impl Basis {
+    /// What decides about a match, and what that says of it; none where it has nothing of the kind.
+    fn of(job: &JobMatch) -> Option<(Self, Vec<String>)> {
+        if let (Some(source), Some(id)) = (&job.source, &job.external_id) {
+            return Some((Self::Reference, vec![source.clone(), id.clone()]));
+        }
+        if let Some(url) = &job.url {
+            return Some((Self::Url, vec![canonical_url(url.url())]));
+        }
+        let words = |text: &Option<String>| text.as_deref().map(normalise).filter(|words| !words.is_empty());
+        let (title, company, location) =
+            (normalise_role(&job.title), words(&job.company)?, words(&job.location)?);
+        (!title.is_empty()).then(|| (Self::Role, vec![title, company, location]))
+    }
+
+    /// How it goes into a fingerprint.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reference => "external_id",
+            Self::Url => "url",
+            Self::Role => "role",
+        }
+    }
+}
+
 impl Fingerprint {
     /// The fingerprint of a match.
     ///
@@ -60,20 +96,15 @@ impl Fingerprint {
     /// company and location together. A missing value equals nothing, so a match that has none of the three is only
     /// ever itself: `nonce`, made when it was staged, stands for it.
     pub fn of(job: &JobMatch, nonce: Uuid) -> Self {
-        let words = |text: &Option<String>| text.as_deref().map(normalise).filter(|words| !words.is_empty());
-        if let (Some(source), Some(id)) = (&job.source, &job.external_id) {
-            return Self::hash("external_id", &[source, id]);
+        match Basis::of(job) {
+            Some((basis, parts)) => Self::hash(basis.as_str(), &parts),
+            None => Self::hash("nonce", &[nonce.to_string()]),
         }
-        if let Some(url) = &job.url {
-            return Self::hash("url", &[&canonical_url(url.url())]);
-        }
-        let title = normalise_role(&job.title);
-        match (words(&job.company), words(&job.location)) {
-            (Some(company), Some(location)) if !title.is_empty() => {
-                Self::hash("role", &[&title, &company, &location])
-            }
-            _ => Self::hash("nonce", &[&nonce.to_string()]),
-        }
+    }
+
+    /// What a match has the same fingerprint by as another; none where no other has.
+    pub fn basis(job: &JobMatch) -> Option<Basis> {
+        Basis::of(job).map(|(basis, _)| basis)
     }
 
     /// The hexadecimal digits.
@@ -90,12 +121,12 @@ impl Fingerprint {
     /// Whether a later post of a match would have the same: one that has neither source and number, nor address, nor
     /// title with company and location, is only ever itself.
     pub fn is_found_again(job: &JobMatch) -> bool {
-        Self::of(job, Uuid::nil()) == Self::of(job, Uuid::max())
+        Self::basis(job).is_some()
     }
 
-    fn hash(kind: &str, parts: &[&str]) -> Self {
+    fn hash(kind: &str, parts: &[String]) -> Self {
         let mut hash = Sha256::new();
-        for part in std::iter::once(&kind).chain(parts) {
+        for part in std::iter::once(kind).chain(parts.iter().map(String::as_str)) {
             // With its length before it, no part can run over into the next.
             hash.update(part.len().to_be_bytes());
             hash.update(part.as_bytes());

@@ -158,3 +158,32 @@ async fn a_start_that_a_spreadsheet_wrote_as_it_writes_days_is_still_that_day() 
     assert!(sheet.text().contains(";2026-03-01\r\n") || sheet.text().contains(";01.03.2026\r\n"));
     assert!(sheet.text().contains(";ab sofort\r\n"), "{}", sheet.text());
 }
+
+#[tokio::test]
+async fn of_rows_of_one_match_it_is_said_what_makes_them_one_and_what_to_do() {
+    let world = World::new().await;
+    for (sheet, same, to_do) in [
+        (
+            "iid;Titel;URL\r\n;Rust;https://portal.example/\r\n;Go;https://portal.example/\r\n",
+            "their `URL` is the same",
+            "empty it in this row, or give the row a `Quelle` and its own `Externe Id`",
+        ),
+        (
+            "iid;title;source;external_id\r\n;Rust;portal;7\r\n;Go;portal;7\r\n",
+            "their `source` and `external_id` are the same",
+            "give this row its own `external_id`",
+        ),
+        (
+            "iid;Titel;Firma;Ort\r\n;Rust;ACME;Wien\r\n;Rust;ACME;Wien\r\n",
+            "their `Titel`, `Firma` and `Ort` are the same",
+            "give this row its own `URL`, or a title that tells it apart",
+        ),
+    ] {
+        let sheet = Sheet::new(sheet);
+        for first in ["line 3: same match as line 2", "another row, by its iid or further up"] {
+            let outcome = sheet.run(&world, Direction::Import).await;
+            let said = outcome.plan.errors.iter().map(ToString::to_string).collect::<String>();
+            assert!([first, same, to_do].iter().all(|part| said.contains(part)), "{said}");
+        }
+    }
+}

@@ -11,14 +11,16 @@ use uuid::Uuid;
 use super::apply::{Work, only_to_file, step_refused};
 use super::{Direction, Run, SyncError};
 use crate::csv::canonical::{Cells, Days, Fields, packed};
+use crate::csv::cell::excerpt;
+use crate::csv::columns;
 use crate::csv::error::{EditError, RowError};
 use crate::csv::field::{Field, Row};
 use crate::csv::merge::{Reason, RowPlan, merge};
 use crate::csv::plan::{Action, PlannedRow};
 use crate::csv::record;
 use crate::csv::table::Table;
-use crate::domain::State;
-use crate::domain::identity::Fingerprint;
+use crate::domain::identity::{Basis, Fingerprint};
+use crate::domain::{JobMatch, State};
 use crate::mirror::{Agreed, Presence, Seen, Standing};
 
 /// A row that has an issue: its number, and which row of the file it is. A row without an iid may have one too, where
@@ -145,7 +147,8 @@ impl<'r, 'a> Look<'r, 'a> {
         }
         // One of two would overwrite the other's fields, and the next run again.
         if let Some(first) = self.to_stage.get(&fingerprint) {
-            let what = format!("same match as line {first}; this row is left as it is");
+            let why = why_same(&self.run.table, &job);
+            let what = format!("same match as line {first}: {why}; this row is left as it is");
             self.run.errors.push(RowError::Refused { line, what });
             return Ok(None);
         }
@@ -223,9 +226,14 @@ impl<'r, 'a> Look<'r, 'a> {
         while let Some((iid, row)) = places.next_if(|(iid, _)| *iid == seen.iid) {
             match self.run.table.values(row) {
                 Ok(None) => {}
-                Ok(Some(_)) => {
+                Ok(Some(values)) => {
+                    // A row without an iid is of this match by what it says.
+                    let by_its_cells = iid_of(&self.run.table, row).is_none();
+                    let job = record::job_match(&values).ok().filter(|_| by_its_cells);
+                    let why = job.map(|job| format!(": {}", why_same(&self.run.table, &job)));
                     let what = format!(
-                        "match {iid} has another row, by its iid or further up; this one is left as it is"
+                        "match {iid} has another row, by its iid or further up{}; this one is left as it is",
+                        why.unwrap_or_default()
                     );
                     self.run.errors.push(RowError::Refused { line: self.run.table.line(row), what });
                 }
@@ -323,6 +331,30 @@ impl<'r, 'a> Look<'r, 'a> {
             self.fields = fields_of(table);
         }
         table.append_values(|field| gitlab.get(field)).map(drop)
+    }
+}
+
+/// By what a row is the same match as another, in the names of the file's columns, and what to do about that.
+fn why_same(table: &Table, job: &JobMatch) -> String {
+    let name = |field| match table.columns().place(field) {
+        Some(place) => excerpt(table.columns().header(place)).into_owned(),
+        None => columns::header(field, table.dialect().headers),
+    };
+    let (source, id, url) = (name(Field::Source), name(Field::ExternalId), name(Field::Url));
+    match Fingerprint::basis(job) {
+        Some(Basis::Reference) => {
+            format!("their `{source}` and `{id}` are the same; give this row its own `{id}`")
+        }
+        Some(Basis::Url) => format!(
+            "their `{url}` is the same; empty it in this row, or give the row a `{source}` and its own `{id}`"
+        ),
+        Some(Basis::Role) => format!(
+            "their `{}`, `{}` and `{}` are the same; give this row its own `{url}`, or a title that tells it apart",
+            name(Field::Title),
+            name(Field::Company),
+            name(Field::Location)
+        ),
+        None => "their cells are the same".to_owned(),
     }
 }
 
