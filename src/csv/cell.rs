@@ -34,7 +34,7 @@ pub struct CellError {
 impl fmt::Display for CellError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { line, column, value, reason } = self;
-        write!(f, "line {line}, column `{column}`: `{}` {reason}", excerpt(value))
+        write!(f, "line {line}, column `{}`: `{}` {reason}", excerpt(column), excerpt(value))
     }
 }
 

@@ -193,3 +193,13 @@ async fn what_is_wrong_with_a_file_or_its_headers_is_said_with_its_path() {
         assert!(code == 1 && said.contains(words), "{code} {said}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_moves_no_terminal() {
+    let setting = set_up().await;
+    let file = setting.folder.path().join("a.csv");
+    std::fs::write(&file, "Titel;Score\u{1b}[31mRED\u{7}\r\nRust;viel\r\n").unwrap();
+    let (code, _, said) = setting.run(&["csv", "sync", "a.csv"]).await;
+    let told = "line 2, column `Score [31mRED `: `viel` is no number from 0 to 100";
+    assert!(code == 1 && said.contains(told), "{code} {said:?}");
+}
