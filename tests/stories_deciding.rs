@@ -444,6 +444,7 @@ async fn a_decision_whose_label_gitlab_does_not_take_is_none() {
     world.clock.advance(std::time::Duration::from_secs(61));
     world.settle().await;
     assert_eq!(writes(), 2, "after a minute it is tried again");
+    assert_eq!(world.get("/health").await.1["labels"]["not_taken"], json!([iid]));
     // With its role back the decision, which was written down, is completed.
     world.sandbox.world().set_role("bot", Some(vorhoelle::sandbox::Role::Reporter));
     world.clock.advance(std::time::Duration::from_secs(121));

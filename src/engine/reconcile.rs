@@ -251,6 +251,7 @@ impl Engine {
     /// Nothing happened that concerns the state: takes over what else may have changed since it was `read` from the mirror.
     fn refresh(&self, issue: &Issue, read: &Record, mut record: Record) -> Result<(), EngineError> {
         self.inner.lagging.forget(issue.iid);
+        self.inner.untaken.forget_labels(issue.iid);
         record.updated_at = issue.updated_at;
         record.comments = issue.user_notes_count;
         record.web_url.clone_from(&issue.web_url);

@@ -53,6 +53,14 @@ impl Untaken {
         self.lock().remove(&iid);
     }
 
+    /// Forgets what was to be done about labels, which are right now.
+    pub(super) fn forget_labels(&self, iid: u64) {
+        let mut all = self.lock();
+        if all.get(&iid).is_some_and(|refused| refused.change.assignee.is_none()) {
+            all.remove(&iid);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Refused>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
