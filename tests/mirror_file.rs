@@ -6,9 +6,11 @@
 #[path = "support/program.rs"]
 mod program;
 
+use std::path::PathBuf;
+
 use program::{Setting, job};
 use reqwest::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 use vorhoelle::sandbox::Options;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,4 +148,75 @@ async fn a_mirror_of_a_newer_service_is_left_alone_by_commands() {
     // It has lost nothing of its own.
     assert_eq!(setting.post(&job("1")).await, Some(StatusCode::OK));
     drop(running);
+}
+
+/// A match with a contact is staged by a service that ends, and the head of the mirror's file is lost.
+async fn with_a_contact_in_a_damaged_mirror() -> (Setting, PathBuf) {
+    let setting = Setting::new(Options::default()).await;
+    setting.run(&["setup"]).await;
+    let running = setting.serve().await;
+    let mut job = job("1");
+    job["contact"] = json!({"name": "Kim Beispiel", "email": "kim@agency.example"});
+    assert_eq!(setting.post(&job).await, Some(StatusCode::CREATED));
+    drop(running);
+    let file = setting.folder.path().join("data/mirror.sqlite");
+    // What is not folded in yet would mend it. The last connection that is closed takes the log away.
+    rusqlite::Connection::open(&file).unwrap().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[..72].fill(0xA5);
+    std::fs::write(&file, bytes).unwrap();
+    (setting, file)
+}
+
+/// The names of the files beside the mirror, itself included, in which the contact stands.
+fn files_with_the_contact(setting: &Setting) -> Vec<String> {
+    let files = std::fs::read_dir(setting.folder.path().join("data")).unwrap().map(|file| file.unwrap());
+    let holds_it = |path: PathBuf| {
+        let text = String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
+        text.contains("Kim Beispiel") || text.contains("kim@agency.example")
+    };
+    let named = files.filter(|file| holds_it(file.path()));
+    let mut names: Vec<String> = named.map(|file| file.file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_leaves_nothing_in_the_mirrors_of_commands_and_in_what_was_moved_aside() {
+    let (mut setting, _) = with_a_contact_in_a_damaged_mirror().await;
+    // Two commands with a mirror of their own: one of this project, and one of the same by its other name.
+    assert_eq!(setting.run(&["show", "1"]).await.0, 0);
+    setting.variables = vec![("VORHOELLE_GITLAB_PROJECT".to_owned(), "acme/job-matches".to_owned())];
+    assert_eq!(setting.run(&["show", "1"]).await.0, 0);
+    setting.variables.clear();
+    drop(setting.serve().await);
+    let before = files_with_the_contact(&setting);
+    assert!(before.contains(&"mirror.sqlite.unusable".to_owned()) && before.len() >= 4, "{before:?}");
+    let (code, said, error) = setting.run(&["erase", "1"]).await;
+    assert_eq!(code, 0, "{error}");
+    assert!(said.contains("- earlier mirrors: moved aside, or made by commands"), "{said}");
+    assert_eq!(files_with_the_contact(&setting), [""; 0], "{said}");
+    let known = setting.run(&["list", "--json"]).await.1;
+    assert!(!known.contains("Kim"), "{known}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_names_the_services_mirror_where_it_cannot_read_it() {
+    let (setting, file) = with_a_contact_in_a_damaged_mirror().await;
+    for json in [&[][..], &["--json"]] {
+        let (code, said, error) = setting.run(&[&["erase", "1"][..], json].concat()).await;
+        assert_eq!(code, 0, "{error}");
+        assert_eq!(files_with_the_contact(&setting), ["mirror.sqlite"]);
+        assert!(!said.contains("what the mirror knew of it"), "{said}");
+        assert!(said.contains("what this command's own mirror knew of it"), "{said}");
+        let left = said.split_once("eft").unwrap().1;
+        assert!(left.contains("the service's mirror data/mirror.sqlite knows of it"), "{said}");
+        assert!(left.contains("start `vorhoelle serve`") && left.contains("erase this again"), "{said}");
+    }
+    drop(setting.serve().await);
+    assert!(file.with_extension("sqlite.unusable").exists());
+    let (code, said, error) = setting.run(&["erase", "1"]).await;
+    assert!(code == 0 && !said.contains("the service's mirror"), "{said}{error}");
+    assert!(said.contains("what the mirror knew of it"), "{said}");
+    assert_eq!(files_with_the_contact(&setting), [""; 0], "{said}");
 }

@@ -103,9 +103,13 @@ fn removed(erasure: &Erasure) -> Vec<String> {
     if erasure.comments > 0 {
         removed.push(format!("the text of {} of our comments", erasure.comments));
     }
-    removed.push("what the mirror knew of it, and answers that were kept for repeats".to_owned());
-    if erasure.laid_aside {
-        removed.push("an earlier mirror that lay aside".to_owned());
+    let mirror = match erasure.earlier_mirrors.unread {
+        None => "the mirror",
+        Some(_) => "this command's own mirror",
+    };
+    removed.push(format!("what {mirror} knew of it, and answers that were kept for repeats"));
+    if erasure.earlier_mirrors.has_removed {
+        removed.push("earlier mirrors: moved aside, or made by commands for themselves".to_owned());
     }
     removed
 }
@@ -137,6 +141,19 @@ fn left(erasure: &Erasure, settings: &Settings) -> Vec<Left> {
             format!("comments by {}", erasure.others_who_commented.join(", ")),
             "look whether they name the person; they, or a Maintainer, edit or delete them in the issue",
         );
+    }
+    if let Some(file) = &erasure.earlier_mirrors.unread {
+        add(
+            format!(
+                "what the service's mirror {} knows of it, which this command could not use",
+                file.display()
+            ),
+            "start `vorhoelle serve`, which keeps it up or moves it aside, and erase this again; or delete the file, and with \
+             it its -wal and -shm, where no service runs",
+        );
+    }
+    for file in &erasure.earlier_mirrors.left {
+        add(format!("an earlier mirror, {}, which this user may not delete", file.display()), "delete it");
     }
     for channel in &erasure.told {
         let how = match (channel, settings.channels.mail.as_ref().map(|mail| &mail.mailer)) {

@@ -11,7 +11,7 @@ use crate::domain::{Channel, JobMatch, State};
 use crate::gitlab::draft_text::read_attempt;
 use crate::gitlab::issues::IssueChange;
 use crate::gitlab::{GitlabError, Issue, issue_text};
-use crate::mirror::{DeliveryOutcome, Record, Standing};
+use crate::mirror::{DeliveryOutcome, Record, Removal, Standing};
 
 /// What was removed, and what is known of what is left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +34,8 @@ pub struct Erasure {
     pub told: Vec<Channel>,
     /// The spreadsheets that had a row of it when they were synced last; the next sync blanks it.
     pub sheets: Vec<String>,
-    /// Whether an earlier mirror that lay aside was removed.
-    pub laid_aside: bool,
+    /// What became of earlier mirrors on this disk.
+    pub earlier_mirrors: Removal,
     /// Second issues of the same match, from which the data was removed too.
     pub second_issues: Vec<u64>,
 }
@@ -88,7 +88,7 @@ impl Engine {
         }
         erasure.others_who_commented.sort();
         erasure.others_who_commented.dedup();
-        erasure.laid_aside = self.inner.mirror.remove_laid_aside();
+        erasure.earlier_mirrors = self.inner.mirror.remove_earlier();
         tracing::info!(iid, "the data of match {iid} is removed");
         Ok(erasure)
     }
@@ -158,7 +158,7 @@ impl Engine {
             same_contact,
             told: told.into_iter().collect(),
             sheets: mirror.sheets_with(record.iid)?,
-            laid_aside: false,
+            earlier_mirrors: Removal::default(),
             second_issues: Vec::new(),
         })
     }

@@ -18,17 +18,16 @@ mod record;
 mod rows;
 mod schema;
 mod sheets;
+mod siblings;
 mod tracker_turn;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use claim::Claim;
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
-use sha2::{Digest as _, Sha256};
-
-use crate::domain::hex;
-use claim::Claim;
+use siblings::{beside, laid_aside, with_suffix};
 
 /// What the mirror fails with.
 pub use rusqlite::Error as MirrorError;
@@ -71,6 +70,8 @@ pub enum Found {
 /// The mirror's file.
 pub struct Mirror {
     path: PathBuf,
+    /// The file that was asked for; another where this one is a command's own beside it.
+    database: PathBuf,
     shown: Shown,
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
@@ -78,6 +79,17 @@ pub struct Mirror {
     watcher: Mutex<Option<Connection>>,
     /// Held by the one service that works on this file, until it ends however it ends.
     claim: Claim,
+}
+
+/// What became of the files of earlier mirrors.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Removal {
+    /// Whether there were any, and they are gone.
+    pub has_removed: bool,
+    /// Those that could not be removed.
+    pub left: Vec<PathBuf>,
+    /// The mirror that was asked for, where it could not be used and one beside it is open.
+    pub unread: Option<PathBuf>,
 }
 
 /// A request that was answered before, by its `Idempotency-Key`.
@@ -116,7 +128,8 @@ impl Mirror {
                 )));
             }
             Err(error) if care == Care::Soon => {
-                let (mirror, _) = Self::open(&beside(path, owner), owner, shown, Care::Whole)?;
+                let (mut mirror, _) = Self::open(&beside(path, owner), owner, shown, Care::Whole)?;
+                path.clone_into(&mut mirror.database);
                 let why = error.to_string();
                 let found = match error {
                     schema::Unusable::Content(_) => Found::BesideOneOfNoUse { why },
@@ -139,7 +152,8 @@ impl Mirror {
         };
         let (writer, readers, watcher) = (Mutex::new(writer), Mutex::default(), Mutex::default());
         let claim = if care == Care::Whole { Claim::ask(path) } else { Claim::Unasked };
-        Ok((Self { path: path.to_owned(), shown, writer, readers, watcher, claim }, found))
+        let (path, database) = (path.to_owned(), path.to_owned());
+        Ok((Self { path, database, shown, writer, readers, watcher, claim }, found))
     }
 
     /// Whether another service works on this file, as in a rolling deploy on one volume.
@@ -325,9 +339,15 @@ impl Mirror {
         .map(drop)
     }
 
-    /// Removes an earlier mirror that was moved aside; says whether there was one.
-    pub fn remove_laid_aside(&self) -> bool {
-        std::fs::remove_file(laid_aside(&self.path)).is_ok()
+    /// Removes the files of earlier mirrors: what was moved aside, and what commands made for themselves. They are caches, and
+    /// may know of somebody who wants to be forgotten.
+    pub fn remove_earlier(&self) -> Removal {
+        let (removed, left): (Vec<PathBuf>, Vec<PathBuf>) = siblings::earlier(&self.database, &self.path)
+            .into_iter()
+            .partition(|file| std::fs::remove_file(file).is_ok());
+        let unread = Some(&self.database).filter(|database| **database != self.path && database.exists());
+        let left = left.into_iter().filter(|file| file.exists()).collect();
+        Removal { has_removed: !removed.is_empty(), left, unread: unread.cloned() }
     }
 
     /// Writes what is still in the log into the file, so that a copy of the file alone is whole.
@@ -342,22 +362,6 @@ impl Mirror {
     pub fn checkpoint_early(&self) {
         let _ = self.write().execute_batch("PRAGMA wal_checkpoint(PASSIVE)");
     }
-}
-
-/// Where a command keeps its own mirror where that of the settings is another project's.
-fn beside(path: &Path, owner: &str) -> PathBuf {
-    with_suffix(path, &format!(".{}", hex(&Sha256::digest(owner)[..4])))
-}
-
-/// Where a mirror goes that cannot be used.
-fn laid_aside(path: &Path) -> PathBuf {
-    path.with_extension("sqlite.unusable")
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 #[cfg(test)]
