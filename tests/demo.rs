@@ -19,6 +19,7 @@ use mail_parser::MessageParser;
 use program::{Running, Setting};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use vorhoelle::sandbox::Options;
 
 const TOKEN: &str = "demo-token";
@@ -116,4 +117,45 @@ async fn a_mails_link_approves_the_pipeline_drafts_and_a_person_sends() {
             StatusCode::OK
         );
     }
+}
+
+/// A proxy that answers nobody, as the environment of an office names one.
+const DEAD_PROXY: [(&str, &str); 2] =
+    [("http_proxy", "http://127.0.0.1:9"), ("all_proxy", "http://127.0.0.1:9")];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_listens_on_this_machine_is_reached_without_the_proxy() {
+    let mut setting = Setting::new(Options::default()).await;
+    setting.variables = DEAD_PROXY.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let listen = ["--once", "--listen", "127.0.0.1:0", "--sandbox-listen", "127.0.0.1:0"];
+    let (code, said, error) = setting.run(&[&["demo"][..], &listen].concat()).await;
+    assert_eq!(code, 0, "{said}{error}");
+    // Nor does the doctor ask it for the service's own address, or for GitLab.
+    setting.run(&["setup"]).await;
+    let _running = setting.serve().await;
+    let (_, said, error) = setting.run(&["doctor"]).await;
+    assert!(
+        said.contains("is Maintainer") && said.contains(&format!("{}/ answers", setting.url(""))),
+        "{said}{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_elsewhere_is_asked_for_through_the_proxy() {
+    let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut setting = Setting::new(Options::default()).await;
+    setting.variables = vec![
+        ("http_proxy".to_owned(), format!("http://{}", proxy.local_addr().unwrap())),
+        ("VORHOELLE_GITLAB_URL".to_owned(), "http://127.gitlab.invalid".to_owned()),
+    ];
+    let asked = async {
+        let (mut stream, _) = proxy.accept().await.unwrap();
+        let mut request = [0; 512];
+        let length = stream.read(&mut request).await.unwrap();
+        stream.write_all(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
+        String::from_utf8_lossy(&request[..length]).into_owned()
+    };
+    let ((_, said, error), asked) = tokio::join!(setting.run(&["doctor"]), asked);
+    assert!(asked.starts_with("GET http://127.gitlab.invalid/api/v4/user "), "{asked}{said}{error}");
+    assert!(said.contains("401"), "{said}{error}");
 }

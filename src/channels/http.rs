@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::Outcome;
 use crate::clock::Clock;
+use crate::domain::this_machine::is_here;
 
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -41,6 +42,9 @@ pub(crate) fn client(peer: &Url) -> anyhow::Result<Client> {
     if peer.scheme() == "http" {
         // No TLS will be spoken, and a client with the system's certificates cannot be built where there are none.
         builder = builder.tls_certs_only([]);
+    }
+    if is_here(peer) {
+        builder = builder.no_proxy();
     }
     builder.build().context("cannot set up TLS; is the package `ca-certificates` installed?")
 }

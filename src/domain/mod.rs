@@ -17,6 +17,7 @@ pub mod posted_match;
 pub mod schedule;
 pub mod sending;
 pub mod state;
+pub mod this_machine;
 pub mod tracker;
 
 pub use channel::Channel;

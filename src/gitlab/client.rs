@@ -19,6 +19,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use super::error::GitlabError;
 use super::rate_limit::Window;
 use crate::clock::Clock;
+use crate::domain::this_machine::is_here;
 
 /// Longest address that we send; servers refuse much longer ones, and the gitlab crate panics above 64 KiB.
 const LONGEST_ADDRESS: usize = 8_000;
@@ -230,6 +231,9 @@ impl Gitlab {
         if base.scheme() == "http" {
             // No TLS will be spoken, and a client with the system's certificates cannot be built where there are none.
             builder = builder.tls_certs_only([]);
+        }
+        if is_here(&base) {
+            builder = builder.no_proxy();
         }
         if let Some(pem) = &connection.extra_ca {
             let anchors = reqwest::Certificate::from_pem_bundle(pem)

@@ -47,7 +47,7 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
     let settings = settings(&sandbox, &pipeline, listen, folder.path(), context)?;
     setup::set_up(&settings, false, &mut Vec::new()).await.context("the sandbox could not be set up")?;
     let app = App::start(settings, Clock::System).await?;
-    let client = Client::builder().build().context("no HTTP client can be made")?;
+    let client = Client::builder().no_proxy().build().context("no HTTP client can be made")?;
     let service = format!("http://{}", app.address());
     let _pipeline = pipeline.start(client.clone(), service.clone(), TOKEN);
     let staged = stage(&client, &service).await?;

@@ -10,6 +10,7 @@ use crate::app;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::domain::State;
+use crate::domain::this_machine::is_here;
 use crate::gitlab::labels::{LabelKind, OurLabels};
 use crate::gitlab::people::{AccessLevel, Member, User};
 use crate::gitlab::{Gitlab, GitlabError, Patience, Project};
@@ -85,11 +86,6 @@ async fn version(gitlab: &Gitlab, settings: &Settings) -> Finding {
             "nothing depends on it but signed deliveries",
         ),
     }
-}
-
-/// Whether an address is on this machine.
-pub(super) fn is_here(url: &reqwest::Url) -> bool {
-    url.host_str().is_some_and(|host| host == "localhost" || host.starts_with("127.") || host == "[::1]")
 }
 
 async fn token(gitlab: &Gitlab, us: &User) -> Finding {

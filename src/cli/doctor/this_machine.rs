@@ -4,11 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Finding;
-use super::gitlab::is_here;
 use crate::channels::Outcome;
 use crate::clock::Clock;
 use crate::config::{Mailer, Settings};
 use crate::domain::Channel;
+use crate::domain::this_machine::is_here;
 use crate::mirror::Mirror;
 
 /// How long our own address may take to answer.
@@ -33,7 +33,8 @@ async fn public_url(settings: &Settings) -> Finding {
             "GitLab and links need to know where this service is",
         );
     };
-    let client = reqwest::Client::builder().timeout(PUBLIC_DEADLINE).build();
+    let client = reqwest::Client::builder().timeout(PUBLIC_DEADLINE);
+    let client = if is_here(url) { client.no_proxy() } else { client }.build();
     let live = format!("{}/livez", url.as_str().trim_end_matches('/'));
     let answered = match client {
         Ok(client) => client.get(&live).send().await.is_ok_and(|answer| answer.status().is_success()),
