@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
-use std::process::{Command, Output};
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -198,6 +199,26 @@ async fn what_is_wrong_with_the_settings_is_said_at_once_and_exits_with_2() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.contains("issue.en.md line 2: nothing is called `titel`"), "{text}");
+}
+
+/// As a shell gives one with `<(pass gitlab-token)`.
+#[tokio::test]
+async fn a_secret_in_a_file_that_can_be_read_once_is_read_once() {
+    let desk = Desk::new().await;
+    desk.write("job.json", &demo()[0].to_string());
+    assert!(desk.said(&["stage", "job.json"]).await.contains("exit 0"));
+    for arguments in
+        [&["config", "show"][..], &["config", "show", "--json"], &["mirror", "check"], &["erase", "1"]]
+    {
+        let mut command = desk.command(arguments);
+        command.env_remove("VORHOELLE_GITLAB_TOKEN").env("VORHOELLE_GITLAB_TOKEN_FILE", "/dev/stdin");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = command.spawn().unwrap();
+        running.stdin.take().unwrap().write_all(desk.sandbox.token("bot").as_bytes()).unwrap();
+        let output = tokio::task::spawn_blocking(|| running.wait_with_output().unwrap()).await.unwrap();
+        let said = said(arguments, &output);
+        assert!(said.ends_with("exit 0\n") && !said.contains("2> "), "{said}");
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::{Context, print, say};
+use super::{Context, parts_of, print, say};
 use crate::app;
 use crate::config::Setting;
 
@@ -43,7 +43,7 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
         What::Show { json, offline } => {
             let mut known = settings.layers.explain(None);
             if !offline {
-                match context.parts().await {
+                match parts_of(settings.clone()).await {
                     Ok(parts) => known = parts.engine.explain_settings(),
                     Err(error) => {
                         say(&format!("the settings issue is left out, GitLab cannot be asked: {error:#}"))

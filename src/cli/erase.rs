@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Context, print, say};
+use super::{Context, parts_of, print, say};
 use crate::app::Parts;
 use crate::config::{Mailer, Settings};
 use crate::domain::Channel;
@@ -40,7 +40,7 @@ struct Left {
 pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let iid = arguments.iid;
     let settings = context.settings()?;
-    let Parts { engine, .. } = context.parts().await?;
+    let Parts { engine, .. } = parts_of(settings.clone()).await?;
     if !arguments.yes && !confirmed(&engine, iid)? {
         say("nothing was removed");
         return Ok(ExitCode::FAILURE);

@@ -116,17 +116,22 @@ impl Context {
 
     /// A service that has read GitLab and follows nobody: for commands that end, maybe beside `serve`.
     async fn parts(&self) -> anyhow::Result<Parts> {
-        let parts = crate::app::assemble(self.settings()?, Clock::System, Patience::default())?;
-        parts.engine.set_follows(false);
-        parts.engine.delta().await?;
-        parts.engine.work_off().await;
-        Ok(parts)
+        parts_of(self.settings()?).await
     }
 
     /// Its engine.
     async fn engine(&self) -> anyhow::Result<Engine> {
         Ok(self.parts().await?.engine)
     }
+}
+
+/// [`Context::parts`], of settings that were loaded: a file that holds a secret may be one that can be read but once.
+async fn parts_of(settings: Settings) -> anyhow::Result<Parts> {
+    let parts = crate::app::assemble(settings, Clock::System, Patience::default())?;
+    parts.engine.set_follows(false);
+    parts.engine.delta().await?;
+    parts.engine.work_off().await;
+    Ok(parts)
 }
 
 /// Runs the command that the arguments name.
