@@ -244,6 +244,7 @@ async fn colours_only_where_they_are_wanted() {
 async fn what_fails_says_what_to_do() {
     let desk = Desk::new().await;
     let nobody = "http://127.0.0.1:1".to_owned();
+    let elsewhere = format!("{}/elsewhere", desk.sandbox.url().trim_end_matches('/'));
     let cases = [
         (&["list"][..], Some(("VORHOELLE_GITLAB_URL", nobody)), "check VORHOELLE_GITLAB_URL"),
         (
@@ -252,6 +253,9 @@ async fn what_fails_says_what_to_do() {
             "VORHOELLE_GITLAB_TOKEN",
         ),
         (&["list"], Some(("VORHOELLE_GITLAB_PROJECT", "12345".to_owned())), "VORHOELLE_GITLAB_PROJECT"),
+        (&["list"], Some(("VORHOELLE_GITLAB_URL", elsewhere.clone())), "check VORHOELLE_GITLAB_URL"),
+        (&["setup"], Some(("VORHOELLE_GITLAB_URL", elsewhere.clone())), "VORHOELLE_GITLAB_URL"),
+        (&["doctor"], Some(("VORHOELLE_GITLAB_URL", elsewhere)), "check VORHOELLE_GITLAB_URL"),
         (&["show", "99"], None, "`vorhoelle list` shows which there are"),
         (&["decide", "99", "approved"], None, "`vorhoelle list` shows which there are"),
         (&["stage", "nowhere.json"], None, "name a JSON file"),

@@ -46,9 +46,9 @@ fn of_gitlab(error: &GitlabError) -> Option<&'static str> {
             Some("check VORHOELLE_GITLAB_URL: it must be the address at which GitLab answers itself")
         }
         (_, Some(StatusCode::FORBIDDEN)) => Some("`vorhoelle doctor` says which right is missing"),
-        (_, Some(StatusCode::NOT_FOUND)) => {
-            Some("check VORHOELLE_GITLAB_PROJECT, and that the token's user is a member of it")
-        }
+        (_, Some(StatusCode::NOT_FOUND)) => Some(
+            "check VORHOELLE_GITLAB_PROJECT, that the token's user is a member of it, and VORHOELLE_GITLAB_URL",
+        ),
         (GitlabError::Server { .. } | GitlabError::Shape(_), _) => {
             Some("try again; `vorhoelle doctor` says whether it is GitLab's")
         }

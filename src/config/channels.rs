@@ -191,7 +191,10 @@ impl Environment {
     }
 
     fn whatsapp(&self, errors: &mut Vec<String>) -> Option<WhatsAppSettings> {
+        let before = errors.len();
         let auth_token = self.secret("TWILIO_AUTH_TOKEN", errors);
+        // What is wrong with one has been said.
+        let is_said = errors.len() > before;
         let api_url = self.url("TWILIO_API_URL", errors).or_else(|| Url::parse(TWILIO_API).ok())?;
         let said = |name: &str| self.get(name).map(str::to_owned);
         let parts = [
@@ -204,7 +207,7 @@ impl Environment {
         }
         let mut missing: Vec<&str> =
             parts.iter().filter(|(_, part)| part.is_none()).map(|(name, _)| *name).collect();
-        if auth_token.is_none() {
+        if auth_token.is_none() && !is_said {
             missing.push("TWILIO_AUTH_TOKEN");
         }
         for name in missing {
@@ -239,12 +242,13 @@ impl Environment {
     }
 
     fn google_app(&self, errors: &mut Vec<String>) -> Option<GoogleAppSettings> {
+        let before = errors.len();
         let client_secret = self.secret("GMAIL_CLIENT_SECRET", errors);
+        // What is wrong with one has been said.
+        let has_secret = client_secret.is_some() || errors.len() > before;
         let client_id = self.get("GMAIL_CLIENT_ID").map(str::to_owned);
         let token_url = self.url("GMAIL_TOKEN_URL", errors).or_else(|| Url::parse(GMAIL_TOKEN).ok())?;
-        for (name, there) in
-            [("GMAIL_CLIENT_ID", client_id.is_some()), ("GMAIL_CLIENT_SECRET", client_secret.is_some())]
-        {
+        for (name, there) in [("GMAIL_CLIENT_ID", client_id.is_some()), ("GMAIL_CLIENT_SECRET", has_secret)] {
             if !there {
                 errors.push(format!(
                     "VORHOELLE_{name} is missing: `vorhoelle gmail login --help` says how to get it"

@@ -147,6 +147,12 @@ impl Environment {
                     .to_owned(),
             );
         }
+        if url.as_ref().is_some_and(leads_to_the_api) {
+            errors.push(
+                "VORHOELLE_GITLAB_URL: leave out /api/v4; it is the address at which people see GitLab"
+                    .to_owned(),
+            );
+        }
         let extra_ca = self.extra_ca(errors);
         let setup_token = self.secret("SETUP_TOKEN", errors);
         Some(GitlabSettings {
@@ -309,6 +315,11 @@ fn policy(layers: &Layers, former_users: &BTreeSet<u64>, errors: &mut Vec<String
 /// Whether an address holds a user or a password.
 fn names_a_user(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
+}
+
+/// Whether an address of GitLab is that of its API, as other programs want it.
+fn leads_to_the_api(url: &Url) -> bool {
+    url.path().trim_end_matches('/').to_ascii_lowercase().ends_with("/api/v4")
 }
 
 /// Whether Kubernetes set it for a Service whose name begins as ours do: `…_SERVICE_HOST`, `…_SERVICE_PORT_HTTP`,

@@ -355,6 +355,49 @@ mod tests {
     }
 
     #[test]
+    fn the_address_of_gitlab_is_not_that_of_its_api() {
+        for address in [
+            "https://gitlab.example/api/v4",
+            "https://gitlab.example/git/api/v4/",
+            "https://gitlab.example/API/v4//",
+        ] {
+            let said = errors(&[("VORHOELLE_GITLAB_URL", address)]);
+            assert!(said.contains("VORHOELLE_GITLAB_URL: leave out /api/v4"), "{address}: {said}");
+        }
+        for address in ["https://gitlab.example/git/", "https://gitlab.example/my-api/v4"] {
+            assert!(load(&[("VORHOELLE_GITLAB_URL", address)]).is_ok(), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_cannot_be_used_is_not_called_missing_too() {
+        for (wrong, others) in [
+            (
+                "VORHOELLE_TWILIO_AUTH_TOKEN",
+                &[
+                    ("VORHOELLE_TWILIO_ACCOUNT_SID", "AC0123"),
+                    ("VORHOELLE_TWILIO_FROM", "+43155501234"),
+                    ("VORHOELLE_TWILIO_TO", "+43155501235"),
+                ][..],
+            ),
+            (
+                "VORHOELLE_GMAIL_CLIENT_SECRET",
+                &[
+                    ("VORHOELLE_GMAIL_REFRESH_TOKEN", "a-token"),
+                    ("VORHOELLE_GMAIL_CLIENT_ID", "an-id"),
+                    ("VORHOELLE_MAIL_FROM", "a@example.com"),
+                    ("VORHOELLE_MAIL_TO", "b@example.com"),
+                ],
+            ),
+        ] {
+            let all = |secret| [&[(wrong, secret)][..], others].concat();
+            let said = errors(&all("ge heim"));
+            assert_eq!(said, format!("{wrong} is empty or holds blanks"));
+            assert!(errors(&all("")).starts_with(&format!("{wrong} is missing")));
+        }
+    }
+
+    #[test]
     fn the_address_that_messages_link_to_holds_no_password() {
         for address in ["https://proxy:geheim@jobs.example", "https://geheim@jobs.example/inbox"] {
             let said = errors(&[("VORHOELLE_PUBLIC_URL", address)]);

@@ -144,7 +144,13 @@ impl Engine {
     }
 
     async fn connect(&self) -> Result<Connected, EngineError> {
-        let us = self.inner.gitlab.current_user().await?;
+        let us = self.inner.gitlab.current_user().await.map_err(|error| match error.is_gone() {
+            // Whoever may ask for nothing else may ask for this.
+            true => EngineError::Unfit(format!(
+                "there is no API of a GitLab at this address ({error}); check VORHOELLE_GITLAB_URL"
+            )),
+            false => error.into(),
+        })?;
         let (project, info) = self.fit_project(&self.inner.project, &us).await?;
         self.inner.mirror.note_names(&[&info.id.to_string(), &info.path_with_namespace])?;
         self.note_earlier_users(&us).await?;
