@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use vorhoelle::sandbox::{Fault, Options, Sandbox, Trouble};
+use vorhoelle::sandbox::{Fault, HookChange, Options, Sandbox, Trouble};
 
 /// A GitLab, a folder, and the program.
 struct Desk {
@@ -269,6 +269,29 @@ async fn what_fails_says_what_to_do() {
         let said = said(arguments, &output);
         assert!(said.contains(advice) && said.ends_with("exit 1\n"), "{said}");
     }
+}
+
+/// The service was given a new address, and the old webhook still delivers to whoever has the old one now.
+#[tokio::test]
+async fn a_webhook_to_an_earlier_address_is_named_and_left() {
+    let desk = Desk::new().await;
+    let owner = desk.sandbox.as_user("owner").id();
+    for url in ["http://user:geheim@old.example/jobs/webhooks/gitlab?key=geheim", "http://ci.example/hook"] {
+        let change = HookChange { url: Some(url.to_owned()), ..HookChange::default() };
+        desk.sandbox.world().create_hook(owner, change).unwrap();
+    }
+    let told = "http://old.example/jobs/webhooks/gitlab";
+    for arguments in [&["setup", "--dry-run"][..], &["setup"], &["setup"], &["doctor"]] {
+        let said = desk.said(arguments).await;
+        let lines: Vec<&str> = said.lines().filter(|line| line.contains(told)).collect();
+        assert_eq!(lines.len(), 1, "{said}");
+        assert!(lines[0].contains("another instance's") && lines[0].contains("Webhooks"), "{said}");
+        assert!(!said.contains("geheim") && !said.contains("ci.example"), "{said}");
+        assert_eq!(lines[0].starts_with("warn  webhook "), arguments == ["doctor"], "{said}");
+    }
+    let again = desk.said(&["setup"]).await;
+    assert!(again.contains("everything is set up already") && again.ends_with("exit 0\n"), "{again}");
+    assert_eq!(desk.sandbox.world().hooks.len(), 3);
 }
 
 #[tokio::test]

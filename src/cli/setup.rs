@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use reqwest::StatusCode;
 use secrecy::ExposeSecret;
 
-use super::{Context, print};
+use super::{Context, print, say};
 use crate::app;
 use crate::clock::Clock;
 use crate::config::{Settings, SettingsError};
@@ -19,6 +19,9 @@ use crate::gitlab::{Gitlab, GitlabError, Patience, Project};
 
 /// The board's name.
 const BOARD: &str = "Job matches";
+/// What to do about a webhook that is not ours.
+pub(super) const WHERE_ANOTHER: &str =
+    "where that is not another instance's, delete it in the project's settings, Webhooks";
 
 /// Make labels, board and webhook in the GitLab project; says what it changed.
 #[derive(Debug, clap::Args)]
@@ -43,11 +46,18 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
     for line in said {
         print(&if arguments.dry_run { format!("would have {line}") } else { line });
     }
-    done.map(|()| ExitCode::SUCCESS)
+    for url in done? {
+        say(&format!("another webhook of the project delivers matches to {url}; {WHERE_ANOTHER}"));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
-/// Sets the project up and says what was changed.
-pub(super) async fn set_up(settings: &Settings, dry_run: bool, said: &mut Vec<String>) -> anyhow::Result<()> {
+/// Sets the project up and says what was changed. Answers where else webhooks of the project deliver to as ours does.
+pub(super) async fn set_up(
+    settings: &Settings,
+    dry_run: bool,
+    said: &mut Vec<String>,
+) -> anyhow::Result<Vec<String>> {
     let public = settings.public_url.as_ref().ok_or_else(|| {
         SettingsError(vec!["VORHOELLE_PUBLIC_URL is missing: where GitLab reaches this service".to_owned()])
     })?;
@@ -195,7 +205,7 @@ async fn set_up_hook(
     url: &str,
     dry_run: bool,
     said: &mut Vec<String>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Vec<String>> {
     let secrets = &settings.webhook;
     let wanted = WantedHook {
         url,
@@ -203,12 +213,13 @@ async fn set_up_hook(
         signing_token: secrets.signing_key.as_ref().map(|key| key.expose()),
     };
     let hooks = project.hooks().await?;
+    let others = hooks.iter().filter_map(|hook| hook.leads_elsewhere(url)).collect();
     let hook = hooks.into_iter().find(|hook| hook.url == url);
     let hook = match hook {
         // Whether it has the secret of today nobody can tell: it is set again, which changes nothing where it has.
         Some(hook) if is_right(&hook, &wanted) => {
             if dry_run {
-                return Ok(());
+                return Ok(others);
             }
             project.change_hook(hook.id, &wanted).await?
         }
@@ -220,14 +231,14 @@ async fn set_up_hook(
         None => {
             let made = if dry_run { None } else { Some(make_hook(project, &wanted).await?) };
             said.push(format!("made the webhook to {url}"));
-            let Some(hook) = made else { return Ok(()) };
+            let Some(hook) = made else { return Ok(others) };
             hook
         }
     };
     if wanted.signing_token.is_some() && !dry_run && hook.signing_token_present != Some(true) {
         bail!("GitLab did not take the signing token; use VORHOELLE_WEBHOOK_SECRET in place of it");
     }
-    Ok(())
+    Ok(others)
 }
 
 /// GitLab never tells a secret, only whether there is one.

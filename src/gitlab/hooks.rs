@@ -1,10 +1,14 @@
 //! The project's webhooks; needs the role Maintainer.
 
 use http::Method;
+use reqwest::Url;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{GitlabError, Project};
+
+/// How the address of a webhook of ours ends.
+const PATH: &str = "/webhooks/gitlab";
 
 /// A webhook of the project. GitLab never tells its secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -46,6 +50,17 @@ impl Hook {
             && self.confidential_issues_events == Some(true)
             && self.note_events
             && self.confidential_note_events == Some(true)
+    }
+
+    /// Where it delivers to, as it may be shown, where a service such as ours listens or listened there and that is not at
+    /// `ours`.
+    pub fn leads_elsewhere(&self, ours: &str) -> Option<String> {
+        let mut url = Url::parse(&self.url).ok().filter(|_| self.url != ours)?;
+        let is_a_service = url.path().trim_end_matches('/').ends_with(PATH);
+        // A password or a key may stand in it.
+        url.set_query(None);
+        let is_shown = url.set_username("").is_ok() && url.set_password(None).is_ok();
+        (is_a_service && is_shown).then(|| url.to_string())
     }
 
     /// Whether GitLab delivers nothing to it for a while, after deliveries that failed.

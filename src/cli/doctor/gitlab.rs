@@ -60,7 +60,7 @@ pub(super) async fn examine(gitlab: &Gitlab, settings: &Settings, metrics: &Metr
     findings.extend(reviewers(settings, &members));
     findings.push(labels(&project).await);
     findings.push(board(&project).await);
-    findings.push(super::webhook::examine(settings).await);
+    findings.extend(super::webhook::examine(settings).await);
     findings
 }
 

@@ -2,9 +2,11 @@
 
 use super::Finding;
 use crate::app;
+use crate::cli::setup::WHERE_ANOTHER;
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::gitlab::Patience;
+use crate::gitlab::hooks::Hook;
+use crate::gitlab::{Patience, Project};
 
 const CHECK: &str = "webhook";
 /// What is done where they are refused: a test of it would be refused too.
@@ -12,13 +14,13 @@ const REFUSED: &str = "most likely its secret is another than ours: run vorhoell
                        settings; else a proxy refuses it or takes its headers away, or a clock is wrong, which the log says";
 
 /// Whether GitLab tells us of everything, and gets an answer.
-pub(super) async fn examine(settings: &Settings) -> Finding {
+pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
     let Some(public) = &settings.public_url else {
-        return Finding::fail(
+        return vec![Finding::fail(
             CHECK,
             "VORHOELLE_PUBLIC_URL is not set",
             "set it to where GitLab reaches this service",
-        );
+        )];
     };
     let patience = Patience { tries: 1, ..Patience::default() };
     let hooks = async {
@@ -36,10 +38,21 @@ pub(super) async fn examine(settings: &Settings) -> Finding {
                 }
                 Some(_) => "see what is said of the setup token",
             };
-            return Finding::warn(CHECK, format!("cannot be looked at: {error:#}"), advice);
+            return vec![Finding::warn(CHECK, format!("cannot be looked at: {error:#}"), advice)];
         }
     };
     let url = format!("{}/webhooks/gitlab", public.as_str().trim_end_matches('/'));
+    let others = hooks.iter().filter_map(|hook| hook.leads_elsewhere(&url)).map(|other| {
+        Finding::warn(CHECK, format!("another one delivers matches to {other}"), WHERE_ANOTHER)
+    });
+    let others: Vec<Finding> = others.collect();
+    let mut findings = vec![ours(settings, &project, hooks, &url).await];
+    findings.extend(others);
+    findings
+}
+
+/// Whether ours is there, and right.
+async fn ours(settings: &Settings, project: &Project, hooks: Vec<Hook>, url: &str) -> Finding {
     let Some(hook) = hooks.into_iter().find(|hook| hook.url == url) else {
         return Finding::fail(CHECK, format!("none delivers to {url}"), "run vorhoelle setup");
     };
