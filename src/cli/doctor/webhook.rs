@@ -42,9 +42,10 @@ pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
         }
     };
     let url = format!("{}/webhooks/gitlab", public.as_str().trim_end_matches('/'));
-    let others = hooks.iter().filter_map(|hook| hook.leads_elsewhere(&url)).map(|other| {
-        Finding::warn(CHECK, format!("another one delivers matches to {other}"), WHERE_ANOTHER)
-    });
+    let others = hooks
+        .iter()
+        .filter_map(|hook| hook.leads_elsewhere(&url))
+        .map(|other| Finding::warn(CHECK, format!("another one delivers matches to {other}"), WHERE_ANOTHER));
     let others: Vec<Finding> = others.collect();
     let mut findings = vec![ours(settings, &project, hooks, &url).await];
     findings.extend(others);
