@@ -134,17 +134,19 @@ pub(super) fn without_password(value: &str) -> String {
     if hides_user { url.to_string() } else { "***".to_owned() }
 }
 
-/// What was to be an address as it may be shown: a password may stand before an @ in it, however it is written.
+/// What was to be an address as it may be shown: a password may stand before an @ in it, and a key behind a question mark,
+/// however it is written.
 pub(super) fn without_password_if_mistyped(text: &str) -> String {
-    match text.rsplit_once('@') {
-        Some((_, after)) => format!("***@{after}"),
-        None => text.to_owned(),
+    let shown = text.rsplit_once('@').map_or_else(|| text.to_owned(), |(_, after)| format!("***@{after}"));
+    match shown.split_once('?') {
+        Some((before, _)) => format!("{before}?***"),
+        None => shown,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::without_password;
+    use super::{without_password, without_password_if_mistyped};
 
     #[test]
     fn of_an_address_neither_user_nor_query_is_shown() {
@@ -156,5 +158,7 @@ mod tests {
         ] {
             assert_eq!(without_password(address), shown);
         }
+        let shown = without_password_if_mistyped("u:s1@hooks.example/x?token=s2");
+        assert_eq!(shown, "***@hooks.example/x?***");
     }
 }

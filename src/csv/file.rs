@@ -163,6 +163,11 @@ impl CsvFile {
         self
     }
 
+    /// Whether it is one that was there before.
+    pub const fn must_be_there(&self) -> bool {
+        self.must_be_there
+    }
+
     /// A file of which it is known that nobody was writing it when it was this: should it have become something else by the
     /// time that it is read, it may be half of what somebody is saving.
     #[must_use]

@@ -90,7 +90,9 @@ impl Engine {
     ) -> Result<Record, DecisionError> {
         let connected = self.connected().await?;
         self.may_write()?;
-        self.rest_no_more(iid);
+        if decision.through != Through::Service {
+            self.rest_no_more(iid);
+        }
         let (_one_at_a_time, mut record) =
             self.hold_match(&connected, iid).await?.ok_or(DecisionError::Unknown(iid))?;
         if let Some(moment) = as_of.filter(|moment| record.updated_at > *moment) {

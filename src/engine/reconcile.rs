@@ -123,6 +123,7 @@ impl Engine {
         let is_news = |record: &Record| !matches!(record.standing, Standing::Gone | Standing::Erased);
         if let Some(mut record) = self.inner.mirror.record(iid)?.filter(is_news) {
             tracing::info!(iid, "issue {iid} was deleted, moved or hidden from us");
+            self.inner.untaken.forget_all(iid);
             record.standing = Standing::Gone;
             record.updated_at = moved_at.unwrap_or(record.updated_at);
             self.inner.mirror.put(&record, None)?;

@@ -172,6 +172,7 @@ impl Engine {
     async fn put_label_back(&self, connected: &Connected, issue: &Issue) -> Result<(), EngineError> {
         let may = self.may_mend();
         if self.carries_settings_label(issue) || !may {
+            self.inner.untaken.forget_labels(issue.iid);
             return Ok(());
         }
         let names = self.fresh_names(&connected.project).await?;

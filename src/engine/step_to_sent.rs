@@ -50,6 +50,7 @@ impl Engine {
     pub async fn look_closely(&self, iid: u64) -> Result<Looked, DecisionError> {
         let connected = self.connected().await?;
         self.may_write()?;
+        self.rest_no_more(iid);
         let (_one_at_a_time, record) =
             self.hold_match(&connected, iid).await?.ok_or(DecisionError::Unknown(iid))?;
         let mut looked = Looked { connected, record, notes: Vec::new(), _one_at_a_time };

@@ -109,6 +109,7 @@ impl Engine {
         Application::default().changed(changes).map_err(ApplicationError::Invalid)?;
         let connected = self.connected().await?;
         self.may_write()?;
+        self.rest_no_more(iid);
         let (_one_at_a_time, record) =
             self.hold_match(&connected, iid).await?.ok_or(ApplicationError::Unknown(iid))?;
         let _turn = self.tracker_turn(iid).await;

@@ -17,9 +17,9 @@ const FIRST_PAUSE: Duration = Duration::from_secs(60);
 /// The longest.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
-/// What GitLab did not take, by the issue's number.
+/// What GitLab did not take, by the issue's number: a decision that is owed and an act that is undone may be two.
 #[derive(Default)]
-pub(super) struct Untaken(Mutex<HashMap<u64, Refused>>);
+pub(super) struct Untaken(Mutex<HashMap<u64, Vec<Refused>>>);
 
 struct Refused {
     change: IssueChange,
@@ -31,38 +31,58 @@ struct Refused {
 impl Untaken {
     /// Until when this change is not to be written again.
     fn rests_until(&self, iid: u64, change: &IssueChange, now: Timestamp) -> Option<Timestamp> {
-        let refused = self.lock();
-        let refused = refused.get(&iid).filter(|refused| refused.change == *change)?;
-        // What lies further ahead is of before our clock was set back.
-        let is_ahead = |until: &Timestamp| now < *until && *until <= after(now, LONGEST_PAUSE);
-        Some(refused.until).filter(is_ahead)
+        let all = self.lock();
+        let refused = all.get(&iid)?.iter().find(|refused| refused.change == *change)?;
+        refused.rests(now).then_some(refused.until)
     }
 
     /// Notes that a change was not taken; says until when it rests.
     fn note(&self, iid: u64, change: &IssueChange, now: Timestamp) -> Timestamp {
         let mut all = self.lock();
-        let known = all.get(&iid).filter(|refused| refused.change == *change);
-        let times = known.map_or(0, |refused| refused.times);
+        let of_this_issue = all.entry(iid).or_default();
+        let known = of_this_issue.iter().position(|refused| refused.change == *change);
+        let times = known.map_or(0, |known| of_this_issue.swap_remove(known).times);
+        // What was not asked for again since is not wanted any more.
+        of_this_issue.retain(|refused| now <= after(refused.until, LONGEST_PAUSE));
         let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(times)).min(LONGEST_PAUSE);
         let until = after(now, pause);
-        all.insert(iid, Refused { change: change.clone(), times: times.saturating_add(1), until });
+        of_this_issue.push(Refused { change: change.clone(), times: times.saturating_add(1), until });
         until
     }
 
-    fn forget(&self, iid: u64) {
+    /// Forgets a change that was taken.
+    fn forget(&self, iid: u64, change: &IssueChange) {
+        self.keep(iid, |refused| refused.change != *change);
+    }
+
+    /// Forgets whatever was to be done about an issue.
+    pub(super) fn forget_all(&self, iid: u64) {
         self.lock().remove(&iid);
     }
 
     /// Forgets what was to be done about labels, which are right now.
     pub(super) fn forget_labels(&self, iid: u64) {
+        self.keep(iid, |refused| refused.change.assignee.is_some());
+    }
+
+    fn keep(&self, iid: u64, which: impl FnMut(&Refused) -> bool) {
         let mut all = self.lock();
-        if all.get(&iid).is_some_and(|refused| refused.change.assignee.is_none()) {
+        let Some(of_this_issue) = all.get_mut(&iid) else { return };
+        of_this_issue.retain(which);
+        if of_this_issue.is_empty() {
             all.remove(&iid);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Refused>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Vec<Refused>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Refused {
+    fn rests(&self, now: Timestamp) -> bool {
+        // What lies further ahead is of before our clock was set back.
+        now < self.until && self.until <= after(now, LONGEST_PAUSE)
     }
 }
 
@@ -79,7 +99,7 @@ impl Engine {
     /// Says whether GitLab did what it was asked for, by how it answered; where it did not, that is tried again later.
     pub(super) fn was_taken(&self, issue: &Issue, change: &IssueChange) -> bool {
         if change.is_shown_by(issue) {
-            self.inner.untaken.forget(issue.iid);
+            self.inner.untaken.forget(issue.iid, change);
             return true;
         }
         let labels = &issue.labels;
@@ -96,12 +116,15 @@ impl Engine {
 
     /// Writes at once, at the wish of somebody who waits for it, whatever GitLab did not take before.
     pub(super) fn rest_no_more(&self, iid: u64) {
-        self.inner.untaken.forget(iid);
+        self.inner.untaken.forget_all(iid);
     }
 
     /// The issues of which GitLab does not take a change.
     pub fn untaken(&self) -> Vec<u64> {
-        let mut iids: Vec<u64> = self.inner.untaken.lock().keys().copied().collect();
+        let (all, now) = (self.inner.untaken.lock(), self.inner.clock.now());
+        let waits = |refused: &[Refused]| refused.iter().any(|refused| refused.rests(now));
+        let mut iids: Vec<u64> =
+            all.iter().filter(|(_, refused)| waits(refused)).map(|(iid, _)| *iid).collect();
         iids.sort_unstable();
         iids
     }

@@ -129,7 +129,9 @@ impl Mirror {
             }
             Err(error) if care == Care::Soon => {
                 let (mut mirror, _) = Self::open(&beside(path, owner), owner, shown, Care::Whole)?;
-                path.clone_into(&mut mirror.database);
+                if !matches!(error, schema::Unusable::Foreign(_)) {
+                    path.clone_into(&mut mirror.database);
+                }
                 let why = error.to_string();
                 let found = match error {
                     schema::Unusable::Content(_) => Found::BesideOneOfNoUse { why },
@@ -339,12 +341,16 @@ impl Mirror {
         .map(drop)
     }
 
-    /// Removes the files of earlier mirrors: what was moved aside, and what commands made for themselves. They are caches, and
-    /// may know of somebody who wants to be forgotten.
+    /// Removes the files of earlier mirrors of this project: what was moved aside, and what commands made for themselves. They
+    /// are caches, and may know of somebody who wants to be forgotten.
     pub fn remove_earlier(&self) -> Removal {
-        let (removed, left): (Vec<PathBuf>, Vec<PathBuf>) = siblings::earlier(&self.database, &self.path)
-            .into_iter()
-            .partition(|file| std::fs::remove_file(file).is_ok());
+        let facts =
+            [Fact::Owner, Fact::OwnerNames].map(|fact| self.fact(fact).ok().flatten().unwrap_or_default());
+        let ours: Vec<&str> = facts.iter().flat_map(|names| names.lines()).collect();
+        let (removed, left): (Vec<PathBuf>, Vec<PathBuf>) =
+            siblings::earlier(&self.database, &self.path, &ours)
+                .into_iter()
+                .partition(|file| std::fs::remove_file(file).is_ok());
         let unread = Some(&self.database).filter(|database| **database != self.path && database.exists());
         let left = left.into_iter().filter(|file| file.exists()).collect();
         Removal { has_removed: !removed.is_empty(), left, unread: unread.cloned() }

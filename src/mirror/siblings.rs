@@ -29,13 +29,20 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// The files of earlier mirrors: what was moved aside, and what commands made for themselves, but for the one at `open`.
-pub(super) fn earlier(database: &Path, open: &Path) -> Vec<PathBuf> {
+/// The files of earlier mirrors: what was moved aside, and what commands made for themselves for a project of one of these
+/// names, but for the one at `open`. Another project's knows nothing of this one's people, and its spreadsheets need it.
+pub(super) fn earlier(database: &Path, open: &Path, owners: &[&str]) -> Vec<PathBuf> {
+    let ours: Vec<PathBuf> = owners.iter().map(|owner| beside(database, owner)).collect();
+    let is_ours = |ending: &str| {
+        let of_a_command =
+            ending.get(..=DIGITS).is_some_and(|own| ours.contains(&with_suffix(database, own)));
+        of_a_command && is_of_a_commands_mirror(ending)
+    };
     let is_open = |ending: &str| {
         let of_a_command = ending.get(..=DIGITS).is_some_and(|own| with_suffix(database, own) == open);
         of_a_command && !ending.ends_with(ASIDE)
     };
-    let earlier = |ending: &String| (ending == ASIDE || is_of_a_commands_mirror(ending)) && !is_open(ending);
+    let earlier = |ending: &String| (ending == ASIDE || is_ours(ending)) && !is_open(ending);
     endings(database).into_iter().filter(earlier).map(|ending| with_suffix(database, &ending)).collect()
 }
 
@@ -74,14 +81,26 @@ mod tests {
     fn earlier_mirrors_are_told_from_files_of_others() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("m.sqlite");
-        let make = |ending: &&str| std::fs::write(with_suffix(&database, ending), "").unwrap();
-        let earlier_ones = [".0123abcd", ".0123abcd-shm", ".0123abcd-wal", ".fedc9876.unusable", ".unusable"];
+        let make = |ending: &String| std::fs::write(with_suffix(&database, ending), "").unwrap();
+        let of = |owner: &str, rest: &str| {
+            let path = with_suffix(&beside(&database, owner), rest);
+            path.to_string_lossy()[database.as_os_str().len()..].to_owned()
+        };
+        let mut earlier_ones = [
+            of("one", ""),
+            of("one", "-shm"),
+            of("one", "-wal"),
+            of("two", ".unusable"),
+            ".unusable".to_owned(),
+        ];
         let others =
-            ["", "-wal", "-shm", "-serve", "-tracker-3", ".bak", ".01234567x", ".2026-11-23", ".ÄÄÄÄ"];
-        let mut open = [".fedc9876", ".fedc9876-wal", ".fedc9876-serve"];
-        earlier_ones.iter().chain(&others).chain(&open).for_each(make);
+            ["", "-wal", "-shm", "-serve", "-tracker-3", ".bak", ".20261123", ".2026-11-23", ".ÄÄÄÄ"];
+        let others =
+            others.map(str::to_owned).into_iter().chain([of("another's", ""), of("another's", "-wal")]);
+        let open = [of("two", ""), of("two", "-wal"), of("two", "-serve")];
+        earlier_ones.iter().chain(&others.collect::<Vec<_>>()).chain(&open).for_each(make);
         let found = |at: &str| {
-            let all = earlier(&database, &with_suffix(&database, at));
+            let all = earlier(&database, &with_suffix(&database, at), &["one", "two"]);
             let mut all: Vec<String> = all
                 .iter()
                 .map(|path| path.to_string_lossy()[database.as_os_str().len()..].to_owned())
@@ -89,10 +108,10 @@ mod tests {
             all.sort();
             all
         };
-        assert_eq!(found(".fedc9876"), earlier_ones);
-        open.sort_unstable();
-        let mut all: Vec<&str> = earlier_ones.into_iter().chain(open).collect();
-        all.sort_unstable();
+        earlier_ones.sort();
+        assert_eq!(found(&open[0]), earlier_ones);
+        let mut all: Vec<String> = earlier_ones.into_iter().chain(open).collect();
+        all.sort();
         assert_eq!(found(""), all);
     }
 }

@@ -84,7 +84,8 @@ impl<'a> Watch<'a> {
             options,
             code: ExitCode::SUCCESS,
             has_synced: false,
-            was_there: Written::now(&options.file).is_some(),
+            // An empty one is filled as a new one is.
+            was_there: Written::now(&options.file).is_some_and(|file| file.size > 0),
             seen: None,
             looked_at: None,
             replaced: None,
@@ -164,6 +165,8 @@ impl<'a> Watch<'a> {
             self.engine.delta().await?;
             self.engine.work_off().await;
         }
+        // Held open it might keep the next one from taking its place, as on a network drive.
+        self.replaced = None;
         let (code, ours) = once(self.engine, &file, self.options, Direction::Sync).await?;
         if ours.is_some() {
             self.replaced = Replaced::by(&file);

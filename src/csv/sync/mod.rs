@@ -165,7 +165,8 @@ impl<'a> Run<'a> {
             None => (Err(TableError::Empty), None),
         };
         let table = match table {
-            Err(TableError::Empty) if direction != Direction::Import => {
+            // One that a watch knows was emptied by somebody who is not done, or failed: its columns are in the backup.
+            Err(TableError::Empty) if direction != Direction::Import && !file.must_be_there() => {
                 Table::new(Dialect::of_a_new_file(Language::De))
             }
             table => table.map_err(|error| SyncError::Table { path: path(), error })?,

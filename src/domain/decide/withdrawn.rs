@@ -64,7 +64,11 @@ pub(super) fn put_back(known: Known, observed: &Observed, acts: &[Act], reviewer
         return Verdict { repair: Repair::towards(staged.state, observed), ..staged };
     }
     let again = Known { state: staged.state, withdrawn: false, ..known };
-    staged.and_then(decide(again, observed, since, reviewers), known)
+    let next = decide(again, observed, since, reviewers);
+    // They made it clear since.
+    let is_clear = next.state != staged.state;
+    let refusal = staged.refusal.clone().filter(|refusal| !is_clear || *refusal != Refusal::Ambiguous);
+    Verdict { refusal, ..staged }.and_then(next, known)
 }
 
 /// When `job-match` was put on last that was off before; none where it was not. `was_off` says whether it was at first.

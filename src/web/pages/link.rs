@@ -39,7 +39,7 @@ impl Worth {
         let engine = web.engine();
         let record = engine.mirror().record(claim.iid())?.filter(|one| one.standing == Standing::Live);
         let Some(record) = record.map(Box::new) else {
-            return Ok(if engine.status().caught_up { Self::Nothing } else { Self::Unknown });
+            return Ok(if engine.has_read_everything()? { Self::Nothing } else { Self::Unknown });
         };
         Ok(match links.genuine(claim, record.issue_id) {
             None => Self::Nothing,

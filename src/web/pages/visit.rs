@@ -145,7 +145,7 @@ impl Visit {
         let mut notices = Vec::new();
         if let Some(error) = &status.gitlab_error {
             notices.push(json!({ "kind": "gitlab", "detail": error }));
-        } else if !status.caught_up {
+        } else if !engine.has_read_everything().unwrap_or_default() {
             notices.push(json!({ "kind": "reading", "detail": "" }));
         }
         if let Some(problem) = &status.settings_problem {
