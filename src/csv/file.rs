@@ -258,9 +258,11 @@ impl CsvFile {
             self.keep_backup()?;
         }
         let failed = |error| self.failed("replaced", error);
-        let file = new.persist(&self.path).map_err(|error| failed(error.error))?;
+        // Once it is there somebody may write it at once, and that is theirs.
+        let written = Written::from(&new.as_file().metadata().map_err(failed)?);
+        new.persist(&self.path).map_err(|error| failed(error.error))?;
         sync_folder(&self.path).map_err(failed)?;
-        Ok(Written::from(&file.metadata().map_err(failed)?))
+        Ok(written)
     }
 
     /// Replaces the file of conflicts; it is ours alone and needs no backup.
