@@ -274,10 +274,11 @@ async fn a_decision_keeps_its_id_where_others_come_to_stand_before_it() {
         assert_eq!(told.last().unwrap()["to"], "rejected");
         (told.last().unwrap()["id"].clone(), told.len())
     };
-    let (before, _) = last(&world).await;
+    let (before, seen) = last(&world).await;
     world.restart(Disk::Wiped).await;
     world.delta().await;
-    let (after, _) = last(&world).await;
+    let (after, all) = last(&world).await;
+    assert!(all > seen, "{all} decisions, as many as before");
     assert_eq!(before, after);
     world.finish().await;
 }

@@ -231,16 +231,12 @@ impl Fields {
                 if (0.0..=100.0).contains(&percent) {
                     return Some(Remote::Percent(Percent(percent)));
                 }
-                self.wrong("remote", "must be text or a percentage from 0 to 100");
-                None
             }
-            Some(Value::Null | Value::String(_)) | None => self.line("remote").map(Remote::Text),
-            Some(_) => {
-                self.wrong("remote", "must be text or a percentage from 0 to 100");
-                self.take("remote");
-                None
-            }
+            Some(Value::Null | Value::String(_)) | None => return self.line("remote").map(Remote::Text),
+            Some(_) => drop(self.take("remote")),
         }
+        self.wrong("remote", "must be text or a percentage from 0 to 100");
+        None
     }
 
     fn rate(&mut self) -> Option<Rate> {
@@ -479,6 +475,23 @@ mod tests {
         }));
         let named: Vec<&str> = found.iter().filter_map(|error| error.split(": is no field").next()).collect();
         assert_eq!(named, ["rate.net", "contact.mail", "skills.had", "compny"], "{found:?}");
+    }
+
+    #[test]
+    fn of_what_may_be_written_in_two_ways_both_are_named() {
+        let job = json!({"title": "x", "score": 80, "remote": true, "rate": 115});
+        let errors: Vec<String> = parse(job)
+            .unwrap_err()
+            .into_iter()
+            .map(|error| format!("{}: {}", error.field, error.message))
+            .collect();
+        assert_eq!(
+            errors,
+            [
+                "remote: must be text or a percentage from 0 to 100",
+                "rate: must be text, or an object of amount, currency and per"
+            ]
+        );
     }
 
     #[test]

@@ -133,3 +133,47 @@ impl Engine {
 fn after(now: Timestamp, pause: Duration) -> Timestamp {
     now.checked_add(pause).unwrap_or(Timestamp::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IID: u64 = 7;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn label(name: &str) -> IssueChange {
+        IssueChange { add_labels: vec![name.to_owned()], ..IssueChange::default() }
+    }
+
+    #[test]
+    fn pauses_grow_up_to_an_hour_and_those_of_two_changes_stand_apart() {
+        let (untaken, approved, pending) = (Untaken::default(), label("approved"), label("pending"));
+        assert_eq!(untaken.note(IID, &approved, at(0)), at(60));
+        assert_eq!(untaken.note(IID, &pending, at(10)), at(70));
+        assert_eq!(untaken.note(IID, &approved, at(60)), at(180));
+        assert_eq!(untaken.rests_until(IID, &pending, at(69)), Some(at(70)));
+        assert_eq!(untaken.rests_until(IID, &pending, at(70)), None, "it is tried again");
+        untaken.forget(IID, &pending);
+        assert_eq!(untaken.rests_until(IID, &approved, at(179)), Some(at(180)), "the other stays");
+        let mut until = at(180);
+        for _ in 0..9 {
+            until = untaken.note(IID, &approved, until);
+        }
+        assert_eq!(untaken.note(IID, &approved, at(1_000_000)), at(1_003_600));
+        assert_eq!(untaken.rests_until(IID, &approved, at(0)), None, "the clock was set back");
+    }
+
+    #[test]
+    fn labels_that_are_right_leave_an_assignee_to_be_waited_for() {
+        let untaken = Untaken::default();
+        let assignee = IssueChange { assignee: Some(3), ..IssueChange::default() };
+        untaken.note(IID, &label("approved"), at(0));
+        untaken.note(IID, &assignee, at(0));
+        untaken.forget_labels(IID);
+        assert_eq!(untaken.rests_until(IID, &label("approved"), at(1)), None);
+        assert_eq!(untaken.rests_until(IID, &assignee, at(1)), Some(at(60)));
+    }
+}
